@@ -1,0 +1,70 @@
+"""Aggregation rules: how bids make one distribution q of the agents' p_i.
+
+    rule        q                                       minimises over q
+    linear      sum_i w_i p_i                           sum_i b_i KL(p_i || q), the pre-training loss
+    log_linear  proportional to prod_i p_i^(w_i)        sum_i b_i KL(q || p_i), the RLHF-style loss
+
+with w_i = b_i / B. Source: Duetting, Mirrokni, Paes Leme, Xu and Zuo, arXiv 2310.10826. A weight of zero removes the
+agent from q exactly (0 log 0 = 0), a weight of one returns the agent's own distribution exactly.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .distributions import Array, Distribution, MechanismError, Profile, log_normalize, weights_of
+
+
+class AggregationRule(Protocol):
+    """q as a function of the profile and the bids. `package.module:Name` in a file names a class of this shape.
+
+    `monotone_in` names the orders (robust, tv, kl, reverse_kl) in which raising a bid never hurts the bidder.
+    """
+
+    name: str
+    monotone_in: frozenset[str]
+
+    def __call__(self, profile: Profile, bids: ArrayLike) -> Distribution: ...
+
+
+class Linear:
+    """q = sum_i w_i p_i. Monotone in the robust order, hence in TV and both KLs, for every n (mechanism notes, d)."""
+
+    name = "linear"
+    monotone_in = frozenset({"robust", "tv", "kl", "reverse_kl"})
+
+    def __call__(self, profile: Profile, bids: ArrayLike) -> Distribution:
+        weights = weights_of(bids)
+        alone = lone_bidder(weights)
+        if alone is not None:
+            return profile.agent(alone)
+        return Distribution(p=weights @ profile.p)
+
+
+class LogLinear:
+    """q proportional to prod_i p_i^(w_i), over the agents with w_i > 0. Monotone in TV and both KLs, not robustly."""
+
+    name = "log_linear"
+    monotone_in = frozenset({"tv", "kl", "reverse_kl"})
+
+    def __call__(self, profile: Profile, bids: ArrayLike) -> Distribution:
+        weights = weights_of(bids)
+        alone = lone_bidder(weights)
+        if alone is not None:
+            return profile.agent(alone)
+        present = np.flatnonzero(weights)
+        scores: Array = weights[present] @ profile.log_p[present]
+        if not np.isfinite(scores.max()):
+            raise MechanismError(
+                "log-linear aggregation is undefined here: every token has probability zero for some agent with a positive bid"
+            )
+        return Distribution(log_p=log_normalize(scores))
+
+
+def lone_bidder(weights: Array) -> int | None:
+    """The index of the only agent with a positive weight, or None when there are several."""
+    present = np.flatnonzero(weights)
+    return int(present[0]) if len(present) == 1 else None
