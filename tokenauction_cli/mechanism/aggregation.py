@@ -5,7 +5,8 @@
     log_linear  proportional to prod_i p_i^(w_i)        sum_i b_i KL(q || p_i), the RLHF-style loss
 
 with w_i = b_i / B. Source: Duetting, Mirrokni, Paes Leme, Xu and Zuo, arXiv 2310.10826. A weight of zero removes the
-agent from q exactly (0 log 0 = 0), a weight of one returns the agent's own distribution exactly.
+agent from q exactly (0 log 0 = 0), a weight of one returns the agent's own distribution exactly. Further rules:
+`dictatorship.py`, `power_mean.py`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .distributions import Array, Distribution, MechanismError, Profile, log_normalize, weights_of
+from .distributions import Array, Distribution, MechanismError, Mixture, Profile, log_normalize, weights_of
+
+ORDERS = ("robust", "tv", "kl", "reverse_kl")
 
 
 class AggregationRule(Protocol):
     """q as a function of the profile and the bids. `package.module:Name` in a file names a class of this shape.
 
-    `monotone_in` names the orders (robust, tv, kl, reverse_kl) in which raising a bid never hurts the bidder.
+    q depends on the bids through their ratios alone. `monotone_in` names the orders (robust, tv, kl, reverse_kl) in
+    which raising a bid never hurts the bidder.
     """
 
     name: str
@@ -31,7 +35,10 @@ class AggregationRule(Protocol):
 
 
 class Linear:
-    """q = sum_i w_i p_i. Monotone in the robust order, hence in TV and both KLs, for every n (mechanism notes, d)."""
+    """q = sum_i w_i p_i. Monotone in the robust order, hence in TV and both KLs, for every n.
+
+    (d) As b_i = z rises, q_t(z) = (S o_t + z p_t) / (S + z) moves on a straight line from o_t to p_t.
+    """
 
     name = "linear"
     monotone_in = frozenset({"robust", "tv", "kl", "reverse_kl"})
@@ -39,13 +46,15 @@ class Linear:
     def __call__(self, profile: Profile, bids: ArrayLike) -> Distribution:
         weights = weights_of(bids)
         alone = lone_bidder(weights)
-        if alone is not None:
-            return profile.agent(alone)
-        return Distribution(p=weights @ profile.p)
+        return profile.agent(alone) if alone is not None else Mixture(profile, weights)
 
 
 class LogLinear:
-    """q proportional to prod_i p_i^(w_i), over the agents with w_i > 0. Monotone in TV and both KLs, not robustly."""
+    """q proportional to prod_i p_i^(w_i), over the agents with w_i > 0. Monotone in TV and both KLs, not robustly.
+
+    (d) The case r = 0 of the derivation in `power_mean.py`. The counterexample to the robust order: equal bids of
+    p_1 = (.40, .59, .01) and p_2 = (.40, .01, .59) put .7225 on the first token, on which both put .40.
+    """
 
     name = "log_linear"
     monotone_in = frozenset({"tv", "kl", "reverse_kl"})
@@ -59,7 +68,8 @@ class LogLinear:
         scores: Array = weights[present] @ profile.log_p[present]
         if not np.isfinite(scores.max()):
             raise MechanismError(
-                "log-linear aggregation is undefined here: every token has probability zero for some agent with a positive bid"
+                "log-linear aggregation is undefined here: "
+                "every token has probability zero for some agent with a positive bid"
             )
         return Distribution(log_p=log_normalize(scores))
 

@@ -2,17 +2,22 @@
 
 A `Profile` is p = (p_1, ..., p_n), one distribution per agent; a `Distribution` is what a rule makes of it.
 Both hold probabilities and logarithms of probabilities in float64 and derive the one from the other when asked.
+Whatever is worked out once per prefix and shared by many bids and seeds is kept on the profile (`Profile.once`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+T = TypeVar("T")
+
+SUM_TOLERANCE = 1e-6
 
 
 class MechanismError(ValueError):
@@ -28,14 +33,15 @@ def log_normalize(scores: ArrayLike) -> Array:
     top = x.max(axis=-1, keepdims=True)
     if not np.isfinite(top).all():
         raise MechanismError("a distribution needs at least one finite score and no NaN or +inf")
-    x = x - top
+    x = np.asarray(x - top, dtype=np.float64)
     x -= np.log(np.exp(x).sum(axis=-1, keepdims=True))
     return x
 
 
-def _log(p: Array) -> Array:
+def log_of(p: Array) -> Array:
+    """log p, with log 0 = -inf and no warning."""
     with np.errstate(divide="ignore"):
-        return np.log(p)
+        return np.asarray(np.log(p))
 
 
 class Distribution:
@@ -53,12 +59,109 @@ class Distribution:
 
     @cached_property
     def log_p(self) -> Array:
-        return _log(self.p)
+        return log_of(self.p)
 
     @cached_property
     def cumulative(self) -> Array:
         """C_t = p_0 + ... + p_t, (V,)."""
         return np.cumsum(self.p)
+
+    @cached_property
+    def mode(self) -> int:
+        """The most probable token, of equal ones the lowest id."""
+        return int(np.argmax(self.p))
+
+    def at(self, token: int) -> float:
+        """The probability of one token."""
+        return float(self.p[token])
+
+    def log_at(self, token: int) -> float:
+        """The log-probability of one token."""
+        return float(self.log_p[token])
+
+    def quantile(self, u: float) -> int:
+        """The first token whose cumulative sum exceeds u times the total, 0 <= u < 1.
+
+        C rises at that token, so its probability is positive, whatever the rounding.
+        """
+        return first_above(self.cumulative, u)
+
+
+def first_above(cumulative: Array, u: float) -> int:
+    """The first index at which a non-decreasing (V,) array exceeds u times its last value; it rises there."""
+    total = cumulative[-1]
+    token = int(np.searchsorted(cumulative, u * total, side="right"))
+    return token if token < len(cumulative) else int(np.searchsorted(cumulative, total))
+
+
+class AgentDistribution(Distribution):
+    """Agent i's own distribution: the i-th row of what its profile holds."""
+
+    def __init__(self, profile: Profile, i: int) -> None:
+        self._profile = profile
+        self._i = i
+
+    @cached_property
+    def p(self) -> Array:
+        return np.asarray(self._profile.p[self._i])
+
+    @cached_property
+    def log_p(self) -> Array:
+        return np.asarray(self._profile.log_p[self._i])
+
+    @cached_property
+    def cumulative(self) -> Array:
+        return np.asarray(self._profile.cumulative[self._i])
+
+
+class Mixture(Distribution):
+    """sum_i w_i p_i for weights (n,) of sum 1. `at` costs O(n) and `quantile` O(n log V): no pass over the tokens."""
+
+    def __init__(self, profile: Profile, weights: Array) -> None:
+        self._profile = profile
+        self.weights = weights
+        self._present = [(float(weights[i]), int(i)) for i in np.flatnonzero(weights)]
+
+    @cached_property
+    def p(self) -> Array:
+        return np.asarray(self.weights @ self._profile.p)
+
+    @cached_property
+    def log_p(self) -> Array:
+        """log sum_i w_i p_i; where every p_i underflows to 0, from the log p_i: -inf only where it must be."""
+        log_q = log_of(self.p)
+        lost = np.flatnonzero(self.p == 0)
+        for w, i in self._present if lost.size else []:
+            log_q[lost] = np.logaddexp(log_q[lost], np.log(w) + self._profile.log_p[i, lost])
+        return log_q
+
+    def at(self, token: int) -> float:
+        p = self._profile.p
+        return sum(w * p.item(i, token) for w, i in self._present)
+
+    def log_at(self, token: int) -> float:
+        q = self.at(token)
+        return float(np.log(q)) if q > 0 else float(self.log_p[token])
+
+    def quantile(self, u: float) -> int:
+        """Bisection on F(t) = sum_i w_i C_i(t), which no rounding can make fall: every sum is taken in the same order.
+
+        F(t) > u F(V-1) >= F(t-1) at the answer, so some agent with w_i > 0 has C_i(t) > C_i(t-1), that is p_i(t) > 0.
+        """
+        rows = [(w, self._profile.cumulative[i]) for w, i in self._present]
+        high = len(rows[0][1]) - 1
+        total = sum(w * row.item(high) for w, row in rows)
+        target = u * total
+        if target >= total:  # only if the product rounds up
+            target = float(np.nextafter(total, 0))
+        low = 0
+        while low < high:
+            middle = (low + high) // 2
+            if sum(w * row.item(middle) for w, row in rows) > target:
+                high = middle
+            else:
+                low = middle + 1
+        return low
 
 
 class Profile:
@@ -69,11 +172,23 @@ class Profile:
             self.p = p
         if log_p is not None:
             self.log_p = log_p
+        self._kept: dict[Hashable, Any] = {}
 
     @classmethod
     def of(cls, p: ArrayLike) -> Profile:
-        """A profile from explicit probabilities, (n, V): for tests, audits and table agents."""
-        return cls(p=np.asarray(p, dtype=np.float64))
+        """A profile from explicit probabilities, (n, V), for table agents, tests and audits; rows are scaled to sum 1.
+
+        Raises MechanismError, naming the row, for a negative or NaN entry and a sum further than 1e-6 from 1.
+        """
+        rows = np.array(p, dtype=np.float64)
+        if rows.ndim != 2 or rows.shape[1] == 0:
+            raise MechanismError(f"a profile needs one row of probabilities per agent, got the shape {rows.shape}")
+        for i, row in enumerate(rows):
+            if not (np.isfinite(row).all() and (row >= 0).all()):
+                raise MechanismError(f"row {i}: probabilities must be finite numbers of at least 0")
+            if abs(row.sum() - 1) > SUM_TOLERANCE:
+                raise MechanismError(f"row {i}: probabilities must sum to 1, got {row.sum():.9g}")
+        return cls(p=rows / rows.sum(axis=1, keepdims=True))
 
     @classmethod
     def from_logits(cls, logits: Sequence[ArrayLike], temperatures: Sequence[float]) -> Profile:
@@ -88,7 +203,7 @@ class Profile:
 
     @cached_property
     def log_p(self) -> Array:
-        return _log(self.p)
+        return log_of(self.p)
 
     @cached_property
     def cumulative(self) -> Array:
@@ -97,23 +212,41 @@ class Profile:
 
     @property
     def n_agents(self) -> int:
+        return int(self._rows.shape[0])
+
+    @property
+    def n_tokens(self) -> int:
+        return int(self._rows.shape[1])
+
+    @property
+    def _rows(self) -> Array:
         rows = self.__dict__.get("p", self.__dict__.get("log_p"))
         assert rows is not None
-        return int(rows.shape[0])
+        return np.asarray(rows)
 
     def agent(self, i: int) -> Distribution:
         """Agent i's own distribution."""
-        known = {name: self.__dict__[name][i] for name in ("p", "log_p", "cumulative") if name in self.__dict__}
-        alone = Distribution()
-        alone.__dict__.update(known)
-        return alone
+        return self.once(("agent", i), lambda: AgentDistribution(self, i))
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """compute(), worked out the first time this key is asked for and kept as long as the profile."""
+        if key not in self._kept:
+            self._kept[key] = compute()
+        kept: T = self._kept[key]
+        return kept
+
+
+def checked_bids(bids: ArrayLike) -> Array:
+    """Bids as float64, (n,). Raises MechanismError for negative, infinite or NaN bids."""
+    b = np.asarray(bids, dtype=np.float64)
+    if not np.isfinite(b).all() or (b < 0).any():
+        raise MechanismError(f"bids must be finite numbers of at least 0, got {b.tolist()}")
+    return b
 
 
 def weights_of(bids: ArrayLike) -> Array:
     """Relative weights b_i / B, (n,). Raises MechanismError for negative, infinite or NaN bids and for B = 0."""
-    b = np.asarray(bids, dtype=np.float64)
-    if not np.isfinite(b).all() or (b < 0).any():
-        raise MechanismError(f"bids must be finite numbers of at least 0, got {b.tolist()}")
+    b = checked_bids(bids)
     total = b.sum()
     if total <= 0:
         raise MechanismError("all bids are zero: the aggregate distribution is undefined")

@@ -10,6 +10,7 @@ import hashlib
 import json
 from enum import IntEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,21 +26,46 @@ class Purpose(IntEnum):
 
 
 class Randomness:
-    """The random numbers of one (experiment seed, query, cell seed)."""
+    """The random numbers of one (experiment seed, query, cell seed). `key` tells two such triples apart.
+
+    The numbers of the position last asked for are kept: cells of one seed do well to share the object.
+    """
 
     def __init__(self, experiment_seed: int, query: str, cell_seed: int) -> None:
         material = json.dumps([experiment_seed, query, cell_seed], ensure_ascii=False, separators=(",", ":"))
-        digest = hashlib.sha256(material.encode("utf-8", "surrogatepass")).digest()
-        self._key = np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64)
+        self.key = hashlib.sha256(material.encode("utf-8", "surrogatepass")).digest()[:16]
+        self._philox_key = np.frombuffer(self.key, dtype="<u8").astype(np.uint64)
+        self._position = 0
+        self._kept: dict[tuple[int, str], float] = {}
 
     def generator(self, position: int, purpose: Purpose, agent: str = "") -> np.random.Generator:
         """The stream for one decision; `position` counts tokens from 0, `agent` is an agent's id or ''."""
         counter = np.array([0, position, int(purpose), _agent_word(agent)], dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(key=self._key, counter=counter))
+        return np.random.Generator(np.random.Philox(key=self._philox_key, counter=counter))
 
     def uniform(self, position: int, purpose: Purpose, agent: str = "") -> float:
         """One number in [0, 1)."""
-        return float(self.generator(position, purpose, agent).random())
+        if position != self._position:
+            self._position, self._kept = position, {}
+        key = int(purpose), agent
+        if key not in self._kept:
+            self._kept[key] = float(self.generator(position, purpose, agent).random())
+        return self._kept[key]
+
+
+class Moment(NamedTuple):
+    """One token of one text to be drawn: whose random numbers, and the token's position in the text, from 0."""
+
+    randomness: Randomness
+    position: int
+
+    def uniform(self, purpose: Purpose, agent: str = "") -> float:
+        return self.randomness.uniform(self.position, purpose, agent)
+
+    @property
+    def key(self) -> tuple[bytes, int]:
+        """What tells this moment's random numbers from those of another."""
+        return self.randomness.key, self.position
 
 
 @lru_cache(maxsize=1024)

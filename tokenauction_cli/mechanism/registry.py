@@ -1,4 +1,7 @@
-"""The one place where rules are found by name; `package.module:Name` reaches a rule of the user's own."""
+"""The one place where rules are found by name; `package.module:Name` reaches a rule of the user's own.
+
+`power_mean_R` is a family: the power mean of exponent R, as in `power_mean_2`.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,21 @@ import importlib
 from typing import Any, Literal
 
 from .aggregation import Linear, LogLinear
+from .dictatorship import RandomDictator, WinnerTakeAll
+from .payments import PayBidTimesInfluence, PayYourBid
+from .power_mean import PowerMean
+from .sampling import Greedy, Gumbel, InverseCdf
+from .second_price import SecondPrice
+from .stable_sampling import Stable
 
 Kind = Literal["aggregation", "payment", "sampling"]
 
-_RULES: dict[Kind, dict[str, type]] = {
-    "aggregation": {rule.name: rule for rule in (Linear, LogLinear)},
-    "payment": {},
-    "sampling": {},
+_RULES: dict[Kind, tuple[Any, ...]] = {
+    "aggregation": (Linear, LogLinear, WinnerTakeAll, RandomDictator, PowerMean),
+    "sampling": (Stable, InverseCdf, Gumbel, Greedy),
+    "payment": (PayYourBid, SecondPrice, PayBidTimesInfluence),
 }
+_FAMILY = "power_mean_"
 
 
 class UnknownRuleError(LookupError):
@@ -22,7 +32,7 @@ class UnknownRuleError(LookupError):
 
 def names(kind: Kind) -> tuple[str, ...]:
     """The names of the built-in rules of one kind, in the order of the documentation."""
-    return tuple(_RULES[kind])
+    return tuple(rule.name for rule in _RULES[kind])
 
 
 def is_custom(name: str) -> bool:
@@ -31,16 +41,41 @@ def is_custom(name: str) -> bool:
 
 
 def find(kind: Kind, name: str) -> Any:
-    """The rule object with this name, built without arguments."""
-    if not is_custom(name):
-        try:
-            return _RULES[kind][name]()
-        except KeyError:
-            raise UnknownRuleError(f"unknown {kind} rule {name!r}") from None
+    """The rule object with this name, built without arguments. Raises UnknownRuleError."""
+    if is_custom(name):
+        return _custom(kind, name)
+    for rule in _RULES[kind]:
+        if rule.name == name:
+            return rule()
+    if kind == "aggregation" and name.startswith(_FAMILY):
+        return _power_mean(name)
+    raise UnknownRuleError(f"unknown {kind} rule {name!r}")
+
+
+def is_known(kind: Kind, name: str) -> bool:
+    """Whether `find` would know a name of this package: a built-in rule or one of a family."""
+    try:
+        return not is_custom(name) and find(kind, name) is not None
+    except UnknownRuleError:
+        return False
+
+
+def _power_mean(name: str) -> PowerMean:
+    try:
+        rule = PowerMean(float(name.removeprefix(_FAMILY)))
+    except ValueError:
+        raise UnknownRuleError(f"{name!r}: {_FAMILY}R needs a finite number R, as in power_mean_0.25") from None
+    rule.name = name
+    return rule
+
+
+def _custom(kind: Kind, name: str) -> Any:
     module, _, attribute = name.partition(":")
     try:
         rule = getattr(importlib.import_module(module), attribute)()
     except (ImportError, AttributeError, TypeError) as error:
         raise UnknownRuleError(f"{kind} rule {name!r} cannot be loaded: {error}") from error
     rule.name = name
+    if kind == "aggregation" and not hasattr(rule, "monotone_in"):
+        rule.monotone_in = frozenset()  # a rule that promises no order fits no payment that needs one
     return rule

@@ -1,0 +1,64 @@
+# make demo | test | check share one .venv; see `make help`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+NEWER := import sys; sys.exit(sys.version_info < (3, 10))
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lock clean clean-venv
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make .venv with everything that requirements.lock pins
+
+demo: $(STAMP) ## the bid sweep of two advertisers on SmolLM2-135M, and its table
+	@$(BIN)/tokauction run experiments/hawaii-co-marketing.yaml
+
+test: check ## check, then every test
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## format, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+# A .venv made by hand is used and completed. Whatever is missing is named before pip starts.
+$(STAMP): pyproject.toml requirements.lock
+	@test -x $(BIN)/python || { \
+	  command -v $(PYTHON) >/dev/null || { \
+	    echo "There is no $(PYTHON): install it (Debian: apt install python3), or name one: make PYTHON=python3.12" >&2; exit 1; }; \
+	  $(PYTHON) -c '$(NEWER)' || { \
+	    echo "$(PYTHON) is older than 3.10: install a newer one and name it: make PYTHON=python3.12" >&2; exit 1; }; \
+	  $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	    echo "$(PYTHON) has no module venv or ensurepip: install it (Debian: apt install python3-venv)" >&2; exit 1; }; }
+	@test ! -x $(BIN)/python || $(BIN)/python -c '$(NEWER)' || { \
+	  echo "The Python of .venv is older than 3.10: run make clean-venv" >&2; exit 1; }
+	@$(BIN)/python -c 'import importlib.metadata as m; m.version("llama-cpp-python")' 2>/dev/null || { \
+	  command -v $${CXX:-c++} >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || { \
+	    echo "There is no C++ compiler for llama.cpp: install one (Debian: apt install build-essential; macOS: xcode-select --install)" >&2; exit 1; }; \
+	  command -v $${CC:-cc} >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || { \
+	    echo "There is no C compiler for llama.cpp: install one (Debian: apt install build-essential; macOS: xcode-select --install)" >&2; exit 1; }; \
+	  command -v make >/dev/null || command -v ninja >/dev/null || { \
+	    echo "There is neither make nor ninja to build llama.cpp: install one (Debian: apt install make)" >&2; exit 1; }; \
+	  echo "Installing into .venv. The slow step is compiling llama.cpp: some minutes, once." >&2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@$(PIP) install --quiet --requirement requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: $(STAMP) ## pin again what make installs, for every Python from 3.10 on
+	@$(PIP) install --quiet uv
+	@$(BIN)/uv pip compile pyproject.toml --extra demo --extra stats --extra dev \
+	  --universal --python-version 3.10 --upgrade --quiet --no-config \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file requirements.lock
+
+clean: ## remove caches and build products; results/ and .venv stay
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find tokenauction_cli tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-venv: clean ## also remove .venv: the next make installs anew
+	rm -rf .venv

@@ -1,0 +1,249 @@
+"""The command line: parse, call, print. stdout carries the result and nothing else."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import __version__, models_cli
+from .errors import TokauctionError, UsageError
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
+    from .run import RunResult
+    from .tables import Table
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Token auctions between language models: agents bid, one text is written, each agent is charged.",
+    epilog="Exit codes: 0 all cells present; 1 unexpected error; 2 usage or bad file; 3 some cells failed; 130 interrupted.",
+)
+app.add_typer(models_cli.app, name="models")
+
+EXIT_SOME_FAILED = 3
+EXIT_INTERRUPTED = 130
+
+
+class Format(str, Enum):
+    """How tables are printed."""
+
+    table = "table"
+    md = "md"
+    csv = "csv"
+    json = "json"
+    jsonl = "jsonl"
+
+
+class By(str, Enum):
+    """What the columns of the table of texts are."""
+
+    aggregation = "aggregation"
+    seed = "seed"
+    query = "query"
+
+
+class Settings:
+    """Options before the command."""
+
+    debug = False
+
+
+ExperimentFile = Annotated[Path, typer.Argument(metavar="EXP", help="The experiment, a YAML file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key of the file, e.g. -S auction.max_tokens=8."),
+]
+Results = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of run folders.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")]
+Output = Annotated[Format, typer.Option("--format", help="How to print the table.")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and llama.cpp's own prints.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    Settings.debug = debug
+    if version:
+        typer.echo(f"tokauction {__version__}")
+        raise typer.Exit
+
+
+@app.command(no_args_is_help=False)
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write it.")] = Path("."),
+) -> None:
+    """Write a commented experiment file, and the schema with which editors complete it."""
+    from .starter import write_starter
+
+    for path in write_starter(directory):
+        typer.echo(path)
+    typer.echo(f"Next: tokauction run {directory / 'experiment.yaml'}", err=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the experiment file."""
+    import json
+
+    from .schema import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def check(experiment: ExperimentFile, overrides: Overrides = None) -> None:
+    """Validate an experiment and print its plan and cost; no weights are loaded."""
+    from .check import plan_report
+
+    with _quiet_llama():
+        loaded = _load(experiment, overrides)
+        for table in plan_report(loaded):
+            _print_rich([table], loaded)
+
+
+@app.command()
+def run(
+    experiment: ExperimentFile,
+    overrides: Overrides = None,
+    output: Results = Path("results"),
+    n: Annotated[int | None, typer.Option("-n", metavar="N", min=1, help="Only the first N cells.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the old run folder is renamed.")] = False,
+    how: Output = Format.table,
+    quiet: Quiet = False,
+) -> None:
+    """Run an experiment, or continue it, and print the table of texts."""
+    from .run import run_experiment
+    from .tables import rate_table, text_tables
+    from .progress import progress_for_stderr
+
+    loaded = _load(experiment, overrides)
+    progress = progress_for_stderr(quiet)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with _quiet_llama():
+        try:
+            result = run_experiment(loaded, output, progress, n=n, fresh=fresh)
+        except KeyboardInterrupt:
+            progress.end()
+            typer.echo(f"Interrupted. What is finished is kept; continue with: {_same_command()}", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        finally:
+            progress.end()
+    tables = text_tables(loaded, result.cells)
+    _print_tables(tables, how, loaded)
+    if how is Format.table and not quiet:
+        if result.summary["cells"].max() > 1:
+            _print_rich([rate_table(loaded, result.summary)], loaded)
+        typer.echo(f"Run folder: {result.folder.path}", err=True)
+    _exit_if_failed(result)
+
+
+@app.command()
+def show(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
+    by: Annotated[By, typer.Option("--by", help="What the columns of texts are.")] = By.aggregation,
+    seed: Annotated[int | None, typer.Option("--seed", help="The seed whose texts are shown; default: the first.")] = None,
+    how: Output = Format.table,
+) -> None:
+    """Print the tables of runs again: texts, then rates, only the columns that differ."""
+    from .run import read_run
+    from .tables import rate_table, text_tables
+
+    for path in runs:
+        result = read_run(path)
+        if len(runs) > 1 and how is Format.table:
+            typer.echo(str(path))
+        _print_tables(text_tables(result.experiment, result.cells, by.value, seed), how, result.experiment)
+        if how is Format.table and result.summary["cells"].max() > 1:
+            _print_rich([rate_table(result.experiment, result.summary)], result.experiment)
+
+
+def _load(path: Path, overrides: list[str] | None) -> Experiment:
+    from .experiment import load_experiment
+
+    return load_experiment(path, overrides or [])
+
+
+def _quiet_llama() -> Any:
+    from .lm.llama_log import quiet
+
+    return quiet(show=Settings.debug)
+
+
+def _print_tables(tables: list[Table], how: Format, experiment: Experiment) -> None:
+    from .tables import render
+
+    if how is Format.table:
+        _print_rich(tables, experiment)
+    else:
+        sys.stdout.write(render(tables, how.value))
+
+
+def _print_rich(tables: list[Table], experiment: Experiment) -> None:
+    from rich.console import Console
+
+    from .tables import rich_tables
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    for table in rich_tables(tables, experiment):
+        console.print(table)
+
+
+def _exit_if_failed(result: RunResult) -> None:
+    if result.n_failed:
+        failed = result.cells[result.cells["end_reason"] == "failed"]
+        typer.echo(f"{result.n_failed} of {len(result.cells)} cells failed, the first: {failed['error'].iloc[0]}", err=True)
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _same_command() -> str:
+    import shlex
+
+    words = [word for word in sys.argv[1:] if word != "--fresh"]
+    return shlex.join(["tokauction", *words])
+
+
+def main() -> None:
+    """Run the command; an error is one message and an exit code, never a traceback unless --debug."""
+    import click
+
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = UsageError.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = EXIT_INTERRUPTED
+    except TokauctionError as error:
+        code = _tell(error, error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    except Exception as error:
+        code = _tell(error, 1)
+    sys.exit(code or 0)
+
+
+def _tell(error: Exception, code: int) -> int:
+    from .tables import visible
+
+    if Settings.debug:
+        raise error
+    kind = "" if isinstance(error, TokauctionError) else f"unexpected error ({type(error).__name__}): "
+    hint = "" if isinstance(error, TokauctionError) else "; run again with `tokauction --debug ...` and report what it prints"
+    for line in f"{kind}{error}{hint}".splitlines():
+        print(visible(line), file=sys.stderr)
+    return code

@@ -1,0 +1,211 @@
+"""Mistakes that only show when parts of an experiment file are held against each other.
+
+Each check looks at the parts whose own form is right and skips the others, whose problems are already known.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+from .agent_ids import agent_names, default_ids
+from .errors import ModelError
+from .experiment_draft import Draft
+from .experiment_format import CUSTOM_RULE, Auction, shown
+from .mechanism import registry
+from .model_reference import known_aliases, parse_reference
+from .prompts import did_you_mean, template_mistakes
+from .sweep_checks import check_sweep
+from .yamlfile import Path
+
+MAX_RENDERED = 300
+TABLES = ("distribution", "distributions")
+VOICES = ("prompt", "chat", "messages")
+
+
+def check(draft: Draft) -> None:
+    """Report every mistake between parts to the draft's source."""
+    check_names(draft)
+    check_voices(draft)
+    check_tables(draft)
+    check_models(draft)
+    check_rules(draft)
+    check_budgets(draft)
+    check_sweep(draft)
+    check_prompts(draft)
+
+
+def check_names(draft: Draft) -> None:
+    """Names and ids are unique, also against each other: either may stand for the agent."""
+    ids = default_ids(draft.entries)
+    names = agent_names(draft.entries)
+    for i, (name, agent_id) in enumerate(zip(names, ids, strict=True)):
+        given = isinstance(draft.source.get("agents", i, "id"), str)
+        here: Path = ("agents", i, "id" if given else "name")
+        if name and name in names[:i]:
+            draft.source.problem(
+                ("agents", i, "name"), f"the name {shown(name)} is already that of agent {names.index(name) + 1}"
+            )
+        elif agent_id in ids[:i]:
+            other = ids.index(agent_id) + 1
+            message = f"the id {agent_id!r} is already that of agent {other}"
+            draft.source.problem(here, message + ("" if given else "; give one of them an 'id:' of its own"))
+        elif any(name == agent_id and j != i for j, name in enumerate(names)):
+            draft.source.problem(here, f"the id {agent_id!r} is the name of another agent")
+
+
+def check_voices(draft: Draft) -> None:
+    """An agent is either a model with one of prompt, chat and messages, or a table; an experiment has one kind."""
+    kinds: set[bool] = set()
+    for i, entry in enumerate(draft.entries):
+        if not isinstance(entry, dict):
+            continue
+        voices = [key for key in VOICES if entry.get(key) is not None]
+        tables = [key for key in TABLES if entry.get(key) is not None]
+        _check_voice(draft, i, voices, tables)
+        is_table = bool(tables)
+        if kinds and is_table not in kinds:
+            draft.source.problem(("agents", i), "table agents and model agents do not mix in one experiment")
+        kinds.add(is_table)
+
+
+def _check_voice(draft: Draft, i: int, voices: list[str], tables: list[str]) -> None:
+    has_model = draft.source.get("agents", i, "model") is not None
+    if len(tables) == 2:
+        draft.source.problem(
+            ("agents", i, tables[1]), "expected one of distribution, distributions; got both", at_key=True
+        )
+    if tables and (voices or has_model):
+        extra = voices[0] if voices else "model"
+        draft.source.problem(("agents", i, extra), f"an agent with a {tables[0]} has no {extra}", at_key=True)
+    elif len(voices) > 1:
+        draft.source.problem(
+            ("agents", i, voices[1]), f"expected one of prompt, chat, messages; got {' and '.join(voices)}", at_key=True
+        )
+    elif not tables and not voices:
+        draft.source.problem(
+            ("agents", i), "expected one of prompt, chat, messages (or distribution, for an agent without a model)"
+        )
+    if not tables and not has_model:
+        draft.source.problem(("agents", i), "the key 'model' is missing")
+
+
+def check_tables(draft: Draft) -> None:
+    """Every row of a table sums to one."""
+    for i, agent in enumerate(draft.agents):
+        if agent is None:
+            continue
+        rows: list[tuple[Path, str, dict[str, float]]] = [
+            (("agents", i, "distributions", text), f"the row {shown(text)}", row)
+            for text, row in (agent.distributions or {}).items()
+        ]
+        if agent.distribution is not None:
+            rows.append((("agents", i, "distribution"), "the distribution", agent.distribution))
+        for path, what, row in rows:
+            total = math.fsum(row.values())
+            if not abs(total - 1) <= 1e-6:
+                draft.source.problem(
+                    path, f"expected probabilities that sum to 1, got {total:.9g} for {what}", at_key=True
+                )
+
+
+def check_models(draft: Draft) -> None:
+    """Every model is an alias of the file or a reference: built in, a .gguf file, or on the hub."""
+    for alias, reference in draft.models.items():
+        if isinstance(reference, str) and reference and not is_model_reference(reference):
+            _unknown_model(draft, ("models", alias), reference, known_aliases())
+    for i, agent in enumerate(draft.agents):
+        model = None if agent is None else agent.model
+        if model is not None and model not in draft.models and not is_model_reference(model):
+            _unknown_model(draft, ("agents", i, "model"), model, (*draft.models, *known_aliases()))
+
+
+def is_model_reference(text: str) -> bool:
+    """Whether a text has the form of a model reference; whether the model exists is not asked here."""
+    try:
+        parse_reference(text, FilePath())
+    except ModelError:
+        return False
+    return True
+
+
+def _unknown_model(draft: Draft, path: Path, model: str, known: Sequence[str]) -> None:
+    forms = (
+        "a key of models, smollm2-135m-instruct, a .gguf file, hf:user/repo:QUANT or hf:user/repo/file.gguf@revision"
+    )
+    draft.source.problem(path, f"unknown model {shown(model)}{did_you_mean(model, known)}; expected {forms}")
+
+
+def check_rules(draft: Draft) -> None:
+    """Every rule is in the registry, or in a module that the file trusts."""
+    if draft.auction is None:
+        return
+    for path, kind, name in _rules(draft.auction):
+        known = registry.names(kind)
+        written = draft.source.get("auction", path[0])
+        if written is None or name in known:
+            continue
+        place: Path = ("auction", *path) if isinstance(written, list) else ("auction", path[0])
+        module = name.partition(":")[0]
+        if not registry.is_custom(name):
+            message = f"unknown {kind} rule {shown(name)}{did_you_mean(name, known)}; there are {', '.join(known)}"
+            draft.source.problem(place, message)
+        elif not re.match(CUSTOM_RULE, name):
+            draft.source.problem(place, f"expected a rule of your own as package.module:Name, got {shown(name)}")
+        elif module not in draft.trust:
+            draft.source.problem(place, f"the rule {name!r} is code of your own; it runs only with 'trust: [{module}]'")
+
+
+def _rules(auction: Auction) -> Iterator[tuple[Path, registry.Kind, str]]:
+    for i, name in enumerate(auction.aggregation):
+        yield ("aggregation", i), "aggregation", name
+    for i, name in enumerate(auction.payments):
+        yield ("payments", i), "payment", name
+    if auction.sampling is not None:
+        yield ("sampling",), "sampling", auction.sampling
+
+
+def check_budgets(draft: Draft) -> None:
+    """No rule twice; budgets need the rule that spends them, which is one of the payments."""
+    if draft.auction is None:
+        return
+    for key, names in (("aggregation", draft.auction.aggregation), ("payments", draft.auction.payments)):
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                draft.source.problem(("auction", key, i), f"the rule {shown(name)} is here twice")
+    charge = draft.auction.charge
+    if charge is not None and charge not in draft.auction.payments:
+        near = did_you_mean(charge, draft.auction.payments)
+        draft.source.problem(("auction", "charge"), f"expected one of the payments, got {shown(charge)}{near}")
+    for i, agent in enumerate(draft.agents):
+        if agent is not None and agent.budget is not None and charge is None:
+            message = "a budget needs 'auction.charge': the payment rule that spends it"
+            draft.source.problem(("agents", i, "budget"), message, at_key=True)
+
+
+def check_prompts(draft: Draft) -> None:
+    """Every template can be rendered with the queries: all of them, or the first few hundred."""
+    templates = [(path, text) for i, entry in enumerate(draft.entries) for path, text in _templates(i, entry)]
+    n_queries = max(1, MAX_RENDERED // max(1, len(templates)))
+    queries = draft.queries[:n_queries] or [""]
+    query_given = draft.source.get("queries") is not None
+    names = agent_names(draft.entries)
+    for path, text in templates:
+        for mistake in template_mistakes(text, names[int(path[1])], queries, query_given):
+            draft.source.problem_in_text(path, mistake.line, mistake.message)
+
+
+def _templates(i: int, entry: Any) -> Iterator[tuple[Path, str]]:
+    """The texts of one agent that are templates, whatever else is wrong with the agent."""
+    if not isinstance(entry, dict):
+        return
+    chat, messages = entry.get("chat"), entry.get("messages")
+    found: list[tuple[Path, Any]] = [(("prompt",), entry.get("prompt"))]
+    if isinstance(chat, dict):
+        found += [(("chat", key), chat.get(key)) for key in ("system", "user")]
+    if isinstance(messages, list):
+        found += [(("messages", k, "content"), m.get("content")) for k, m in enumerate(messages) if isinstance(m, dict)]
+    yield from ((("agents", i, *path), text) for path, text in found if isinstance(text, str))

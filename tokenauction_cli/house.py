@@ -1,0 +1,201 @@
+"""The auction house: at one prefix, aggregate for every (rule, bids), draw for every cell, charge, measure, write down.
+
+All cells of a group share one profile; all seeds with the same rule and bids share one outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .auction import CellState, Record
+from .errors import CellError
+from .experiment import Experiment
+from .lm.base import Logits, Vocabulary
+from .mechanism import registry
+from .mechanism.aggregation import AggregationRule
+from .mechanism.distributions import Array, MechanismError, Profile
+from .mechanism.outcome import Outcome
+from .mechanism.payments import PaymentRule
+from .mechanism.randomness import Moment, Randomness
+from .mechanism.sampling import Draw, SamplingRule
+from .mechanism.terms import Terms
+from .plan import Cell
+
+FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of one experiment, found by name, and which payments fit which aggregation."""
+
+    aggregation: Mapping[str, AggregationRule]
+    payments: Mapping[str, PaymentRule]
+    sampling: SamplingRule
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Rules:
+        auction = experiment.auction
+        return cls(
+            {name: registry.find("aggregation", name) for name in auction.aggregation},
+            {name: registry.find("payment", name) for name in auction.payments},
+            registry.find("sampling", str(auction.sampling)),
+        )
+
+    def fitting(self, aggregation: str, reserve: float) -> tuple[PaymentRule, ...]:
+        """The payment rules whose premise this aggregation rule meets; the others' columns stay empty."""
+        rule = self.aggregation[aggregation]
+        return tuple(payment for payment in self.payments.values() if payment.fits(rule, self.sampling, reserve))
+
+
+def terms_of(experiment: Experiment) -> Terms:
+    """Who bids, who is swept and who is charged."""
+    return Terms(
+        ids=tuple(agent.id for agent in experiment.agents),
+        configured=tuple(agent.bid for agent in experiment.agents),
+        swept=experiment.swept_agent,
+        charged=tuple(not agent.reference for agent in experiment.agents),
+        reserve=experiment.auction.reserve or 0.0,
+    )
+
+
+class House:
+    """Runs the auction of one token for all cells of a group."""
+
+    def __init__(self, experiment: Experiment, vocabulary: Vocabulary) -> None:
+        self.experiment = experiment
+        self.vocabulary = vocabulary
+        self.rules = Rules.of(experiment)
+        self.terms = terms_of(experiment)
+        self.reserve = self.terms.reserve
+        self.payments = {name: self.rules.fitting(name, self.reserve) for name in self.rules.aggregation}
+        self.stops = tuple(stop.encode() for stop in experiment.auction.stop)
+        self._temperatures = [agent.temperature for agent in experiment.agents]
+        self._randomness: dict[tuple[str, int], Randomness] = {}
+
+    def begin(self, cell: Cell) -> TextState:
+        key = (cell.query, cell.seed)
+        if key not in self._randomness:
+            self._randomness[key] = Randomness(self.experiment.seed, cell.query, cell.seed)
+        return TextState(self, cell, self._randomness[key])
+
+    def auction(self, logits: Sequence[Logits], states: Sequence[CellState]) -> list[int]:
+        """One token for every cell of a group; a cell whose outcome is undefined fails alone."""
+        profile = Profile.from_logits(logits, self._temperatures)
+        outcomes: dict[tuple[str, tuple[float, ...]], Outcome] = {}
+        tokens = []
+        for state in states:  # in the plan's order: all cells of a seed before those of the next
+            assert isinstance(state, TextState)
+            try:
+                tokens.append(self._auction_one(profile, outcomes, state))
+            except MechanismError as error:
+                state.fail(CellError(f"token {state.n_tokens + 1} of {state.text()!r}: {error}"))
+                tokens.append(-1)
+        return tokens
+
+    def _auction_one(
+        self, profile: Profile, outcomes: dict[tuple[str, tuple[float, ...]], Outcome], state: TextState
+    ) -> int:
+        key = (state.cell.aggregation, state.bids)
+        if key not in outcomes:
+            rule = self.rules.aggregation[state.cell.aggregation]
+            outcomes[key] = Outcome(rule, profile, self.terms.effective(state.bids), self.terms)
+        outcome = outcomes[key]
+        moment = Moment(state.randomness, state.n_tokens)
+        draw = self.rules.sampling.draw(outcome, moment)
+        state.receive(outcome, draw, moment)
+        return draw.token
+
+
+class TextState:
+    """One cell's text so far, and the sums over its tokens."""
+
+    def __init__(self, house: House, cell: Cell, randomness: Randomness) -> None:
+        self.cell = cell
+        self.randomness = randomness
+        self.bids = cell.bids
+        self.end_reason: str | None = None
+        self._house = house
+        self._tokens: list[int] = []
+        self._sampling = ""
+        self._error: str | None = None
+        self._sums: dict[str, Any] = {}
+
+    @property
+    def n_tokens(self) -> int:
+        """Draws so far, end tokens and the tokens that complete a stop string included."""
+        return len(self._tokens)
+
+    def receive(self, outcome: Outcome, draw: Draw, moment: Moment) -> None:
+        """Append a drawn token: charge it, measure it, and see whether it ends the text."""
+        self._sampling = draw.used
+        for payment in self._house.payments[self.cell.aggregation]:
+            for column, amounts in payment.charge(outcome, draw, moment).items():
+                self._add(f"payment.{column}", amounts)
+        self._add("log_prob", outcome.profile.log_p[:, draw.token])
+        self._add("log_q", outcome.q.log_at(draw.token))
+        self._tokens.append(draw.token)
+        self.end_reason = self._reason_to_end(draw.token)
+
+    def _add(self, name: str, amount: Array | float) -> None:
+        self._sums[name] = self._sums[name] + amount if name in self._sums else amount
+
+    def _reason_to_end(self, token: int) -> str | None:
+        if token in self._house.vocabulary.ends:
+            return "end"
+        if self._house.stops and any(stop in self._tail() for stop in self._house.stops):
+            return "stop"
+        return "length" if self.n_tokens >= self._house.experiment.auction.max_tokens else None
+
+    def _tail(self) -> bytes:
+        """The bytes in which the last token can have completed a stop string."""
+        needed = max(map(len, self._house.stops)) - 1
+        tail = self._house.vocabulary.piece(self._tokens[-1])
+        for token in reversed(self._tokens[:-1]):
+            if needed <= 0:
+                break
+            piece = self._house.vocabulary.piece(token)
+            tail, needed = piece + tail, needed - len(piece)
+        return tail
+
+    def text(self) -> str:
+        """The text, decoded as a whole (a character may span tokens), cut before the first stop string."""
+        data = b"".join(self._house.vocabulary.piece(token) for token in self._tokens)
+        cuts = [data.find(stop) for stop in self._house.stops if stop in data]
+        return data[: min(cuts, default=len(data))].decode("utf-8", "replace")
+
+    def fail(self, error: CellError) -> None:
+        """The cell cannot go on: what was written stays, with the reason."""
+        self.end_reason = FAILED
+        self._error = str(error)
+
+    def record(self) -> Record:
+        """The cell as one flat line: the columns of cells.csv (mentions are counted later), and the token ids."""
+        cell, agents = self.cell, self._house.experiment.agents
+        total = sum(cell.bids)
+        record: Record = {
+            "cell": cell.id,
+            "query": cell.query,
+            "aggregation": cell.aggregation,
+            "point": cell.point,
+            "relative_weight": cell.relative_weight,
+            "seed": cell.seed,
+            "sampling": self._sampling,
+            "text": self.text(),
+            "tokens": self.n_tokens,
+            "end_reason": self.end_reason,
+        }
+        for i, agent in enumerate(agents):
+            record[f"bid.{agent.id}"] = cell.bids[i]
+            record[f"weight.{agent.id}"] = cell.bids[i] / total if total else 0.0
+        if self.end_reason == FAILED:
+            return record | {"error": self._error, "token_ids": self._tokens}
+        for name, amounts in self._sums.items():
+            if name != "log_q":
+                record |= {f"{name}.{agent.id}": float(amounts[i]) for i, agent in enumerate(agents)}
+            if name.startswith("payment."):
+                record[name.replace("payment.", "revenue.")] = float(np.sum(amounts))
+        return record | {"log_prob": float(self._sums["log_q"]), "token_ids": self._tokens}

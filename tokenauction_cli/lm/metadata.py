@@ -1,0 +1,128 @@
+"""What a GGUF file says of itself, read through llama.cpp without loading weights.
+
+The file is opened in a child process first: llama.cpp may abort on a broken file, and must not take the run with it.
+Numbers come from the metadata strings; llama.cpp's hyper-parameter getters abort on a model without weights.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ModelError
+
+_CHILD_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class GgufMetadata:
+    """The metadata strings of a GGUF file, with the few that planning needs by name."""
+
+    path: Path
+    strings: dict[str, str]
+
+    @property
+    def architecture(self) -> str:
+        return self.strings.get("general.architecture", "unknown")
+
+    @property
+    def name(self) -> str:
+        return self.strings.get("general.name", self.path.stem)
+
+    @property
+    def chat_template(self) -> str | None:
+        return self.strings.get("tokenizer.chat_template")
+
+    @property
+    def context_length(self) -> int | None:
+        """The longest context that the model was trained for, in tokens."""
+        return self._number("context_length")
+
+    @property
+    def kv_bytes_per_token(self) -> int | None:
+        """Bytes of float16 keys and values that one token occupies; None where the file does not say enough."""
+        layers, heads = self._number("block_count"), self._number("attention.head_count")
+        width = self._number("embedding_length")
+        kv_heads = self._number("attention.head_count_kv") or heads
+        if not (layers and heads and width and kv_heads):
+            return None
+        key = self._number("attention.key_length") or width // heads
+        value = self._number("attention.value_length") or width // heads
+        return 2 * layers * kv_heads * (key + value)
+
+    def _number(self, key: str) -> int | None:
+        try:
+            return int(self.strings[f"{self.architecture}.{key}"])
+        except (KeyError, ValueError):
+            return None
+
+
+def read_metadata(path: Path) -> GgufMetadata:
+    """The metadata of a GGUF file; raises ModelError with llama.cpp's reason where it cannot be opened."""
+    child = subprocess.run(
+        [sys.executable, "-m", __name__, str(path)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_CHILD_SECONDS,
+        check=False,
+    )
+    try:
+        answer = json.loads(child.stdout)
+    except ValueError:
+        complaint = child.stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = complaint[-1] if complaint else f"it ended with status {child.returncode}"
+        raise ModelError(f"{path}: llama.cpp cannot open this file: {reason}") from None
+    if "error" in answer:
+        raise ModelError(f"{path}: {answer['error']}")
+    return GgufMetadata(path, answer["strings"])
+
+
+def _describe(path: str) -> dict[str, object]:
+    """Runs in the child: the metadata strings, or an error."""
+    import llama_cpp
+
+    from . import llama_log
+    from .vocabulary import GgufVocabulary
+
+    llama_log.listen()
+    llama_cpp.llama_backend_init()
+    parameters = llama_cpp.llama_model_default_params()
+    parameters.vocab_only = True
+    model = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
+    if not model:
+        return {"error": f"llama.cpp cannot load this file: {llama_log.last_reason() or 'no reason given'}"}
+    if not GgufVocabulary(model).exists:
+        return {"error": "this model has no vocabulary, so it cannot write text; choose a text-generation GGUF"}
+    if not llama_cpp.llama_model_has_decoder(model):
+        return {"error": "this model only encodes (an embedding model); choose a text-generation GGUF"}
+    return {"strings": _strings(model)}
+
+
+def _strings(model: object) -> dict[str, str]:
+    import llama_cpp
+
+    found = {}
+    for index in range(llama_cpp.llama_model_meta_count(model)):
+        key = _sized(lambda buffer, room, i=index: llama_cpp.llama_model_meta_key_by_index(model, i, buffer, room))
+        value = _sized(lambda buffer, room, i=index: llama_cpp.llama_model_meta_val_str_by_index(model, i, buffer, room))
+        if not key.startswith("tokenizer.ggml.") or len(value) < 100:
+            found[key] = value
+    return found
+
+
+def _sized(read: object) -> str:
+    room = 256
+    while True:
+        buffer = ctypes.create_string_buffer(room)
+        n_bytes = read(buffer, room)  # type: ignore[operator]
+        if n_bytes < room:
+            return buffer.value.decode("utf-8", "replace")
+        room = n_bytes + 1
+
+
+if __name__ == "__main__":
+    print(json.dumps(_describe(sys.argv[1])))

@@ -1,0 +1,81 @@
+"""Payment rules: what each agent pays for one token. Further rules: `second_price.py`, `myerson_tv.py`, `clarke.py`.
+
+    rule                    zeta_i                              truthful for
+    pay_your_bid            b_i                                 nobody
+    pay_bid_times_influence b_i TV(o_i, q)                      nobody
+    second_price            the bid at which the token switched -TV, -KL, -reverse KL (linear), by the order of the rule
+    myerson_tv              its expectation for -TV             -TV
+    vcg                     what its bid costs the others       the rule's own KL
+
+All are 0 for an agent with a bid of 0 and for a reference agent; all are homogeneous of degree one in the bids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from .aggregation import AggregationRule
+from .distributions import Array
+from .divergences import total_variation
+from .outcome import Outcome
+from .randomness import Moment
+from .sampling import Draw, SamplingRule
+
+
+class PaymentRule(Protocol):
+    """`package.module:Name` in a file names a class of this shape.
+
+    `columns` are the names after `payment.`, the one that is charged first. `fits` says whether the premise holds;
+    where it does not the columns stay empty and `charge` must not be called. `charge` gives one amount per agent and
+    column, (n,) float64, for one drawn token.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+
+    def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool: ...
+
+    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]: ...
+
+
+class PayYourBid:
+    """zeta_i = b_i per token, the blog's illustration. Not truthful: under linear the best response is
+
+    max(0, sqrt(v D S) - S) for a TV gain worth v per unit. (d) It maximises v D b / (S + b) - b.
+    """
+
+    name = "pay_your_bid"
+    columns = (name,)
+
+    def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
+        return True
+
+    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
+        return {self.name: outcome.charged(outcome.bids)}
+
+
+class PayBidTimesInfluence:
+    """zeta_i = b_i TV(o_i, q). Not truthful: under linear the best response is -S + sqrt(S^2 + S v).
+
+    (d) TV(o, q) = D b / (S + b), so it maximises D b (v - b) / (S + b). With nobody else, o_i = p_i and it is 0.
+    """
+
+    name = "pay_bid_times_influence"
+    columns = (name,)
+
+    def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
+        return True
+
+    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
+        return {self.name: outcome.once(self.name, lambda: outcome.per_agent(self._payment))}
+
+    def _payment(self, outcome: Outcome, i: int) -> float:
+        return float(outcome.bids[i]) * influence(outcome, i)
+
+
+def influence(outcome: Outcome, i: int) -> float:
+    """TV(o_i, q), what agent i's bid moves."""
+    if outcome.straight:  # (d) q - o = w (p - o)
+        return float(outcome.weights[i]) * outcome.distance(i)
+    return total_variation(outcome.others(i).p, outcome.q.p)

@@ -1,0 +1,71 @@
+"""The terms of an auction: who bids, who is swept, who is charged, what the others' shares are, and the reserve.
+
+Terms hold for a whole experiment; bids change from cell to cell (and within a text, when a budget is spent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .distributions import Array, MechanismError, checked_bids
+
+
+@dataclass(frozen=True)
+class Terms:
+    """`configured` are the bids of the experiment file, (n,): they say what the others would do where their bids are 0.
+
+    `charged[i]` is False for a reference agent: it counts in B and S with its fixed bid and pays nothing.
+    """
+
+    ids: tuple[str, ...]
+    configured: tuple[float, ...] = ()
+    swept: int = 0
+    charged: tuple[bool, ...] = field(default=())
+    reserve: float = 0.0
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        object.__setattr__(self, "configured", tuple(map(float, self.configured or (1.0,) * n)))
+        object.__setattr__(self, "charged", tuple(self.charged or (True,) * n))
+        if not len(self.configured) == len(self.charged) == n:
+            raise MechanismError(f"{n} agents need {n} configured bids and {n} marks of who is charged")
+        checked_bids(self.configured)
+        if not (np.isfinite(self.reserve) and self.reserve >= 0):
+            raise MechanismError(f"the reserve must be a finite number of at least 0, got {self.reserve}")
+
+    def effective(self, bids: ArrayLike) -> Array:
+        """Bids with those of charged agents below the reserve set to 0, (n,)."""
+        b = checked_bids(bids)
+        return np.where(np.array(self.charged) & (b < self.reserve), 0.0, b)
+
+
+def relative_bids(terms: Terms, relative_weight: float, total_bid: float) -> Array:
+    """Bids (n,) that give the swept agent this share of the charged agents' `total_bid`; reference agents keep theirs.
+
+    The other charged agents share the rest in proportion to their configured bids. Raises MechanismError for a weight
+    outside [0, 1] and where the rest has nobody to go to.
+    """
+    if not 0 <= relative_weight <= 1:
+        raise MechanismError(f"a relative weight lies in [0, 1], got {relative_weight}")
+    bids = np.array(terms.configured)
+    others = np.array(terms.charged)
+    others[terms.swept] = False
+    if relative_weight < 1:
+        if not bids[others].sum() > 0:
+            raise MechanismError("no other charged agent has a positive bid: only the relative weight 1 is possible")
+        bids[others] *= (1 - relative_weight) * total_bid / bids[others].sum()
+    else:
+        bids[others] = 0.0
+    bids[terms.swept] = relative_weight * total_bid
+    return bids
+
+
+def without(bids: Sequence[float] | Array, i: int) -> Array:
+    """The bids with agent i's set to 0, (n,)."""
+    others = np.array(bids, dtype=np.float64)
+    others[i] = 0.0
+    return others

@@ -1,0 +1,146 @@
+"""Which texts an experiment asks for, in which order, and how many of them live at once.
+
+A *cell* is one text: (query, aggregation rule, bids, seed). A *wave* is a list of cells fixed by the plan; its records
+reach the disk together. Cells of one query and seed stand together because they are likeliest to share prefixes.
+A *lane* is one running text-so-far: one row per prompt in every batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from .errors import UsageError
+from .experiment import Experiment
+
+MOST_CELLS_PER_WAVE = 128
+BATCH_ROWS = 32  # llama.cpp's batched decode on CPU peaks near this many rows of a unified cache
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One text to be written. `bids` are in the agents' order; `point` numbers the sweep points from 0."""
+
+    query: str
+    aggregation: str
+    point: int
+    relative_weight: float | None
+    bids: tuple[float, ...]
+    seed: int
+
+    @cached_property
+    def id(self) -> str:
+        """First 12 hex digits of the SHA-256 of the canonical JSON [query, aggregation, bids, seed]."""
+        identity = [self.query, self.aggregation, [float(bid) for bid in self.bids], self.seed]
+        text = json.dumps(identity, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What the language models can hold: sequences alive at once and rows per batch."""
+
+    n_sequences: int
+    batch_rows: int
+
+    def lanes(self, n_prompts: int) -> int:
+        """How many texts-so-far advance together when each needs `n_prompts` rows."""
+        return max(1, self.batch_rows // n_prompts)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells in order, cut into waves."""
+
+    waves: tuple[tuple[Cell, ...], ...]
+    lanes: int
+
+    @property
+    def cells(self) -> Iterator[Cell]:
+        return (cell for wave in self.waves for cell in wave)
+
+    @cached_property
+    def n_cells(self) -> int:
+        return sum(len(wave) for wave in self.waves)
+
+    def without(self, finished: Mapping[str, object]) -> Plan:
+        """The waves that still miss a cell; a wave is repeated as a whole."""
+        left = tuple(wave for wave in self.waves if any(cell.id not in finished for cell in wave))
+        return Plan(left, self.lanes)
+
+    def first(self, n: int | None, *, whole_waves: bool) -> Plan:
+        """The first n cells, rounded up to whole waves where a batch may change a record."""
+        if n is None:
+            return self
+        if n < 1:
+            raise UsageError(f"-n {n}: there must be at least one cell to run")
+        kept: list[tuple[Cell, ...]] = []
+        for wave in self.waves:
+            missing = n - sum(len(w) for w in kept)
+            if missing <= 0:
+                break
+            kept.append(wave if whole_waves else wave[:missing])
+        return Plan(tuple(kept), self.lanes)
+
+
+def cells_of(experiment: Experiment) -> list[Cell]:
+    """Every cell: query by query, seed by seed, then rules and sweep points."""
+    points = experiment.points()
+    return [
+        Cell(query, aggregation, point.index, point.relative_weight, point.bids, seed)
+        for query in experiment.queries
+        for seed in experiment.seeds()
+        for aggregation in experiment.auction.aggregation
+        for point in points
+    ]
+
+
+def make_plan(experiment: Experiment, prompts_per_query: Mapping[str, int], capacity: Capacity) -> Plan:
+    """Cut the cells into waves that fit the capacity.
+
+    `prompts_per_query` is the number of distinct prompts of each query: a running or waiting text holds at most one
+    sequence for each, and so does the query itself. Raises UsageError where one text alone does not fit.
+    """
+    n_prompts = max(prompts_per_query.values())
+    if 2 * n_prompts > capacity.n_sequences:
+        raise UsageError(
+            f"one text needs {2 * n_prompts} KV sequences, llama.cpp holds {capacity.n_sequences}: use fewer agents"
+        )
+    waves = tuple(_waves(cells_of(experiment), n_prompts, capacity.n_sequences))
+    return Plan(waves, min(capacity.lanes(n_prompts), max(len(wave) for wave in waves)))
+
+
+def _waves(cells: Sequence[Cell], n_prompts: int, n_sequences: int) -> Iterator[tuple[Cell, ...]]:
+    """Whole (query, seed) blocks while they fit, parts of a block where one is larger than a wave."""
+    wave: list[Cell] = []
+
+    def fits(more: Sequence[Cell]) -> bool:
+        together = [*wave, *more]
+        held = len(together) + len({cell.query for cell in together})
+        return held * n_prompts <= n_sequences and len(together) <= MOST_CELLS_PER_WAVE
+
+    for block in _blocks(cells):
+        if wave and not fits(block):
+            yield tuple(wave)
+            wave = []
+        for cell in block:
+            if wave and not fits([cell]):
+                yield tuple(wave)
+                wave = []
+            wave.append(cell)
+    if wave:
+        yield tuple(wave)
+
+
+def _blocks(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
+    block: list[Cell] = []
+    for cell in cells:
+        if block and (cell.query, cell.seed) != (block[0].query, block[0].seed):
+            yield block
+            block = []
+        block.append(cell)
+    if block:
+        yield block

@@ -1,0 +1,163 @@
+"""The run folder: append records, read them back, resume. It does not know what the numbers mean.
+
+Every invocation appends to a `records-<k>.jsonl` of its own, so a line torn by a crash stays the last of its file; it
+is dropped on reading. A wave is one write and one fsync. Other files are replaced atomically.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import StoreError
+
+Record = dict[str, Any]
+
+
+class RunFolder:
+    """One run's files on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one process; raises StoreError when another one is running in it."""
+        with _explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(f"{self.path}: another process is running this experiment; wait for it or stop it") from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def set_aside(self) -> Path | None:
+        """Rename the folder out of the way (`--fresh`); nothing is ever deleted. None where there was none."""
+        if not self.path.exists():
+            return None
+        k = 1
+        while (old := self.path.with_name(f"{self.path.name}.old-{k}")).exists():
+            k += 1
+        with _explained(self.path):
+            self.path.rename(old)
+        return old
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Replace a file atomically."""
+        data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        temporary = self.path / f".{name}.new"
+        with _explained(self.path / name):
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path / name)
+
+    def read_manifest(self) -> dict[str, Any]:
+        """The manifest, or {} where there is none yet."""
+        path = self.path / "manifest.json"
+        if not path.exists():
+            return {}
+        with _explained(path):
+            try:
+                manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            except ValueError:
+                raise StoreError(f"{path}: this is not JSON; move the folder away or use --fresh") from None
+        return manifest
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        self.write("manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+    def record_files(self) -> list[Path]:
+        """The files of records, oldest first."""
+        return sorted(self.path.glob("records-*.jsonl"), key=lambda path: (len(path.name), path.name))
+
+    def records(self) -> dict[str, Record]:
+        """Every record by cell; the first complete line of a cell counts, a torn last line is dropped."""
+        found: dict[str, Record] = {}
+        for path in self.record_files():
+            with _explained(path):
+                lines = path.read_bytes().split(b"\n")
+            for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is torn, or nothing
+                try:
+                    record = decode(line)
+                    found.setdefault(record["cell"], record)
+                except (ValueError, KeyError, TypeError):
+                    raise StoreError(f"{path}:{number}: this line is not a record; was the file edited?") from None
+        return found
+
+    @contextmanager
+    def appending(self) -> Iterator[Appender]:
+        """A new file of records."""
+        files = self.record_files()
+        last = max((int(path.stem.removeprefix("records-")) for path in files), default=0)
+        path = self.path / f"records-{last + 1}.jsonl"
+        with _explained(path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o644)
+        try:
+            yield Appender(path, descriptor)
+        finally:
+            os.close(descriptor)
+            if path.stat().st_size == 0:
+                path.unlink()
+
+
+class Appender:
+    """Appends waves of records to one file."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Write whole lines and wait until the disk has them."""
+        data = b"".join(encode(record) + b"\n" for record in records)
+        with _explained(self._path):
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            os.fsync(self._descriptor)
+
+
+def encode(record: Record) -> bytes:
+    """One line of JSON; infinite numbers are the strings "inf" and "-inf", which `decode` reads back."""
+    return json.dumps(_spelled(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _spelled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_spelled(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def decode(line: bytes) -> Record:
+    """The record of one line. Only columns of numbers spell infinity; `text` may say "inf" and mean it."""
+    record: Record = json.loads(line)
+    for key, value in record.items():
+        if isinstance(value, str) and value in ("inf", "-inf") and key not in ("text", "query"):
+            record[key] = float(value)
+    return record
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        advice = "free some space and run the same command again: it continues" if error.errno == 28 else "check the folder"
+        raise StoreError(f"{path}: {error.strerror}; {advice}") from error
