@@ -30,6 +30,7 @@ from pydantic_core import PydanticCustomError
 from .yamlfile import resolve
 
 MAX_AGENTS = 64
+MAX_RULES = 64
 CUSTOM_RULE = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 
@@ -132,7 +133,7 @@ Layers = Annotated[
     says("auto or a whole number of at least 0"),
 ]
 Rules = Annotated[tuple[FilledText, ...], BeforeValidator(_wrap_one, json_schema_input_type=str | list[str])]
-Row = Annotated[dict[FilledText, Number], Field(min_length=1)]
+Row = Annotated[dict[FilledText, Share], Field(min_length=1)]
 Rows = Annotated[dict[Text, Row], Field(min_length=1)]
 
 
@@ -212,10 +213,12 @@ class Agent(Section):
 class Auction(Section):
     """The mechanism: how distributions are aggregated, tokens drawn, payments computed."""
 
-    aggregation: Annotated[Rules, Field(min_length=1)] = Field(
+    aggregation: Annotated[Rules, Field(min_length=1, max_length=MAX_RULES)] = Field(
         default=("linear",), description="One aggregation rule or a list: each makes its own texts."
     )
-    payments: Rules = Field(default=("pay_your_bid",), description="Payment rules, computed on the same texts.")
+    payments: Annotated[Rules, Field(max_length=MAX_RULES)] = Field(
+        default=("pay_your_bid",), description="Payment rules, computed on the same texts."
+    )
     sampling: FilledText | None = Field(
         default=None,
         description="How a token is drawn from the aggregate. Default: the first "

@@ -32,6 +32,8 @@ from .mechanism import registry
 from .prompts import did_you_mean
 from .yamlfile import Path
 
+MAX_REPORTED = 1_000
+
 AnySection = TypeVar("AnySection", bound=Section)
 
 
@@ -58,8 +60,11 @@ def _validated_file(source: Source) -> ExperimentFile | None:
     try:
         return ExperimentFile.model_validate(source.data)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
+        details = error.errors(include_url=False, include_context=True)
+        for detail in details[:MAX_REPORTED]:
             _report(source, detail)
+        if len(details) > MAX_REPORTED:
+            source.problem((), f"and {len(details) - MAX_REPORTED:,} mistakes more")
         return None
 
 
@@ -79,6 +84,9 @@ def _report(source: Source, detail: Any) -> None:
         case "too_short":
             if not detail["input"]:  # else its entries are wrong, which is reported already
                 source.problem(path, f"expected at least one entry, got {found}")
+        case "too_long":
+            n_found, n_most = len(detail["input"]), detail["ctx"]["max_length"]
+            source.problem(path, f"expected at most {n_most:,} entries, got {n_found:,}")
         case _:
             source.problem(path, detail["msg"], at_key)
 

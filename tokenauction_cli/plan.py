@@ -2,7 +2,7 @@
 
 A *cell* is one text: (query, aggregation rule, bids, seed). A *wave* is a list of cells fixed by the plan; its records
 reach the disk together. Cells of one query and seed stand together because they are likeliest to share prefixes.
-A *lane* is one running text-so-far: one row per prompt in every batch.
+A *lane* is a text that advances: one row per prompt in every batch.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from functools import cached_property
 from .errors import UsageError
 from .experiment import Experiment
 
-MOST_CELLS_PER_WAVE = 128
-BATCH_ROWS = 32  # llama.cpp's batched decode on CPU peaks near this many rows of a unified cache
+CELLS_PER_WAVE = 128
 
 
 @dataclass(frozen=True)
@@ -37,18 +36,6 @@ class Cell:
         identity = [self.query, self.aggregation, [float(bid) for bid in self.bids], self.seed]
         text = json.dumps(identity, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """What the language models can hold: sequences alive at once and rows per batch."""
-
-    n_sequences: int
-    batch_rows: int
-
-    def lanes(self, n_prompts: int) -> int:
-        """How many texts-so-far advance together when each needs `n_prompts` rows."""
-        return max(1, self.batch_rows // n_prompts)
 
 
 @dataclass(frozen=True)
@@ -98,39 +85,23 @@ def cells_of(experiment: Experiment) -> list[Cell]:
     ]
 
 
-def make_plan(experiment: Experiment, prompts_per_query: Mapping[str, int], capacity: Capacity) -> Plan:
-    """Cut the cells into waves that fit the capacity.
-
-    `prompts_per_query` is the number of distinct prompts of each query: a running or waiting text holds at most one
-    sequence for each, and so does the query itself. Raises UsageError where one text alone does not fit.
-    """
-    n_prompts = max(prompts_per_query.values())
-    if 2 * n_prompts > capacity.n_sequences:
-        raise UsageError(
-            f"one text needs {2 * n_prompts} KV sequences, llama.cpp holds {capacity.n_sequences}: use fewer agents"
-        )
-    waves = tuple(_waves(cells_of(experiment), n_prompts, capacity.n_sequences))
-    return Plan(waves, min(capacity.lanes(n_prompts), max(len(wave) for wave in waves)))
+def make_plan(experiment: Experiment, lanes: int) -> Plan:
+    """Cut the cells into waves, and let at most `lanes` texts advance together."""
+    waves = tuple(_waves(cells_of(experiment)))
+    return Plan(waves, min(lanes, max(len(wave) for wave in waves)))
 
 
-def _waves(cells: Sequence[Cell], n_prompts: int, n_sequences: int) -> Iterator[tuple[Cell, ...]]:
+def _waves(cells: Sequence[Cell]) -> Iterator[tuple[Cell, ...]]:
     """Whole (query, seed) blocks while they fit, parts of a block where one is larger than a wave."""
     wave: list[Cell] = []
-
-    def fits(more: Sequence[Cell]) -> bool:
-        together = [*wave, *more]
-        held = len(together) + len({cell.query for cell in together})
-        return held * n_prompts <= n_sequences and len(together) <= MOST_CELLS_PER_WAVE
-
     for block in _blocks(cells):
-        if wave and not fits(block):
+        if wave and len(wave) + len(block) > CELLS_PER_WAVE:
             yield tuple(wave)
             wave = []
-        for cell in block:
-            if wave and not fits([cell]):
-                yield tuple(wave)
-                wave = []
-            wave.append(cell)
+        wave += block
+        while len(wave) > CELLS_PER_WAVE:
+            yield tuple(wave[:CELLS_PER_WAVE])
+            wave = wave[CELLS_PER_WAVE:]
     if wave:
         yield tuple(wave)
 

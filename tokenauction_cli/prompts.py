@@ -42,8 +42,8 @@ TESTS = ("defined", "eq", "even", "ge", "gt", "in", "le", "lower", "lt", "ne", "
 _ALLOWED = (
     nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.List, nodes.Tuple, nodes.If, nodes.For,
     nodes.Assign, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat,
-    nodes.Add, nodes.Sub, nodes.Mul, nodes.Mod, nodes.Neg, nodes.Pos, nodes.Filter, nodes.Test, nodes.Getattr, nodes.Getitem, nodes.Slice,
-    nodes.Call, nodes.Keyword,
+    nodes.Add, nodes.Sub, nodes.Mul, nodes.Mod, nodes.Neg, nodes.Pos, nodes.Filter, nodes.Test, nodes.Getattr,
+    nodes.Getitem, nodes.Slice, nodes.Call, nodes.Keyword,
 )  # fmt: skip
 _NAMES = {nodes.Pow: "'**'", nodes.Div: "'/'", nodes.FloorDiv: "'//'", nodes.Dict: "a mapping", nodes.Macro: "a macro"}
 

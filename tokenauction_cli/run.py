@@ -75,7 +75,7 @@ def run_experiment(
             return _with_tables(folder, experiment, records, was_complete=True)
         with _logging_to(folder):
             speakers = prepare(experiment)
-            plan = plan_for(experiment, speakers).first(n, whole_waves=not speakers.is_batch_invariant)
+            plan = make_plan(experiment, speakers.lanes).first(n, whole_waves=not speakers.is_batch_invariant)
             manifest = _begin_manifest(folder, experiment, speakers, plan)
             _compute(folder, experiment, speakers, plan, manifest, progress)
         return _with_tables(folder, experiment, folder.records(), was_complete=False)
@@ -91,12 +91,6 @@ def read_run(path: Path) -> RunResult:
     if not records:
         raise UsageError(f"{path}: this run has no finished cell yet; continue it with `tokauction run`")
     return RunResult(folder, experiment, *_frames(experiment, records), was_complete=True)
-
-
-def plan_for(experiment: Experiment, speakers: Speakers) -> Plan:
-    """The plan of an experiment on these speakers."""
-    prompts = {query: len(cast.prompts) for query, cast in speakers.casts.items()}
-    return make_plan(experiment, prompts, speakers.capacity)
 
 
 def _compute(
@@ -118,7 +112,7 @@ def _compute(
     status = "failed"
     progress.begin(plan.n_cells, plan.n_cells - sum(cell.id not in done for cell in plan.cells))
     try:
-        with speakers.loaded(plan) as model, folder.appending() as appender:
+        with speakers.loaded(plan.lanes) as model, folder.appending() as appender:
             auction = Auction(model, House(experiment, model.vocabulary), speakers.casts)
             counted = auction
             for records in auction.run(left, lambda: progress.step(counted.n_tokens)):

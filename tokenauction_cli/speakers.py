@@ -17,8 +17,8 @@ from .errors import ModelError, UsageError
 from .experiment import Experiment
 from .lm.base import LanguageModel, Vocabulary
 from .lm.table import TableModel, TablePrompt, TableVocabulary
+from .memory import free_memory
 from .models import LocalModel, locate, parse_reference, sha256_of
-from .plan import BATCH_ROWS, Capacity, Plan
 from .processors import usable_processors
 from .prompts import render_messages, render_prompt
 
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from .lm.metadata import GgufMetadata
     from .lm.vocabulary import GgufVocabulary
 
+CPU_BATCH_ROWS = 32
 GPU_BATCH_ROWS = 128
-_TABLE_CAPACITY = Capacity(n_sequences=1 << 20, batch_rows=1 << 10)
+MOST_SEQUENCES = 256  # llama_max_parallel_sequences()
 # llama.cpp's `general.file_type` of formats whose logits were measured to be the same alone and in a batch, on CPU:
 # F32, F16, Q4_0, Q4_1, Q8_0, BF16
 _BATCH_INVARIANT_FILE_TYPES = frozenset({"0", "1", "2", "3", "7", "32"})
@@ -55,7 +56,7 @@ class TableSpeakers:
     """Agents with written-down distributions: nothing to load."""
 
     models: tuple[ModelInUse, ...] = ()
-    capacity = _TABLE_CAPACITY
+    lanes = 1024
     is_batch_invariant = True
     hardware = None
 
@@ -66,11 +67,11 @@ class TableSpeakers:
         cast = Cast(prompts, tuple(range(len(prompts))))
         self.casts: Mapping[str, Cast] = dict.fromkeys(experiment.queries, cast)
 
-    def kv_cells(self, plan: Plan) -> dict[Path, int]:
+    def kv_cells(self, lanes: int) -> dict[Path, int]:
         return {}
 
     @contextmanager
-    def loaded(self, plan: Plan) -> Iterator[LanguageModel]:
+    def loaded(self, lanes: int) -> Iterator[LanguageModel]:
         yield TableModel(self._vocabulary)
 
 
@@ -78,22 +79,15 @@ class GgufSpeakers:
     """Agents with language models in GGUF files."""
 
     def __init__(self, experiment: Experiment) -> None:
-        import llama_cpp
-
         from .lm.gguf import choose_hardware
 
         runtime = experiment.runtime
         n_threads = usable_processors() if runtime.threads == "auto" else int(runtime.threads)
         self.hardware: Hardware = choose_hardware(runtime.device, runtime.gpu_layers, n_threads)
-        default_rows = GPU_BATCH_ROWS if self.hardware.gpu_layers else BATCH_ROWS
-        self.capacity = Capacity(
-            n_sequences=llama_cpp.llama_max_parallel_sequences() - 1,  # one is kept for padding rows
-            batch_rows=default_rows if runtime.batch == "auto" else int(runtime.batch),
-        )
         self._experiment = experiment
-        self._in_use = _models_in_use(experiment)
-        self.models = tuple(dict.fromkeys(self._in_use.values()))
-        self.casts: Mapping[str, Cast] = _casts(experiment, self._in_use)
+        in_use = _models_in_use(experiment)
+        self.models = tuple(dict.fromkeys(in_use.values()))
+        self.casts: Mapping[str, Cast] = _casts(experiment, in_use)
 
     @property
     def is_batch_invariant(self) -> bool:
@@ -102,51 +96,64 @@ class GgufSpeakers:
             model.metadata.strings.get("general.file_type") in _BATCH_INVARIANT_FILE_TYPES for model in self.models
         )
 
-    def kv_cells(self, plan: Plan) -> dict[Path, int]:
-        """The KV cells that each model's context needs: every lane's text and the prompts of as many queries.
+    @cached_property
+    def most_prompts(self) -> dict[Path, int]:
+        """For each file the most distinct prompts that one query has on it: its sequences per lane."""
+        casts = self.casts.values()
+        return {m.path: max(sum(p.path == m.path for p in cast.prompts) for cast in casts) for m in self.models}
 
-        Raises UsageError where `runtime.context` allows fewer.
-        """
-        needs = {model.path: self._cells_of(model.path, plan.lanes) for model in self.models}
+    @cached_property
+    def longest(self) -> dict[Path, int]:
+        """For each file the most tokens that a prompt and its text have together."""
+        prompts = [prompt for cast in self.casts.values() for prompt in cast.prompts]
+        most_text = self._experiment.auction.max_tokens
+        return {m.path: most_text + max(len(p.tokens) for p in prompts if p.path == m.path) for m in self.models}
+
+    @cached_property
+    def lanes(self) -> int:
+        """How many texts advance together: as many as fill a batch and fit the context, the sequences and the memory."""
+        runtime = self._experiment.runtime
+        rows = (GPU_BATCH_ROWS if self.hardware.gpu_layers else CPU_BATCH_ROWS) if runtime.batch == "auto" else runtime.batch
+        lanes = max(1, int(rows) // sum(self.most_prompts.values()))
+        for model in self.models:
+            n_prompts = self.most_prompts[model.path]
+            lanes = min(lanes, MOST_SEQUENCES // n_prompts)
+            lanes = min(lanes, self._allowed_cells(model) // self._cells_per_lane(model.path))
+        return max(1, lanes)
+
+    def _cells_per_lane(self, path: Path) -> int:
+        from .lm.gguf import cells_per_sequence
+
+        return self.most_prompts[path] * cells_per_sequence(self.longest[path])
+
+    def _allowed_cells(self, model: ModelInUse) -> int:
+        """`runtime.context`, or what half of the free memory holds. Raises UsageError where one text does not fit."""
         allowed = self._experiment.runtime.context
         if allowed == "auto":
-            return needs
-        if max(needs.values()) > int(allowed):
-            least = max(self._cells_of(model.path, 1) for model in self.models)
+            per_cell = model.metadata.kv_bytes_per_token
+            return free_memory() // 2 // per_cell if per_cell else 1 << 31
+        if int(allowed) < self._cells_per_lane(model.path):
             raise UsageError(
-                f"runtime.context is {allowed} tokens, but batches of {plan.lanes} texts need {max(needs.values())} "
-                f"and one text at a time needs {least}: raise it, use `auto`, or lower `runtime.batch` or `max_tokens`"
+                f"runtime.context is {allowed} tokens, but one text of {model.local.reference} needs "
+                f"{self._cells_per_lane(model.path)}: raise it, use `auto`, or lower `auction.max_tokens`"
             )
-        return dict.fromkeys(needs, int(allowed))
+        return int(allowed)
 
-    def _cells_of(self, path: Path, n_lanes: int) -> int:
-        prompts = [[len(p.tokens) for p in cast.prompts if p.path == path] for cast in self.casts.values()]
-        largest = sorted((sum(lengths) for lengths in prompts), reverse=True)[: n_lanes + 1]
-        texts = n_lanes * max(len(lengths) for lengths in prompts) * self._experiment.auction.max_tokens
-        return sum(largest) + texts + 1
+    def kv_cells(self, lanes: int) -> dict[Path, int]:
+        """The KV cells of each file's context."""
+        return {model.path: lanes * self._cells_per_lane(model.path) for model in self.models}
 
     @contextmanager
-    def loaded(self, plan: Plan) -> Iterator[LanguageModel]:
+    def loaded(self, lanes: int) -> Iterator[LanguageModel]:
         """The models with their weights and contexts."""
         from .lm.gguf import GgufContext, GgufModel
 
-        n_prompts = max(len(cast.prompts) for cast in self.casts.values())
-        most_held = max(len(wave) + len({cell.query for cell in wave}) + 1 for wave in plan.waves)
-        n_sequences = min(self.capacity.n_sequences, most_held * n_prompts)
-        cells = self.kv_cells(plan)
         contexts: list[GgufContext] = []
         try:
-            for model in self.models:
-                contexts.append(
-                    GgufContext(
-                        model.path,
-                        self.hardware,
-                        n_cells=cells[model.path],
-                        n_sequences=n_sequences,
-                        max_rows=plan.lanes * n_prompts,
-                    )
-                )
-            yield GgufModel(contexts)
+            for path, n_prompts in self.most_prompts.items():
+                size = {"n_sequences": lanes * n_prompts, "n_tokens": self.longest[path]}
+                contexts.append(GgufContext(path, self.hardware, **size))
+            yield GgufModel(contexts, self.most_prompts)
         finally:
             for context in contexts:
                 context.close()

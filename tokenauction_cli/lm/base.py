@@ -1,4 +1,4 @@
-"""What an auction needs from language models: logits over one vocabulary for prompts that grow token by token.
+"""What an auction needs from language models: the logits that follow a prompt and a text so far.
 
 This room knows nothing of bids and rules. Two implementations: `gguf` (llama.cpp) and `table` (explicit distributions).
 """
@@ -6,9 +6,8 @@ This room knows nothing of bids and rules. Two implementations: `gguf` (llama.cp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CellError
@@ -20,7 +19,11 @@ class Vocabulary(Protocol):
     """The set of tokens T over which every agent of an experiment speaks."""
 
     size: int
-    ends: frozenset[int]
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens any one of which ends a text."""
+        ...
 
     def piece(self, token: int) -> bytes:
         """The bytes that a token adds to the text; empty for control and end tokens."""
@@ -31,34 +34,23 @@ class Vocabulary(Protocol):
         ...
 
 
-class LiveSequence(Protocol):
-    """A prompt and the text so far, held by a model so that one more token costs one evaluation."""
+class Request(NamedTuple):
+    """What follows each of these prompts after this text? A prompt is whatever the implementation understands.
 
-    first_logits: Logits | None  # after the prompt alone; kept for sequences that `open` returned
+    `slot` is only a hint of where the answer is cheapest: a model keeps, per slot, what it evaluated there last.
+    """
+
+    slot: int
+    prompts: tuple[Any, ...]
+    text: tuple[int, ...]
 
 
 class LanguageModel(Protocol):
-    """Evaluates many sequences at once; a prompt is whatever `open` of the implementation understands."""
+    """Answers many requests at once. The answer never depends on slots or on what else is asked."""
 
-    vocabulary: Vocabulary
+    @property
+    def vocabulary(self) -> Vocabulary: ...
 
-    def open(self, prompt: Any) -> LiveSequence:
-        """Evaluate a prompt once and keep it."""
+    def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
+        """For each request the logits after each of its prompts, or why there are none. No slot twice."""
         ...
-
-    def fork(self, sequence: LiveSequence) -> LiveSequence:
-        """A second sequence with the same content; costs no evaluation."""
-        ...
-
-    def close(self, sequence: LiveSequence) -> None:
-        """Free what the sequence holds."""
-        ...
-
-    def evaluate(self, sequences: Sequence[LiveSequence], tokens: Sequence[int]) -> list[Logits | CellError]:
-        """Append token k to sequence k, all in one batch, and return the logits that follow each."""
-        ...
-
-
-def copied(logits: Logits) -> Logits:
-    """A copy that outlives the next evaluation."""
-    return np.array(logits)

@@ -1,11 +1,13 @@
 """Language models in GGUF files, evaluated by llama.cpp's low-level API: many sequences, one context, one decode.
 
-One model load and one context per file. A prompt and a text so far is one KV sequence; a fork copies no data (the
-unified cache only notes that a cell belongs to one more sequence). One `llama_decode` carries one token of every
-sequence, and its logits are read where llama.cpp left them.
+One model load and one context per file. Every (slot, prompt) has a KV sequence with a stream of cells of its own. A
+sequence keeps what was evaluated last; a request reuses the beginning that it shares with it, or copies a longer one from
+another sequence, and evaluates the rest: normally one token. One `llama_decode` carries the last token of every request.
 
-Bit-identical logits, alone or in a batch, forked or fresh, need flash attention, a unified cache and, on CPU, micro-
-batches below 64 rows and never of exactly one row over a long cache; `_decode` sees to both.
+Why streams (`kv_unified` off): in a unified cache the cells of a sequence end up in any order once freed cells are used
+again, attention adds them up in that order, and the logits move. In a stream, cell k holds token k, so the logits of a
+text are the same bits whatever was evaluated before or beside it. Two shapes take other kernels on CPU and are never
+emitted: 64 tokens or more of one sequence, and one row alone over 512 cells or more (the token before it is repeated).
 """
 
 from __future__ import annotations
@@ -21,13 +23,14 @@ import numpy as np
 
 from ..errors import CellError, ModelError, TokauctionError
 from . import llama_log
-from .base import LiveSequence, Logits, copied
+from .base import Logits, Request
 from .vocabulary import GgufVocabulary
 
-CPU_MICRO_BATCH = 32
-GPU_MICRO_BATCH = 512
-_LONG_CACHE = 512  # cells from which llama.cpp's CPU kernel treats a single row differently
-_WHOLE = -1
+CELL_BLOCK = 256  # llama.cpp rounds the cells of a stream up to a multiple of this
+_CPU_CHUNK = 32
+_GPU_CHUNK = 512
+_LONG = 512  # cells from which llama.cpp splits the attention of a lone row
+_TO_THE_END = -1
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,6 @@ class GgufPrompt:
     tokens: tuple[int, ...]
 
 
-@dataclass
-class KvSequence:
-    """One KV sequence of one context: its number and how many tokens it holds."""
-
-    context: GgufContext
-    number: int
-    length: int
-    prompt: tuple[int, ...]
-    first_logits: Logits | None = None
-
-
 @dataclass(frozen=True)
 class Hardware:
     """Where and how llama.cpp computes. `gpu_layers` is -1 for all of them."""
@@ -57,8 +49,9 @@ class Hardware:
     n_threads: int
 
     @property
-    def micro_batch(self) -> int:
-        return GPU_MICRO_BATCH if self.gpu_layers else CPU_MICRO_BATCH
+    def chunk(self) -> int:
+        """Prompt tokens evaluated together."""
+        return _GPU_CHUNK if self.gpu_layers else _CPU_CHUNK
 
 
 def choose_hardware(device: str, gpu_layers: int | str, n_threads: int) -> Hardware:
@@ -72,6 +65,11 @@ def choose_hardware(device: str, gpu_layers: int | str, n_threads: int) -> Hardw
     if device == "cpu" or not can_offload:
         return Hardware(0, n_threads)
     return Hardware(-1 if gpu_layers == "auto" else int(gpu_layers), n_threads)
+
+
+def cells_per_sequence(n_tokens: int) -> int:
+    """The KV cells that llama.cpp gives to a sequence of at most so many tokens."""
+    return -(-n_tokens // CELL_BLOCK) * CELL_BLOCK
 
 
 @contextmanager
@@ -89,7 +87,7 @@ def _load(path: Path, *, vocab_only: bool = False, gpu_layers: int = 0) -> llama
     llama_cpp.llama_backend_init()
     parameters = llama_cpp.llama_model_default_params()
     parameters.vocab_only = vocab_only
-    parameters.n_gpu_layers = 10_000 if gpu_layers < 0 else gpu_layers
+    parameters.n_gpu_layers = gpu_layers
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
     if not model:
         reason = llama_log.last_reason() or "no reason given"
@@ -98,46 +96,37 @@ def _load(path: Path, *, vocab_only: bool = False, gpu_layers: int = 0) -> llama
 
 
 class GgufContext:
-    """One loaded GGUF file with its one context.
+    """One loaded GGUF file with its one context of `n_sequences` sequences of at most `n_tokens` tokens each."""
 
-    n_cells: KV cells shared by all sequences; n_sequences: the most that live at once; max_rows: the most rows that
-    one `evaluate` may carry.
-    """
-
-    def __init__(self, path: Path, hardware: Hardware, *, n_cells: int, n_sequences: int, max_rows: int) -> None:
+    def __init__(self, path: Path, hardware: Hardware, *, n_sequences: int, n_tokens: int) -> None:
         self.path = path
+        self._chunk = hardware.chunk
+        self._n_cells = cells_per_sequence(n_tokens)
         self._model = _load(path, gpu_layers=hardware.gpu_layers)
         self.vocabulary = GgufVocabulary(self._model)
-        self.micro_batch = hardware.micro_batch
-        self._n_batch = max(max_rows + 1, self.micro_batch)
-        self._context = self._new_context(hardware, n_cells, n_sequences + 1)
+        self._context = self._new_context(hardware, n_sequences)
         self._memory = llama_cpp.llama_get_memory(self._context)
-        self.copies_parts = _can_copy_parts(self._model)
-        self._scratch = n_sequences  # a sequence of its own for the padding row
-        self._free = list(range(n_sequences - 1, -1, -1))
-        self._prompts: list[KvSequence] = []
-        self._batch = _Batch(self._n_batch)
-        self.n_evaluations = 0
-        self.n_prompt_tokens = 0
+        self._batch = _Batch(2 * n_sequences + self._chunk)
+        self._held: list[tuple[int, ...]] = [()] * n_sequences
+        self.n_decoded = 0
 
-    def _new_context(self, hardware: Hardware, n_cells: int, n_sequences: int) -> llama_cpp.llama_context_p:
+    def _new_context(self, hardware: Hardware, n_sequences: int) -> llama_cpp.llama_context_p:
         on_gpu = hardware.gpu_layers != 0
         parameters = llama_cpp.llama_context_default_params()
-        parameters.n_ctx = n_cells
-        parameters.n_batch = self._n_batch
-        parameters.n_ubatch = self.micro_batch
+        parameters.n_ctx = self._n_cells * n_sequences
         parameters.n_seq_max = n_sequences
+        parameters.n_batch = parameters.n_ubatch = max(2 * n_sequences, self._chunk)
         parameters.n_threads = parameters.n_threads_batch = hardware.n_threads
         parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        parameters.kv_unified = True
+        parameters.kv_unified = False
+        parameters.swa_full = True  # a sliding window that forgets could not be cut back
         parameters.offload_kqv = parameters.op_offload = on_gpu
         context = llama_cpp.llama_init_from_model(self._model, parameters)
         if not context:
             raise ModelError(
-                f"{self.path}: llama.cpp cannot make a context of {n_cells} tokens and {n_sequences} sequences: "
-                f"{llama_log.last_reason() or 'out of memory?'}; lower `max_tokens` or `runtime.batch`"
+                f"{self.path}: llama.cpp cannot make a context of {n_sequences} sequences of {self._n_cells} tokens: "
+                f"{llama_log.last_reason() or 'out of memory?'}; lower `runtime.batch` or `auction.max_tokens`"
             )
-        self._is_long = llama_cpp.llama_n_ctx(context) >= _LONG_CACHE
         return context
 
     def close(self) -> None:
@@ -145,80 +134,99 @@ class GgufContext:
         llama_cpp.llama_free(self._context)
         llama_cpp.llama_model_free(self._model)
 
-    def open(self, tokens: tuple[int, ...]) -> KvSequence:
-        """Evaluate a prompt, except the beginning that it shares with a prompt already held."""
-        sequence = KvSequence(self, self._take(), 0, tokens)
-        self._share_beginning(sequence)
-        while sequence.length < len(tokens):
-            chunk = tokens[sequence.length : sequence.length + self.micro_batch]
-            self.n_prompt_tokens += len(chunk)
-            is_last = sequence.length + len(chunk) == len(tokens)
-            positions = range(sequence.length, sequence.length + len(chunk))
-            logits = self._decode(chunk, positions, [sequence.number] * len(chunk), only_last=True)
-            sequence.length += len(chunk)
-            if is_last:
-                sequence.first_logits = copied(logits[0])
-        self._prompts.append(sequence)
-        return sequence
+    def evaluate(self, wanted: dict[int, tuple[int, ...]]) -> dict[int, Logits]:
+        """The logits after each sequence's wanted tokens, (V,) float32 in llama.cpp's own memory."""
+        self._reuse(wanted)
+        for number, tokens in wanted.items():
+            self._fill(number, tokens[:-1])
+        return self._last_tokens(wanted)
 
-    def _share_beginning(self, sequence: KvSequence) -> None:
-        if not self.copies_parts:
-            return
-        shared, source = max(
-            ((_common_length(other.prompt, sequence.prompt), other) for other in self._prompts),
-            key=lambda pair: pair[0],
-            default=(0, sequence),
-        )
-        shared = min(shared, len(sequence.prompt) - 1)  # the last token is evaluated anew: its logits are needed
-        if shared > 0:
-            llama_cpp.llama_memory_seq_cp(self._memory, source.number, sequence.number, 0, shared)
-            sequence.length = shared
+    def _reuse(self, wanted: dict[int, tuple[int, ...]]) -> None:
+        """Cut every sequence back to what it shares with what is wanted, copying a longer beginning where there is one."""
+        sources = {}
+        for number, tokens in wanted.items():
+            source = self._best_source(number, tokens[:-1], taken=sources)
+            if source != number:
+                sources[number] = source
+        before = list(self._held)
+        for number, source in sources.items():
+            llama_cpp.llama_memory_seq_cp(self._memory, source, number, _TO_THE_END, _TO_THE_END)
+            self._held[number] = before[source]
+        for number, tokens in wanted.items():
+            self._cut(number, _common_length(self._held[number], tokens[:-1]))
 
-    def fork(self, sequence: KvSequence) -> KvSequence:
-        """A second sequence over the same KV cells."""
-        number = self._take()
-        llama_cpp.llama_memory_seq_cp(self._memory, sequence.number, number, _WHOLE, _WHOLE)
-        return KvSequence(self, number, sequence.length, sequence.prompt)
+    def _best_source(self, number: int, beginning: tuple[int, ...], taken: dict[int, int]) -> int:
+        """The sequence that holds most of this beginning: itself if it can, and none that is overwritten by a copy."""
+        if self._held[number][: len(beginning)] == beginning or number in taken.values():
+            return number
+        best, longest = number, _common_length(self._held[number], beginning)
+        for other, held in enumerate(self._held):
+            if other not in taken and held[: longest + 1] == beginning[: longest + 1]:
+                shared = _common_length(held, beginning)
+                if shared > longest:
+                    best, longest = other, shared
+        return best
 
-    def free(self, sequence: KvSequence) -> None:
-        """Give back the sequence's number, and its KV cells where no other sequence holds them."""
-        llama_cpp.llama_memory_seq_rm(self._memory, sequence.number, _WHOLE, _WHOLE)
-        self._free.append(sequence.number)
-        if sequence in self._prompts:
-            self._prompts.remove(sequence)
+    def _cut(self, number: int, n_tokens: int) -> None:
+        """Forget all but the first tokens of a sequence; a memory that cannot forget a part forgets everything."""
+        if len(self._held[number]) > n_tokens:
+            if not llama_cpp.llama_memory_seq_rm(self._memory, number, n_tokens, _TO_THE_END):
+                llama_cpp.llama_memory_seq_rm(self._memory, number, 0, _TO_THE_END)
+                n_tokens = 0
+            self._held[number] = self._held[number][:n_tokens]
 
-    def extend(self, sequences: Sequence[KvSequence], tokens: Sequence[int]) -> list[Logits]:
-        """Append one token to every sequence in one decode."""
-        positions = [sequence.length for sequence in sequences]
-        rows = self._decode(tokens, positions, [sequence.number for sequence in sequences])
-        for sequence in sequences:
-            sequence.length += 1
-        self.n_evaluations += len(tokens)
-        return rows
+    def _fill(self, number: int, tokens: tuple[int, ...]) -> None:
+        """Evaluate what a sequence lacks of these tokens, in chunks of at least two."""
+        while (begun := len(self._held[number])) < len(tokens):
+            missing = len(tokens) - begun
+            size = min(missing, self._chunk)
+            if missing - size == 1:
+                size -= 1
+            if size == 1 and begun:
+                self._cut(number, begun - 1)
+                begun, size = len(self._held[number]), len(tokens) - len(self._held[number])
+            chunk = tokens[begun : begun + size]
+            self._decode([_Row(number, begun + k, token, False) for k, token in enumerate(chunk)])
+            self._held[number] = tokens[: begun + size]
 
-    def _take(self) -> int:
-        if not self._free:
-            raise TokauctionError("more KV sequences are needed than the plan foresaw; please report this")
-        return self._free.pop()
+    def _last_tokens(self, wanted: dict[int, tuple[int, ...]]) -> dict[int, Logits]:
+        """Evaluate the last token of every sequence in one decode."""
+        rows = []
+        numbers = sorted(wanted)
+        for number in numbers:
+            tokens = wanted[number]
+            is_alone = number - 1 not in wanted and number + 1 not in wanted
+            if is_alone and self._n_cells >= _LONG and len(tokens) > 1:
+                self._cut(number, len(tokens) - 2)
+                self._fill(number, tokens[: len(self._held[number])])
+                rows.append(_Row(number, len(tokens) - 2, tokens[-2], False))
+            rows.append(_Row(number, len(tokens) - 1, tokens[-1], True))
+        logits = self._decode(rows)
+        for number in numbers:
+            self._held[number] = wanted[number]
+        return dict(zip(numbers, logits, strict=True))
 
-    def _decode(
-        self, tokens: Sequence[int], positions: Sequence[int], numbers: Sequence[int], *, only_last: bool = False
-    ) -> list[Logits]:
-        n_rows = len(tokens)
-        pad = self._is_long and n_rows % self.micro_batch == 1
-        batch = self._batch.fill(tokens, positions, numbers, only_last=only_last)
-        if pad:
-            self._batch.add_padding(self._scratch)
-        status = llama_cpp.llama_decode(self._context, batch)
+    def _decode(self, rows: list[_Row]) -> Logits:
+        status = llama_cpp.llama_decode(self._context, self._batch.of(rows))
         if status != 0:
             raise TokauctionError(
                 f"{self.path}: llama_decode failed with status {status}: {llama_log.last_reason() or 'no reason given'}"
             )
-        if pad:
-            llama_cpp.llama_memory_seq_rm(self._memory, self._scratch, _WHOLE, _WHOLE)
-        n_outputs = 1 if only_last else n_rows
-        logits = llama_cpp.llama_get_logits(self._context)
-        return list(np.ctypeslib.as_array(logits, shape=(n_outputs, self.vocabulary.size)))
+        self.n_decoded += len(rows)
+        n_outputs = sum(row.is_output for row in rows)
+        if not n_outputs:
+            return np.empty((0, self.vocabulary.size), np.float32)
+        return np.ctypeslib.as_array(llama_cpp.llama_get_logits(self._context), shape=(n_outputs, self.vocabulary.size))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One token of one sequence in a batch."""
+
+    sequence: int
+    position: int
+    token: int
+    is_output: bool
 
 
 class _Batch:
@@ -228,86 +236,65 @@ class _Batch:
         self._tokens = np.zeros(capacity, np.int32)
         self._positions = np.zeros(capacity, np.int32)
         self._counts = np.ones(capacity, np.int32)
-        self._numbers = np.zeros(capacity, np.int32)
+        self._sequences = np.zeros(capacity, np.int32)
         self._outputs = np.zeros(capacity, np.int8)
-        first = self._numbers.ctypes.data
-        self._pointers = (first + 4 * np.arange(capacity)).astype(np.uintp)
-        fields = dict(llama_cpp.llama_batch._fields_)
+        first = self._sequences.ctypes.data
+        self._pointers = (first + self._sequences.itemsize * np.arange(capacity)).astype(np.uintp)
+        kind = dict(llama_cpp.llama_batch._fields_)
         self._struct = llama_cpp.llama_batch(
             n_tokens=0,
-            token=self._tokens.ctypes.data_as(fields["token"]),
-            pos=self._positions.ctypes.data_as(fields["pos"]),
-            n_seq_id=self._counts.ctypes.data_as(fields["n_seq_id"]),
-            seq_id=self._pointers.ctypes.data_as(fields["seq_id"]),
-            logits=self._outputs.ctypes.data_as(fields["logits"]),
+            token=self._tokens.ctypes.data_as(kind["token"]),
+            pos=self._positions.ctypes.data_as(kind["pos"]),
+            n_seq_id=self._counts.ctypes.data_as(kind["n_seq_id"]),
+            seq_id=self._pointers.ctypes.data_as(kind["seq_id"]),
+            logits=self._outputs.ctypes.data_as(kind["logits"]),
         )
 
-    def fill(
-        self, tokens: Sequence[int], positions: Sequence[int], numbers: Sequence[int], *, only_last: bool
-    ) -> ctypes.Structure:
-        n = len(tokens)
-        self._tokens[:n] = tokens
-        self._positions[:n] = positions
-        self._numbers[:n] = numbers
-        self._outputs[:n] = not only_last
-        self._outputs[n - 1] = True
+    def of(self, rows: Sequence[_Row]) -> ctypes.Structure:
+        n = len(rows)
+        self._tokens[:n] = [row.token for row in rows]
+        self._positions[:n] = [row.position for row in rows]
+        self._sequences[:n] = [row.sequence for row in rows]
+        self._outputs[:n] = [row.is_output for row in rows]
         self._struct.n_tokens = n
         return self._struct
 
-    def add_padding(self, scratch: int) -> None:
-        """One more row without output, so that no micro-batch has exactly one row."""
-        n = self._struct.n_tokens
-        self._tokens[n], self._positions[n] = self._tokens[n - 1], 0
-        self._numbers[n], self._outputs[n] = scratch, False
-        self._struct.n_tokens = n + 1
-
 
 class GgufModel:
-    """The GGUF files of one experiment behind the one protocol of `lm.base`."""
+    """The GGUF files of one experiment behind the one protocol of `lm.base`.
 
-    def __init__(self, contexts: Sequence[GgufContext]) -> None:
+    Slot k of a file that speaks for at most m prompts owns the sequences k m, ..., k m + m - 1 of its context.
+    """
+
+    def __init__(self, contexts: Sequence[GgufContext], most_prompts: dict[Path, int]) -> None:
         self._contexts = {context.path: context for context in contexts}
+        self._most_prompts = most_prompts
         self.vocabulary = contexts[0].vocabulary
 
-    def open(self, prompt: GgufPrompt) -> KvSequence:
-        return self._contexts[prompt.path].open(prompt.tokens)
+    @property
+    def n_decoded(self) -> int:
+        """Tokens that llama.cpp evaluated, prompts included."""
+        return sum(context.n_decoded for context in self._contexts.values())
 
-    def fork(self, sequence: LiveSequence) -> KvSequence:
-        assert isinstance(sequence, KvSequence)
-        return sequence.context.fork(sequence)
-
-    def close(self, sequence: LiveSequence) -> None:
-        assert isinstance(sequence, KvSequence)
-        sequence.context.free(sequence)
-
-    def evaluate(self, sequences: Sequence[LiveSequence], tokens: Sequence[int]) -> list[Logits | CellError]:
-        rows: list[Logits | CellError | None] = [None] * len(sequences)
-        for context in self._contexts.values():
-            mine = [k for k, s in enumerate(sequences) if isinstance(s, KvSequence) and s.context is context]
-            if not mine:
-                continue
-            held = [s for s in (sequences[k] for k in mine) if isinstance(s, KvSequence)]
-            for k, row in zip(mine, context.extend(held, [tokens[k] for k in mine]), strict=True):
-                rows[k] = row
-        return [row for row in rows if row is not None]
-
-    def shutdown(self) -> None:
-        """Free every context; sequences must not be used afterwards."""
-        for context in self._contexts.values():
-            context.close()
-
-
-def _can_copy_parts(model: llama_cpp.llama_model_p) -> bool:
-    """Recurrent, hybrid and sliding-window memories can be copied whole only."""
-    return not (
-        llama_cpp.llama_model_is_recurrent(model)
-        or llama_cpp.llama_model_is_hybrid(model)
-        or llama_cpp.llama_model_n_swa(model) > 0
-    )
+    def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
+        wanted: dict[Path, dict[int, tuple[int, ...]]] = {path: {} for path in self._contexts}
+        places = []
+        for request in requests:
+            place = []
+            used = dict.fromkeys(self._contexts, 0)
+            for prompt in request.prompts:
+                number = request.slot * self._most_prompts[prompt.path] + used[prompt.path]
+                used[prompt.path] += 1
+                wanted[prompt.path][number] = prompt.tokens + request.text
+                place.append((prompt.path, number))
+            places.append(place)
+        logits = {path: self._contexts[path].evaluate(tokens) for path, tokens in wanted.items() if tokens}
+        return [[logits[path][number] for path, number in place] for place in places]
 
 
 def _common_length(a: Sequence[int], b: Sequence[int]) -> int:
-    for k, (x, y) in enumerate(zip(a, b, strict=False)):
-        if x != y:
-            return k
-    return min(len(a), len(b))
+    """How many tokens two sequences share at their beginning."""
+    n = min(len(a), len(b))
+    if a[:n] == b[:n]:
+        return n
+    return next(k for k in range(n) if a[k] != b[k])

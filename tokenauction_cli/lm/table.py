@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import CellError
-from .base import LiveSequence, Logits
+from .base import Logits, Request
 
 END = "<end>"
 ANY_TEXT = "*"
@@ -20,11 +20,19 @@ ANY_TEXT = "*"
 Distributions = Mapping[str, Mapping[str, float]]
 
 
+@dataclass(frozen=True)
+class TablePrompt:
+    """A table agent needs no prompt: its name (for messages) and its distributions."""
+
+    agent: str
+    table: Distributions
+
+
 class TableVocabulary:
     """The union of the tokens that any agent may say, and the end token."""
 
-    def __init__(self, agents: Sequence[Distributions]) -> None:
-        spoken = {token for table in agents for row in table.values() for token in row}
+    def __init__(self, tables: Sequence[Distributions]) -> None:
+        spoken = {token for table in tables for row in table.values() for token in row}
         self.tokens = [*sorted(spoken - {END}), END]
         self.index = {token: k for k, token in enumerate(self.tokens)}
         self.size = len(self.tokens)
@@ -37,62 +45,27 @@ class TableVocabulary:
         return self.tokens[token]
 
 
-@dataclass
-class TableSequence:
-    """An agent's table and the tokens so far."""
-
-    agent: str
-    table: Distributions
-    said: tuple[str, ...]
-    first_logits: Logits | None = None
-
-
-@dataclass(frozen=True)
-class TablePrompt:
-    """A table agent needs no prompt: its name (for messages) and its distributions."""
-
-    agent: str
-    table: Distributions
-
-    def __hash__(self) -> int:
-        return hash(self.agent)
-
-
 class TableModel:
     """Looks distributions up; the logits are the logarithms of the probabilities, -inf for tokens not listed."""
 
     def __init__(self, vocabulary: TableVocabulary) -> None:
         self.vocabulary = vocabulary
 
-    def open(self, prompt: TablePrompt) -> TableSequence:
-        sequence = TableSequence(prompt.agent, prompt.table, ())
-        row = self._row(sequence)
-        if isinstance(row, CellError):
-            raise row
-        sequence.first_logits = row
-        return sequence
+    def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
+        return [self._answer(request) for request in requests]
 
-    def fork(self, sequence: LiveSequence) -> TableSequence:
-        assert isinstance(sequence, TableSequence)
-        return TableSequence(sequence.agent, sequence.table, sequence.said)
+    def _answer(self, request: Request) -> list[Logits] | CellError:
+        text = " ".join(self.vocabulary.tokens[token] for token in request.text)
+        try:
+            return [self._row(prompt, text) for prompt in request.prompts]
+        except CellError as error:
+            return error
 
-    def close(self, sequence: LiveSequence) -> None:
-        pass
-
-    def evaluate(self, sequences: Sequence[LiveSequence], tokens: Sequence[int]) -> list[Logits | CellError]:
-        rows: list[Logits | CellError] = []
-        for sequence, token in zip(sequences, tokens, strict=True):
-            assert isinstance(sequence, TableSequence)
-            sequence.said = (*sequence.said, self.vocabulary.tokens[token])
-            rows.append(self._row(sequence))
-        return rows
-
-    def _row(self, sequence: TableSequence) -> Logits | CellError:
-        text = " ".join(sequence.said)
-        row = sequence.table.get(text, sequence.table.get(ANY_TEXT))
+    def _row(self, prompt: TablePrompt, text: str) -> Logits:
+        row = prompt.table.get(text, prompt.table.get(ANY_TEXT))
         if row is None:
-            return CellError(
-                f"agent {sequence.agent!r} has no distribution for the text so far {text!r}; "
+            raise CellError(
+                f"agent {prompt.agent!r} has no distribution for the text so far {text!r}; "
                 f'add one under `distributions`, or "{ANY_TEXT}" for every other text'
             )
         p = np.zeros(self.vocabulary.size)

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .distributions import Array, Distribution, MechanismError, Mixture, Profile, log_normalize, weights_of
+from .distributions import Array, Distribution, MechanismError, Mixture, Profile, log_normalize, mixed, weights_of
 
 ORDERS = ("robust", "tv", "kl", "reverse_kl")
 
@@ -65,7 +65,7 @@ class LogLinear:
         if alone is not None:
             return profile.agent(alone)
         present = np.flatnonzero(weights)
-        scores: Array = weights[present] @ profile.log_p[present]
+        scores = mixed(weights[present], profile.log_p[present])
         if not np.isfinite(scores.max()):
             raise MechanismError(
                 "log-linear aggregation is undefined here: "

@@ -44,6 +44,20 @@ def log_of(p: Array) -> Array:
         return np.asarray(np.log(p))
 
 
+def mixed(weights: Array, rows: Array) -> Array:
+    """sum_i w_i rows_i, (V,), from (n,) and (n, V).
+
+    Like `expectation` without BLAS: its threads fight with llama.cpp's, and the last digits depend on their number.
+    """
+    return np.asarray(np.einsum("i,it->t", weights, rows))
+
+
+def expectation(p: Array, values: Array) -> Array:
+    """sum_t p_t values_t for one p, (V,), or for each row of p, (n, V)."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.einsum("...t,t->...", p, values))
+
+
 class Distribution:
     """One distribution over V tokens, given as probabilities `p` or as `log_p`, each (V,) float64, sum 1."""
 
@@ -124,7 +138,7 @@ class Mixture(Distribution):
 
     @cached_property
     def p(self) -> Array:
-        return np.asarray(self.weights @ self._profile.p)
+        return mixed(self.weights, self._profile.p)
 
     @cached_property
     def log_p(self) -> Array:
@@ -245,11 +259,12 @@ def checked_bids(bids: ArrayLike) -> Array:
 
 
 def weights_of(bids: ArrayLike) -> Array:
-    """Relative weights b_i / B, (n,). Raises MechanismError for negative, infinite or NaN bids and for B = 0."""
+    """Relative weights b_i / B, (n,). Raises MechanismError for bad bids, for B = 0 and for a B that overflows."""
     b = checked_bids(bids)
-    total = b.sum()
+    with np.errstate(over="ignore"):
+        total = b.sum()
     if total <= 0:
         raise MechanismError("all bids are zero: the aggregate distribution is undefined")
-    if not np.isfinite(total):  # the sum of two huge bids overflows although each is finite
-        return weights_of(b / b.max())
+    if not np.isfinite(total):
+        raise MechanismError(f"the sum of the bids must be a finite number, got {b.tolist()}")
     return np.asarray(b / total)

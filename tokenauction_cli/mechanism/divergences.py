@@ -8,9 +8,11 @@ D_r(p || q) = (1 - sum_t p_t^r q_t^(1-r)) / (r (1 - r)), the alpha divergence;
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
-from .distributions import Array, Distribution
+from .distributions import Array, Distribution, Profile, expectation
 
 
 def total_variation(p: Array, q: Array) -> float:
@@ -21,8 +23,53 @@ def total_variation(p: Array, q: Array) -> float:
 def kl(p: Distribution, q: Distribution) -> float:
     """KL(p || q). A difference below rounding is 0, never negative."""
     with np.errstate(invalid="ignore"):
-        value = float(p.p @ (p.log_p - q.log_p))
+        value = float(expectation(p.p, p.log_p - q.log_p))
     if np.isnan(value):  # some token has p_t = 0 and an infinite logarithm
         held = np.flatnonzero(p.p)
-        value = float(p.p[held] @ (p.log_p[held] - q.log_p[held]))
+        value = float(expectation(p.p[held], p.log_p[held] - q.log_p[held]))
     return max(0.0, value)
+
+
+def kl_from_agents(profile: Profile, q: Distribution) -> Array:
+    """KL(p_i || q) for every agent, (n,): E_{p_i} log p_i, kept on the profile, less E_{p_i} log q."""
+    values = negative_entropies(profile) - expectation(profile.p, q.log_p)
+    return _settled(values, lambda i: kl(profile.agent(i), q))
+
+
+def kl_to_agents(profile: Profile, q: Distribution) -> Array:
+    """KL(q || p_i) for every agent, (n,)."""
+    values = _negative_entropy(q.p, q.log_p) - expectation(profile.log_p, q.p)
+    return _settled(values, lambda i: kl(q, profile.agent(i)))
+
+
+def negative_entropies(profile: Profile) -> Array:
+    """sum_t p_it log p_it for every agent, (n,)."""
+    return profile.once("negative entropies", lambda: np.array([_negative_entropy(*row) for row in _rows(profile)]))
+
+
+def alpha_divergence(p: Distribution, q: Distribution, r: float) -> float:
+    """D_r(p || q); at r = 1 and r = 0 the two KLs."""
+    if r in (0, 1):
+        return kl(p, q) if r == 1 else kl(q, p)
+    with np.errstate(invalid="ignore"):
+        exponents = r * p.log_p + (1 - r) * q.log_p
+    both = np.isneginf(p.log_p) & np.isneginf(q.log_p)
+    with np.errstate(over="ignore"):
+        overlap = float(np.exp(np.where(both, -np.inf, exponents)).sum())
+    return max(0.0, (1 - overlap) / (r * (1 - r)))
+
+
+def _settled(values: Array, exact: Callable[[int], float]) -> Array:
+    """The values, with those that 0 times infinity spoilt worked out over the support alone; never negative."""
+    for i in np.flatnonzero(np.isnan(values)):
+        values[i] = exact(int(i))
+    return np.maximum(values, 0.0)
+
+
+def _negative_entropy(p: Array, log_p: Array) -> float:
+    held = p > 0
+    return float(expectation(p, log_p) if held.all() else expectation(p[held], log_p[held]))
+
+
+def _rows(profile: Profile) -> Iterator[tuple[Array, Array]]:
+    return zip(profile.p, profile.log_p, strict=True)

@@ -95,6 +95,12 @@ class Outcome:
         """D_i = TV(p_i, o_i)."""
         return self._shared("distance", i, lambda: total_variation(self.profile.agent(i).p, self.others(i).p))
 
+    def tv(self, i: int) -> float:
+        """TV(p_i, q). (d) Where q = (1 - w) o + w p it is (1 - w) D, without a pass over the tokens."""
+        if self.straight:
+            return float(without(self.weights, i).sum()) * self.distance(i)
+        return self.once(("tv", i), lambda: total_variation(self.profile.agent(i).p, self.q.p))
+
     def charged(self, amounts: Array) -> Array:
         """The amounts, (n,), with those of reference agents set to 0."""
         return np.where(np.array(self.terms.charged), amounts, 0.0)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .aggregation import Linear, LogLinear, lone_bidder
-from .distributions import Array, Distribution, MechanismError, Profile, log_normalize, weights_of
+from .distributions import Array, Distribution, MechanismError, Profile, log_normalize, log_of, mixed, weights_of
 
 DEFAULT_EXPONENT = 0.5
 
@@ -56,8 +56,14 @@ class PowerMean:
 
 
 def log_power_mean(log_p: Array, weights: Array, r: float) -> Array:
-    """(1/r) log sum_i w_i p_i^r, (V,), from log_p (n, V) and positive weights (n,); accurate for small r too."""
+    """(1/r) log sum_i w_i p_i^r, (V,), from log_p (n, V) and positive weights (n,).
+
+    With x = r (log p_i - log p of the agent that counts most) <= 0 sum_i w_i e^x is taken as 1 + sum_i w_i (e^x - 1)
+    where it is near 1, as it is for small r: a relative error of the sum is one of the mean 1/r times as large.
+    """
     top = log_p.max(axis=0) if r > 0 else log_p.min(axis=0)
-    finite = np.where(np.isfinite(top), top, 0.0)
-    inside = np.where(np.isfinite(top), weights @ np.expm1(r * (log_p - finite)), 0.0)
-    return np.asarray(top + np.log1p(inside) / r)
+    x = r * (log_p - np.where(np.isfinite(top), top, 0.0))
+    x[:, np.isneginf(top)] = 0.0
+    below_one = mixed(weights, np.expm1(x))
+    near = np.log1p(np.maximum(below_one, -0.5))
+    return np.asarray(top + np.where(below_one > -0.5, near, log_of(mixed(weights, np.exp(x)))) / r)

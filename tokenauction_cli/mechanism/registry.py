@@ -9,7 +9,9 @@ import importlib
 from typing import Any, Literal
 
 from .aggregation import Linear, LogLinear
+from .clarke import Clarke
 from .dictatorship import RandomDictator, WinnerTakeAll
+from .myerson_tv import MyersonTV
 from .payments import PayBidTimesInfluence, PayYourBid
 from .power_mean import PowerMean
 from .sampling import Greedy, Gumbel, InverseCdf
@@ -21,7 +23,7 @@ Kind = Literal["aggregation", "payment", "sampling"]
 _RULES: dict[Kind, tuple[Any, ...]] = {
     "aggregation": (Linear, LogLinear, WinnerTakeAll, RandomDictator, PowerMean),
     "sampling": (Stable, InverseCdf, Gumbel, Greedy),
-    "payment": (PayYourBid, SecondPrice, PayBidTimesInfluence),
+    "payment": (PayYourBid, SecondPrice, Clarke, MyersonTV, PayBidTimesInfluence),
 }
 _FAMILY = "power_mean_"
 

@@ -1,0 +1,166 @@
+"""Every sampling has q as its marginal, and stable sampling is stable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mechanism_strategies import ALL_RULES, BLOG, outcome, profiles
+
+from tokenauction_cli.mechanism.distributions import Profile
+from tokenauction_cli.mechanism.goodness_of_fit import chi_square_p_value, marginal_p_value
+from tokenauction_cli.mechanism.outcome import Outcome
+from tokenauction_cli.mechanism.randomness import Moment, Purpose, Randomness
+from tokenauction_cli.mechanism.registry import find, names
+from tokenauction_cli.mechanism.sampling import Draw, SamplingRule
+from tokenauction_cli.mechanism.terms import Terms, relative_bids
+
+LOTTERIES = ("stable", "inverse_cdf", "gumbel")
+THREE = [[0.5, 0.3, 0.2, 0.0], [0.1, 0.1, 0.2, 0.6], [0.25, 0.0, 0.5, 0.25]]
+
+
+@pytest.mark.parametrize("sampling", LOTTERIES)
+@pytest.mark.parametrize("rule", [name for name in ALL_RULES if name != "power_mean_-1"])
+def test_the_marginal_is_q(rule: str, sampling: str) -> None:
+    for bids, swept in (([1, 2, 2], 0), ([3, 1, 0], 2), ([0, 1, 1], 0), ([1, 0, 0], 0)):
+        auction = outcome(rule, THREE, bids, swept=swept)
+        assert marginal_p_value(find("sampling", sampling), auction, 1500) > 1e-3
+
+
+@pytest.mark.parametrize("sampling", LOTTERIES)
+def test_the_marginal_is_q_on_a_large_vocabulary(sampling: str) -> None:
+    profile = Profile.from_logits(list(np.random.default_rng(0).normal(0, 3, (2, 4000))), [1, 1])
+    assert marginal_p_value(find("sampling", sampling), outcome("linear", profile, [1, 2]), 4000) > 1e-3
+
+
+def test_the_chi_square_test_notices_a_wrong_distribution() -> None:
+    counts = np.array([600.0, 400.0, 3.0, 2.0])
+    assert chi_square_p_value(counts, np.array([600.0, 400.0, 3.0, 2.0])) == pytest.approx(1)
+    assert chi_square_p_value(counts, np.array([500.0, 500.0, 3.0, 2.0])) < 1e-6
+
+
+def along_lambda(
+    rule: str, profile: Profile, terms: Terms, sampling: SamplingRule, seed: int, steps: int = 101
+) -> Iterator[tuple[Outcome, Draw]]:
+    moment = Moment(Randomness(1, "q", seed), 3)
+    for weight in np.linspace(0, 1, steps):
+        auction = Outcome(find("aggregation", rule), profile, relative_bids(terms, weight, 2), terms)
+        yield auction, sampling.draw(auction, moment)
+
+
+@settings(max_examples=30)
+@given(profiles(), st.sampled_from(["linear", "random_dictator", "winner_take_all"]), st.integers(0, 10**6), st.data())
+def test_stable_changes_at_most_once_and_the_price_is_the_switch(
+    profile: Profile, rule: str, seed: int, data: st.DataObject
+) -> None:
+    n = profile.n_agents
+    swept = data.draw(st.integers(0, n - 1))
+    if n == 1:
+        return
+    terms = Terms(tuple("abcd"[:n]), configured=tuple(range(1, n + 1)), swept=swept)
+    stable, price = find("sampling", "stable"), find("payment", "second_price")
+    draws = list(along_lambda(rule, profile, terms, stable, seed, steps=31))
+    tokens = [draw.token for _, draw in draws]
+    assert sum(a != b for a, b in pairwise(tokens)) <= 1
+    for auction, draw in draws:
+        assert auction.q.p[draw.token] > 0
+        amounts = price.charge(auction, draw, Moment(Randomness(1, "q", seed), 3))["second_price"]
+        assert (amounts >= 0).all()
+        assert (amounts <= auction.bids).all()
+        if draw.token != tokens[0] and rule == "linear" and auction.rivals[swept] > 0:
+            assert amounts[swept] == pytest.approx(auction.rivals[swept] * draw.switch / (1 - draw.switch))
+            assert auction.weights[swept] > draw.switch
+
+
+@given(profiles(n=2), st.integers(0, 10**6))
+@settings(max_examples=30)
+def test_with_two_agents_the_thresholds_of_both_are_where_the_token_switches(profile: Profile, seed: int) -> None:
+    terms = Terms(("a", "b"))
+    for auction, draw in along_lambda("linear", profile, terms, find("sampling", "stable"), seed, steps=11):
+        i = 0 if auction.weights[0] > draw.switch else 1
+        assert draw.prices[1 - i] == 0
+        if draw.prices[i] == 0 or draw.prices[i] == auction.bids[i]:
+            continue
+        for factor, same in ((1.001, True), (0.999, False)):
+            bids = auction.bids.copy()
+            bids[i] = min(draw.prices[i] * factor, 1e9)
+            again = Outcome(auction.rule, profile, bids, terms)
+            token = find("sampling", "stable").draw(again, Moment(Randomness(1, "q", seed), 3)).token
+            assert (token == draw.token) == same
+
+
+def test_linear_work_is_shared_by_all_weights_of_a_seed() -> None:
+    profile = Profile.of(THREE)
+    terms = Terms(("a", "b", "c"), configured=(1, 1, 2))
+    switches = {draw.switch for _, draw in along_lambda("linear", profile, terms, find("sampling", "stable"), 5)}
+    assert len(switches) == 1
+    assert sum(key[0] == "switch" for key in profile._kept) == 1
+    assert sum(key[0] == "others" for key in profile._kept) == 1
+
+
+def test_stable_falls_back_to_gumbel_on_the_same_keys() -> None:
+    for seed in range(50):
+        moment = Moment(Randomness(0, "q", seed), 0)
+        auction = outcome("log_linear", THREE[:2], [1, 2])
+        stable, gumbel = (find("sampling", name).draw(auction, moment) for name in ("stable", "gumbel"))
+        assert stable == gumbel
+        assert stable.used == "gumbel"
+
+
+def test_inverse_cdf_bisects_to_the_token_of_the_cumulative_sum() -> None:
+    rng = np.random.default_rng(0)
+    profile = Profile.of(rng.dirichlet(np.full(500, 0.02), size=5))
+    for _ in range(200):
+        auction = outcome("linear", profile, rng.random(5))
+        u = rng.random()
+        token = auction.q.quantile(u)
+        cumulative = np.cumsum(auction.q.p)
+        assert auction.q.p[token] > 0
+        assert cumulative[token] > u - 1e-12
+        assert cumulative[token] - auction.q.p[token] <= u + 1e-12
+
+
+@pytest.mark.parametrize("u", [0.0, 0.5, 1 - 2**-53])
+def test_no_token_of_probability_zero_at_the_edges(u: float) -> None:
+    p = [[0, 0, 0.25, 0, 0.75, 0, 0], [0, 0, 0.5, 0, 0, 0.5, 0]]
+    for bids in ([1, 1], [1, 0], [0, 1], [1, 1e-9], [1e-300, 1]):
+        for rule in ("linear", "log_linear", "power_mean"):
+            q = outcome(rule, p, bids).q
+            assert q.p[q.quantile(u)] > 0
+
+
+def test_greedy_takes_the_lowest_of_equal_tokens() -> None:
+    auction = outcome("linear", [[0.2, 0.4, 0.4], [0.2, 0.4, 0.4]], [1, 1])
+    assert find("sampling", "greedy").draw(auction, Moment(Randomness(0, "", 0), 0)).token == 1
+
+
+def test_numbers_depend_on_what_they_are_for_and_on_nothing_else() -> None:
+    one, two = Randomness(0, "q", 1), Randomness(0, "q", 1)
+    first = [one.uniform(k, Purpose.DRAW) for k in range(5)]
+    assert [two.uniform(k, Purpose.DRAW) for k in reversed(range(5))] == first[::-1]
+    others = {Randomness(0, "r", 1), Randomness(1, "q", 1), Randomness(0, "q", 2)}
+    assert len({r.uniform(0, Purpose.DRAW) for r in others} | {first[0], one.uniform(0, Purpose.SWITCH)}) == 5
+    assert one.uniform(0, Purpose.PAYMENT, "a") != one.uniform(0, Purpose.PAYMENT, "b")
+
+
+def test_every_sampling_draws_the_own_token_at_both_ends() -> None:
+    profile = Profile.of([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    terms = Terms(("a", "b", "c"), configured=(0, 1, 1))
+    for name in names("sampling"):
+        for seed in range(30):
+            draws = [draw.token for _, draw in along_lambda("linear", profile, terms, find("sampling", name), seed, 2)]
+            assert draws[0] in (1, 2)
+            assert draws[1] == 0
+
+
+def test_a_dictator_speaks_alone() -> None:
+    for name in names("sampling"):
+        for seed in range(30):
+            draw = find("sampling", name).draw(
+                outcome("random_dictator", BLOG, [1, 2, 2]), Moment(Randomness(0, "", seed), 0)
+            )
+            assert BLOG[draw.dictator][draw.token] > 0

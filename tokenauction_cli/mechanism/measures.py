@@ -1,0 +1,43 @@
+"""What is measured of each outcome, once for all the tokens drawn from it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .distributions import Array, checked_bids
+from .divergences import kl_from_agents, kl_to_agents
+from .outcome import Outcome
+from .welfare import optimal_welfare, welfare, yardstick
+
+
+class Measures(NamedTuple):
+    """TV(p_i, q), KL(p_i || q) and KL(q || p_i), (n,); welfare W, its optimum W* and the bids offered, summed.
+
+    Of a dictatorship q is the expectation over the dictator. An infinite divergence is inf.
+    """
+
+    tv: Array
+    kl: Array
+    reverse_kl: Array
+    welfare: float
+    optimum: float
+    offered: float
+
+
+def measure(outcome: Outcome, offered: ArrayLike | None = None) -> Measures:
+    """`offered` are the bids before a reserve or a spent budget set some to 0, (n,); by default the outcome's own."""
+    key = "measures" if offered is None else ("measures", tuple(np.asarray(offered, dtype=np.float64)))
+    return outcome.once(key, lambda: _measure(outcome, outcome.bids if offered is None else checked_bids(offered)))
+
+
+def _measure(outcome: Outcome, offered: Array) -> Measures:
+    profile, q, rule = outcome.profile, outcome.q, outcome.rule
+    tv = np.array([outcome.tv(i) for i in range(outcome.n_agents)])
+    forward, reverse = kl_from_agents(profile, q), kl_to_agents(profile, q)
+    reached = welfare(rule, profile, q, offered)
+    own = yardstick(rule) is rule and np.array_equal(offered, outcome.bids)
+    best = reached if own else optimal_welfare(rule, profile, offered)
+    return Measures(tv, forward, reverse, reached, best, float(offered.sum()))

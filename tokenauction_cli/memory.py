@@ -1,0 +1,37 @@
+"""How much memory this process may still use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_A_MODEST_MACHINE = 4 << 30
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """Bytes available without swapping, within the control group's limit where there is one."""
+    available = _available(root / "proc/meminfo")
+    limit = _number(root / "sys/fs/cgroup/memory.max")
+    used = _number(root / "sys/fs/cgroup/memory.current")
+    if limit is not None and used is not None:
+        available = min(available, max(0, limit - used))
+    return available
+
+
+def _available(meminfo: Path) -> int:
+    try:
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return _A_MODEST_MACHINE
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # no such group, or "max"
+        return None
