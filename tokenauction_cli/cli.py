@@ -121,7 +121,7 @@ def run(
 ) -> None:
     """Run an experiment, or continue it, and print the table of texts."""
     from .run import run_experiment
-    from .tables import rate_table, text_tables
+    from .tables import rate_tables, text_tables
     from .progress import progress_for_stderr
 
     loaded = _load(experiment, overrides)
@@ -140,7 +140,7 @@ def run(
     _print_tables(tables, how, loaded)
     if how is Format.table and not quiet:
         if result.summary["cells"].max() > 1:
-            _print_rich([rate_table(loaded, result.summary)], loaded)
+            _print_rich(rate_tables(loaded, result.summary), loaded)
         typer.echo(f"Run folder: {result.folder.path}", err=True)
     _exit_if_failed(result)
 
@@ -154,7 +154,7 @@ def show(
 ) -> None:
     """Print the tables of runs again: texts, then rates, only the columns that differ."""
     from .run import read_run
-    from .tables import rate_table, text_tables
+    from .tables import rate_tables, text_tables
 
     for path in runs:
         result = read_run(path)
@@ -162,7 +162,7 @@ def show(
             typer.echo(str(path))
         _print_tables(text_tables(result.experiment, result.cells, by.value, seed), how, result.experiment)
         if how is Format.table and result.summary["cells"].max() > 1:
-            _print_rich([rate_table(result.experiment, result.summary)], result.experiment)
+            _print_rich(rate_tables(result.experiment, result.summary), result.experiment)
 
 
 def _load(path: Path, overrides: list[str] | None) -> Experiment:

@@ -18,11 +18,14 @@ from .lm.base import Logits, Vocabulary
 from .mechanism import registry
 from .mechanism.aggregation import AggregationRule
 from .mechanism.distributions import Array, MechanismError, Profile
+from .mechanism.measures import measure
 from .mechanism.outcome import Outcome
 from .mechanism.payments import PaymentRule
+from .mechanism.posterior import posterior
 from .mechanism.randomness import Moment, Randomness
 from .mechanism.sampling import Draw, SamplingRule
 from .mechanism.terms import Terms
+from .mechanism.welfare import welfare_share
 from .plan import Cell
 
 FAILED = "failed"
@@ -70,8 +73,9 @@ class House:
         self.vocabulary = vocabulary
         self.rules = Rules.of(experiment)
         self.terms = terms_of(experiment)
-        self.reserve = self.terms.reserve
-        self.payments = {name: self.rules.fitting(name, self.reserve) for name in self.rules.aggregation}
+        self.payments = {name: self.rules.fitting(name, self.terms.reserve) for name in self.rules.aggregation}
+        self.charge = experiment.auction.charge
+        self.budgets = np.array([agent.budget or np.inf for agent in experiment.agents])
         self.stops = tuple(stop.encode() for stop in experiment.auction.stop)
         self._temperatures = [agent.temperature for agent in experiment.agents]
         self._randomness: dict[tuple[str, int], Randomness] = {}
@@ -123,6 +127,7 @@ class TextState:
         self._sampling = ""
         self._error: str | None = None
         self._sums: dict[str, Any] = {}
+        self._left = house.budgets
 
     @property
     def n_tokens(self) -> int:
@@ -132,13 +137,27 @@ class TextState:
     def receive(self, outcome: Outcome, draw: Draw, moment: Moment) -> None:
         """Append a drawn token: charge it, measure it, and see whether it ends the text."""
         self._sampling = draw.used
-        for payment in self._house.payments[self.cell.aggregation]:
-            for column, amounts in payment.charge(outcome, draw, moment).items():
-                self._add(f"payment.{column}", amounts)
+        self._tokens.append(draw.token)
+        self._charge(outcome, draw, moment)
         self._add("log_prob", outcome.profile.log_p[:, draw.token])
         self._add("log_q", outcome.q.log_at(draw.token))
-        self._tokens.append(draw.token)
+        for name, amount in measure(outcome, self.cell.bids)._asdict().items():
+            self._add(name, amount)
         self.end_reason = self._reason_to_end(draw.token)
+
+    def _charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> None:
+        for payment in self._house.payments[self.cell.aggregation]:
+            amounts = payment.charge(outcome, draw, moment)
+            for k, column in enumerate(payment.columns):
+                is_charged = k == 0 and payment.name == self._house.charge
+                self._add(f"payment.{column}", self._spend(amounts[column]) if is_charged else amounts[column])
+
+    def _spend(self, amounts: Array) -> Array:
+        """Payments capped at what is left of each budget; an agent that has spent it bids 0 from now on."""
+        paid = np.minimum(amounts, self._left)
+        self._left = self._left - paid
+        self.bids = tuple(bid if left > 0 else 0.0 for bid, left in zip(self.bids, self._left, strict=True))
+        return paid
 
     def _add(self, name: str, amount: Array | float) -> None:
         self._sums[name] = self._sums[name] + amount if name in self._sums else amount
@@ -148,7 +167,10 @@ class TextState:
             return "end"
         if self._house.stops and any(stop in self._tail() for stop in self._house.stops):
             return "stop"
-        return "length" if self.n_tokens >= self._house.experiment.auction.max_tokens else None
+        if self.n_tokens >= self._house.experiment.auction.max_tokens:
+            return "length"
+        everybody_spent = not any(bid for bid, pays in zip(self.bids, self._house.terms.charged, strict=True) if pays)
+        return "budget" if everybody_spent else None
 
     def _tail(self) -> bytes:
         """The bytes in which the last token can have completed a stop string."""
@@ -193,9 +215,24 @@ class TextState:
             record[f"weight.{agent.id}"] = cell.bids[i] / total if total else 0.0
         if self.end_reason == FAILED:
             return record | {"error": self._error, "token_ids": self._tokens}
-        for name, amounts in self._sums.items():
-            if name != "log_q":
-                record |= {f"{name}.{agent.id}": float(amounts[i]) for i, agent in enumerate(agents)}
-            if name.startswith("payment."):
-                record[name.replace("payment.", "revenue.")] = float(np.sum(amounts))
-        return record | {"log_prob": float(self._sums["log_q"]), "token_ids": self._tokens}
+        for name in ("log_prob", *(name for name in self._sums if name.startswith("payment."))):
+            record |= {f"{name}.{agent.id}": float(self._sums[name][i]) for i, agent in enumerate(agents)}
+        for name in ("tv", "kl", "reverse_kl"):
+            record |= {f"{name}.{agent.id}": float(self._sums[name][i]) / self.n_tokens for i, agent in enumerate(agents)}
+        return record | self._totals() | {"token_ids": self._tokens}
+
+    def _totals(self) -> Record:
+        """What belongs to the text as a whole, and to agents only in view of it."""
+        sums, cell = self._sums, self.cell
+        totals: Record = {"log_prob": float(sums["log_q"])}
+        for name in [name for name in sums if name.startswith("payment.")]:
+            totals[name.replace("payment.", "revenue.")] = float(np.sum(sums[name]))
+        totals["welfare"] = float(sums["welfare"])
+        totals["welfare_share"] = welfare_share(sums["welfare"], sums["optimum"], sums["offered"])
+        explained = posterior(cell.bids, sums["log_prob"])
+        charged = sums.get(f"payment.{self._house.charge or self._house.experiment.auction.payments[0]}")
+        for i, agent in enumerate(self._house.experiment.agents):
+            totals[f"posterior.{agent.id}"] = float(explained[i])
+            offered = cell.bids[i] * self.n_tokens
+            totals[f"paid_share.{agent.id}"] = None if charged is None or not offered else float(charged[i]) / offered
+        return totals

@@ -78,16 +78,23 @@ def _row_heads(experiment: Experiment, points: pd.DataFrame) -> tuple[tuple[str,
     return tuple(f"bid of {agent.name}" for agent in experiment.agents), lambda point: tuple(bids[position[point.point]])
 
 
-def rate_table(experiment: Experiment, summary: pd.DataFrame) -> Table:
-    """Mention rates and mean payments against relative weight, only the columns that differ between rows."""
-    ids = [agent.id for agent in experiment.agents]
-    shown = ["query", "aggregation", "relative_weight", *(f"bid.{agent}" for agent in ids), "cells"]
-    shown += [f"mention_rate.{agent}" for agent in ids] + ["co_mention_rate", "tokens"]
-    shown += [c for c in summary.columns if c.startswith(("payment.", "revenue.")) and not c.endswith((".low", ".high"))]
-    present = summary[[column for column in shown if column in summary.columns]]
-    differing = [c for c in present.columns if len(present) == 1 or present[c].nunique(dropna=False) > 1]
-    frame = present[differing]
-    return Table("", tuple(differing), tuple(tuple(row) for row in frame.itertuples(index=False)))
+def rate_tables(experiment: Experiment, summary: pd.DataFrame) -> list[Table]:
+    """Mention rates, lengths and revenues against relative weight, one table per query and rule.
+
+    Only the columns that differ between rows are shown, all of them where there is one row.
+    """
+    named = {f"mention_rate.{agent.id}": f"mentions {agent.name}" for agent in experiment.agents}
+    named |= {"co_mention_rate": "mentions all", "tokens": "tokens"}
+    revenues = [f"revenue.{payment}" for payment in experiment.auction.payments]
+    named |= {column: column.replace("revenue.", "revenue ") for column in revenues if column in summary.columns}
+    tables = []
+    for (query, aggregation), group in summary.groupby(["query", "aggregation"], sort=False):
+        heads, row_of = _row_heads(experiment, group)
+        shown = [c for c in named if len(group) == 1 or group[c].nunique() > 1]
+        rows = tuple((*row_of(row), *values) for row, values in zip(group.itertuples(), group[shown].to_numpy(), strict=True))
+        title = " / ".join(part for part in (query, f"{aggregation}, {group['cells'].max()} texts each") if part)
+        tables.append(Table(title, (*heads, *(named[c] for c in shown)), rows))
+    return tables
 
 
 def visible(text: str) -> str:

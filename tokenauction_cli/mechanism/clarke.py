@@ -31,7 +31,10 @@ class Clarke:
         return sampling.lottery and reserve == 0 and isinstance(aggregation, Linear | LogLinear)
 
     def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
-        return {self.name: outcome.once(self.name, lambda: outcome.per_agent(clarke_payment))}
+        return {self.name: self.expected(outcome)}
+
+    def expected(self, outcome: Outcome) -> Array:
+        return outcome.once(self.name, lambda: outcome.per_agent(clarke_payment))
 
 
 def clarke_payment(outcome: Outcome, i: int) -> float:

@@ -1,11 +1,11 @@
 """Payment rules: what each agent pays for one token. Further rules: `second_price.py`, `myerson_tv.py`, `clarke.py`.
 
-    rule                    zeta_i                              truthful for
-    pay_your_bid            b_i                                 nobody
-    pay_bid_times_influence b_i TV(o_i, q)                      nobody
-    second_price            the bid at which the token switched -TV, -KL, -reverse KL (linear), by the order of the rule
-    myerson_tv              its expectation for -TV             -TV
-    vcg                     what its bid costs the others       the rule's own KL
+    rule                     zeta_i                               truthful, in the mean over the draw, for
+    pay_your_bid             b_i                                  nobody
+    second_price             the bid at which the token switched  -TV, under linear
+    vcg                      what its bid costs the others        the negative KL that the rule minimises
+    myerson_tv               the integral for -TV                 -TV, under every rule monotone in TV
+    pay_bid_times_influence  b_i TV(o_i, q)                       nobody
 
 All are 0 for an agent with a bid of 0 and for a reference agent; all are homogeneous of degree one in the bids.
 """
@@ -28,7 +28,7 @@ class PaymentRule(Protocol):
 
     `columns` are the names after `payment.`, the one that is charged first. `fits` says whether the premise holds;
     where it does not the columns stay empty and `charge` must not be called. `charge` gives one amount per agent and
-    column, (n,) float64, for one drawn token.
+    column, (n,) float64, for one drawn token; `expected` the mean of the first column over the draw, (n,), for audits.
     """
 
     name: str
@@ -37,6 +37,8 @@ class PaymentRule(Protocol):
     def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool: ...
 
     def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]: ...
+
+    def expected(self, outcome: Outcome) -> Array: ...
 
 
 class PayYourBid:
@@ -52,7 +54,10 @@ class PayYourBid:
         return True
 
     def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
-        return {self.name: outcome.charged(outcome.bids)}
+        return {self.name: self.expected(outcome)}
+
+    def expected(self, outcome: Outcome) -> Array:
+        return outcome.charged(outcome.bids)
 
 
 class PayBidTimesInfluence:
@@ -68,7 +73,10 @@ class PayBidTimesInfluence:
         return True
 
     def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
-        return {self.name: outcome.once(self.name, lambda: outcome.per_agent(self._payment))}
+        return {self.name: self.expected(outcome)}
+
+    def expected(self, outcome: Outcome) -> Array:
+        return outcome.once(self.name, lambda: outcome.per_agent(self._payment))
 
     def _payment(self, outcome: Outcome, i: int) -> float:
         return float(outcome.bids[i]) * influence(outcome, i)

@@ -49,6 +49,9 @@ class SecondPrice:
         amounts = realised(outcome, draw, moment), given, expected
         return dict(zip(self.columns, map(outcome.charged, amounts), strict=True))
 
+    def expected(self, outcome: Outcome) -> Array:
+        return outcome.charged(outcome.once(self.name, lambda: mean_prices(outcome))[1])
+
 
 def mean_prices(outcome: Outcome) -> tuple[Array, Array]:
     """H of every agent, and its expected second price: D H, or of a dictatorship H itself; each (n,)."""
