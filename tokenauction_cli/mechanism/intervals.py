@@ -20,4 +20,5 @@ def wilson(successes: int, trials: int) -> Interval:
     share, z2 = successes / trials, Z * Z / trials
     middle = (share + z2 / 2) / (1 + z2)
     half = Z / (1 + z2) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials))
-    return Interval(max(0.0, middle - half) if successes else 0.0, min(1.0, middle + half) if successes < trials else 1.0)
+    low = max(0.0, middle - half) if successes else 0.0
+    return Interval(low, min(1.0, middle + half) if successes < trials else 1.0)

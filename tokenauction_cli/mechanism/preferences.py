@@ -7,7 +7,9 @@
 
 The robust order (Duetting et al.) assumes only that each coordinate is liked better nearer its own, on the same side:
 |r_t - p_t| <= |r'_t - p_t| and (r_t - p_t)(r'_t - p_t) >= 0, which says that r_t lies between. Most pairs are
-incomparable. It implies tv, and for r on a segment from r' to p both KLs; those three are complete.
+incomparable. The other three are complete, and it implies each of them (d): a token with r'_t <= r_t <= p_t changes
+KL(p || .) by -p log(r/r') <= r' - r and KL(. || p) by the integral of log(x/p) + 1 over [r', r] <= r - r'; one with
+p_t <= r_t <= r'_t the same way; and the differences r - r' sum to 0.
 
 A difference within the tolerance is none: it is absolute for probabilities and TV, and for a KL relative above 1.
 """
@@ -15,6 +17,8 @@ A difference within the tolerance is none: it is absolute for probabilities and 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -67,6 +71,30 @@ def compare(
     order: str, p: Distribution, r: Distribution, other: Distribution, tolerance: float = TOLERANCE
 ) -> int | None:
     """1 where r is strictly preferred, -1 where other is, 0 where they are equally good, None where incomparable."""
-    better = weakly_prefers(order, p, r, other, tolerance)
-    worse = weakly_prefers(order, p, other, r, tolerance)
-    return int(better) - int(worse) if better or worse else None
+    gain = advantages(order, p, [other, r], tolerance)[0, 1]
+    return None if gain is None else int(np.sign(gain))
+
+
+def advantages(
+    order: str, p: Distribution, options: Sequence[Distribution], tolerance: float = TOLERANCE
+) -> dict[tuple[int, int], float | None]:
+    """By how much option k is preferred to option j < k: negative where j is, 0 within the tolerance, None where neither."""
+    if order == "robust":
+
+        def worse(j: int, k: int) -> float:
+            return float(outside(p.p, options[k].p, options[j].p).max())
+    else:
+        losses = [loss(order, p, option) for option in options]
+
+        def worse(j: int, k: int) -> float:
+            return increase(losses[k], losses[j])
+
+    pairs = combinations(range(len(options)), 2)
+    return {(j, k): _gain(worse(j, k), worse(k, j), tolerance) for j, k in pairs}
+
+
+def _gain(worse: float, better: float, tolerance: float) -> float | None:
+    """From the excess of the one over the other and the reverse."""
+    if worse > tolerance and better > tolerance:
+        return None
+    return better if better > tolerance else (-worse if worse > tolerance else 0.0)
