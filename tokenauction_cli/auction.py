@@ -1,4 +1,4 @@
-"""The token loop of one wave: which texts are alive, and which cells share them.
+"""The token loop: which texts are alive, and which cells share them.
 
 Every cell of a query starts from the same prompts. Cells whose texts so far are equal form a *group*, and the
 distributions that follow a text are evaluated once for its group. Where cells draw different tokens the group parts.
@@ -11,13 +11,13 @@ costs nothing. An idle lane takes the oldest group of the fullest other lane.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .errors import CellError
 from .lm.base import LanguageModel, Logits, Request
-from .plan import Cell, Plan
+from .plan import Cell
 
 Record = dict[str, Any]
 
@@ -63,7 +63,7 @@ _Lane = list[_Group]
 
 
 class Auction:
-    """Runs the waves of a plan on one language model."""
+    """Writes the texts of cells on one language model."""
 
     def __init__(self, model: LanguageModel, house: House, casts: Mapping[str, Cast]) -> None:
         self._model = model
@@ -72,23 +72,18 @@ class Auction:
         self.n_tokens = 0
         self.n_evaluations = 0  # of (prompt, text so far), the prompts alone not counted
 
-    def run(self, plan: Plan, after_step: Callable[[], None] = lambda: None) -> Iterator[list[Record]]:
-        """The records of every wave, wave by wave, in the order of the plan's cells."""
-        for wave in plan.waves:
-            states = [self._house.begin(cell) for cell in wave]
-            self._run_wave(states, plan.lanes, after_step)
-            yield [state.record() for state in states]
-
-    def _run_wave(self, states: Sequence[CellState], n_lanes: int, after_step: Callable[[], None]) -> None:
+    def run(self, cells: Sequence[Cell], n_lanes: int) -> Iterator[list[Record]]:
+        """After every step the records of the cells that it finished, until all of them are."""
         by_query: dict[str, list[CellState]] = defaultdict(list)
-        for state in states:
-            by_query[state.cell.query].append(state)
+        for cell in cells:
+            by_query[cell.query].append(self._house.begin(cell))
         lanes: list[_Lane] = [[] for _ in range(n_lanes)]
-        lanes[0] = [_Group(query, (), members) for query, members in reversed(by_query.items())]
+        lanes[0] = [_Group(query, (), states) for query, states in reversed(by_query.items())]
         while n_busy := _share_work(lanes):
-            for lane, parts in zip(lanes, self._step([lane.pop() for lane in lanes[:n_busy]]), strict=False):
+            groups = [lane.pop() for lane in lanes[:n_busy]]
+            for lane, parts in zip(lanes, self._step(groups), strict=False):
                 lane += parts
-            after_step()
+            yield [state.record() for group in groups for state in group.states if state.end_reason is not None]
 
     def _step(self, groups: Sequence[_Group]) -> list[list[_Group]]:
         """Evaluate what follows every group's text in one batch; return the groups into which each parts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .experiment import Experiment
-from .plan import make_plan
+from .run import plan_for
 from .speakers import Speakers, prepare
 from .tables import Table
 
@@ -27,7 +27,7 @@ def _agents(experiment: Experiment, speakers: Speakers) -> Table:
 
 
 def _plan(experiment: Experiment, speakers: Speakers) -> Table:
-    plan = make_plan(experiment, speakers.lanes)
+    plan = plan_for(experiment, speakers)
     cells_per_model = speakers.kv_cells(plan.lanes)
     n_prompts = max(len(cast.prompts) for cast in speakers.casts.values())
     most_tokens = plan.n_cells * experiment.auction.max_tokens

@@ -6,7 +6,6 @@ Each check looks at the parts whose own form is right and skips the others, whos
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path as FilePath
 from typing import Any
@@ -14,10 +13,10 @@ from typing import Any
 from .agent_ids import agent_names, default_ids
 from .errors import ModelError
 from .experiment_draft import Draft
-from .experiment_format import CUSTOM_RULE, Auction, shown
-from .mechanism import registry
+from .experiment_format import shown
 from .model_reference import known_aliases, parse_reference
 from .prompts import did_you_mean, template_mistakes
+from .rule_checks import check_budgets, check_premises, check_rules
 from .sweep_checks import check_sweep
 from .yamlfile import Path
 
@@ -33,6 +32,7 @@ def check(draft: Draft) -> None:
     check_tables(draft)
     check_models(draft)
     check_rules(draft)
+    check_premises(draft)
     check_budgets(draft)
     check_sweep(draft)
     check_prompts(draft)
@@ -137,53 +137,6 @@ def _unknown_model(draft: Draft, path: Path, model: str, known: Sequence[str]) -
         "a key of models, smollm2-135m-instruct, a .gguf file, hf:user/repo:QUANT or hf:user/repo/file.gguf@revision"
     )
     draft.source.problem(path, f"unknown model {shown(model)}{did_you_mean(model, known)}; expected {forms}")
-
-
-def check_rules(draft: Draft) -> None:
-    """Every rule is in the registry, or in a module that the file trusts."""
-    if draft.auction is None:
-        return
-    for path, kind, name in _rules(draft.auction):
-        known = registry.names(kind)
-        written = draft.source.get("auction", path[0])
-        if written is None or name in known:
-            continue
-        place: Path = ("auction", *path) if isinstance(written, list) else ("auction", path[0])
-        module = name.partition(":")[0]
-        if not registry.is_custom(name):
-            message = f"unknown {kind} rule {shown(name)}{did_you_mean(name, known)}; there are {', '.join(known)}"
-            draft.source.problem(place, message)
-        elif not re.match(CUSTOM_RULE, name):
-            draft.source.problem(place, f"expected a rule of your own as package.module:Name, got {shown(name)}")
-        elif module not in draft.trust:
-            draft.source.problem(place, f"the rule {name!r} is code of your own; it runs only with 'trust: [{module}]'")
-
-
-def _rules(auction: Auction) -> Iterator[tuple[Path, registry.Kind, str]]:
-    for i, name in enumerate(auction.aggregation):
-        yield ("aggregation", i), "aggregation", name
-    for i, name in enumerate(auction.payments):
-        yield ("payments", i), "payment", name
-    if auction.sampling is not None:
-        yield ("sampling",), "sampling", auction.sampling
-
-
-def check_budgets(draft: Draft) -> None:
-    """No rule twice; budgets need the rule that spends them, which is one of the payments."""
-    if draft.auction is None:
-        return
-    for key, names in (("aggregation", draft.auction.aggregation), ("payments", draft.auction.payments)):
-        for i, name in enumerate(names):
-            if name in names[:i]:
-                draft.source.problem(("auction", key, i), f"the rule {shown(name)} is here twice")
-    charge = draft.auction.charge
-    if charge is not None and charge not in draft.auction.payments:
-        near = did_you_mean(charge, draft.auction.payments)
-        draft.source.problem(("auction", "charge"), f"expected one of the payments, got {shown(charge)}{near}")
-    for i, agent in enumerate(draft.agents):
-        if agent is not None and agent.budget is not None and charge is None:
-            message = "a budget needs 'auction.charge': the payment rule that spends it"
-            draft.source.problem(("agents", i, "budget"), message, at_key=True)
 
 
 def check_prompts(draft: Draft) -> None:

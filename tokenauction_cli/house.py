@@ -5,6 +5,7 @@ All cells of a group share one profile; all seeds with the same rule and bids sh
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .auction import CellState, Record
-from .errors import CellError
+from .errors import CellError, UsageError
 from .experiment import Experiment
 from .lm.base import Logits, Vocabulary
 from .mechanism import registry
@@ -27,6 +28,7 @@ from .mechanism.sampling import Draw, SamplingRule
 from .mechanism.terms import Terms
 from .mechanism.welfare import welfare_share
 from .plan import Cell
+from .rule_checks import misfit
 
 FAILED = "failed"
 
@@ -41,12 +43,24 @@ class Rules:
 
     @classmethod
     def of(cls, experiment: Experiment) -> Rules:
+        """Raises UsageError for a rule of the user's own that cannot be loaded, and for a payment that fits no rule."""
         auction = experiment.auction
-        return cls(
-            {name: registry.find("aggregation", name) for name in auction.aggregation},
-            {name: registry.find("payment", name) for name in auction.payments},
-            registry.find("sampling", str(auction.sampling)),
-        )
+        reserve = auction.reserve or 0.0
+        sys.path.insert(0, str(experiment.path.parent))  # where a user's own rules stand beside the file
+        try:
+            rules = cls(
+                {name: registry.find("aggregation", name) for name in auction.aggregation},
+                {name: registry.find("payment", name) for name in auction.payments},
+                registry.find("sampling", str(auction.sampling)),
+            )
+            reasons = (misfit(name, auction.aggregation, str(auction.sampling), reserve) for name in auction.payments)
+            for reason in filter(None, reasons):
+                raise UsageError(f"{experiment.path}: {reason}")
+        except registry.UnknownRuleError as error:
+            raise UsageError(f"{experiment.path}: {error}") from error
+        finally:
+            sys.path.pop(0)
+        return rules
 
     def fitting(self, aggregation: str, reserve: float) -> tuple[PaymentRule, ...]:
         """The payment rules whose premise this aggregation rule meets; the others' columns stay empty."""
@@ -68,10 +82,10 @@ def terms_of(experiment: Experiment) -> Terms:
 class House:
     """Runs the auction of one token for all cells of a group."""
 
-    def __init__(self, experiment: Experiment, vocabulary: Vocabulary) -> None:
+    def __init__(self, experiment: Experiment, rules: Rules, vocabulary: Vocabulary) -> None:
         self.experiment = experiment
         self.vocabulary = vocabulary
-        self.rules = Rules.of(experiment)
+        self.rules = rules
         self.terms = terms_of(experiment)
         self.payments = {name: self.rules.fitting(name, self.terms.reserve) for name in self.rules.aggregation}
         self.charge = experiment.auction.charge

@@ -1,7 +1,8 @@
 """Which texts an experiment asks for, in which order, and how many of them live at once.
 
-A *cell* is one text: (query, aggregation rule, bids, seed). A *wave* is a list of cells fixed by the plan; its records
-reach the disk together. Cells of one query and seed stand together because they are likeliest to share prefixes.
+A *cell* is one text: (query, aggregation rule, bids, seed). A *wave* is a list of cells that are written together, fixed
+by the plan. Cells of one query and seed stand together because they are likeliest to share prefixes. Where a batch may
+change the bits of a record, a wave is also the unit that reaches the disk and is repeated by a resumed run.
 A *lane* is a text that advances: one row per prompt in every batch.
 """
 
@@ -10,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .errors import UsageError
 from .experiment import Experiment
 
-CELLS_PER_WAVE = 128
+CELLS_PER_WAVE = 4096
+CELLS_PER_WHOLE_WAVE = 128
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Plan:
 
     waves: tuple[tuple[Cell, ...], ...]
     lanes: int
+    whole_waves: bool
 
     @property
     def cells(self) -> Iterator[Cell]:
@@ -54,11 +57,14 @@ class Plan:
         return sum(len(wave) for wave in self.waves)
 
     def without(self, finished: Mapping[str, object]) -> Plan:
-        """The waves that still miss a cell; a wave is repeated as a whole."""
-        left = tuple(wave for wave in self.waves if any(cell.id not in finished for cell in wave))
-        return Plan(left, self.lanes)
+        """What is left to do: the missing cells, or every wave that misses one where a batch may change a record."""
+        if self.whole_waves:
+            left = [wave for wave in self.waves if any(cell.id not in finished for cell in wave)]
+        else:
+            left = [tuple(cell for cell in wave if cell.id not in finished) for wave in self.waves]
+        return replace(self, waves=tuple(filter(None, left)))
 
-    def first(self, n: int | None, *, whole_waves: bool) -> Plan:
+    def first(self, n: int | None) -> Plan:
         """The first n cells, rounded up to whole waves where a batch may change a record."""
         if n is None:
             return self
@@ -69,8 +75,8 @@ class Plan:
             missing = n - sum(len(w) for w in kept)
             if missing <= 0:
                 break
-            kept.append(wave if whole_waves else wave[:missing])
-        return Plan(tuple(kept), self.lanes)
+            kept.append(wave if self.whole_waves else wave[:missing])
+        return replace(self, waves=tuple(kept))
 
 
 def cells_of(experiment: Experiment) -> list[Cell]:
@@ -85,23 +91,28 @@ def cells_of(experiment: Experiment) -> list[Cell]:
     ]
 
 
-def make_plan(experiment: Experiment, lanes: int) -> Plan:
-    """Cut the cells into waves, and let at most `lanes` texts advance together."""
-    waves = tuple(_waves(cells_of(experiment)))
-    return Plan(waves, min(lanes, max(len(wave) for wave in waves)))
+def make_plan(experiment: Experiment, lanes: int, *, is_batch_invariant: bool) -> Plan:
+    """Cut the cells into waves, and let at most `lanes` texts advance together.
+
+    Large waves share more and keep batches full. Where a batch may change a record a wave is the unit of repetition,
+    and small.
+    """
+    most = CELLS_PER_WAVE if is_batch_invariant else CELLS_PER_WHOLE_WAVE
+    waves = tuple(_waves(cells_of(experiment), most))
+    return Plan(waves, min(lanes, max(len(wave) for wave in waves)), whole_waves=not is_batch_invariant)
 
 
-def _waves(cells: Sequence[Cell]) -> Iterator[tuple[Cell, ...]]:
+def _waves(cells: Sequence[Cell], most: int) -> Iterator[tuple[Cell, ...]]:
     """Whole (query, seed) blocks while they fit, parts of a block where one is larger than a wave."""
     wave: list[Cell] = []
     for block in _blocks(cells):
-        if wave and len(wave) + len(block) > CELLS_PER_WAVE:
+        if wave and len(wave) + len(block) > most:
             yield tuple(wave)
             wave = []
         wave += block
-        while len(wave) > CELLS_PER_WAVE:
-            yield tuple(wave[:CELLS_PER_WAVE])
-            wave = wave[CELLS_PER_WAVE:]
+        while len(wave) > most:
+            yield tuple(wave[:most])
+            wave = wave[most:]
     if wave:
         yield tuple(wave)
 

@@ -16,8 +16,7 @@ class SilentProgress:
     """Says nothing (`-q`)."""
 
     def begin(self, n_cells: int, n_done: int) -> None: ...
-    def step(self, n_tokens: int) -> None: ...
-    def wave(self, n_cells: int) -> None: ...
+    def step(self, n_cells: int, n_tokens: int) -> None: ...
     def end(self) -> None: ...
 
 
@@ -27,25 +26,20 @@ class LineProgress:
     def begin(self, n_cells: int, n_done: int) -> None:
         self._n_cells, self._n_done = n_cells, n_done
         self._begun = self._last = time.monotonic()
-        self._n_tokens = 0
         already = f", {n_done} already on disk" if n_done else ""
         print(f"{n_cells} cells{already}", file=sys.stderr, flush=True)
 
-    def step(self, n_tokens: int) -> None:
-        self._n_tokens = n_tokens
-        if time.monotonic() - self._last > _SECONDS_BETWEEN_LINES:
-            self._print()
-
-    def wave(self, n_cells: int) -> None:
+    def step(self, n_cells: int, n_tokens: int) -> None:
+        """So many more cells are on disk, and so many tokens drawn altogether."""
         self._n_done += n_cells
-        self._print()
+        now = time.monotonic()
+        is_last = bool(n_cells) and self._n_done == self._n_cells
+        if is_last or now - self._last > _SECONDS_BETWEEN_LINES:
+            self._last = now
+            speed = n_tokens / max(now - self._begun, 1e-9)
+            print(f"{self._n_done}/{self._n_cells} cells, {speed:.0f} tokens/s", file=sys.stderr, flush=True)
 
     def end(self) -> None: ...
-
-    def _print(self) -> None:
-        self._last = time.monotonic()
-        speed = self._n_tokens / max(self._last - self._begun, 1e-9)
-        print(f"{self._n_done}/{self._n_cells} cells, {speed:.0f} tokens/s", file=sys.stderr, flush=True)
 
 
 class BarProgress:
@@ -72,13 +66,9 @@ class BarProgress:
         self._task = self._bar.add_task("", total=n_cells, completed=n_done, speed=0.0)
         self._bar.start()
 
-    def step(self, n_tokens: int) -> None:
+    def step(self, n_cells: int, n_tokens: int) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, speed=n_tokens / max(time.monotonic() - self._begun, 1e-9))
-
-    def wave(self, n_cells: int) -> None:
-        if self._bar is not None:
-            self._bar.advance(self._task, n_cells)
+            self._bar.update(self._task, advance=n_cells, speed=n_tokens / max(time.monotonic() - self._begun, 1e-9))
 
     def end(self) -> None:
         if self._bar is not None:

@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tokauction")
 
 
+SECONDS_BETWEEN_APPENDS = 1.0
+
+
 class Progress(Protocol):
     """Hears how far a run is."""
 
     def begin(self, n_cells: int, n_done: int) -> None: ...
-    def step(self, n_tokens: int) -> None: ...
-    def wave(self, n_cells: int) -> None: ...
+    def step(self, n_cells: int, n_tokens: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def run_experiment(
             return _with_tables(folder, experiment, records, was_complete=True)
         with _logging_to(folder):
             speakers = prepare(experiment)
-            plan = make_plan(experiment, speakers.lanes).first(n, whole_waves=not speakers.is_batch_invariant)
+            plan = plan_for(experiment, speakers).first(n)
             manifest = _begin_manifest(folder, experiment, speakers, plan)
             _compute(folder, experiment, speakers, plan, manifest, progress)
         return _with_tables(folder, experiment, folder.records(), was_complete=False)
@@ -93,6 +95,11 @@ def read_run(path: Path) -> RunResult:
     return RunResult(folder, experiment, *_frames(experiment, records), was_complete=True)
 
 
+def plan_for(experiment: Experiment, speakers: Speakers) -> Plan:
+    """The plan of an experiment with these speakers."""
+    return make_plan(experiment, speakers.lanes, is_batch_invariant=speakers.is_batch_invariant)
+
+
 def _compute(
     folder: RunFolder,
     experiment: Experiment,
@@ -102,35 +109,45 @@ def _compute(
     progress: Progress,
 ) -> None:
     """Run the waves that miss a cell; the manifest tells how it ended whatever happens."""
-    from .house import House
+    from .house import House, Rules
 
+    rules = Rules.of(experiment)
     done = folder.records()
-    left = plan.without(done)
     session: dict[str, Any] = {"started": _now(), "cells": 0, "tokens": 0, "evaluations": 0}
     begun = time.monotonic()
-    auction = None
     status = "failed"
-    progress.begin(plan.n_cells, plan.n_cells - sum(cell.id not in done for cell in plan.cells))
+    progress.begin(plan.n_cells, sum(cell.id in done for cell in plan.cells))
     try:
         with speakers.loaded(plan.lanes) as model, folder.appending() as appender:
-            auction = Auction(model, House(experiment, model.vocabulary), speakers.casts)
-            counted = auction
-            for records in auction.run(left, lambda: progress.step(counted.n_tokens)):
+            auction = Auction(model, House(experiment, rules, model.vocabulary), speakers.casts)
+            for records in _in_batches(auction, plan.without(done)):
                 new = [record for record in records if record["cell"] not in done]
                 appender.append(new)
                 session["cells"] += len(new)
-                progress.wave(len(new))
+                session |= {"tokens": auction.n_tokens, "evaluations": auction.n_evaluations}
+                progress.step(len(new), auction.n_tokens)
         status = "finished"
     except KeyboardInterrupt:
         status = "interrupted"
         raise
     finally:
-        if auction is not None:
-            session |= {"tokens": auction.n_tokens, "evaluations": auction.n_evaluations}
         session["seconds"] = round(time.monotonic() - begun, 3)
         manifest["sessions"].append(session)
         manifest["status"] = status
         _write_manifest_if_possible(folder, manifest)
+
+
+def _in_batches(auction: Auction, plan: Plan) -> Iterator[list[Record]]:
+    """What to append together: a whole wave where the plan says so, otherwise what a second or so has finished."""
+    for wave in plan.waves:
+        waiting: list[Record] = []
+        last = time.monotonic()
+        for finished in auction.run(wave, plan.lanes):
+            waiting += finished
+            if not plan.whole_waves and time.monotonic() - last > SECONDS_BETWEEN_APPENDS:
+                yield waiting
+                waiting, last = [], time.monotonic()
+        yield waiting
 
 
 def _write_manifest_if_possible(folder: RunFolder, manifest: Mapping[str, Any]) -> None:

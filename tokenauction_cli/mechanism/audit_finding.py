@@ -17,8 +17,9 @@ class AuditError(ValueError):
 class Finding:
     """`violated` is the share of prefixes at which the property fails, `low` and `high` its 95 % interval.
 
-    Where the prefixes are all there are, as of table agents, the share is exact and the interval a point. `worst` is the largest failure (0 if none), at
-    `prefix` (its index) and, where it is one token's, at `token`. `payment` and `order` are '' where none is meant.
+    Where the prefixes are all there are, as of table agents, the share is exact and the interval a point. `worst` is
+    the largest failure (0 if none), at `prefix` (its index) and, where it is one token's, at `token`. `payment` and
+    `order` are '' where none is meant.
     """
 
     rule: str

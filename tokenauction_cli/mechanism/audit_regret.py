@@ -24,7 +24,7 @@ from .audit_seat import Seat
 from .payments import PaymentRule
 
 FACTORS = (0.0, *(2.0**k for k in range(-8, 7)))
-SEARCH_STEPS = 60
+SEARCH_STEPS = 40
 
 
 class BestResponse(NamedTuple):
@@ -65,7 +65,7 @@ def maximum(f: Callable[[float], float], grid: Sequence[float]) -> tuple[float, 
     low, high = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
     if not math.isfinite(values[k]) or low == high:
         return grid[k], values[k]
-    options = {"xatol": 1e-10 * (1 + high), "maxiter": SEARCH_STEPS}
+    options = {"xatol": 1e-7 * high, "maxiter": SEARCH_STEPS}
     found = minimize_scalar(lambda x: -max(f(float(x)), -1e300), bounds=(low, high), method="bounded", options=options)
     return (float(found.x), float(-found.fun)) if -found.fun > values[k] else (grid[k], values[k])
 

@@ -18,7 +18,7 @@ from .preferences import loss
 from .terms import Terms
 
 FEW_TOKENS = 1000
-RARE = 1e-6
+RARE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,12 @@ class Seat:
         return float(sum(self.bids) - self.bids[self.agent])
 
     def outcome(self, bid: float) -> Outcome:
-        """What comes of this bid; with S = 0 a bid must be positive."""
-        bids = np.array(self.bids)
-        bids[self.agent] = bid
-        return Outcome(self.rule, self.profile, self.terms.effective(bids), self.terms)
+        """What comes of this bid, kept for all payments and orders; with S = 0 a bid must be positive."""
+        if bid not in self._outcomes:
+            bids = np.array(self.bids)
+            bids[self.agent] = bid
+            self._outcomes[bid] = Outcome(self.rule, self.profile, self.terms.effective(bids), self.terms)
+        return self._outcomes[bid]
 
     def at_weight(self, weight: float) -> Distribution:
         """q where the agent has this share of all bids and the others keep their ratios."""
@@ -64,6 +66,10 @@ class Seat:
         return (-value * lost if value else 0.0) - float(payment.expected(outcome)[self.agent])
 
     @cached_property
+    def _outcomes(self) -> dict[float, Outcome]:
+        return {}
+
+    @cached_property
     def _shares(self) -> Array:
         return Outcome(self.rule, self.profile, self.bids, self.terms).shares(self.agent)
 
@@ -73,7 +79,7 @@ class Seat:
 
 
 def pooled(profile: Profile) -> Profile:
-    """The profile with all tokens rare to every agent (p below 1e-6) made one, so that thousands of outcomes are cheap.
+    """The profile with all tokens rare to every agent (p below 1e-5) made one, so that thousands of outcomes are cheap.
 
     Vocabularies of up to 1000 tokens are left as they are.
     """

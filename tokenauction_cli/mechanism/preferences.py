@@ -78,7 +78,7 @@ def compare(
 def advantages(
     order: str, p: Distribution, options: Sequence[Distribution], tolerance: float = TOLERANCE
 ) -> dict[tuple[int, int], float | None]:
-    """By how much option k is preferred to option j < k: negative where j is, 0 within the tolerance, None where neither."""
+    """By how much option k is preferred to option j < k: negative where j is, 0 within the tolerance, None: neither."""
     if order == "robust":
 
         def worse(j: int, k: int) -> float:
