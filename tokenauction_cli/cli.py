@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 app.add_typer(models_cli.app, name="models")
 
+# Where typer brings a copy of click, these are not click's own classes.
+_WrongUsage: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
 
@@ -216,16 +218,14 @@ def _same_command() -> str:
 
 def main() -> None:
     """Run the command; an error is one message and an exit code, never a traceback unless --debug."""
-    import click
-
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         code = stop.exit_code
-    except click.ClickException as error:
+    except _WrongUsage as error:
         error.show()
         code = UsageError.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     except TokauctionError as error:
         code = _tell(error, error.exit_code)

@@ -349,7 +349,7 @@ class ExperimentFile(Section):
     runtime: Runtime | None = Field(
         default=None, description="Device, threads and memory; nothing here is meant to change results."
     )
-    blends: Flag = Field(default=False, description="Score each text under the agents' single-winner texts.")
+    blends: Flag = Field(default=False, description="Count texts that blend two agents' phrases, as in Alpha Resort.")
     trust: tuple[Module, ...] = Field(
         default=(), description="Modules of your own whose rules may run: package.module:Name."
     )

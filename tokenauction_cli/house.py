@@ -28,6 +28,7 @@ from .mechanism.sampling import Draw, SamplingRule
 from .mechanism.terms import Terms
 from .mechanism.welfare import welfare_share
 from .plan import Cell
+from .trace import TextTrace
 from .rule_checks import misfit
 
 FAILED = "failed"
@@ -142,6 +143,8 @@ class TextState:
         self._error: str | None = None
         self._sums: dict[str, Any] = {}
         self._left = house.budgets
+        detail = house.experiment.auction.trace
+        self._trace = None if detail == "none" else TextTrace(house.vocabulary, detail)
 
     @property
     def n_tokens(self) -> int:
@@ -152,19 +155,25 @@ class TextState:
         """Append a drawn token: charge it, measure it, and see whether it ends the text."""
         self._sampling = draw.used
         self._tokens.append(draw.token)
-        self._charge(outcome, draw, moment)
+        paid = self._charge(outcome, draw, moment)
+        if self._trace is not None:
+            self._trace.add(outcome, draw, paid)
         self._add("log_prob", outcome.profile.log_p[:, draw.token])
         self._add("log_q", outcome.q.log_at(draw.token))
         for name, amount in measure(outcome, self.cell.bids)._asdict().items():
             self._add(name, amount)
         self.end_reason = self._reason_to_end(draw.token)
 
-    def _charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> None:
+    def _charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> dict[str, Array]:
+        """What every agent pays for the token, by column."""
+        paid: dict[str, Array] = {}
         for payment in self._house.payments[self.cell.aggregation]:
             amounts = payment.charge(outcome, draw, moment)
             for k, column in enumerate(payment.columns):
                 is_charged = k == 0 and payment.name == self._house.charge
-                self._add(f"payment.{column}", self._spend(amounts[column]) if is_charged else amounts[column])
+                paid[column] = self._spend(amounts[column]) if is_charged else amounts[column]
+                self._add(f"payment.{column}", paid[column])
+        return paid
 
     def _spend(self, amounts: Array) -> Array:
         """Payments capped at what is left of each budget; an agent that has spent it bids 0 from now on."""
@@ -183,8 +192,12 @@ class TextState:
             return "stop"
         if self.n_tokens >= self._house.experiment.auction.max_tokens:
             return "length"
-        everybody_spent = not any(bid for bid, pays in zip(self.bids, self._house.terms.charged, strict=True) if pays)
-        return "budget" if everybody_spent else None
+        return "budget" if self._everybody_spent() else None
+
+    def _everybody_spent(self) -> bool:
+        """Whether the budgets are why no charged agent bids any more."""
+        bidding = any(bid for bid, pays in zip(self.bids, self._house.terms.charged, strict=True) if pays)
+        return not bidding and bool((self._left <= 0).any())
 
     def _tail(self) -> bytes:
         """The bytes in which the last token can have completed a stop string."""
@@ -233,7 +246,8 @@ class TextState:
             record |= {f"{name}.{agent.id}": float(self._sums[name][i]) for i, agent in enumerate(agents)}
         for name in ("tv", "kl", "reverse_kl"):
             record |= {f"{name}.{agent.id}": float(self._sums[name][i]) / self.n_tokens for i, agent in enumerate(agents)}
-        return record | self._totals() | {"token_ids": self._tokens}
+        traced = {} if self._trace is None else {"trace": self._trace.plain()}
+        return record | self._totals() | {"token_ids": self._tokens} | traced
 
     def _totals(self) -> Record:
         """What belongs to the text as a whole, and to agents only in view of it."""

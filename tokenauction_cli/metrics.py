@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .bootstrap import Interval, mean_intervals
 from .experiment import Experiment
-from .mentions import find_mentions, mention_pattern
+from .mechanism.intervals import wilson
+from .mentions import blend_pattern, find_mentions, mention_pattern
 
 if TYPE_CHECKING:
     import pandas as pd
 
 GROUP = ["query", "aggregation", "point"]
-_RESAMPLES = 2000
-_Z95 = 1.959963984540054
-_LEADING = ["cell", "query", "aggregation", "point", "relative_weight", "seed", "sampling", "text", "tokens", "end_reason"]
+_LEADING = [
+    *("cell", "query", "aggregation", "point", "relative_weight", "seed"),
+    *("sampling", "text", "tokens", "end_reason"),
+]
 _PER_AGENT = ["bid", "weight", "mentions", "first_mention", "log_prob", "tv", "kl", "reverse_kl"]
-_FIGURES = ("tokens", "log_prob", "tv", "kl", "reverse_kl", "payment", "revenue", "welfare", "posterior", "paid_share")
-
-
-class Interval(NamedTuple):
-    """An estimate with its 95 % interval; NaN bounds where one observation says nothing of the spread."""
-
-    mean: float
-    low: float
-    high: float
+_FIGURES = (
+    *("tokens", "first_mention", "log_prob", "tv", "kl", "reverse_kl", "payment", "revenue"),
+    *("welfare", "welfare_share", "posterior", "paid_share"),
+)
+_RATES = ("mention_rate", "co_mention_rate", "blend_rate")
 
 
 def cells_frame(experiment: Experiment, records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -39,6 +38,9 @@ def cells_frame(experiment: Experiment, records: Iterable[Mapping[str, Any]]) ->
         found = [find_mentions(pattern, text) for text in frame["text"]]
         frame[f"mentions.{agent.id}"] = [mentions.count for mentions in found]
         frame[f"first_mention.{agent.id}"] = pd.array([mentions.first for mentions in found], dtype="Int64")
+    if experiment.blends:
+        blend = blend_pattern([agent.mentions for agent in experiment.agents])
+        frame["blends"] = [find_mentions(blend, text).count for text in frame["text"]]
     return frame[_ordered(list(frame.columns), [agent.id for agent in experiment.agents])]
 
 
@@ -52,48 +54,53 @@ def _ordered(columns: Sequence[str], ids: Sequence[str]) -> list[str]:
     return known + [c for c in columns if c not in set(known)]
 
 
+def observations(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
+    """Every figure of every cell as a number: 0 or 1 where the figure is a rate, NaN where it does not apply."""
+    import pandas as pd
+
+    mentioned = {f"mention_rate.{agent.id}": cells[f"mentions.{agent.id}"] > 0 for agent in experiment.agents}
+    columns: dict[str, Any] = {name: hits.astype(float) for name, hits in mentioned.items()}
+    columns["co_mention_rate"] = np.logical_and.reduce(list(mentioned.values())).astype(float)
+    if "blends" in cells.columns:
+        columns["blend_rate"] = (cells["blends"] > 0).astype(float)
+    for name in cells.columns:
+        if name.split(".")[0] in _FIGURES and pd.api.types.is_numeric_dtype(cells[name]):
+            columns[name] = cells[name].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+    return pd.DataFrame(columns, index=cells.index)
+
+
 def summary_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
-    """`summary.csv`: rates with Wilson intervals and means with bootstrap intervals per query, rule and sweep point."""
+    """`summary.csv`: rates with Wilson intervals and means with BCa intervals per query, rule and sweep point."""
     import pandas as pd
 
     finished = cells[cells["end_reason"] != "failed"]
-    ids = [agent.id for agent in experiment.agents]
-    figures = [c for c in cells.columns if c.split(".")[0] in _FIGURES and pd.api.types.is_numeric_dtype(cells[c])]
+    figures = observations(experiment, finished)
+    bids = [f"bid.{agent.id}" for agent in experiment.agents]
     rows = []
     for key, group in finished.groupby(GROUP, sort=False):
         row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
-        row["relative_weight"] = group["relative_weight"].iloc[0]
-        row |= {f"bid.{agent}": group[f"bid.{agent}"].iloc[0] for agent in ids}
-        row["cells"] = len(group)
-        mentioned = np.stack([group[f"mentions.{agent}"].to_numpy() > 0 for agent in ids])
-        for agent, hits in zip(ids, mentioned, strict=True):
-            row |= _columns(f"mention_rate.{agent}", wilson(int(hits.sum()), len(group)))
-        row |= _columns("co_mention_rate", wilson(int(mentioned.all(axis=0).sum()), len(group)))
-        for figure in figures:
-            row |= _columns(figure, bootstrap(group[figure].dropna().to_numpy(dtype=float)))
+        row |= {name: group[name].iloc[0] for name in ("relative_weight", *bids)} | {"cells": len(group)}
+        values = figures.loc[group.index].to_numpy(dtype=float)
+        for name, column, interval in zip(figures.columns, values.T, mean_intervals(values), strict=True):
+            row |= columns_of(name, _rate(column) if is_rate(name) else interval)
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else [*GROUP, "relative_weight", *bids, "cells"])
 
 
-def _columns(name: str, interval: Interval) -> dict[str, float]:
-    return {name: interval.mean, f"{name}.low": interval.low, f"{name}.high": interval.high}
+def figures_of_summary(summary: pd.DataFrame) -> list[str]:
+    """The names of the figures, each of which also has an interval."""
+    return [c for c in summary.columns if f"{c}.low" in summary.columns and f"{c}.high" in summary.columns]
 
 
-def wilson(hits: int, n: int) -> Interval:
-    """Wilson's score interval for a proportion (Wilson 1927), z = 1.96."""
-    rate = hits / n
-    middle = (rate + _Z95**2 / (2 * n)) / (1 + _Z95**2 / n)
-    half = _Z95 / (1 + _Z95**2 / n) * np.sqrt(rate * (1 - rate) / n + _Z95**2 / (4 * n**2))
-    return Interval(rate, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
+def is_rate(figure: str) -> bool:
+    """Whether a figure is the share of the texts in which something happens."""
+    return figure.split(".")[0] in _RATES
 
 
-def bootstrap(values: np.ndarray[Any, np.dtype[np.float64]]) -> Interval:
-    """The mean with its percentile bootstrap interval; the resamples are the same for equal sample sizes."""
-    n = len(values)
-    if n == 0:
-        return Interval(np.nan, np.nan, np.nan)
-    if n == 1 or not np.isfinite(values).all():
-        return Interval(float(values.mean()), np.nan, np.nan)
-    chosen = np.random.default_rng(n).integers(0, n, size=(_RESAMPLES, n))
-    low, high = np.percentile(values[chosen].mean(axis=1), [2.5, 97.5])
-    return Interval(float(values.mean()), float(low), float(high))
+def columns_of(figure: str, interval: Interval) -> dict[str, float]:
+    """The three columns of a figure."""
+    return {figure: interval.mean, f"{figure}.low": interval.low, f"{figure}.high": interval.high}
+
+
+def _rate(hits: np.ndarray[Any, np.dtype[np.float64]]) -> Interval:
+    return Interval(float(hits.mean()), *wilson(int(hits.sum()), len(hits)))

@@ -80,15 +80,16 @@ class Plan:
 
 
 def cells_of(experiment: Experiment) -> list[Cell]:
-    """Every cell: query by query, seed by seed, then rules and sweep points."""
+    """Every cell once: query by query, seed by seed, then rules and sweep points. Of equal points the first counts."""
     points = experiment.points()
-    return [
-        Cell(query, aggregation, point.index, point.relative_weight, point.bids, seed)
-        for query in experiment.queries
-        for seed in experiment.seeds()
-        for aggregation in experiment.auction.aggregation
-        for point in points
-    ]
+    cells: dict[str, Cell] = {}
+    for query in experiment.queries:
+        for seed in experiment.seeds():
+            for aggregation in experiment.auction.aggregation:
+                for point in points:
+                    cell = Cell(query, aggregation, point.index, point.relative_weight, point.bids, seed)
+                    cells.setdefault(cell.id, cell)
+    return list(cells.values())
 
 
 def make_plan(experiment: Experiment, lanes: int, *, is_batch_invariant: bool) -> Plan:

@@ -216,6 +216,7 @@ def _versions() -> dict[str, str]:
 def _with_tables(
     folder: RunFolder, experiment: Experiment, records: Mapping[str, Record], *, was_complete: bool
 ) -> RunResult:
+    from .statistics import statistics_frames
     from .tables import render, text_tables
 
     cells, summary = _frames(experiment, records)
@@ -226,6 +227,8 @@ def _with_tables(
         "table.md": render(texts, "md"),
         "table.csv": render(texts, "csv"),
     }
+    for name, frame in statistics_frames(experiment, cells, summary).items():
+        files[name] = frame.to_csv(index=False, lineterminator="\n")
     for name, content in files.items():
         folder.write(name, content)
     return RunResult(folder, experiment, cells, summary, was_complete)

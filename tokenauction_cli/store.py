@@ -36,19 +36,24 @@ class RunFolder:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise StoreError(f"{self.path}: another process is running this experiment; wait for it or stop it") from None
+                raise StoreError(
+                    f"{self.path}: another process is running this experiment; wait for it or stop it"
+                ) from None
             yield
         finally:
             os.close(descriptor)
 
     def set_aside(self) -> Path | None:
-        """Rename the folder out of the way (`--fresh`); nothing is ever deleted. None where there was none."""
+        """Rename the folder out of the way (`--fresh`); nothing is ever deleted. None where there was none.
+
+        Raises StoreError when another process is running in it.
+        """
         if not self.path.exists():
             return None
         k = 1
         while (old := self.path.with_name(f"{self.path.name}.old-{k}")).exists():
             k += 1
-        with _explained(self.path):
+        with self.locked(), _explained(self.path):
             self.path.rename(old)
         return old
 
@@ -83,18 +88,36 @@ class RunFolder:
         return sorted(self.path.glob("records-*.jsonl"), key=lambda path: (len(path.name), path.name))
 
     def records(self) -> dict[str, Record]:
-        """Every record by cell; the first complete line of a cell counts, a torn last line is dropped."""
+        """Every record by cell, without its trace; the first complete line of a cell counts."""
         found: dict[str, Record] = {}
-        for path in self.record_files():
-            with _explained(path):
-                lines = path.read_bytes().split(b"\n")
-            for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is torn, or nothing
-                try:
-                    record = decode(line)
-                    found.setdefault(record["cell"], record)
-                except (ValueError, KeyError, TypeError):
-                    raise StoreError(f"{path}:{number}: this line is not a record; was the file edited?") from None
+        for record in self._lines():
+            record.pop("trace", None)
+            found.setdefault(record["cell"], record)
         return found
+
+    def traces(self) -> Iterator[tuple[str, Record]]:
+        """Each traced cell and its trace, one at a time: those of a whole run need not fit into memory."""
+        seen: set[str] = set()
+        for record in self._lines():
+            cell, trace = record["cell"], record.get("trace")
+            if cell not in seen and trace is not None:
+                yield cell, trace
+            seen.add(cell)
+
+    def _lines(self) -> Iterator[Record]:
+        """Every complete line of every file of records, oldest first; a torn last line is dropped."""
+        for path in self.record_files():
+            with _explained(path), open(path, "rb") as file:
+                for number, line in enumerate(file, start=1):
+                    if not line.endswith(b"\n"):
+                        break
+                    try:
+                        record = decode(line)
+                        if "cell" not in record:
+                            raise ValueError
+                    except (ValueError, TypeError, AttributeError):
+                        raise StoreError(f"{path}:{number}: this line is not a record; was the file edited?") from None
+                    yield record
 
     @contextmanager
     def appending(self) -> Iterator[Appender]:
@@ -130,9 +153,15 @@ class Appender:
 
 def encode(record: Record) -> bytes:
     """One line of JSON; infinite numbers are the strings "inf" and "-inf", which `decode` reads back."""
-    return json.dumps(_spelled(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
-        "utf-8", "backslashreplace"
-    )
+    try:
+        text = _json(record)
+    except ValueError:  # a number is not finite: the rare case, so that long traces are not walked twice
+        text = _json(_spelled(record))
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _json(record: Record) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _spelled(value: Any) -> Any:
@@ -159,5 +188,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        advice = "free some space and run the same command again: it continues" if error.errno == 28 else "check the folder"
+        advice = (
+            "free some space and run the same command again: it continues" if error.errno == 28 else "check the folder"
+        )
         raise StoreError(f"{path}: {error.strerror}; {advice}") from error

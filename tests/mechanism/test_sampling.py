@@ -164,3 +164,15 @@ def test_a_dictator_speaks_alone() -> None:
                 outcome("random_dictator", BLOG, [1, 2, 2]), Moment(Randomness(0, "", seed), 0)
             )
             assert BLOG[draw.dictator][draw.token] > 0
+
+
+def test_a_number_of_zero_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Randomness, "uniform", lambda *_: 0.0)
+    moment = Moment(Randomness(0, "", 0), 0)
+    for rule in ("linear", "random_dictator", "winner_take_all"):
+        for bids in ([0, 1], [1, 0], [1, 1]):
+            auction = outcome(rule, [[0.5, 0.5, 0], [0, 0.5, 0.5]], bids)
+            draw = find("sampling", "stable").draw(auction, moment)
+            assert auction.q.p[draw.token] > 0
+            prices = find("payment", "second_price").charge(auction, draw, moment)["second_price"]
+            assert np.isfinite(prices).all()

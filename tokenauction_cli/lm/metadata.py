@@ -16,6 +16,7 @@ from pathlib import Path
 from ..errors import ModelError
 
 _CHILD_SECONDS = 300
+_NO_WRITER = "this model does not write from left to right (an embedding model?); choose a text-generation GGUF"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class GgufMetadata:
 def read_metadata(path: Path) -> GgufMetadata:
     """The metadata of a GGUF file; raises ModelError with llama.cpp's reason where it cannot be opened."""
     child = subprocess.run(
-        [sys.executable, "-m", __name__, str(path)],
+        [sys.executable, "-m", __name__, str(path.absolute())],
+        cwd=Path(__file__).parents[2],  # `-m` looks for modules in the working directory, where a user's json.py may lie
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=_CHILD_SECONDS,
@@ -98,8 +100,11 @@ def _describe(path: str) -> dict[str, object]:
     if not GgufVocabulary(model).exists:
         return {"error": "this model has no vocabulary, so it cannot write text; choose a text-generation GGUF"}
     if not llama_cpp.llama_model_has_decoder(model):
-        return {"error": "this model only encodes (an embedding model); choose a text-generation GGUF"}
-    return {"strings": _strings(model)}
+        return {"error": _NO_WRITER}
+    strings = _strings(model)
+    if strings.get(f"{strings.get('general.architecture')}.attention.causal") == "false":
+        return {"error": _NO_WRITER}
+    return {"strings": strings}
 
 
 def _strings(model: object) -> dict[str, str]:

@@ -68,7 +68,6 @@ def tokens_of_messages(
 
 
 def _render_chat(vocabulary: GgufVocabulary, template: str, messages: list[dict[str, str]], model: str) -> str:
-    from jinja2 import TemplateError
     from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
     class Formatter(Jinja2ChatFormatter):
@@ -79,7 +78,7 @@ def _render_chat(vocabulary: GgufVocabulary, template: str, messages: list[dict[
     try:
         formatter = Formatter(template, vocabulary.text_of_special("eos"), vocabulary.text_of_special("bos"))
         return str(formatter(messages=messages).prompt)  # type: ignore[arg-type]
-    except (TemplateError, ValueError, TypeError) as error:
+    except Exception as error:  # a template comes with the file and may fail in any way
         raise ModelError(
             f"the chat template of {model} refuses these messages: {error}; use `messages:` with roles it knows, or `prompt:`"
         ) from error

@@ -29,8 +29,10 @@ class GgufVocabulary:
         return frozenset(t for t in range(self.size) if llama_cpp.llama_vocab_is_eog(self._vocab, t))
 
     def piece(self, token: int, control: bool = False) -> bytes:
-        """The bytes of one token; those of control tokens only when asked for."""
+        """The bytes of one token; those of control and end tokens only when asked for."""
         known = self._pieces.get((token, control))
+        if known is None and token in self.ends and not control:
+            known = self._pieces[token, control] = b""
         if known is None:
             room = 64
             while True:

@@ -42,9 +42,10 @@ class PaymentRule(Protocol):
 
 
 class PayYourBid:
-    """zeta_i = b_i per token, the blog's illustration. Not truthful: under linear the best response is
+    """zeta_i = b_i per token, the blog's illustration.
 
-    max(0, sqrt(v D S) - S) for a TV gain worth v per unit. (d) It maximises v D b / (S + b) - b.
+    Not truthful: where a unit of TV is worth v the best response under linear is max(0, sqrt(v D S) - S). (d) The gain
+    over a bid of 0 is v D b / (S + b) - b, whose slope v D S / (S + b)^2 - 1 falls in b.
     """
 
     name = "pay_your_bid"
@@ -61,9 +62,10 @@ class PayYourBid:
 
 
 class PayBidTimesInfluence:
-    """zeta_i = b_i TV(o_i, q). Not truthful: under linear the best response is -S + sqrt(S^2 + S v).
+    """zeta_i = b_i TV(o_i, q). With nobody else o_i = p_i and it is 0.
 
-    (d) TV(o, q) = D b / (S + b), so it maximises D b (v - b) / (S + b). With nobody else, o_i = p_i and it is 0.
+    Not truthful: where a unit of TV is worth v the best response under linear is -S + sqrt(S^2 + S v). (d) TV(o, q) =
+    D b / (S + b), so the gain is D b (v - b) / (S + b), whose slope has the sign of S v - 2 S b - b^2.
     """
 
     name = "pay_bid_times_influence"

@@ -98,7 +98,7 @@ def seed_prices(outcome: Outcome, at: float, above: bool) -> Array:
     prices = np.full(outcome.n_agents, np.nan)
     prices[swept] = capped(outcome, swept, at / (1 - at)) if above else 0.0
     if outcome.n_agents == 2:
-        prices[1 - swept] = 0.0 if above or at >= 1 else capped(outcome, 1 - swept, (1 - at) / at)
+        prices[1 - swept] = capped(outcome, 1 - swept, (1 - at) / at) if not above and 0 < at < 1 else 0.0
     return prices
 
 

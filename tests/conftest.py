@@ -1,0 +1,78 @@
+"""Fixtures for all tests: experiments from text, the command as a stranger runs it, the demo's model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import tokenauction_cli
+from tokenauction_cli.experiment import Experiment, load_experiment
+
+DEMO_MODEL = "smollm2-135m-instruct"
+PACKAGE_ROOT = Path(tokenauction_cli.__file__).parents[1]
+
+Reader = Callable[..., Experiment]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Reader:
+    """Reads an experiment from the text of its file."""
+
+    def read(text: str, *overrides: str) -> Experiment:
+        path = tmp_path / "experiment.yaml"
+        path.write_text(text, "utf-8")
+        return load_experiment(path, overrides)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def command_line() -> list[str]:
+    """What starts `tokauction` in a process of its own, warnings being errors."""
+    return [sys.executable, "-W", "error", "-m", "tokenauction_cli"]
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """The environment of such a process: the package is found from any folder, and nothing is colourful."""
+    path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+    kept = {key: value for key, value in os.environ.items() if key not in ("FORCE_COLOR", "COLUMNS")}
+    return {**kept, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture
+def tokauction(tmp_path: Path, command_line: list[str], environment: dict[str, str]) -> Command:
+    """Runs the command in `tmp_path`, without a terminal, and waits for it."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command_line, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def model_path() -> Path:
+    """The GGUF file of the extra `demo`."""
+    from tokenauction_cli.errors import ModelError
+    from tokenauction_cli.models import locate, parse_reference
+
+    try:
+        return locate(parse_reference(DEMO_MODEL, Path()), offline=True).path
+    except ModelError as error:
+        pytest.skip(str(error))

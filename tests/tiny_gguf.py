@@ -1,0 +1,148 @@
+"""GGUF files written by hand, small enough to know every logit of: a bigram model in llama's clothes.
+
+Every token has an embedding of its own (one-hot), attention and feed-forward add nothing, and the output matrix holds
+log p(next | last): the logits after a text are the row of its last token. The vocabulary is SentencePiece-like: a few
+control tokens, one token per byte, and the pieces asked for.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALIGNMENT = 32
+BOS, EOS, TURN = "<s>", "</s>", "<|im_end|>"
+NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
+SURE = 50.0  # a logit beside which zeros have no chance
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{% if message.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    "<s>{{ message.content }}<|im_end|>{% endfor %}"
+)
+
+
+def pieces(words: Sequence[str] = ()) -> list[str]:
+    """The vocabulary: <unk>, <s>, </s>, <|im_end|>, 256 bytes, then the words."""
+    return ["<unk>", BOS, EOS, TURN, *(f"<0x{byte:02X}>" for byte in range(256)), *words]
+
+
+def of_byte(byte: int) -> int:
+    """The token of one byte."""
+    return 4 + byte
+
+
+def bigram_model(
+    path: Path,
+    follows: Mapping[int, Mapping[int, float]] | None = None,
+    words: Sequence[str] = (),
+    *,
+    n_vocabulary: int | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    without: Sequence[str] = (),
+) -> Path:
+    """Write a model in which `follows[t][s]` is the logit of s after t, 0 for every pair that is not given."""
+    vocabulary = pieces(words)[:n_vocabulary]
+    n = len(vocabulary)
+    width = -(-n // 32) * 32
+    output = np.zeros((n, width), np.float32)
+    for last, row in (follows or {}).items():
+        for token, logit in row.items():
+            output[token, last] = logit / np.sqrt(width)  # the norm makes sqrt(width) of a one-hot vector
+    facts = {**_llama_facts(width), **_vocabulary_facts(vocabulary), **(metadata or {})}
+    tensors = _llama_tensors(n, width, output)
+    kept = {key: value for key, value in facts.items() if not any(key.startswith(w) for w in without)}
+    return write_gguf(path, kept, {} if "tensors" in without else tensors)
+
+
+def _llama_facts(width: int) -> dict[str, Any]:
+    return {
+        "general.architecture": "llama",
+        "general.name": "bigram",
+        "general.file_type": 0,
+        "llama.context_length": 2048,
+        "llama.embedding_length": width,
+        "llama.block_count": 1,
+        "llama.feed_forward_length": 32,
+        "llama.attention.head_count": width // 32,
+        "llama.attention.layer_norm_rms_epsilon": 1e-12,
+        "llama.rope.dimension_count": 32,
+    }
+
+
+def _vocabulary_facts(vocabulary: Sequence[str]) -> dict[str, Any]:
+    kinds = [UNKNOWN, CONTROL, CONTROL, CONTROL, *[BYTE] * 256, *[NORMAL] * len(vocabulary)]
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": list(vocabulary),
+        "tokenizer.ggml.scores": [0.0] * len(vocabulary),
+        "tokenizer.ggml.token_type": kinds[: len(vocabulary)],
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 0,
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.add_space_prefix": False,
+        "tokenizer.chat_template": CHAT_TEMPLATE,
+    }
+
+
+def _llama_tensors(n: int, width: int, output: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    square, feed = np.zeros((width, width), np.float32), np.zeros((32, width), np.float32)
+    ones = np.ones(width, np.float32)
+    return {
+        "token_embd.weight": np.eye(n, width, dtype=np.float32),
+        "output_norm.weight": ones,
+        "output.weight": output,
+        "blk.0.attn_norm.weight": ones,
+        "blk.0.ffn_norm.weight": ones,
+        **{f"blk.0.attn_{name}.weight": square for name in ("q", "k", "v", "output")},
+        "blk.0.ffn_gate.weight": feed,
+        "blk.0.ffn_up.weight": feed,
+        "blk.0.ffn_down.weight": feed.T,
+    }
+
+
+def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[np.float32]]) -> Path:
+    """Write a GGUF file, version 3, with tensors in float32."""
+    head = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(metadata))]
+    head += [_string(key) + _value(value) for key, value in metadata.items()]
+    data, offset = [], 0
+    for name, tensor in tensors.items():
+        shape = tensor.shape[::-1]
+        head.append(_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, offset))
+        data.append(_padded(np.ascontiguousarray(tensor).tobytes()))
+        offset += len(data[-1])
+    path.write_bytes(_padded(b"".join(head)) + b"".join(data))
+    return path
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def _value(value: Any) -> bytes:
+    kind, data = _typed(value)
+    return struct.pack("<I", kind) + data
+
+
+def _typed(value: Any) -> tuple[int, bytes]:
+    if isinstance(value, bool):
+        return 7, struct.pack("<?", value)
+    if isinstance(value, int):
+        return 4, struct.pack("<I", value)
+    if isinstance(value, float):
+        return 6, struct.pack("<f", value)
+    if isinstance(value, str):
+        return 8, _string(value)
+    if isinstance(value[0], int):
+        return 9, struct.pack(f"<IQ{len(value)}i", 5, len(value), *value)
+    items = [_typed(item) for item in value]
+    return 9, struct.pack("<IQ", items[0][0], len(items)) + b"".join(data for _, data in items)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % ALIGNMENT)
