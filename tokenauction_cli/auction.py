@@ -10,6 +10,7 @@ costs nothing. An idle lane takes the oldest group of the fullest other lane.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ class Auction:
         self._casts = casts
         self.n_tokens = 0
         self.n_evaluations = 0  # of (prompt, text so far), the prompts alone not counted
+        self.seconds_evaluating = 0.0
+        self.seconds_auctioning = 0.0
 
     def run(self, cells: Sequence[Cell], n_lanes: int) -> Iterator[list[Record]]:
         """After every step the records of the cells that it finished, until all of them are."""
@@ -89,8 +92,13 @@ class Auction:
         """Evaluate what follows every group's text in one batch; return the groups into which each parts."""
         requests = [Request(slot, self._casts[g.query].prompts, g.text) for slot, g in enumerate(groups)]
         self.n_evaluations += sum(len(request.prompts) for request in requests if request.text)
+        begun = time.perf_counter()
         answers = self._model.evaluate(requests)
-        return [self._part(group, answer) for group, answer in zip(groups, answers, strict=True)]
+        evaluated = time.perf_counter()
+        parts = [self._part(group, answer) for group, answer in zip(groups, answers, strict=True)]
+        self.seconds_evaluating += evaluated - begun
+        self.seconds_auctioning += time.perf_counter() - evaluated
+        return parts
 
     def _part(self, group: _Group, answer: list[Logits] | CellError) -> list[_Group]:
         """Auction the next token of every cell; cells that drew the same token go on together, most of them first."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 from enum import Enum
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__, models_cli
+from . import __version__, bench_cli, models_cli
 from .errors import TokauctionError, UsageError
 
 if TYPE_CHECKING:
@@ -122,9 +123,9 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run an experiment, or continue it, and print the table of texts."""
+    from .progress import progress_for_stderr
     from .run import run_experiment
     from .tables import rate_tables, text_tables
-    from .progress import progress_for_stderr
 
     loaded = _load(experiment, overrides)
     progress = progress_for_stderr(quiet)
@@ -151,7 +152,9 @@ def run(
 def show(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
     by: Annotated[By, typer.Option("--by", help="What the columns of texts are.")] = By.aggregation,
-    seed: Annotated[int | None, typer.Option("--seed", help="The seed whose texts are shown; default: the first.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="The seed whose texts are shown; default: the first.")
+    ] = None,
     how: Output = Format.table,
 ) -> None:
     """Print the tables of runs again: texts, then rates, only the columns that differ."""
@@ -165,6 +168,13 @@ def show(
         _print_tables(text_tables(result.experiment, result.cells, by.value, seed), how, result.experiment)
         if how is Format.table and result.summary["cells"].max() > 1:
             _print_rich(rate_tables(result.experiment, result.summary), result.experiment)
+
+
+@app.command()
+@wraps(bench_cli.bench)
+def bench(*args: Any, **kwargs: Any) -> None:
+    with _quiet_llama():
+        bench_cli.bench(*args, **kwargs)
 
 
 def _load(path: Path, overrides: list[str] | None) -> Experiment:
@@ -201,7 +211,9 @@ def _print_rich(tables: list[Table], experiment: Experiment) -> None:
 def _exit_if_failed(result: RunResult) -> None:
     if result.n_failed:
         failed = result.cells[result.cells["end_reason"] == "failed"]
-        typer.echo(f"{result.n_failed} of {len(result.cells)} cells failed, the first: {failed['error'].iloc[0]}", err=True)
+        typer.echo(
+            f"{result.n_failed} of {len(result.cells)} cells failed, the first: {failed['error'].iloc[0]}", err=True
+        )
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
@@ -243,7 +255,11 @@ def _tell(error: Exception, code: int) -> int:
     if Settings.debug:
         raise error
     kind = "" if isinstance(error, TokauctionError) else f"unexpected error ({type(error).__name__}): "
-    hint = "" if isinstance(error, TokauctionError) else "; run again with `tokauction --debug ...` and report what it prints"
+    hint = (
+        ""
+        if isinstance(error, TokauctionError)
+        else "; run again with `tokauction --debug ...` and report what it prints"
+    )
     for line in f"{kind}{error}{hint}".splitlines():
         print(visible(line), file=sys.stderr)
     return code

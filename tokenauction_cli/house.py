@@ -28,8 +28,8 @@ from .mechanism.sampling import Draw, SamplingRule
 from .mechanism.terms import Terms
 from .mechanism.welfare import welfare_share
 from .plan import Cell
-from .trace import TextTrace
 from .rule_checks import misfit
+from .trace import TextTrace
 
 FAILED = "failed"
 
@@ -245,7 +245,9 @@ class TextState:
         for name in ("log_prob", *(name for name in self._sums if name.startswith("payment."))):
             record |= {f"{name}.{agent.id}": float(self._sums[name][i]) for i, agent in enumerate(agents)}
         for name in ("tv", "kl", "reverse_kl"):
-            record |= {f"{name}.{agent.id}": float(self._sums[name][i]) / self.n_tokens for i, agent in enumerate(agents)}
+            record |= {
+                f"{name}.{agent.id}": float(self._sums[name][i]) / self.n_tokens for i, agent in enumerate(agents)
+            }
         traced = {} if self._trace is None else {"trace": self._trace.plain()}
         return record | self._totals() | {"token_ids": self._tokens} | traced
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 class Mentions(NamedTuple):
     """How often an agent is mentioned, and at which character first (None: never)."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     first: int | None
 
 

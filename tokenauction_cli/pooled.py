@@ -2,7 +2,7 @@
 
 Texts of one query resemble each other, so the queries are the observations: with m of them the interval is
 mean -+ t_(m-1) s / sqrt(m), s the spread of their means (rates are kept within [0, 1]). Without scipy (extra `stats`)
-it is the BCa bootstrap over queries, and the column `interval` says which. `pooled.csv` has one row per (aggregation, point).
+it is the BCa bootstrap over queries; the column `interval` says which. `pooled.csv` has a row per (aggregation, point).
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from .prompts import render_messages, render_prompt
 
 if TYPE_CHECKING:
     from .experiment_format import Agent
-    from .lm.gguf import Hardware
+    from .lm.gguf import GgufContext, GgufModel, Hardware
     from .lm.metadata import GgufMetadata
     from .lm.vocabulary import GgufVocabulary
 
@@ -113,7 +113,11 @@ class GgufSpeakers:
     def lanes(self) -> int:
         """How many texts advance together: as many as fill a batch and fit the context, the sequences and the memory."""
         runtime = self._experiment.runtime
-        rows = (GPU_BATCH_ROWS if self.hardware.gpu_layers else CPU_BATCH_ROWS) if runtime.batch == "auto" else runtime.batch
+        rows = (
+            (GPU_BATCH_ROWS if self.hardware.gpu_layers else CPU_BATCH_ROWS)
+            if runtime.batch == "auto"
+            else runtime.batch
+        )
         lanes = max(1, int(rows) // sum(self.most_prompts.values()))
         for model in self.models:
             n_prompts = self.most_prompts[model.path]
@@ -144,7 +148,7 @@ class GgufSpeakers:
         return {model.path: lanes * self._cells_per_lane(model.path) for model in self.models}
 
     @contextmanager
-    def loaded(self, lanes: int) -> Iterator[LanguageModel]:
+    def loaded(self, lanes: int, context_type: type[GgufContext] | None = None) -> Iterator[GgufModel]:
         """The models with their weights and contexts."""
         from .lm.gguf import GgufContext, GgufModel
 
@@ -152,7 +156,7 @@ class GgufSpeakers:
         try:
             for path, n_prompts in self.most_prompts.items():
                 size = {"n_sequences": lanes * n_prompts, "n_tokens": self.longest[path]}
-                contexts.append(GgufContext(path, self.hardware, **size))
+                contexts.append((context_type or GgufContext)(path, self.hardware, **size))
             yield GgufModel(contexts, self.most_prompts)
         finally:
             for context in contexts:

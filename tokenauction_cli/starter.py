@@ -19,7 +19,9 @@ def write_starter(directory: Path) -> list[Path]:
     paths = [directory / name for name in contents]
     for path in paths:
         if path.exists():
-            raise UsageError(f"{path} exists and is not replaced; move it away, or choose another folder: tokauction init DIR")
+            raise UsageError(
+                f"{path} exists and is not replaced; move it away, or choose another folder: tokauction init DIR"
+            )
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for path in paths:

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -17,6 +17,7 @@ from .experiment import Experiment
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table as RichTable
+    from rich.text import Text as RichText
 
 Format = Literal["table", "md", "csv", "json", "jsonl"]
 By = Literal["aggregation", "seed", "query"]
@@ -33,7 +34,9 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
 
 
-def text_tables(experiment: Experiment, cells: pd.DataFrame, by: By = "aggregation", seed: int | None = None) -> list[Table]:
+def text_tables(
+    experiment: Experiment, cells: pd.DataFrame, by: By = "aggregation", seed: int | None = None
+) -> list[Table]:
     """Texts against relative weight: one table per value of what is neither row nor column.
 
     By default the columns are the rules, there is one table per query, and the texts are those of the first seed.
@@ -75,7 +78,9 @@ def _row_heads(experiment: Experiment, points: pd.DataFrame) -> tuple[tuple[str,
     ids = [agent.id for agent in experiment.agents]
     position = {point: k for k, point in enumerate(points["point"])}
     bids = points[[f"bid.{agent}" for agent in ids]].to_numpy().tolist()
-    return tuple(f"bid of {agent.name}" for agent in experiment.agents), lambda point: tuple(bids[position[point.point]])
+    return tuple(f"bid of {agent.name}" for agent in experiment.agents), lambda point: tuple(
+        bids[position[point.point]]
+    )
 
 
 def rate_tables(experiment: Experiment, summary: pd.DataFrame) -> list[Table]:
@@ -91,7 +96,9 @@ def rate_tables(experiment: Experiment, summary: pd.DataFrame) -> list[Table]:
     for (query, aggregation), group in summary.groupby(["query", "aggregation"], sort=False):
         heads, row_of = _row_heads(experiment, group)
         shown = [c for c in named if len(group) == 1 or group[c].nunique() > 1]
-        rows = tuple((*row_of(row), *values) for row, values in zip(group.itertuples(), group[shown].to_numpy(), strict=True))
+        rows = tuple(
+            (*row_of(row), *values) for row, values in zip(group.itertuples(), group[shown].to_numpy(), strict=True)
+        )
         title = " / ".join(part for part in (query, f"{aggregation}, {group['cells'].max()} texts each") if part)
         tables.append(Table(title, (*heads, *(named[c] for c in shown)), rows))
     return tables
@@ -157,18 +164,23 @@ def _markdown_cell(text: str) -> str:
 
 def rich_tables(tables: Sequence[Table], experiment: Experiment) -> Iterator[RichTable]:
     """Tables for the terminal, mentions in the agents' colours."""
+    for table in tables:
+        yield rich_table(table, lambda text: highlighted(text, experiment))
+
+
+def rich_table(table: Table, decorate: Callable[[RichText], RichText] = lambda text: text) -> RichTable:
+    """One table for the terminal."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    for table in tables:
-        drawn = RichTable(title=visible(table.title) or None, box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False)
-        for k, column in enumerate(table.columns):
-            is_number = all(isinstance(row[k], (int, float)) for row in table.rows)
-            drawn.add_column(visible(column), justify="right" if is_number else "left", overflow="fold")
-        for row in table.rows:
-            drawn.add_row(*(highlighted(Text(visible(_short(value))), experiment) for value in row))
-        yield drawn
+    drawn = RichTable(title=visible(table.title) or None, box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False)
+    for k, column in enumerate(table.columns):
+        is_number = all(isinstance(row[k], (int, float)) for row in table.rows)
+        drawn.add_column(visible(column), justify="right" if is_number else "left", overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*(decorate(Text(visible(_short(value)))) for value in row))
+    return drawn
 
 
 def _short(value: Any) -> str:
@@ -180,7 +192,7 @@ def _short(value: Any) -> str:
 COLOURS = ("bold blue", "bold dark_orange", "bold green", "bold magenta", "bold cyan", "bold red")
 
 
-def highlighted(text: Any, experiment: Experiment) -> Any:
+def highlighted(text: RichText, experiment: Experiment) -> RichText:
     """The same rich text with every agent's mentions in that agent's colour."""
     from .mentions import mention_pattern
 

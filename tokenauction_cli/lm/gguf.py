@@ -12,11 +12,11 @@ emitted: 64 tokens or more of one sequence, and one row alone over 512 cells or 
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -150,7 +150,7 @@ class GgufContext:
                 sources[number] = source
         before = list(self._held)
         for number, source in sources.items():
-            llama_cpp.llama_memory_seq_cp(self._memory, source, number, _TO_THE_END, _TO_THE_END)
+            self._copy(source, number)
             self._held[number] = before[source]
         for number, tokens in wanted.items():
             self._cut(number, _common_length(self._held[number], tokens[:-1]))
@@ -170,8 +170,8 @@ class GgufContext:
     def _cut(self, number: int, n_tokens: int) -> None:
         """Forget all but the first tokens of a sequence; a memory that cannot forget a part forgets everything."""
         if len(self._held[number]) > n_tokens:
-            if not llama_cpp.llama_memory_seq_rm(self._memory, number, n_tokens, _TO_THE_END):
-                llama_cpp.llama_memory_seq_rm(self._memory, number, 0, _TO_THE_END)
+            if not self._forget(number, n_tokens):
+                self._forget(number, 0)
                 n_tokens = 0
             self._held[number] = self._held[number][:n_tokens]
 
@@ -186,7 +186,7 @@ class GgufContext:
                 self._cut(number, begun - 1)
                 begun, size = len(self._held[number]), len(tokens) - len(self._held[number])
             chunk = tokens[begun : begun + size]
-            self._decode([_Row(number, begun + k, token, False) for k, token in enumerate(chunk)])
+            self._decode([Row(number, begun + k, token, False) for k, token in enumerate(chunk)])
             self._held[number] = tokens[: begun + size]
 
     def _last_tokens(self, wanted: dict[int, tuple[int, ...]]) -> dict[int, Logits]:
@@ -199,14 +199,20 @@ class GgufContext:
             if is_alone and self._n_cells >= _LONG and len(tokens) > 1:
                 self._cut(number, len(tokens) - 2)
                 self._fill(number, tokens[: len(self._held[number])])
-                rows.append(_Row(number, len(tokens) - 2, tokens[-2], False))
-            rows.append(_Row(number, len(tokens) - 1, tokens[-1], True))
+                rows.append(Row(number, len(tokens) - 2, tokens[-2], False))
+            rows.append(Row(number, len(tokens) - 1, tokens[-1], True))
         logits = self._decode(rows)
         for number in numbers:
             self._held[number] = wanted[number]
         return dict(zip(numbers, logits, strict=True))
 
-    def _decode(self, rows: list[_Row]) -> Logits:
+    def _copy(self, source: int, number: int) -> None:
+        llama_cpp.llama_memory_seq_cp(self._memory, source, number, _TO_THE_END, _TO_THE_END)
+
+    def _forget(self, number: int, n_tokens: int) -> bool:
+        return bool(llama_cpp.llama_memory_seq_rm(self._memory, number, n_tokens, _TO_THE_END))
+
+    def _decode(self, rows: list[Row]) -> Logits:
         status = llama_cpp.llama_decode(self._context, self._batch.of(rows))
         if status != 0:
             raise TokauctionError(
@@ -220,7 +226,7 @@ class GgufContext:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """One token of one sequence in a batch."""
 
     sequence: int
@@ -250,7 +256,7 @@ class _Batch:
             logits=self._outputs.ctypes.data_as(kind["logits"]),
         )
 
-    def of(self, rows: Sequence[_Row]) -> ctypes.Structure:
+    def of(self, rows: Sequence[Row]) -> Any:
         n = len(rows)
         self._tokens[:n] = [row.token for row in rows]
         self._positions[:n] = [row.position for row in rows]
@@ -270,6 +276,11 @@ class GgufModel:
         self._contexts = {context.path: context for context in contexts}
         self._most_prompts = most_prompts
         self.vocabulary = contexts[0].vocabulary
+
+    @property
+    def contexts(self) -> list[GgufContext]:
+        """One per file, in the order in which the agents name them."""
+        return list(self._contexts.values())
 
     @property
     def n_decoded(self) -> int:

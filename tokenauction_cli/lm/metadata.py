@@ -66,7 +66,9 @@ def read_metadata(path: Path) -> GgufMetadata:
     """The metadata of a GGUF file; raises ModelError with llama.cpp's reason where it cannot be opened."""
     child = subprocess.run(
         [sys.executable, "-m", __name__, str(path.absolute())],
-        cwd=Path(__file__).parents[2],  # `-m` looks for modules in the working directory, where a user's json.py may lie
+        cwd=Path(__file__).parents[
+            2
+        ],  # `-m` looks for modules in the working directory, where a user's json.py may lie
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=_CHILD_SECONDS,
@@ -113,7 +115,9 @@ def _strings(model: object) -> dict[str, str]:
     found = {}
     for index in range(llama_cpp.llama_model_meta_count(model)):
         key = _sized(lambda buffer, room, i=index: llama_cpp.llama_model_meta_key_by_index(model, i, buffer, room))
-        value = _sized(lambda buffer, room, i=index: llama_cpp.llama_model_meta_val_str_by_index(model, i, buffer, room))
+        value = _sized(
+            lambda buffer, room, i=index: llama_cpp.llama_model_meta_val_str_by_index(model, i, buffer, room)
+        )
         if not key.startswith("tokenizer.ggml.") or len(value) < 100:
             found[key] = value
     return found

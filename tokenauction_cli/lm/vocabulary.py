@@ -72,9 +72,9 @@ class GgufVocabulary:
     def control_names(self) -> re.Pattern[str] | None:
         """Matches the name of any control token inside a text."""
         control = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
-        names = {
-            self.name(t) for t in range(self.size) if llama_cpp.llama_vocab_get_attr(self._vocab, t) & control
-        } - {""}
+        names = {self.name(t) for t in range(self.size) if llama_cpp.llama_vocab_get_attr(self._vocab, t) & control} - {
+            ""
+        }
         longest_first = sorted(names, key=lambda name: (-len(name), name))
         return re.compile("|".join(map(re.escape, longest_first))) if names else None
 

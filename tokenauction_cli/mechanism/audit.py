@@ -23,7 +23,7 @@ from .aggregation import ORDERS, AggregationRule
 from .audit_equilibrium import equilibrium
 from .audit_finding import AuditError, Failure, Finding, count
 from .audit_monotone import consistent, monotone, payment_monotone
-from .audit_regret import FACTORS, bid_grid, closed_form, individually_rational, non_negative, regret
+from .audit_regret import bid_grid, closed_form, individually_rational, non_negative, regret
 from .audit_seat import Seat, pooled
 from .distributions import MechanismError, Profile
 from .myerson_tv import MyersonTV, relative_error
@@ -139,7 +139,7 @@ class Audit:
 
 
 def tolerance(seat: Seat, payment: PaymentRule, value: float) -> float:
-    """What rounding, or Myerson's quadrature at the largest bid of the grid, may make of nothing."""
+    """What rounding, or Myerson's quadrature at bids of a few times the value, may make of nothing."""
     scale = max(1.0, value, seat.rivals)
     by_formula = payment.name != MyersonTV.name or closed_form(seat.rule.name, payment.name, 1, 1, 1) is not None
-    return scale * (TOLERANCE if by_formula else 2 * max(FACTORS) * relative_error(seat.profile.n_tokens))
+    return scale * (TOLERANCE if by_formula else 8 * relative_error(seat.profile.n_tokens))

@@ -1,0 +1,103 @@
+"""`tokauction bench`: parse, measure, print ratios."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from .bench import Measured
+    from .tables import Table
+
+SCENARIOS = {
+    "one text alone": ["sweep.relative_weight=[0.5]"],
+    "11 weights, linear, one seed": [],
+    "11 weights, 2 rules, greedy": [
+        "auction.aggregation=[linear, log_linear]",
+        "auction.sampling=greedy",
+        "auction.payments=[]",
+    ],
+    "11 weights, 2 rules, 20 seeds": ["auction.aggregation=[linear, log_linear]", "sweep.seeds=20"],
+}
+SHOWN = {
+    "scenario": "{}",
+    "cells": "{}",
+    "sharing": "{:.2f}",
+    "times_naive": "{:.1f}",
+    "tokens_per_second": "{:.0f}",
+    "naive_tokens_per_second": "{:.0f}",
+    "evaluations_per_second": "{:.0f}",
+    "decode_efficiency": "{:.2f}",
+    "share_evaluating": "{:.0%}",
+    "share_auctioning": "{:.0%}",
+    "share_writing": "{:.1%}",
+    "mean_rows": "{:.1f}",
+    "peak_memory_mib": "{:.0f}",
+}
+
+
+class Format(str, Enum):
+    """How `bench` prints."""
+
+    table = "table"
+    json = "json"
+
+
+def bench(
+    experiment: Annotated[
+        Path | None, typer.Argument(metavar="[EXP]", help="Default: four built-in scenarios.")
+    ] = None,
+    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Experiment seeds; medians are shown.")] = 1,
+    overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
+    how: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
+) -> None:
+    """Measure speed in ratios: against one Llama object per agent, and against bare llama_decode. Wants a quiet machine."""
+    from .bench import measure_experiment
+    from .experiment import load_experiment
+
+    file = experiment or Path(__file__).with_name("bench.yaml")
+    scenarios = SCENARIOS if experiment is None else {experiment.stem: []}
+    medians = []
+    for name, changes in scenarios.items():
+        runs = []
+        for seed in range(repeat):
+            typer.echo(f"{name}, seed {seed}", err=True)
+            loaded = load_experiment(file, [*changes, f"seed={seed}", *(overrides or [])])
+            runs.append(measure_experiment(loaded, name))
+        medians.append(median_of(runs))
+    if how is Format.json:
+        typer.echo(json.dumps(medians, indent=2))
+    else:
+        _print_table(medians)
+
+
+def median_of(runs: list[Measured]) -> dict[str, float | str]:
+    """The median of every figure over runs of one scenario."""
+    from .bench import as_rows
+
+    rows = as_rows(runs)
+    return {
+        name: rows[0][name] if name == "scenario" else statistics.median(row[name] for row in rows) for name in rows[0]
+    }
+
+
+def _print_table(medians: list[dict[str, float | str]]) -> None:
+    from rich.console import Console
+
+    from .tables import rich_table
+
+    Console(width=120).print(rich_table(_table(medians)))
+
+
+def _table(medians: list[dict[str, float | str]]) -> Table:
+    from .tables import Table
+
+    columns = ("measure", *(str(row["scenario"]) for row in medians))
+    names = [name for name in SHOWN if name != "scenario"]
+    rows = tuple((name.replace("_", " "), *(SHOWN[name].format(row[name]) for row in medians)) for name in names)
+    return Table("", columns, rows)

@@ -1,0 +1,240 @@
+"""The figures of a report: which numbers of `summary.csv` are drawn against what. Nothing here knows how they are drawn.
+
+A figure has one panel per run and aggregation rule, and in each panel one series per agent (or payment rule). Rows carry
+the numbers of the summary unchanged: mean and 95 % interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..pooled import pooled_frame
+from ..run import RunResult
+from .palette import INK
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ALL_QUERIES = -1
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: its name, the figure of the summary it shows, its colour."""
+
+    name: str
+    column: str
+    colour: int
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes: an aggregation rule of a run."""
+
+    key: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What is drawn, in words and numbers. `chapter` collects figures that share a heading, told apart by `tab`."""
+
+    id: str
+    chapter: str
+    question: str
+    tab: str
+    unit: str
+    percent: bool
+    from_zero: bool
+    series: tuple[Series, ...]
+    panels: tuple[Panel, ...]
+    rows: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Horizontal:
+    """The horizontal axis of every figure: a relative weight, or the number of the sweep point."""
+
+    title: str
+    is_weight: bool
+    labels: tuple[str, ...] = ()
+
+    def of(self, row: Any) -> float | int:
+        return float(row["relative_weight"]) if self.is_weight else int(row["point"])
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A figure before it is looked up in the summaries."""
+
+    id: str
+    chapter: str
+    question: str
+    tab: str
+    unit: str
+    series: tuple[Series, ...]
+    percent: bool = False
+    from_zero: bool = True
+
+
+def horizontal_of(runs: Sequence[RunResult]) -> Horizontal:
+    """The relative weight where it tells the points of every run apart, otherwise the points by number."""
+    swept = {run.experiment.agents[run.experiment.swept_agent].name for run in runs}
+    title = f"relative weight of {swept.pop()}" if len(swept) == 1 else "relative weight of the swept agent"
+    for run in runs:
+        weights = [point.relative_weight for point in run.experiment.points()]
+        if None in weights or len(set(weights)) < len(weights):
+            longest = max((run.experiment.points() for run in runs), key=len)
+            labels = tuple(" : ".join(f"{bid:g}" for bid in point.bids) for point in longest)
+            bidders = " : ".join(agent.name for agent in runs[0].experiment.agents)
+            return Horizontal(f"bids ({bidders})" if len(runs) == 1 else "bids", False, labels)
+    return Horizontal(f"{title} (share of the bids)", True)
+
+
+def agent_colours(runs: Sequence[RunResult]) -> dict[str, int]:
+    """The number of the colour of every agent, by name: the same agent in two runs has one colour."""
+    names = dict.fromkeys(agent.name for run in runs for agent in run.experiment.agents)
+    return {name: k for k, name in enumerate(names)}
+
+
+def queries_of(runs: Sequence[RunResult]) -> list[str]:
+    """The queries of all runs, each once."""
+    return list(dict.fromkeys(query for run in runs for query in run.experiment.queries))
+
+
+def figures_of(runs: Sequence[RunResult]) -> list[Figure]:
+    """Every figure for which the runs have numbers that differ from empty."""
+    axis, queries = horizontal_of(runs), queries_of(runs)
+    figures = []
+    for kind in _kinds(runs):
+        rows = [row for k, run in enumerate(runs) for row in _rows(kind, k, run, axis, queries)]
+        used = {row["panel"] for row in rows}
+        panels = tuple(panel for k, run in enumerate(runs) for panel in _panels(k, run, len(runs)) if panel.key in used)
+        drawn = {row["series"] for row in rows}
+        series = tuple(s for s in kind.series if s.name in drawn)
+        if rows:
+            words = (kind.id, kind.chapter, kind.question, kind.tab, kind.unit)
+            figures.append(Figure(*words, kind.percent, kind.from_zero, series, panels, tuple(rows)))
+    return figures
+
+
+def _panels(k: int, run: RunResult, n_runs: int) -> list[Panel]:
+    prefix = f"{run.experiment.name} · " if n_runs > 1 else ""
+    return [Panel(f"{k}/{rule}", prefix + spoken(rule)) for rule in run.experiment.auction.aggregation]
+
+
+def _rows(kind: _Kind, k: int, run: RunResult, axis: Horizontal, queries: list[str]) -> Iterator[dict[str, Any]]:
+    pooled = pooled_frame(run.summary)
+    for frame in (run.summary, pooled):
+        for series in kind.series:
+            if series.column in frame.columns:
+                yield from _series_rows(frame, series, k, axis, queries)
+
+
+def _series_rows(
+    frame: pd.DataFrame, series: Series, k: int, axis: Horizontal, queries: list[str]
+) -> Iterator[dict[str, Any]]:
+    for row in frame.to_dict("records"):
+        mean = float(row[series.column])
+        if math.isfinite(mean):
+            yield {
+                "query": queries.index(row["query"]) if "query" in row else ALL_QUERIES,
+                "panel": f"{k}/{row['aggregation']}",
+                "x": axis.of(row),
+                "series": series.name,
+                "mean": mean,
+                "low": _finite(row[f"{series.column}.low"]),
+                "high": _finite(row[f"{series.column}.high"]),
+                "n": int(row["cells"]),
+            }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _kinds(runs: Sequence[RunResult]) -> Iterator[_Kind]:
+    """Every figure there could be, in the order of the page."""
+    columns = {column: None for run in runs for column in run.summary.columns}
+    colours = agent_colours(runs)
+    agents = dict.fromkeys((agent.name, agent.id) for run in runs for agent in run.experiment.agents)
+
+    def by_agent(figure: str) -> tuple[Series, ...]:
+        return tuple(Series(name, f"{figure}.{agent}", colours[name]) for name, agent in agents)
+
+    yield from _mentions(by_agent("mention_rate"))
+    yield from _payments(runs, by_agent, _middles(columns, "payment.", [agent for _, agent in agents]))
+    yield _Kind(
+        *("welfare_share", "How good the compromise is"),
+        *("Welfare as a share of the best possible: 100 % is the optimum for the bids.", "", "share of the optimum"),
+        *((Series("welfare", "welfare_share", INK),), True, False),
+    )
+    chapter = ("How far each agent is from the text", "Distance between what an agent would say and what is said.")
+    divergences = (
+        ("tv", "total variation", ""),
+        ("kl", "KL(agent ‖ text)", ", nats"),
+        ("reverse_kl", "KL(text ‖ agent)", ", nats"),
+    )
+    for name, words, unit in divergences:
+        yield _Kind(name, *chapter, words, f"{words}, mean per token{unit}", by_agent(name))
+    yield _Kind(
+        *("posterior", "Whose model explains the text"),
+        *("Posterior weight of each agent's model, given the bids and the whole text.", "", "posterior weight"),
+        *(by_agent("posterior"), True),
+    )
+    yield _Kind(
+        *("log_prob", "How likely the text is to each agent"),
+        *("Log-probability of the whole text under each agent's own model.", "", "log-probability, nats"),
+        *(by_agent("log_prob"), False, False),
+    )
+    length = (Series("tokens", "tokens", INK),)
+    yield _Kind("tokens", "How long the texts are", "Tokens drawn for a text.", "", "tokens", length, False, False)
+
+
+def _mentions(agents: tuple[Series, ...]) -> Iterator[_Kind]:
+    together = (Series("all in one text", "co_mention_rate", INK),) if len(agents) > 1 else ()
+    blends = (Series("a blend of two names", "blend_rate", 3),)
+    question = "Share of the texts that name each agent."
+    yield _Kind("mention_rate", "Who is mentioned", question, "", "share of texts", agents + together + blends, True)
+
+
+def _payments(
+    runs: Sequence[RunResult], by_agent: Callable[[str], tuple[Series, ...]], rules: Sequence[str]
+) -> Iterator[_Kind]:
+    chapter = ("What they pay", "Mean payment of each agent for a text.")
+    for rule in rules:
+        yield _Kind(
+            f"payment.{rule}",
+            *chapter,
+            spoken(rule),
+            "payment per text, in units of the bids",
+            by_agent(f"payment.{rule}"),
+        )
+    revenues = [Series(spoken(rule), f"revenue.{rule}", k + 2) for k, rule in enumerate(rules)]
+    named = {rule for run in runs for rule in run.experiment.auction.payments}
+    main = tuple(series for series, rule in zip(revenues, rules, strict=True) if rule in named)
+    chapter = ("What the seller earns", "Mean revenue for a text, by payment rule.")
+    unit = "revenue per text, in units of the bids"
+    if len(main) > 1:
+        yield _Kind("revenue", *chapter, "all rules", unit, main)
+    for rule, series in zip(rules, revenues, strict=True):
+        yield _Kind(f"revenue.{rule}", *chapter, spoken(rule), unit, (series,))
+
+
+def _middles(columns: dict[str, None], prefix: str, agents: Sequence[str]) -> list[str]:
+    """What stands between a prefix and an agent's id, each once: the names of rules may contain dots."""
+    found: dict[str, None] = {}
+    for column in columns:
+        for agent in agents:
+            if column.startswith(prefix) and column.endswith(f".{agent}"):
+                found[column[len(prefix) : -len(agent) - 1]] = None
+    return list(found)
+
+
+def spoken(rule: str) -> str:
+    """The name of a rule as people say it."""
+    names = {"log_linear": "log-linear", "vcg": "Clarke (VCG)", "myerson_tv": "Myerson (TV)"}
+    return names.get(rule, rule if ":" in rule else rule.replace("_", " "))

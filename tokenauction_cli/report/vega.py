@@ -1,0 +1,162 @@
+"""Figures as Vega-Lite specifications: one panel for the page, all panels side by side for a paper.
+
+The intervals are bands around lines, or bars where there are fewer than three points to join.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .figures import ALL_QUERIES, Figure, Horizontal, Panel
+from .palette import colour, css_variable, shape
+
+Spec = dict[str, Any]
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+COLUMN_WIDTH = 243  # points: 3.37 inches, one column of a two-column paper
+PANEL_HEIGHT = 120
+_FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+
+
+def panel_spec(figure: Figure, panel: Panel, axis: Horizontal) -> Spec:
+    """One panel for the page: as wide as its place, data by name, and a line at the slider's position `at`."""
+    layers = _layers(figure, axis)
+    here = {
+        "mark": {"type": "rule", "strokeDash": [3, 3], "opacity": 0.7},
+        "encoding": {"x": {"datum": {"expr": "at"}}},
+    }
+    return {
+        "$schema": SCHEMA,
+        "width": "container",
+        "height": 220,
+        "autosize": {"type": "fit", "contains": "padding"},
+        "params": [{"name": "at", "value": None}],
+        "data": {"name": "rows"},
+        "layer": [here, *layers] if axis.is_weight else layers,
+        "encoding": _shared(figure, axis, [css_variable(series.colour) for series in figure.series], legend=False),
+    }
+
+
+def paper_spec(figure: Figure, axis: Horizontal, query: int) -> Spec:
+    """The figure at the width of a column, with its data, its legend and its own colours."""
+    rows = [{k: v for k, v in row.items() if k != "query"} for row in figure.rows if row["query"] == query]
+    shown = [panel for panel in figure.panels if any(row["panel"] == panel.key for row in rows)]
+    width = max(70, (COLUMN_WIDTH - 38) // max(1, len(shown)) - 10)
+    panels = []
+    for k, panel in enumerate(shown):
+        encoding = _shared(
+            figure, axis, [colour(series.colour) for series in figure.series], legend=len(figure.series) > 1
+        )
+        encoding["x"] = {**encoding["x"], "title": "relative weight λ" if axis.is_weight else "bids"}
+        if k:
+            bare = {"labels": False, "ticks": False, "domain": False, "title": None}
+            encoding["y"] = {**encoding["y"], "axis": {**encoding["y"]["axis"], **bare}}
+        panels.append(
+            {
+                "title": {"text": panel.title, "fontSize": 8, "fontWeight": "normal"},
+                "width": width,
+                "height": PANEL_HEIGHT,
+                "transform": [{"filter": {"field": "panel", "equal": panel.key}}],
+                "layer": _layers(figure, axis, point_size=14),
+                "encoding": encoding,
+            }
+        )
+    return {
+        "$schema": SCHEMA,
+        "background": "white",
+        "config": _paper_config(),
+        "data": {"values": rows},
+        "hconcat": panels,
+        "spacing": 10,
+        "resolve": {"scale": {"color": "shared", "shape": "shared"}},
+    }
+
+
+def queries_drawn(figure: Figure) -> list[int]:
+    """The numbers of the queries with rows, the pooled ones last."""
+    return sorted({row["query"] for row in figure.rows}, key=lambda query: (query == ALL_QUERIES, query))
+
+
+def _layers(figure: Figure, axis: Horizontal, point_size: int = 36) -> list[Spec]:
+    joined = axis.is_weight and len({row["x"] for row in figure.rows}) > 2
+    bounds = {"y": {"field": "low", "type": "quantitative"}, "y2": {"field": "high"}}
+    interval = {"type": "area", "opacity": 0.16} if joined else {"type": "rule", "strokeWidth": 1.5}
+    layers: list[Spec] = [{"mark": interval, "encoding": bounds}]
+    if joined:
+        layers.append({"mark": {"type": "line", "strokeWidth": 1.6}, "encoding": {}})
+    point = {"type": "point", "filled": True, "opacity": 1, "size": point_size}
+    shapes = {"field": "series", "type": "nominal", "scale": _scale(figure, [shape(s.colour) for s in figure.series])}
+    layers.append({"mark": point, "encoding": {"shape": {**shapes, "legend": None}}})
+    target = {"type": "point", "filled": True, "size": 500, "opacity": 0, "tooltip": {"content": "data"}}
+    return [*layers, {"mark": target, "encoding": {}}]
+
+
+def _shared(figure: Figure, axis: Horizontal, colours: list[str], *, legend: bool) -> Spec:
+    """The encodings that all layers of a panel share."""
+    entry = {"title": None, "orient": "top", "symbolOpacity": 1, "symbolSize": 40} if legend else None
+    return {
+        "x": _x(figure, axis),
+        "y": _y(figure),
+        "color": {"field": "series", "type": "nominal", "scale": _scale(figure, colours), "legend": entry},
+    }
+
+
+def _scale(figure: Figure, values: list[str]) -> Spec:
+    return {"domain": [series.name for series in figure.series], "range": values}
+
+
+def _x(figure: Figure, axis: Horizontal) -> Spec:
+    if not axis.is_weight:
+        return {"field": "x", "type": "ordinal", "title": axis.title, "axis": {"labelAngle": 0, **_labels(axis)}}
+    places = [row["x"] for row in figure.rows]
+    domain = [min(places), max(places)] if min(places) < max(places) else [0, 1]
+    scale = {"domain": domain, "nice": False, "padding": 5}
+    return {
+        "field": "x",
+        "type": "quantitative",
+        "title": axis.title,
+        "scale": scale,
+        "axis": {"tickCount": 5, "format": "~g"},
+    }
+
+
+def _labels(axis: Horizontal) -> Spec:
+    """Bids as labels while they are few; otherwise the numbers of the points."""
+    if not 0 < len(axis.labels) <= 8:
+        return {}
+    expression = "".join(f"datum.value === {k} ? '{label}' : " for k, label in enumerate(axis.labels)) + "''"
+    return {"labelExpr": expression}
+
+
+def _y(figure: Figure) -> Spec:
+    lows = [row["mean"] if row["low"] is None else row["low"] for row in figure.rows]
+    highs = [row["mean"] if row["high"] is None else row["high"] for row in figure.rows]
+    low, high = min(lows), max(highs)
+    low = min(low, 0.0) if figure.from_zero else low
+    if figure.percent:
+        low, high = (0.0, 1.0) if figure.from_zero else (min(low, 0.99), 1.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    scale = {"domain": [low, high], "nice": not figure.percent, "zero": False}
+    form = {"format": ".0%"} if figure.percent and high - low > 0.05 else {"format": ".1%"} if figure.percent else {}
+    axis = {"tickCount": 5, **form}
+    return {"field": "mean", "type": "quantitative", "title": figure.unit, "scale": scale, "axis": axis}
+
+
+def _paper_config() -> Spec:
+    small = {
+        "labelFont": _FONT,
+        "titleFont": _FONT,
+        "labelFontSize": 7,
+        "titleFontSize": 7.5,
+        "titleFontWeight": "normal",
+    }
+    lines = {"gridColor": "#E8E8E8", "domainColor": "#888888", "tickColor": "#888888", "tickSize": 3}
+    return {
+        "font": _FONT,
+        "axis": {**small, **lines, "titlePadding": 4},
+        "axisX": {"grid": False},
+        "legend": {**small, "padding": 0, "offset": 4, "columnPadding": 6},
+        "view": {"stroke": None},
+        "title": {"font": _FONT, "anchor": "start", "offset": 4},
+    }
