@@ -4,8 +4,8 @@ Every cell of a query starts from the same prompts. Cells whose texts so far are
 distributions that follow a text are evaluated once for its group. Where cells draw different tokens the group parts.
 
 A *lane* is a stack of groups; each step evaluates the top group of every lane in one batch. A lane finishes what it
-began before it goes back, so a waiting group always continues a beginning of its lane's last text, and cutting that back
-costs nothing. An idle lane takes the oldest group of the fullest other lane.
+began before it goes back, so a waiting group always continues a beginning of its lane's last text, and cutting that
+back costs nothing. An idle lane takes the oldest group of the fullest other lane.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Auction:
         while n_busy := _share_work(lanes):
             groups = [lane.pop() for lane in lanes[:n_busy]]
             for lane, parts in zip(lanes, self._step(groups), strict=False):
-                lane += parts
+                lane.extend(parts)
             yield [state.record() for group in groups for state in group.states if state.end_reason is not None]
 
     def _step(self, groups: Sequence[_Group]) -> list[list[_Group]]:

@@ -177,7 +177,7 @@ class TextState:
 
     def _spend(self, amounts: Array) -> Array:
         """Payments capped at what is left of each budget; an agent that has spent it bids 0 from now on."""
-        paid = np.minimum(amounts, self._left)
+        paid: Array = np.minimum(amounts, self._left)
         self._left = self._left - paid
         self.bids = tuple(bid if left > 0 else 0.0 for bid, left in zip(self.bids, self._left, strict=True))
         return paid

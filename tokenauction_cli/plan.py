@@ -1,8 +1,8 @@
 """Which texts an experiment asks for, in which order, and how many of them live at once.
 
-A *cell* is one text: (query, aggregation rule, bids, seed). A *wave* is a list of cells that are written together, fixed
-by the plan. Cells of one query and seed stand together because they are likeliest to share prefixes. Where a batch may
-change the bits of a record, a wave is also the unit that reaches the disk and is repeated by a resumed run.
+A *cell* is one text: (query, aggregation rule, bids, seed). A *wave* is a list of cells that are written together,
+fixed by the plan. Cells of one query and seed stand together because they are likeliest to share prefixes. Where a
+batch may change the bits of a record, a wave is also the unit that reaches the disk and is repeated by a resumed run.
 A *lane* is a text that advances: one row per prompt in every batch.
 """
 

@@ -163,7 +163,7 @@ def _write_manifest_if_possible(folder: RunFolder, manifest: Mapping[str, Any]) 
 def _begin_manifest(folder: RunFolder, experiment: Experiment, speakers: Speakers, plan: Plan) -> dict[str, Any]:
     """The manifest of a new run, or the old one of a continued run after checking that its models are the same."""
     old = folder.read_manifest()
-    models = [
+    models: list[dict[str, Any]] = [
         {
             "reference": str(model.local.reference),
             "path": str(model.path),

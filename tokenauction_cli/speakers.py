@@ -111,7 +111,7 @@ class GgufSpeakers:
 
     @cached_property
     def lanes(self) -> int:
-        """How many texts advance together: as many as fill a batch and fit the context, the sequences and the memory."""
+        """How many texts advance together: as many as fill a batch and fit the context, sequences and memory."""
         runtime = self._experiment.runtime
         rows = (
             (GPU_BATCH_ROWS if self.hardware.gpu_layers else CPU_BATCH_ROWS)
@@ -242,6 +242,6 @@ def _check_length(agent: Agent, model: ModelInUse, n_prompt: int, max_tokens: in
     limit = model.metadata.context_length
     if limit is not None and n_prompt + max_tokens > limit:
         raise ModelError(
-            f"agent {agent.name!r}: its prompt has {n_prompt} tokens and max_tokens is {max_tokens}, together more than "
-            f"the {limit} tokens of context of {model.local.reference}: shorten one of them"
+            f"agent {agent.name!r}: its prompt has {n_prompt} tokens and max_tokens is {max_tokens}, together more "
+            f"than the {limit} tokens of context of {model.local.reference}: shorten one of them"
         )

@@ -49,8 +49,9 @@ def text_tables(
         cells = cells[cells["seed"] == chosen_seed]
     apart = [column for column in ("query", "aggregation") if column != by]
     tables = []
-    for key, group in cells.groupby(apart if by == "seed" else apart[:1] if by == "aggregation" else apart, sort=False):
-        tables.append(_one_text_table(experiment, group, by, " / ".join(str(part) for part in key if part)))
+    for key, group in cells.groupby(apart, sort=False):
+        title = " / ".join(str(part) for part in key if part != "")
+        tables.append(_one_text_table(experiment, group, by, title))
     return tables
 
 
@@ -99,7 +100,7 @@ def rate_tables(experiment: Experiment, summary: pd.DataFrame) -> list[Table]:
         rows = tuple(
             (*row_of(row), *values) for row, values in zip(group.itertuples(), group[shown].to_numpy(), strict=True)
         )
-        title = " / ".join(part for part in (query, f"{aggregation}, {group['cells'].max()} texts each") if part)
+        title = f"{query} / " * (query != "") + f"{aggregation}, {group['cells'].max()} texts each"
         tables.append(Table(title, (*heads, *(named[c] for c in shown)), rows))
     return tables
 

@@ -2,5 +2,5 @@
 
 from hypothesis import settings
 
-settings.register_profile("mechanism", deadline=None, max_examples=600)
+settings.register_profile("mechanism", deadline=None)
 settings.load_profile("mechanism")

@@ -1,8 +1,9 @@
 """Language models in GGUF files, evaluated by llama.cpp's low-level API: many sequences, one context, one decode.
 
 One model load and one context per file. Every (slot, prompt) has a KV sequence with a stream of cells of its own. A
-sequence keeps what was evaluated last; a request reuses the beginning that it shares with it, or copies a longer one from
-another sequence, and evaluates the rest: normally one token. One `llama_decode` carries the last token of every request.
+sequence keeps what was evaluated last; a request reuses the beginning that it shares with it, or copies a longer one
+from another sequence, and evaluates the rest: normally one token. One `llama_decode` carries the last token of every
+request.
 
 Why streams (`kv_unified` off): in a unified cache the cells of a sequence end up in any order once freed cells are used
 again, attention adds them up in that order, and the logits move. In a stream, cell k holds token k, so the logits of a
@@ -142,8 +143,8 @@ class GgufContext:
         return self._last_tokens(wanted)
 
     def _reuse(self, wanted: dict[int, tuple[int, ...]]) -> None:
-        """Cut every sequence back to what it shares with what is wanted, copying a longer beginning where there is one."""
-        sources = {}
+        """Cut every sequence back to what it shares with what is wanted, or with a copy of one that shares more."""
+        sources: dict[int, int] = {}
         for number, tokens in wanted.items():
             source = self._best_source(number, tokens[:-1], taken=sources)
             if source != number:

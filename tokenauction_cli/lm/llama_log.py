@@ -60,7 +60,7 @@ def quiet(show: bool = False) -> Iterator[None]:
         for number, descriptor in enumerate(saved_descriptors, start=1):
             stream = saved_streams[number - 1]
             if _writes_to(stream, number):
-                copy = open(os.dup(descriptor), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+                copy = os.fdopen(os.dup(descriptor), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
                 setattr(sys, "stdout" if number == 1 else "stderr", copy)
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)

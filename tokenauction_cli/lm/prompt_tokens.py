@@ -70,15 +70,16 @@ def tokens_of_messages(
 def _render_chat(vocabulary: GgufVocabulary, template: str, messages: list[dict[str, str]], model: str) -> str:
     from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-    class Formatter(Jinja2ChatFormatter):
+    class Formatter(Jinja2ChatFormatter):  # type: ignore[misc]
         @staticmethod
         def strftime_now(f: str) -> str:
             return _A_FIXED_DAY.strftime(f)
 
     try:
         formatter = Formatter(template, vocabulary.text_of_special("eos"), vocabulary.text_of_special("bos"))
-        return str(formatter(messages=messages).prompt)  # type: ignore[arg-type]
+        return str(formatter(messages=messages).prompt) 
     except Exception as error:  # a template comes with the file and may fail in any way
         raise ModelError(
-            f"the chat template of {model} refuses these messages: {error}; use `messages:` with roles it knows, or `prompt:`"
+            f"the chat template of {model} refuses these messages: {error}; "
+            "use `messages:` with roles that it knows, or `prompt:`"
         ) from error

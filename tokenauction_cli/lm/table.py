@@ -72,4 +72,4 @@ class TableModel:
         for token, probability in row.items():
             p[self.vocabulary.index[token]] = probability
         with np.errstate(divide="ignore"):
-            return np.log(p / p.sum())
+            return np.asarray(np.log(p / p.sum()))

@@ -12,9 +12,9 @@ it is 0.
 
 Otherwise by quadrature in y = ln(1 + z/S), where the integrand TV (S + z) is smooth but for a kink where q_t passes
 p_t. (d) That happens at most once per token. In the notes of `power_mean.py` p_t = q_t where S rho_t^(-r) = N^r - z,
-with N the normalising constant, and N^r is the norm of exponent 1/r of the vector S m^r + z p^r; that of p^r is 1, so by
-Minkowski's inequality N^r - z falls in z for 0 < r <= 1, and by its reverse it rises for other r. Log-linear: log rho_t
-= -log Z(w) / (1 - w), which rises with w, for log Z is convex and at most 0 at w = 1. So with at most 64 tokens all
+with N the normalising constant. N^r is the norm of exponent 1/r of the vector S m^r + z p^r, and that of p^r is 1: by
+Minkowski's inequality N^r - z falls in z for 0 < r <= 1, by its reverse it rises for other r. Log-linear: log rho_t =
+-log Z(w) / (1 - w), which rises with w, for log Z is convex and at most 0 at w = 1. So with at most 64 tokens all
 kinks are found by bisection and the error is at most 1e-9 b_i. Beyond that the kinks are many and small, they are left
 to the adaptive rule, and 1e-5 b_i is no proof but an estimate: over 60 random auctions of 65 to 1000 tokens and two or
 three agents the largest error was 6e-6 b_i.

@@ -195,7 +195,8 @@ def _kinds(runs: Sequence[RunResult]) -> Iterator[_Kind]:
 
 
 def _mentions(agents: tuple[Series, ...]) -> Iterator[_Kind]:
-    together = (Series("all in one text", "co_mention_rate", INK),) if len(agents) > 1 else ()
+    all_of_them = "both in one text" if len(agents) == 2 else "all in one text"
+    together = (Series(all_of_them, "co_mention_rate", INK),) if len(agents) > 1 else ()
     blends = (Series("a blend of two names", "blend_rate", 3),)
     question = "Share of the texts that name each agent."
     yield _Kind("mention_rate", "Who is mentioned", question, "", "share of texts", agents + together + blends, True)

@@ -41,7 +41,7 @@ def paper_spec(figure: Figure, axis: Horizontal, query: int) -> Spec:
     """The figure at the width of a column, with its data, its legend and its own colours."""
     rows = [{k: v for k, v in row.items() if k != "query"} for row in figure.rows if row["query"] == query]
     shown = [panel for panel in figure.panels if any(row["panel"] == panel.key for row in rows)]
-    width = max(70, (COLUMN_WIDTH - 38) // max(1, len(shown)) - 10)
+    width = max(70, (COLUMN_WIDTH - 56) // max(1, len(shown)) - 10)
     panels = []
     for k, panel in enumerate(shown):
         encoding = _shared(

@@ -1,0 +1,92 @@
+"""Traces for the page, small: words once in a list, logarithms as whole thousandths, equal lists of candidates once.
+
+The whole is JSON, deflated, in base64; the page inflates it when the inspector is first opened. Where it would be more
+than a page should carry, the traces of the last seeds are left out, and the page says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ..run import RunResult
+
+MOST_BYTES = 1_300_000  # of base64 per page: with the charts' library the page stays under 3 MB
+MOST_CELLS = 3_000
+
+
+class PackedTraces(NamedTuple):
+    """What is embedded ("" for nothing), of which seeds, and of how many there are."""
+
+    data: str
+    seeds: tuple[int, ...]
+    n_seeds: int
+
+
+def packed_traces(run: RunResult, position: dict[str, int], most_bytes: int = MOST_BYTES) -> PackedTraces:
+    """The traces of as many seeds as fit, keyed by the cell's `position` in the page."""
+    seeds = list(run.experiment.seeds())
+    seed_of = dict(zip(run.cells["cell"], run.cells["seed"], strict=True))
+    per_seed = max(1, len(run.cells) // max(1, len(seeds)))
+    kept = seeds[: max(1, MOST_CELLS // per_seed)]
+    while kept:
+        wanted = set(kept)
+        chosen = ((position[cell], trace) for cell, trace in run.folder.traces() if seed_of.get(cell) in wanted)
+        pack = _Pack(chosen)
+        if not pack.cells:
+            return PackedTraces("", (), len(seeds))
+        data = deflated(pack.plain())
+        if len(data) <= most_bytes:
+            return PackedTraces(data, tuple(kept), len(seeds))
+        kept = kept[: min(len(kept) - 1, int(len(kept) * 0.9 * most_bytes / len(data)))]
+    return PackedTraces("", (), len(seeds))
+
+
+def deflated(value: Any) -> str:
+    """JSON, deflated (zlib), in base64."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(zlib.compress(text.encode("utf-8", "replace"), 9)).decode("ascii")
+
+
+class _Pack:
+    """Collects the traces of cells."""
+
+    def __init__(self, traces: Iterable[tuple[int, dict[str, Any]]]) -> None:
+        self._words: dict[str, int] = {}
+        self._lists: dict[str, int] = {}
+        self.cells = {position: self._cell(trace) for position, trace in traces}
+
+    def plain(self) -> dict[str, Any]:
+        lists = [json.loads(text) for text in self._lists]
+        return {"words": list(self._words), "lists": lists, "cells": self.cells}
+
+    def _cell(self, trace: dict[str, Any]) -> dict[str, Any]:
+        short: dict[str, Any] = {
+            "w": self._numbered(trace["pieces"]),
+            "p": [_thousandths(row) for row in trace["log_p"]],
+            "q": _thousandths(trace["log_q"]),
+            "r": [_thousandths(row) for row in trace["posterior"]],
+            "pay": trace["payments"],
+        }
+        if "switch" in trace:
+            short["s"] = _thousandths(trace["switch"])
+        if "dictator" in trace:
+            short["d"] = trace["dictator"]
+        if "candidates" in trace:
+            short["c"] = [self._candidates(candidates) for candidates in trace["candidates"]]
+        return short
+
+    def _candidates(self, candidates: dict[str, Any]) -> int:
+        rows = [_thousandths(row) for row in candidates["log_p"]]
+        text = json.dumps([self._numbered(candidates["tokens"]), rows, _thousandths(candidates["log_q"])])
+        return self._lists.setdefault(text, len(self._lists))
+
+    def _numbered(self, words: list[str]) -> list[int]:
+        return [self._words.setdefault(word, len(self._words)) for word in words]
+
+
+def _thousandths(values: list[float | None]) -> list[int | None]:
+    return [None if value is None else round(1000 * value) for value in values]
