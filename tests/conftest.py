@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tokenauction_cli
+import tokenauction_cli.lm  # before anything loads llama.cpp: it says how llama.cpp's threads wait
 from tokenauction_cli.experiment import Experiment, load_experiment
 
 DEMO_MODEL = "smollm2-135m-instruct"

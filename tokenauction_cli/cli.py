@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from enum import Enum
 from functools import wraps
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__, bench_cli, models_cli
+from . import __version__, audit_cli, bench_cli, models_cli
 from .errors import TokauctionError, UsageError
 
 if TYPE_CHECKING:
@@ -170,11 +171,17 @@ def show(
             _print_rich(rate_tables(result.experiment, result.summary), result.experiment)
 
 
-@app.command()
-@wraps(bench_cli.bench)
-def bench(*args: Any, **kwargs: Any) -> None:
-    with _quiet_llama():
-        bench_cli.bench(*args, **kwargs)
+def _without_llama_prints(command: Callable[..., None]) -> Callable[..., None]:
+    @wraps(command)
+    def quietly(*args: Any, **kwargs: Any) -> None:
+        with _quiet_llama():
+            command(*args, **kwargs)
+
+    return quietly
+
+
+app.command()(_without_llama_prints(audit_cli.audit))
+app.command()(_without_llama_prints(bench_cli.bench))
 
 
 def _load(path: Path, overrides: list[str] | None) -> Experiment:

@@ -26,6 +26,7 @@ def _about(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
         yield f"{rule} is undefined at {undefined:.0%} of them."
     if undefined < 1:
         yield from _monotonicity(rule, findings)
+        yield from _stability(rule, findings)
         yield from _bidding(rule, findings)
         yield from _equilibria(rule, findings)
         yield from _false_reports(rule, findings)
@@ -45,6 +46,14 @@ def _monotonicity(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
             )
 
 
+def _stability(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
+    for finding in _of(findings, "universally_stable"):
+        if finding.holds:
+            yield f"A sampling of {rule} that is stable for all agents at once exists (bids of 1 and 2)."
+        else:
+            yield f"No sampling of {rule} is stable for all agents at once at {finding.violated:.0%} of the prefixes."
+
+
 def _bidding(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
     regrets = _of(findings, "regret")
     best = _by_payment(regrets, _all_hold)
@@ -62,9 +71,10 @@ def _bidding(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
 
 
 def _equilibria(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
-    for finding in _of(findings, "equilibrium"):
-        if finding.order == "tv":
-            yield f"Best responses in TV under {rule} with {finding.payment}: agent {finding.agent} {finding.detail}."
+    settled = [finding for finding in _of(findings, "equilibrium") if finding.order == "tv"]
+    for payment in dict.fromkeys(finding.payment for finding in settled):
+        bids = _list(f"{f.agent} at a {f.detail}" for f in settled if f.payment == payment)
+        yield f"Best responses in TV under {rule} with {payment}: {bids}."
 
 
 def _false_reports(rule: str, findings: Sequence[Finding]) -> Iterable[str]:

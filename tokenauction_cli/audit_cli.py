@@ -1,0 +1,197 @@
+"""`tokauction audit EXP|RUN`: look at the distributions that a run met, check every rule on them, print what holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
+    from .house import Rules
+    from .lm.base import Vocabulary
+    from .mechanism.aggregation import AggregationRule
+    from .mechanism.audit_finding import Finding
+    from .prefixes import Looked
+    from .run import RunResult
+    from .tables import Table
+
+PREFIXES = 20
+
+
+def audit(
+    target: Annotated[Path, typer.Argument(metavar="EXP|RUN", help="An experiment, which is run first, or a run folder.")],
+    overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of runs.")] = Path("results"),
+    prefixes: Annotated[int, typer.Option("--prefixes", min=1, help="Texts so far to look at (tables: all).")] = PREFIXES,
+    orders: Annotated[list[str] | None, typer.Option("--order", help="robust, tv, kl, reverse_kl; default: all.")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")] = False,
+) -> None:
+    """Check monotonicity, incentives and misreports of every rule and payment on the distributions of a run."""
+    from .house import Rules
+
+    _need_scipy()
+    result = _result(target, overrides or [], output, quiet)
+    rules = Rules.of(result.experiment)
+    _check_orders(orders)
+    looked, findings, vocabulary = _findings(result, rules, prefixes, orders, quiet)
+    rows = _rows(looked, findings, vocabulary)
+    result.folder.write("audit.csv", _csv(rows))
+    _print(findings, looked, result)
+
+
+def _need_scipy() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("scipy") is None:
+        raise UsageError("audits need scipy: install it with `pip install 'tokenauction-cli[stats]'`")
+
+
+def _check_orders(orders: list[str] | None) -> None:
+    from difflib import get_close_matches
+
+    from .mechanism.aggregation import ORDERS
+
+    for order in orders or []:
+        if order not in ORDERS:
+            near = get_close_matches(order, ORDERS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"unknown order {order!r}: the orders are {', '.join(ORDERS)}{hint}")
+
+
+def _result(target: Path, overrides: list[str], output: Path, quiet: bool) -> RunResult:
+    from .experiment import load_experiment
+    from .progress import progress_for_stderr
+    from .run import read_run, run_experiment
+
+    if not target.is_dir():
+        experiment = load_experiment(target, overrides)
+        progress = progress_for_stderr(quiet)
+        try:
+            return run_experiment(experiment, output, progress)
+        finally:
+            progress.end()
+    if overrides:
+        raise UsageError(f"{target} is a run folder, whose experiment is fixed: -S needs an experiment file")
+    return read_run(target)
+
+
+def _findings(
+    result: RunResult, rules: Rules, n_prefixes: int, orders: list[str] | None, quiet: bool
+) -> tuple[Looked, list[Finding], Vocabulary]:
+    from .house import terms_of
+    from .mechanism.aggregation import ORDERS
+    from .mechanism.audit import Audit
+    from .prefixes import look
+    from .speakers import prepare
+
+    experiment = result.experiment
+    speakers = prepare(experiment)
+    with speakers.loaded(1) as model:
+        looked = look(experiment, speakers, model, result.folder.records(), n_prefixes)
+        brands = {} if looked.exact else _brand_tokens(experiment, model.vocabulary)
+        made = Audit(
+            rules=list(rules.aggregation.values()),
+            payments=list(rules.payments.values()),
+            sampling=rules.sampling,
+            terms=terms_of(experiment),
+            bids=tuple(agent.bid for agent in experiment.agents),
+            orders=tuple(orders or ORDERS),
+            brand_tokens=brands,
+            exact=looked.exact,
+        )
+        if not quiet:
+            typer.echo(f"auditing {len(made.rules)} rules at {len(looked.profiles)} texts so far", err=True)
+        findings = made.run(looked.profiles)
+        if looked.exact and len(experiment.agents) <= 3 and model.vocabulary.size <= 4:
+            findings += [_universally_stable(rule, looked) for rule in made.rules]
+        return looked, findings, model.vocabulary
+
+
+def _universally_stable(rule: AggregationRule, looked: Looked) -> Finding:
+    """Where no sampling is stable for all agents at once, at bids of 1 and 2."""
+    from .mechanism.audit_finding import Failure, count
+    from .mechanism.universal_stability import universally_stable
+
+    failures = [Failure(0.0 if universally_stable(rule, profile, [1, 2]) else 1.0) for profile in looked.profiles]
+    return count((rule.name, "", "", "universally_stable", ""), failures, 0.0, looked.exact)
+
+
+def _brand_tokens(experiment: Experiment, vocabulary: Any) -> dict[str, tuple[int, ...]]:
+    """The tokens of each agent's own phrases, with and without a space before them."""
+    return {
+        agent.id: tuple(
+            sorted({t for phrase in agent.mentions for lead in ("", " ") for t in vocabulary.tokenize(lead + phrase, control=False)})
+        )
+        for agent in experiment.agents
+    }
+
+
+def _rows(looked: Looked, findings: list[Finding], vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    """audit.csv: the findings, with the worst prefix and token as text."""
+    rows = []
+    for finding in findings:
+        row = asdict(finding)
+        worst = None if finding.prefix is None else looked.prefixes[finding.prefix]
+        row["prefix"] = None if worst is None else _text(worst.tokens, vocabulary)
+        row["query"] = None if worst is None else worst.query
+        row["token"] = None if finding.token is None else vocabulary.name(finding.token)
+        rows.append(row)
+    return rows
+
+
+def _text(tokens: tuple[int, ...], vocabulary: Vocabulary) -> str:
+    return b"".join(vocabulary.piece(token) for token in tokens).decode("utf-8", "replace")
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    import pandas as pd
+
+    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+
+
+def _print(findings: list[Finding], looked: Looked, result: RunResult) -> None:
+    from rich.console import Console
+
+    from .mechanism.audit_words import in_words
+    from .tables import rich_table, visible
+
+    console = Console(width=None if Console().is_terminal else 120)
+    for rule in dict.fromkeys(finding.rule for finding in findings):
+        mine = [finding for finding in findings if finding.rule == rule]
+        console.print(rich_table(_table(rule, mine, looked)))
+        console.print(visible(in_words(mine)) + "\n", markup=False, highlight=False)
+    typer.echo(f"All {len(findings)} findings: {result.folder.path / 'audit.csv'}", err=True)
+
+
+def _table(rule: str, findings: list[Finding], looked: Looked) -> Table:
+    """A row per check and payment, a column per order: at how many texts it fails for the agent it fails most for."""
+    from .tables import Table
+
+    orders = [order for order in dict.fromkeys(finding.order for finding in findings) if order]
+    rows: dict[tuple[str, str], dict[str, list[Finding]]] = {}
+    for finding in findings:
+        if finding.check != "equilibrium":
+            rows.setdefault((finding.check, finding.payment), {}).setdefault(finding.order, []).append(finding)
+    cells = tuple(
+        (check, payment, *(_cell(by_order.get(order, by_order.get("", [])), looked.exact) for order in orders))
+        for (check, payment), by_order in rows.items()
+    )
+    where = "every distinct one of" if looked.exact else "a sample of"
+    title = f"{rule}: where it fails among {where} {len(looked.profiles)} texts so far (worst failure)"
+    return Table(title, ("check", "payment", *orders), cells)
+
+
+def _cell(findings: list[Finding], exact: bool) -> str:
+    """For the agent for whom it fails most often; in brackets the largest failure of any agent."""
+    if not findings:
+        return ""
+    most = max(findings, key=lambda finding: finding.violated)
+    interval = "" if exact else f" [{most.low:.0%}, {most.high:.0%}]"
+    if most.holds:
+        return f"never{interval}"
+    return f"{most.violated:.0%}{interval} ({max(finding.worst for finding in findings):.2g})"
