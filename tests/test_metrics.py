@@ -1,4 +1,4 @@
-"""From records to numbers: mentions, Wilson's interval, the bootstrap, cells.csv and summary.csv."""
+"""From records to numbers: mentions, intervals, cells.csv and summary.csv."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from conftest import Reader
 
+from tokenauction_cli.bootstrap import Interval, mean_intervals
+from tokenauction_cli.mechanism.intervals import wilson
 from tokenauction_cli.mentions import find_mentions, mention_pattern
-from tokenauction_cli.metrics import bootstrap, cells_frame, summary_frame, wilson
+from tokenauction_cli.metrics import cells_frame, summary_frame
 
 # Mentions
 
@@ -51,7 +53,6 @@ def test_mentions(phrases: list[str], text: str, count: int, first: int | None) 
 )
 def test_wilson_in_the_textbook(hits: int, n: int, low: float, high: float) -> None:
     interval = wilson(hits, n)
-    assert interval.mean == hits / n
     assert (round(interval.low, 4), round(interval.high, 4)) == (low, high)
 
 
@@ -61,30 +62,37 @@ def test_wilson_at_the_ends() -> None:
     assert wilson(10, 10).low == pytest.approx(1 - wilson(0, 10).high)
 
 
-def test_bootstrap() -> None:
-    values = np.arange(100, dtype=float)
-    interval = bootstrap(values)
-    assert interval == bootstrap(values)  # reproducible
-    assert interval.mean == 49.5
-    half = 1.96 * values.std() / 10
-    assert interval.low == pytest.approx(49.5 - half, abs=0.8)
-    assert interval.high == pytest.approx(49.5 + half, abs=0.8)
+def mean_interval(*values: float) -> Interval:
+    return mean_intervals(np.array(values)[:, None])[0]
 
 
-def test_bootstrap_where_it_says_nothing() -> None:
-    assert all(map(math.isnan, bootstrap(np.array([]))))
-    mean, low, high = bootstrap(np.array([3.0]))
-    assert mean == 3
+def test_an_interval_of_many_is_nearly_the_normal_one() -> None:
+    values = range(100)
+    mean, low, high = mean_interval(*values)
+    assert mean == 49.5
+    half = 1.96 * np.std(values) / 10
+    assert (low, high) == (pytest.approx(49.5 - half, abs=1), pytest.approx(49.5 + half, abs=1))
+    assert mean_interval(*values) == (mean, low, high)  # reproducible
+
+
+def test_a_skewed_interval_leans_with_its_values() -> None:
+    mean, low, high = mean_interval(0, 0, 0, 0, 0, 0, 0, 0, 0, 10)
+    assert mean == 1
+    assert 0 <= low < 1 < high
+    assert high - mean > mean - low
+
+
+@pytest.mark.parametrize("values", [(), (3.0,), (1.0, -math.inf), (math.nan,)])
+def test_where_an_interval_says_nothing(values: tuple[float, ...]) -> None:
+    mean, low, high = mean_interval(*values)
+    assert mean == pytest.approx(sum(values) if values else math.nan, nan_ok=True)
     assert math.isnan(low)
     assert math.isnan(high)
-    mean, low, high = bootstrap(np.array([1.0, -math.inf]))
-    assert mean == -math.inf
-    assert math.isnan(low)
-    assert math.isnan(high)
 
 
-def test_bootstrap_of_equal_values() -> None:
-    assert bootstrap(np.full(5, 2.0)) == (2, 2, 2)
+def test_the_interval_of_equal_values() -> None:
+    assert mean_interval(2, 2, 2, 2, 2) == (2, 2, 2)
+    assert mean_interval(2, math.nan, 2) == (2, 2, 2)  # where a figure does not apply it does not count
 
 
 # Tables

@@ -10,10 +10,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from mechanism_strategies import outcome, profiles
 
+from tokenauction_cli.mechanism.aggregation import Linear
 from tokenauction_cli.mechanism.audit import Audit
 from tokenauction_cli.mechanism.audit_equilibrium import equilibrium
 from tokenauction_cli.mechanism.audit_finding import AuditError, Finding
-from tokenauction_cli.mechanism.audit_misreport import boosted, sharpened, split
+from tokenauction_cli.mechanism.audit_misreport import boosted, lies, sharpened, split
 from tokenauction_cli.mechanism.audit_monotone import monotone
 from tokenauction_cli.mechanism.audit_regret import best_response, closed_form
 from tokenauction_cli.mechanism.audit_seat import Seat, pooled
@@ -198,12 +199,12 @@ def test_sybils_gain_under_second_price() -> None:
 
 def test_pooling_keeps_what_matters() -> None:
     profile = Profile.from_logits(list(np.random.default_rng(0).normal(0, 6, (2, 30_000))), [1, 1])
-    small = pooled(profile)
+    small = pooled(profile).profile
     assert small.n_tokens < 10_000
     np.testing.assert_allclose(small.p.sum(axis=1), 1)
     full, few = outcome("linear", profile, [1, 1]), outcome("linear", small, [1, 1])
     assert few.distance(0) == pytest.approx(full.distance(0), abs=1e-2)
-    assert pooled(OVERSHOOT) is OVERSHOOT
+    assert pooled(OVERSHOOT).profile is OVERSHOOT
 
 
 def test_no_sampling_is_stable_for_three_agents_at_once() -> None:
@@ -229,3 +230,19 @@ def test_wilson_by_hand() -> None:
     assert wilson(10, 20) == pytest.approx((0.2993, 0.7007), abs=1e-4)
     assert wilson(20, 20) == pytest.approx((0.8389, 1.0), abs=1e-4)
     assert wilson(0, 0) == (0, 1)
+
+
+def test_boosting_a_brand_works_in_a_pooled_vocabulary() -> None:
+    p = np.full((2, 1200), 1e-7)
+    p[0, [0, 1100]] = 0.7, 0.3
+    p[1, [0, 1]] = 0.2, 0.8
+    profile = Profile.of(p / p.sum(axis=1, keepdims=True))
+    one = pooled(profile, keep=(1150,))
+    assert one.tokens.tolist() == [0, 1, 1100, 1150]
+    assert one.profile.n_tokens == 5
+    assert one.places((1150, 1100)) == (2, 3)
+    np.testing.assert_allclose(one.profile.p[:, 3], profile.p[:, 1150])
+    seat = Seat(Linear(), one.profile, Terms(ids=("a", "b")), (1.0, 1.0), 0)
+    boosted = next(lie for lie in lies(seat, 1.0, one.places((1150,))) if lie.name == "boost")
+    ratio = boosted.seat.profile.p[0, 3] / boosted.seat.profile.p[0, 0]
+    np.testing.assert_allclose(ratio, 2 * seat.profile.p[0, 3] / seat.profile.p[0, 0])

@@ -75,10 +75,13 @@ class Audit:
         charged = [i for i, pays in enumerate(self.terms.charged) if pays and self.bids[i] > 0]
         for i in charged if usable else []:
             yield from self._of_agent(rule, [self._seat(rule, profile, i) for profile in usable])
-            few = [self._seat(rule, pooled(profile), i) for profile in usable]
+            brand = self.brand_tokens.get(self.terms.ids[i], ())
+            few = [pooled(profile, keep=brand) for profile in usable]
+            seats = [self._seat(rule, one.profile, i) for one in few]
+            brands = [one.places(brand) for one in few]
             for payment in self.payments:
                 if payment.fits(rule, self.sampling, self.terms.reserve):
-                    yield from self._of_payment(payment, few)
+                    yield from self._of_payment(payment, seats, brands)
 
     def _defined(self, rule: AggregationRule, profile: Profile) -> bool:
         try:
@@ -97,7 +100,9 @@ class Audit:
             ranked = [consistent(seat, order) for seat in seats]
             yield count((rule.name, "", agent, "consistent", order), ranked, TOLERANCE, self.exact)
 
-    def _of_payment(self, payment: PaymentRule, seats: Sequence[Seat]) -> Iterator[Finding]:
+    def _of_payment(
+        self, payment: PaymentRule, seats: Sequence[Seat], brands: Sequence[tuple[int, ...]]
+    ) -> Iterator[Finding]:
         seat = seats[0]
         value, names = self.bids[seat.agent], (seat.rule.name, payment.name, self.terms.ids[seat.agent])
         bounds = [tolerance(seat, payment, value) for seat in seats]
@@ -111,18 +116,23 @@ class Audit:
             yield count((*names, "individually_rational", order), rational, bounds, self.exact)
             best = [regret(seat, payment, order, value) for seat in seats]
             yield count((*names, "regret", order), best, bounds, self.exact)
-            yield from self._of_lies(payment, seats, order, bounds)
+            yield from self._of_lies(payment, seats, brands, order, bounds)
             if payment.name in NOT_TRUTHFUL:
                 yield self._settled(payment, seats, order)
 
     def _of_lies(
-        self, payment: PaymentRule, seats: Sequence[Seat], order: str, bounds: Sequence[float]
+        self,
+        payment: PaymentRule,
+        seats: Sequence[Seat],
+        brands: Sequence[tuple[int, ...]],
+        order: str,
+        bounds: Sequence[float],
     ) -> Iterator[Finding]:
         agent = self.terms.ids[seats[0].agent]
         value, names = self.bids[seats[0].agent], (seats[0].rule.name, payment.name, agent)
         gains: dict[str, list[Failure]] = {}
-        for seat in seats:
-            for lie in audit_misreport.lies(seat, value, self.brand_tokens.get(agent, ())):
+        for seat, brand in zip(seats, brands, strict=True):
+            for lie in audit_misreport.lies(seat, value, brand):
                 gains.setdefault(lie.name, []).append(audit_misreport.gain(seat, lie, payment, order, value))
         for name, failures in gains.items():
             yield count((*names, f"misreport: {name}", order), failures, bounds, self.exact)

@@ -5,10 +5,13 @@ Its utility of a bid is value times (-loss(q, p_i)) less the expected payment, w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .aggregation import AggregationRule
 from .distributions import Array, Distribution, Profile
@@ -78,12 +81,25 @@ class Seat:
         return np.asarray(np.eye(len(self.bids))[self.agent])
 
 
-def pooled(profile: Profile) -> Profile:
+class Pooled(NamedTuple):
+    """A profile over fewer tokens; `tokens` are the old ids of those that kept their own place, in order."""
+
+    profile: Profile
+    tokens: NDArray[np.intp]
+
+    def places(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """Where these old ids are now; they must have been kept."""
+        return tuple(np.searchsorted(self.tokens, sorted(tokens)).tolist())
+
+
+def pooled(profile: Profile, keep: Sequence[int] = ()) -> Pooled:
     """The profile with all tokens rare to every agent (p below 1e-5) made one, so that thousands of outcomes are cheap.
 
-    Vocabularies of up to 1000 tokens are left as they are.
+    Vocabularies of up to 1000 tokens, and the tokens `keep`, are left as they are.
     """
     rare = profile.p.max(axis=0) < RARE
+    rare[list(keep)] = False
     if profile.n_tokens <= FEW_TOKENS or not rare.any():
-        return profile
-    return Profile.of(np.column_stack([profile.p[:, ~rare], profile.p[:, rare].sum(axis=1)]))
+        return Pooled(profile, np.arange(profile.n_tokens))
+    few = Profile.of(np.column_stack([profile.p[:, ~rare], profile.p[:, rare].sum(axis=1)]))
+    return Pooled(few, np.flatnonzero(~rare))
