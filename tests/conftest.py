@@ -35,8 +35,8 @@ def read(tmp_path: Path) -> Reader:
 
 @pytest.fixture(scope="session")
 def command_line() -> list[str]:
-    """What starts `tokauction` in a process of its own, warnings being errors."""
-    return [sys.executable, "-W", "error", "-m", "tokenauction_cli"]
+    """What starts `tokauction` in a process of its own, warnings being errors (but llama-cpp-python's: an open file)."""
+    return [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-m", "tokenauction_cli"]
 
 
 @pytest.fixture(scope="session")

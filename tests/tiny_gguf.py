@@ -54,7 +54,7 @@ def bigram_model(
             output[token, last] = logit / np.sqrt(width)  # the norm makes sqrt(width) of a one-hot vector
     facts = {**_llama_facts(width), **_vocabulary_facts(vocabulary), **(metadata or {})}
     tensors = _llama_tensors(n, width, output)
-    kept = {key: value for key, value in facts.items() if not any(key.startswith(w) for w in without)}
+    kept = {key: value for key, value in facts.items() if not key.startswith(tuple(without))}
     return write_gguf(path, kept, {} if "tensors" in without else tensors)
 
 

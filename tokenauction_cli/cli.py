@@ -69,15 +69,20 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stder
 Output = Annotated[Format, typer.Option("--format", help="How to print the table.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tokauction {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and llama.cpp's own prints.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     Settings.debug = debug
-    if version:
-        typer.echo(f"tokauction {__version__}")
-        raise typer.Exit
 
 
 @app.command(no_args_is_help=False)

@@ -97,6 +97,8 @@ def rate_tables(experiment: Experiment, summary: pd.DataFrame) -> list[Table]:
     for (query, aggregation), group in summary.groupby(["query", "aggregation"], sort=False):
         heads, row_of = _row_heads(experiment, group)
         shown = [c for c in named if len(group) == 1 or group[c].nunique() > 1]
+        if not shown:
+            continue
         rows = tuple(
             (*row_of(row), *values) for row, values in zip(group.itertuples(), group[shown].to_numpy(), strict=True)
         )

@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from .cumulative import Array, block_sums, quantile
+
 T = TypeVar("T")
 
 SUM_TOLERANCE = 1e-6
@@ -29,13 +30,21 @@ def log_normalize(scores: ArrayLike) -> Array:
 
     Stable for scores of +-1e4 and 262 144 tokens. Raises MechanismError where no score is finite or one is NaN or +inf.
     """
+    return softmax(scores)["log_p"]
+
+
+def softmax(scores: ArrayLike) -> dict[str, Array]:
+    """`p` and `log_p` of the softmax along the last axis, from one exponential. As `log_normalize` otherwise."""
     x = np.asarray(scores, dtype=np.float64)
     top = x.max(axis=-1, keepdims=True)
     if not np.isfinite(top).all():
         raise MechanismError("a distribution needs at least one finite score and no NaN or +inf")
     x = np.asarray(x - top, dtype=np.float64)
-    x -= np.log(np.exp(x).sum(axis=-1, keepdims=True))
-    return x
+    p = np.exp(x)
+    total = p.sum(axis=-1, keepdims=True)
+    p /= total
+    x -= np.log(total)
+    return {"p": p, "log_p": x}
 
 
 def log_of(p: Array) -> Array:
@@ -76,9 +85,9 @@ class Distribution:
         return log_of(self.p)
 
     @cached_property
-    def cumulative(self) -> Array:
-        """C_t = p_0 + ... + p_t, (V,)."""
-        return np.cumsum(self.p)
+    def blocks(self) -> Array:
+        """Sums of p over blocks of tokens: see `cumulative.py`."""
+        return block_sums(self.p)
 
     @cached_property
     def mode(self) -> int:
@@ -94,18 +103,8 @@ class Distribution:
         return float(self.log_p[token])
 
     def quantile(self, u: float) -> int:
-        """The first token whose cumulative sum exceeds u times the total, 0 <= u < 1.
-
-        C rises at that token, so its probability is positive, whatever the rounding.
-        """
-        return first_above(self.cumulative, u)
-
-
-def first_above(cumulative: Array, u: float) -> int:
-    """The first index at which a non-decreasing (V,) array exceeds u times its last value; it rises there."""
-    total = cumulative[-1]
-    token = int(np.searchsorted(cumulative, u * total, side="right"))
-    return token if token < len(cumulative) else int(np.searchsorted(cumulative, total))
+        """The first token whose cumulative sum exceeds u times the total, 0 <= u < 1; never one of probability 0."""
+        return quantile(self.p, self.blocks, u)
 
 
 class AgentDistribution(Distribution):
@@ -124,8 +123,8 @@ class AgentDistribution(Distribution):
         return np.asarray(self._profile.log_p[self._i])
 
     @cached_property
-    def cumulative(self) -> Array:
-        return np.asarray(self._profile.cumulative[self._i])
+    def blocks(self) -> Array:
+        return np.asarray(self._profile.blocks[self._i])
 
 
 class Mixture(Distribution):
@@ -157,25 +156,13 @@ class Mixture(Distribution):
         q = self.at(token)
         return float(np.log(q)) if q > 0 else float(self.log_p[token])
 
-    def quantile(self, u: float) -> int:
-        """Bisection on F(t) = sum_i w_i C_i(t), which no rounding can make fall: every sum is taken in the same order.
+    @cached_property
+    def blocks(self) -> Array:
+        return mixed(self.weights, self._profile.blocks)
 
-        F(t) > u F(V-1) >= F(t-1) at the answer, so some agent with w_i > 0 has C_i(t) > C_i(t-1), that is p_i(t) > 0.
-        """
-        rows = [(w, self._profile.cumulative[i]) for w, i in self._present]
-        high = len(rows[0][1]) - 1
-        total = sum(w * row.item(high) for w, row in rows)
-        target = u * total
-        if target >= total:  # only if the product rounds up
-            target = float(np.nextafter(total, 0))
-        low = 0
-        while low < high:
-            middle = (low + high) // 2
-            if sum(w * row.item(middle) for w, row in rows) > target:
-                high = middle
-            else:
-                low = middle + 1
-        return low
+    def quantile(self, u: float) -> int:
+        """From the agents' shared block sums: one block of tokens is mixed, not all of them."""
+        return quantile(lambda tokens: mixed(self.weights, self._profile.p[:, tokens]), self.blocks, u)
 
 
 class Profile:
@@ -209,7 +196,7 @@ class Profile:
         """p_i = softmax(logits_i / temperature_i), n rows of V logits (float32 or float64)."""
         rows = np.stack([np.asarray(row, dtype=np.float64) for row in logits])
         rows /= np.asarray(temperatures, dtype=np.float64)[:, None]
-        return cls(log_p=log_normalize(rows))
+        return cls(**softmax(rows))
 
     @cached_property
     def p(self) -> Array:
@@ -220,9 +207,9 @@ class Profile:
         return log_of(self.p)
 
     @cached_property
-    def cumulative(self) -> Array:
-        """Cumulative sums of every agent's distribution, (n, V): linear draws of every weight share them."""
-        return np.cumsum(self.p, axis=1)
+    def blocks(self) -> Array:
+        """Block sums of every agent's distribution, one row each: linear draws of every weight share them."""
+        return block_sums(self.p)
 
     @property
     def n_agents(self) -> int:

@@ -15,7 +15,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .distributions import Array, Distribution, first_above
+from .cumulative import block_sums, quantile
+from .distributions import Array, Distribution
 from .outcome import Outcome
 from .randomness import Moment, Purpose
 
@@ -46,7 +47,7 @@ class SamplingRule(Protocol):
 
 
 class InverseCdf:
-    """The first token at which the cumulative q exceeds u; of a mixture by bisection, with no pass over the tokens."""
+    """The first token at which the cumulative q exceeds u; with no pass over the tokens of a mixture."""
 
     name = "inverse_cdf"
     lottery = True
@@ -104,4 +105,4 @@ def drawn_source(outcome: Outcome, moment: Moment) -> tuple[Distribution, int | 
 
 def drawn_agent(odds: Array, u: float) -> int:
     """An agent with probability odds[i], from one uniform number; never one without odds."""
-    return first_above(np.cumsum(odds), u)
+    return quantile(odds, block_sums(odds), u)

@@ -23,7 +23,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .dictatorship import Dictatorship, RandomDictator
-from .distributions import Array, Profile, first_above
+from .cumulative import block_sums, quantile
+from .distributions import Array, Profile
 from .outcome import Outcome
 from .randomness import Moment, Purpose
 from .sampling import Draw, Gumbel, drawn_agent
@@ -78,15 +79,25 @@ def linear_switch(outcome: Outcome, i: int, moment: Moment) -> Switch:
     below = others.quantile(moment.uniform(Purpose.DRAW))
     o, p = others.at(below), profile.p.item(i, below)
     rising = profile.once(("rising", i, outcome.shares(i).tobytes()), lambda: rising_mass(profile, i, others.p))
-    if p >= o or rising[-1] == 0:
+    if p >= o or not rising.total:
         return Switch(below, below, float("inf"))
-    above = first_above(rising, moment.uniform(Purpose.TARGET, outcome.swept_id))
+    above = quantile(rising.mass, rising.blocks, moment.uniform(Purpose.TARGET, outcome.swept_id))
     return Switch(below, above, moment.uniform(Purpose.SWITCH, outcome.swept_id) * o / (o - p))
 
 
-def rising_mass(profile: Profile, i: int, o: Array) -> Array:
-    """Cumulative sums of (p_i - o)^+, (V,); the last is D."""
-    return np.cumsum(np.maximum(profile.p[i] - o, 0.0))
+class Rising(NamedTuple):
+    """(p_i - o)^+, (V,), its block sums, and D, its sum."""
+
+    mass: Array
+    blocks: Array
+    total: float
+
+
+def rising_mass(profile: Profile, i: int, o: Array) -> Rising:
+    """What agent i's distribution has above the others'."""
+    mass = np.maximum(profile.p[i] - o, 0.0)
+    blocks = block_sums(mass)
+    return Rising(mass, blocks, float(blocks.sum()))
 
 
 def seed_prices(outcome: Outcome, at: float, above: bool) -> Array:

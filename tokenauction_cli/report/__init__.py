@@ -36,7 +36,8 @@ def write_report(runs: Sequence[RunResult], output: Path, formats: Sequence[str]
     notes = _notes(runs, traces)
     data = _data(runs, figures, axis, notes)
     converter = vl_convert()
-    text = page(data["title"], data, [pack.data for pack in traces], converter and converter.javascript_bundle())
+    library = None if converter is None else str(converter.javascript_bundle())
+    text = page(data["title"], data, [pack.data for pack in traces], library)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, "utf-8")
@@ -60,10 +61,10 @@ def _data(runs: Sequence[RunResult], figures: Sequence[Figure], axis: Horizontal
 
 
 def _figure(figure: Figure, axis: Horizontal) -> dict[str, Any]:
-    panels = [{"key": p.key, "title": p.title, "spec": panel_spec(figure, p, axis)} for p in figure.panels]
+    panels = [{"key": panel.key, "title": panel.title} for panel in figure.panels]
     words = {name: getattr(figure, name) for name in ("id", "chapter", "question", "tab", "unit", "percent")}
     series = [{"name": series.name, "colour": series.colour, "column": series.column} for series in figure.series]
-    return {**words, "series": series, "panels": panels, "rows": figure.rows}
+    return {**words, "series": series, "panels": panels, "rows": figure.rows, "spec": panel_spec(figure, axis)}
 
 
 def _traces(run: RunResult, most_bytes: int) -> PackedTraces:
@@ -77,9 +78,13 @@ def _notes(runs: Sequence[RunResult], traces: Sequence[PackedTraces]) -> list[st
     for run, pack in zip(runs, traces, strict=True):
         name, shown = run.experiment.name, embedded_cells(run)
         if len(shown) < len(run.cells):
-            notes.append(f"{name}: the page holds the texts of the first {shown['seed'].nunique()} seeds; all are in cells.csv.")
+            notes.append(
+                f"{name}: the page holds the texts of the first {shown['seed'].nunique()} seeds; all are in cells.csv."
+            )
         if run.experiment.auction.trace == "none":
-            notes.append(f"{name} was run without traces, so its tokens cannot be inspected: set auction.trace to top_k.")
+            notes.append(
+                f"{name} was run without traces, so its tokens cannot be inspected: set auction.trace to top_k."
+            )
         elif 0 < len(pack.seeds) < pack.n_seeds:
             notes.append(
                 f"{name}: the page holds the traces of {len(pack.seeds)} of {pack.n_seeds} seeds, to stay small; "

@@ -1,7 +1,7 @@
-"""The figures of a report: which numbers of `summary.csv` are drawn against what. Nothing here knows how they are drawn.
+"""The figures of a report: which numbers of `summary.csv` stand against what. How they are drawn is not known here.
 
-A figure has one panel per run and aggregation rule, and in each panel one series per agent (or payment rule). Rows carry
-the numbers of the summary unchanged: mean and 95 % interval.
+A figure has one panel per run and aggregation rule, and in each panel one series per agent (or payment rule). Rows
+carry the numbers of the summary unchanged: mean and 95 % interval.
 """
 
 from __future__ import annotations
@@ -167,11 +167,7 @@ def _kinds(runs: Sequence[RunResult]) -> Iterator[_Kind]:
 
     yield from _mentions(by_agent("mention_rate"))
     yield from _payments(runs, by_agent, _middles(columns, "payment.", [agent for _, agent in agents]))
-    yield _Kind(
-        *("welfare_share", "How good the compromise is"),
-        *("Welfare as a share of the best possible: 100 % is the optimum for the bids.", "", "share of the optimum"),
-        *((Series("welfare", "welfare_share", INK),), True, False),
-    )
+    yield from _welfare(runs)
     chapter = ("How far each agent is from the text", "Distance between what an agent would say and what is said.")
     divergences = (
         ("tv", "total variation", ""),
@@ -180,18 +176,28 @@ def _kinds(runs: Sequence[RunResult]) -> Iterator[_Kind]:
     )
     for name, words, unit in divergences:
         yield _Kind(name, *chapter, words, f"{words}, mean per token{unit}", by_agent(name))
-    yield _Kind(
-        *("posterior", "Whose model explains the text"),
-        *("Posterior weight of each agent's model, given the bids and the whole text.", "", "posterior weight"),
-        *(by_agent("posterior"), True),
-    )
-    yield _Kind(
-        *("log_prob", "How likely the text is to each agent"),
-        *("Log-probability of the whole text under each agent's own model.", "", "log-probability, nats"),
-        *(by_agent("log_prob"), False, False),
-    )
+    chapter = ("Whose model explains the text", "Posterior weight of each agent’s model, given the bids and the text.")
+    yield _Kind("posterior", *chapter, "", "posterior weight", by_agent("posterior"), True)
+    chapter = ("How likely the text is to each agent", "Log-probability of the whole text under each agent’s own model.")
+    yield _Kind("log_prob", *chapter, "", "log-probability, nats", by_agent("log_prob"), False, False)
     length = (Series("tokens", "tokens", INK),)
     yield _Kind("tokens", "How long the texts are", "Tokens drawn for a text.", "", "tokens", length, False, False)
+
+
+def _welfare(runs: Sequence[RunResult]) -> Iterator[_Kind]:
+    """Welfare, and as a share of the optimum where a rule falls short of it."""
+    chapter = "How good the compromise is"
+    question = (
+        "Welfare of a text: the sum of bid times how much each agent likes it, by the rule’s own measure. 0 is best."
+    )
+    unit = "welfare per text, bids × nats"
+    yield _Kind("welfare", chapter, question, "welfare", unit, (Series("welfare", "welfare", INK),), False, False)
+    shares = [share for run in runs for share in run.summary.get("welfare_share", ())]
+    if any(share < 1 - 1e-9 for share in shares):
+        unit = "share of the optimal welfare"
+        question = "How near the rule comes to the best aggregate for the bids: 100 % is the optimum."
+        series = (Series("welfare", "welfare_share", INK),)
+        yield _Kind("welfare_share", chapter, question, "share of the optimum", unit, series, True, False)
 
 
 def _mentions(agents: tuple[Series, ...]) -> Iterator[_Kind]:

@@ -27,12 +27,16 @@ def page(title: str, data: dict[str, Any], traces: Sequence[str], library: str |
     blocks = [_block("data", "application/json", _json(data))]
     blocks += [_block(f"traces-{k}", "text/plain", text) for k, text in enumerate(traces) if text]
     style = (parts / "page.css").read_text("utf-8").replace("/* colours */", _colours())
-    return (parts / "page.html").read_text("utf-8").format(
-        policy=_policy(scripts),
-        title=html.escape(title),
-        style=style,
-        data="\n".join(blocks),
-        scripts="\n".join(f"<script>{script}</script>" for script in scripts),
+    return (
+        (parts / "page.html")
+        .read_text("utf-8")
+        .format(
+            policy=_policy(scripts),
+            title=html.escape(title),
+            style=style,
+            data="\n".join(blocks),
+            scripts="\n".join(f"<script>{script}</script>" for script in scripts),
+        )
     )
 
 

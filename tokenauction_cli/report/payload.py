@@ -92,7 +92,7 @@ def _texts(run: RunResult, cells: pd.DataFrame) -> dict[str, Any]:
 
 
 def _marked(text: str, patterns: Sequence[re.Pattern[str]]) -> list[list[Any]]:
-    """A text in pieces, each with the number of the agent it mentions, or -1; the first of overlapping mentions counts."""
+    """A text in pieces, each with the number of the agent it mentions or -1; of overlapping mentions the first."""
     found = sorted((*match.span(), k) for k, pattern in enumerate(patterns) for match in pattern.finditer(text))
     pieces: list[list[Any]] = []
     at = 0
@@ -110,7 +110,7 @@ def _tables(run: RunResult) -> list[dict[str, Any]]:
     tables = []
     if "trends.csv" in frames:
         shown = _main(frames["trends.csv"])
-        about = "Kendall’s τ of the means against the relative weight, and how far they are from a curve that moves one way."
+        about = "Kendall’s τ of the means against the relative weight; their distance from a curve that moves one way."
         tables.append(_table("Trends", about, "trends.csv", shown))
     if "comparisons.csv" in frames:
         overall = frames["comparisons.csv"]
@@ -166,7 +166,10 @@ def _config(run: RunResult) -> str:
 def _facts(run: RunResult) -> list[list[str]]:
     """What the numbers rest on, as pairs of words: no path and no name of a machine."""
     manifest = run.folder.read_manifest()
-    facts = [["tokauction", str(manifest.get("tokauction", ""))], ["cells", f"{len(run.cells)} ({run.n_failed} failed)"]]
+    facts = [
+        ["tokauction", str(manifest.get("tokauction", ""))],
+        ["cells", f"{len(run.cells)} ({run.n_failed} failed)"],
+    ]
     for model in manifest.get("models", ()):
         facts.append(["model", f"{model['reference']} ({model['architecture']}, {model['size'] / 1e6:,.0f} MB)"])
         facts.append(["sha256", model["sha256"]])
@@ -179,4 +182,4 @@ def _facts(run: RunResult) -> list[list[str]]:
         spent = sum(session.get("seconds", 0) for session in sessions)
         facts.append(["computed", f"{sessions[-1].get('started', '')}, {spent:.0f} s in all"])
     host = manifest.get("host", {})
-    return facts + [["machine", f"{host.get('system', '')}"]] if host else facts
+    return [*facts, ["machine", str(host["system"])]] if "system" in host else facts

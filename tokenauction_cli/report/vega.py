@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .figures import ALL_QUERIES, Figure, Horizontal, Panel
+from .figures import ALL_QUERIES, Figure, Horizontal
 from .palette import colour, css_variable, shape
 
 Spec = dict[str, Any]
@@ -18,22 +18,20 @@ PANEL_HEIGHT = 120
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 
 
-def panel_spec(figure: Figure, panel: Panel, axis: Horizontal) -> Spec:
+def panel_spec(figure: Figure, axis: Horizontal) -> Spec:
     """One panel for the page: as wide as its place, data by name, and a line at the slider's position `at`."""
-    layers = _layers(figure, axis)
-    here = {
-        "mark": {"type": "rule", "strokeDash": [3, 3], "opacity": 0.7},
-        "encoding": {"x": {"datum": {"expr": "at"}}},
-    }
+    colours = [css_variable(series.colour) for series in figure.series]
+    drawn = {"layer": _layers(figure, axis), "encoding": _shared(figure, axis, colours, legend=False)}
+    place = {"x": {"datum": {"expr": "at"}, "type": "quantitative"}}
+    here = {"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": place, "data": {"values": [{}]}}
     return {
         "$schema": SCHEMA,
         "width": "container",
-        "height": 220,
+        "height": 240,
         "autosize": {"type": "fit", "contains": "padding"},
         "params": [{"name": "at", "value": None}],
         "data": {"name": "rows"},
-        "layer": [here, *layers] if axis.is_weight else layers,
-        "encoding": _shared(figure, axis, [css_variable(series.colour) for series in figure.series], legend=False),
+        "layer": [here, drawn] if axis.is_weight else [drawn],
     }
 
 

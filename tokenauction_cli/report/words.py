@@ -13,10 +13,12 @@ from .figures import spoken
 if TYPE_CHECKING:
     import pandas as pd
 
+UNIT = "\u00a0%"
+
 
 def sentences(run: RunResult) -> list[str]:
     """What was done, who is mentioned, when they share a text, what is earned. Of several queries the first."""
-    return [_what_was_done(run), *_mentions(run), *_sharing(run), *_revenue(run), _how_sure(run)]
+    return [_what_was_done(run), *_mentions(run), *_sharing(run), *_revenue(run)]
 
 
 def _what_was_done(run: RunResult) -> str:
@@ -34,38 +36,50 @@ def _what_was_done(run: RunResult) -> str:
 
 
 def _mentions(run: RunResult) -> Iterator[str]:
-    """How each agent's rate moves from the first to the last weight, for every rule."""
-    experiment = run.experiment
+    """How often each agent is named: at both ends of a sweep, otherwise once for every rule."""
     first = _first_query(run)
     if not len(first):
         return
-    by_weight = _is_sweep(first)
-    trends = trends_frame(first).set_index(["aggregation", "figure"]) if by_weight else None
-    for rule, group in first.groupby("aggregation", sort=False):
-        group = group.sort_values("relative_weight") if by_weight else group
-        parts = []
-        for agent in experiment.agents:
-            rates = group[f"mention_rate.{agent.id}"]
-            if trends is None or len(group) == 1:
-                parts.append(f"{agent.name} is named in {percent(rates.iloc[0])} of the texts")
-                continue
-            tau = trends.loc[(rule, f"mention_rate.{agent.id}"), "tau"] if len(trends) else math.nan
-            sure = "" if math.isnan(tau) else f" (Kendall’s τ {signed(tau)})"
-            parts.append(f"{agent.name} from {percent(rates.iloc[0])} to {percent(rates.iloc[-1])}{sure}")
-        if by_weight and len(group) > 1:
-            swept = experiment.agents[experiment.swept_agent].name
-            ends = (group["relative_weight"].iloc[k] for k in (0, -1))
-            span = "from {:g} to {:g}".format(*ends)
-            yield f"Under {spoken(str(rule))}, as {swept}’s share of the bids rises {span}, mentions go: {listed(parts)}."
-        else:
-            yield f"Under {spoken(str(rule))}, {listed(parts)}."
+    agents = run.experiment.agents
+    if not _is_sweep(first):
+        parts = [f"{agent.name} is named in {_rates_at_once(first, agent.id)} of the texts" for agent in agents]
+        yield f"{listed(parts)}."
+        return
+    first = first.sort_values("relative_weight", kind="stable")
+    trends = trends_frame(first).set_index(["aggregation", "figure"])["tau"]
+    swept = agents[run.experiment.swept_agent].name
+    low, high = first["relative_weight"].min(), first["relative_weight"].max()
+    parts = [f"those that name {agent.name} go {_rates_along(first, trends, agent.id)}" for agent in agents]
+    yield f"As the share of {swept} in the bids rises from {low:g} to {high:g}, of the texts {'; '.join(parts)}."
+
+
+def _rates_at_once(summary: pd.DataFrame, agent: str) -> str:
+    several = summary["aggregation"].nunique() > 1
+    parts = []
+    for rule, group in summary.groupby("aggregation", sort=False):
+        under = f" under {spoken(str(rule))}" if several else ""
+        parts.append(interval(group.iloc[0], f"mention_rate.{agent}", percent) + under)
+    return listed(parts)
+
+
+def _rates_along(summary: pd.DataFrame, trends: pd.Series[Any], agent: str) -> str:
+    """From the first weight to the last, under every rule."""
+    several = summary["aggregation"].nunique() > 1
+    parts = []
+    for rule, group in summary.groupby("aggregation", sort=False):
+        rates = group[f"mention_rate.{agent}"]
+        tau = float(trends.get((rule, f"mention_rate.{agent}"), math.nan))
+        sure = "" if math.isnan(tau) else f" (Kendall’s τ {signed(tau)})"
+        under = f" under {spoken(str(rule))}" if several else ""
+        parts.append(f"from {percent(rates.iloc[0])} to {percent(rates.iloc[-1])}{under}{sure}")
+    return listed(parts)
 
 
 def _sharing(run: RunResult) -> Iterator[str]:
     if len(run.experiment.agents) < 2:
         return
     first = _first_query(run)
-    best = first.loc[first["co_mention_rate"].idxmax()] if len(first) else None
+    best = first.iloc[int(first["co_mention_rate"].argmax())] if len(first) else None
     who = "Both" if len(run.experiment.agents) == 2 else "All of them"
     if best is None or best["co_mention_rate"] == 0:
         yield f"{who} are never named in one text."
@@ -81,16 +95,10 @@ def _revenue(run: RunResult) -> Iterator[str]:
     for rule in named:
         revenue = first[f"revenue.{rule}"]
         if revenue.notna().any():
-            best = first.loc[revenue.idxmax()]
+            best = first.iloc[int(revenue.argmax())]
             parts.append(f"{spoken(rule)} {interval(best, f'revenue.{rule}', number)} {_where(run, best)}")
     if parts:
         yield f"The highest mean revenue for a text, in units of the bids, is by payment rule: {listed(parts)}."
-
-
-def _how_sure(run: RunResult) -> str:
-    text = "In brackets and in every figure: 95 % intervals, Wilson’s for rates and BCa bootstrap for means"
-    several = len(run.experiment.queries) > 1
-    return text + ("; pooled over queries they are clustered by query." if several else ".")
 
 
 def _where(run: RunResult, row: pd.Series[Any]) -> str:
@@ -114,11 +122,11 @@ def interval(row: pd.Series[Any], figure: str, form: Any) -> str:
     low, high = row[f"{figure}.low"], row[f"{figure}.high"]
     if not (math.isfinite(low) and math.isfinite(high)):
         return str(form(row[figure]))
-    return f"{form(row[figure])} ({str(form(low)).removesuffix(' %')}–{form(high)})"
+    return f"{form(row[figure])} ({str(form(low)).removesuffix(UNIT)}–{form(high)})"
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f}{UNIT}"
 
 
 def number(value: float) -> str:

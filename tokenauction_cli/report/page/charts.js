@@ -1,0 +1,109 @@
+// The figures: a chapter for each question, tabs for its variants, a panel for each rule, drawn when it comes into view.
+const tip = h("div", { cls: "tip", role: "tooltip", hidden: true });
+
+function chapters() {
+  const groups = new Map();
+  for (const figure of DATA.figures) {
+    if (!groups.has(figure.chapter)) groups.set(figure.chapter, []);
+    groups.get(figure.chapter).push(figure);
+  }
+  return [...groups.values()].map(chapter);
+}
+
+function chapter(figures) {
+  const place = h("div", {});
+  const tabs = figures.map((figure, k) =>
+    h("button", { type: "button", role: "tab", on: { click: () => show(k) } }, figure.tab));
+  const show = (k) => {
+    tabs.forEach((tab, j) => tab.setAttribute("aria-selected", j === k));
+    refill(place, figureOf(figures[k]));
+  };
+  show(0);
+  return h("section", { cls: "chapter" }, h("h3", {}, figures[0].chapter), h("p", { cls: "about" }, figures[0].question),
+    figures.length > 1 ? h("div", { cls: "tabs", role: "tablist" }, tabs) : null, place);
+}
+
+const queryOfFigure = (figure) => (figure.rows.some((row) => row.query === state.query) ? state.query : figure.rows[0].query);
+
+function figureOf(figure) {
+  const legend = h("ul", { cls: "legend" },
+    figure.series.map((series) => h("li", {}, swatch(series.colour, series.colour), series.name)));
+  const panels = figure.panels.map((panel) => {
+    const chart = h("div", { cls: "chart", "data-figure": figure.id, "data-panel": panel.key });
+    if (window.vegaEmbed) onceVisible(chart, () => draw(figure, panel, chart));
+    return h("figure", {}, h("figcaption", {}, panel.title), window.vegaEmbed ? chart : null);
+  });
+  const numbers = h("details", { cls: "numbers", open: !window.vegaEmbed }, h("summary", {}, "the numbers"), numbersOf(figure));
+  return [figure.series.length > 1 ? legend : null,
+    window.vegaEmbed ? h("div", { cls: "panels" }, panels) : null, numbers];
+}
+
+function onceVisible(element, act) {
+  const watcher = new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting)) {
+      watcher.disconnect();
+      act();
+    }
+  }, { rootMargin: "400px" });
+  watcher.observe(element);
+  window.addEventListener("beforeprint", () => { watcher.disconnect(); if (element.isConnected) act(); }, { once: true });
+}
+
+const CONFIG = {
+  background: null, font: "system-ui, sans-serif", view: { stroke: null },
+  axis: {
+    labelColor: "var(--muted)", titleColor: "var(--muted)", gridColor: "var(--line)", domainColor: "var(--line)",
+    tickColor: "var(--line)", labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", titlePadding: 8,
+  },
+  axisX: { grid: false }, axisY: { domain: false, ticks: false, labelPadding: 6 }, rule: { color: "var(--ink)" },
+};
+
+async function draw(figure, panel, element) {
+  if (element.dataset.drawn) return;
+  element.dataset.drawn = "yes";
+  const rows = () => figure.rows.filter((row) => row.panel === panel.key && row.query === queryOfFigure(figure));
+  const spec = structuredClone(figure.spec);
+  spec.data = { name: "rows", values: rows() };
+  if (spec.params) spec.params[0].value = XS[state.x];
+  const { view } = await window.vegaEmbed(element, spec, {
+    ast: true, actions: false, renderer: "svg", defaultStyle: false, config: CONFIG, mode: "vega-lite",
+    tooltip: (_, event, __, value) => showTip(event, value, figure),
+  });
+  element.view = view;
+  let query = queryOfFigure(figure);
+  listeners.push(() => {
+    if (!element.isConnected) return;
+    if (queryOfFigure(figure) !== query) {
+      query = queryOfFigure(figure);
+      view.data("rows", rows());
+    }
+    view.signal("at", XS[state.x]).runAsync();
+  });
+}
+
+function showTip(event, value, figure) {
+  if (!value) {
+    tip.hidden = true;
+    return;
+  }
+  refill(tip, h("b", {}, value.series), h("span", {}, number(value.mean, figure.percent)),
+    h("span", { cls: "muted" }, `95 %: ${interval(value, figure.percent)}`),
+    h("span", { cls: "muted" }, `at ${AXIS.is_weight ? number(value.x) : AXIS.labels[value.x] ?? value.x} · ${value.n} texts`));
+  tip.hidden = false;
+  const width = tip.offsetWidth, room = document.documentElement.clientWidth;
+  tip.style.left = `${Math.max(8, Math.min(event.clientX + 14, room - width - 8))}px`;
+  tip.style.top = `${Math.max(8, event.clientY - tip.offsetHeight - 12)}px`;
+}
+
+function numbersOf(figure) {
+  const body = h("tbody", {});
+  const title = Object.fromEntries(figure.panels.map((panel) => [panel.key, panel.title]));
+  listen(() => {
+    const rows = figure.rows.filter((row) => row.query === queryOfFigure(figure));
+    refill(body, rows.map((row) => h("tr", {}, h("td", {}, title[row.panel]), h("td", {}, row.series),
+      h("td", { cls: "n" }, AXIS.is_weight ? number(row.x) : AXIS.labels[row.x] ?? row.x),
+      h("td", { cls: "n" }, number(row.mean, figure.percent)), h("td", { cls: "n" }, interval(row, figure.percent)))));
+  });
+  return h("div", { cls: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "rule"), h("th", {}, "of"),
+    h("th", { cls: "n" }, AXIS.is_weight ? "weight" : "bids"), h("th", { cls: "n" }, "mean"), h("th", { cls: "n" }, "95 % interval"))), body));
+}

@@ -1,0 +1,195 @@
+// The token inspector: one text, every token in the colour of whose model explains it, and what stands behind it.
+const dialog = h("dialog", { cls: "inspector", "aria-label": "token inspector" });
+const unpacked = [];
+
+async function tracesOf(r) {
+  if (unpacked[r] === undefined) {
+    const block = document.getElementById(`traces-${r}`);
+    unpacked[r] = block ? await inflated(block.textContent) : null;
+  }
+  return unpacked[r];
+}
+
+async function inflated(base64) {
+  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+const open = { r: 0, rule: 0, token: null, colouring: "posterior" };
+
+async function inspect(r, cell) {
+  Object.assign(open, { r, rule: RUNS[r].cells.rule[cell], token: null });
+  if (!dialog.open) dialog.showModal();
+  await fillInspector();
+}
+
+async function fillInspector() {
+  const run = RUNS[open.r], point = pointOf(run);
+  const cell = cellOf(run, open.rule, point, state.seed);
+  const traces = await tracesOf(open.r).catch(() => null);
+  const trace = traces && cell !== undefined ? traces.cells[cell] : null;
+  const head = [inspectorHead(run, point), inspectorSlider()];
+  if (!trace) {
+    const why = traces ? "The trace of this seed is not in the page." : "This run was made without traces (auction.trace), or the browser is too old to unpack them.";
+    refill(dialog, head, cell === undefined ? null : h("p", { cls: "tokens", dir: "auto" }, marked(run, run.cells.text[cell])), h("p", { cls: "about" }, why));
+    return;
+  }
+  const tokens = trace.w.map((word, k) => tokenOf(run, trace, traces.words[word], k));
+  const detail = h("div", { cls: "detail", "aria-live": "polite" });
+  const select = (k) => {
+    open.token = k;
+    tokens.forEach((token, j) => {
+      token.setAttribute("aria-selected", j === k);
+      token.tabIndex = j === k ? 0 : -1;
+    });
+    refill(detail, detailOf(run, trace, traces, k, point));
+  };
+  tokens.forEach((token, k) => {
+    token.addEventListener("pointerenter", () => select(k));
+    token.addEventListener("focus", () => select(k));
+    token.addEventListener("click", () => select(k));
+  });
+  const list = h("div", {
+    cls: "tokens", role: "listbox", "aria-label": "tokens", dir: "auto",
+    on: {
+      keydown: (event) => {
+        const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+        const next = by && tokens[Math.min(tokens.length - 1, Math.max(0, open.token + by))];
+        if (next) {
+          event.preventDefault();
+          next.focus();
+        }
+      },
+    },
+  }, tokens);
+  refill(dialog, head, colouringChoice(run, trace), list, detail);
+  select(Math.min(open.token ?? mostContested(trace), tokens.length - 1));
+}
+
+function inspectorHead(run, point) {
+  const place = AXIS.is_weight ? `weight ${run.points[point].weight}` : `bids ${run.points[point].bids.join(" : ")}`;
+  const name = (RUNS.length > 1 ? `${run.name} · ` : "") + run.rules[open.rule].name;
+  return h("header", {}, h("h2", {}, name, h("small", {}, ` ${place} · seed ${state.seed}`)),
+    h("button", { type: "button", cls: "close", "aria-label": "close", on: { click: () => dialog.close() } }, "×"));
+}
+
+function inspectorSlider() {
+  if (XS.length < 2) return null;
+  return h("input", {
+    type: "range", min: 0, max: XS.length - 1, step: 1, value: state.x, cls: "mirror", "aria-label": AXIS.title,
+    on: { input: (event) => update({ x: Number(event.target.value) }) },
+  });
+}
+
+function colouringChoice(run, trace) {
+  const ways = [["posterior", "whose model explains it"], ...Object.keys(trace.pay).map((column) => [column, `who pays: ${run.payments[column] ?? column}`])];
+  if (!ways.some(([way]) => way === open.colouring)) open.colouring = "posterior";
+  const choose = h("select", { "aria-label": "what the colours mean", on: { change: (e) => { open.colouring = e.target.value; fillInspector(); } } },
+    ways.map(([way, words]) => h("option", { value: way, selected: way === open.colouring }, words)));
+  const agents = h("ul", { cls: "legend" }, run.agents.map((agent) => h("li", {}, swatch(agent.colour, agent.colour), agent.name)));
+  const pale = open.colouring === "posterior" ? "paler where the agents agree" : "paler where less is paid";
+  return h("div", { cls: "colouring" }, h("label", {}, "colour: ", choose), agents, h("span", { cls: "muted" }, pale));
+}
+
+// Who leads, and how strongly: among posterior weights, or among payments of the token.
+function leader(trace, k) {
+  if (open.colouring !== "posterior") {
+    const totals = trace.pay[open.colouring][0].map((_, j) => trace.pay[open.colouring].reduce((sum, row) => sum + row[j], 0));
+    const paid = trace.pay[open.colouring].map((row) => row[k]);
+    const most = Math.max(...totals);
+    return [paid.indexOf(Math.max(...paid)), most > 0 ? totals[k] / most : 0];
+  }
+  const weights = trace.r.map((row) => row[k] ?? 0);
+  return [weights.indexOf(Math.max(...weights)), disagreement(trace, k)];
+}
+
+// 0 where all agents find the token equally likely, 1 where only one of them would say it.
+function disagreement(trace, k) {
+  const p = trace.p.map((row) => (row[k] === null ? 0 : Math.exp(row[k] / 1000)));
+  const n = p.length, total = p.reduce((a, b) => a + b, 0);
+  return n < 2 || total === 0 ? 0 : (Math.max(...p) / total - 1 / n) / (1 - 1 / n);
+}
+
+function mostContested(trace) {
+  const scores = trace.w.map((_, k) => disagreement(trace, k));
+  return scores.indexOf(Math.max(...scores));
+}
+
+function tokenOf(run, trace, word, k) {
+  const [agent, strength] = leader(trace, k);
+  const shown = word === "" ? "▪" : seen(word.replace(/\n/g, "↵"));
+  return h("span", {
+    cls: word.trim() === "" ? "token bare" : "token", role: "option", tabindex: -1,
+    vars: { "--c": colour(run.agents[agent].colour), "--strength": `${Math.round(64 * strength)}%` },
+  }, shown);
+}
+
+function detailOf(run, trace, traces, k, point) {
+  const word = traces.words[trace.w[k]];
+  return [
+    h("h3", {}, h("code", {}, tokenName(word)), h("small", {}, ` token ${k + 1} of ${trace.w.length}`)),
+    h("div", { cls: "detail-grid" },
+      h("div", {}, candidatesOf(run, trace, traces, k)),
+      h("div", {}, posteriorOf(run, trace, k), thresholdOf(run, trace, k, point), paidOf(run, trace, k))),
+  ];
+}
+
+function candidatesOf(run, trace, traces, k) {
+  const e = (value) => (value === null ? 0 : Math.exp(value / 1000));
+  const list = trace.c ? traces.lists[trace.c[k]] : null;
+  const chosen = { word: traces.words[trace.w[k]], p: trace.p.map((row) => e(row[k])), q: e(trace.q[k]) };
+  const rows = list
+    ? list[0].map((word, j) => ({ word: traces.words[word], p: list[1].map((row) => e(row[j])), q: e(list[2][j]) }))
+    : [];
+  const same = (row) => row.word === chosen.word && Math.abs(row.q - chosen.q) < 2e-3 * (1 + chosen.q);
+  if (!rows.some(same)) rows.push(chosen);
+  const bar = (value, c) => h("td", { cls: "p", vars: { "--c": c, "--share": value } }, h("span", {}, value < 0.0005 ? "0" : number(value, true)));
+  return h("table", { cls: "candidates" },
+    h("thead", {}, h("tr", {}, h("th", {}, "next token"), run.agents.map((agent) => h("th", { vars: { "--c": colour(agent.colour) } }, agent.name)), h("th", {}, "auction"))),
+    h("tbody", {}, rows.map((row) => h("tr", { cls: same(row) ? "drawn" : "" }, h("td", {}, h("code", { dir: "auto" }, tokenName(row.word))),
+      row.p.map((value, i) => bar(value, colour(run.agents[i].colour))), bar(row.q, "var(--ink)")))));
+}
+
+function posteriorOf(run, trace, k) {
+  const weights = trace.r.map((row) => (row[k] ?? 0) / 1000);
+  return h("div", { cls: "block" }, h("h4", {}, "Whose model explains it"),
+    h("div", { cls: "stack" }, weights.map((weight, i) =>
+      h("span", { vars: { "--c": colour(run.agents[i].colour), "flex-grow": weight }, title: run.agents[i].name }))),
+    h("p", { cls: "muted" }, weights.map((weight, i) => `${run.agents[i].name} ${number(weight, true)}`).join(" · ")));
+}
+
+function thresholdOf(run, trace, k, point) {
+  if (trace.d && trace.d[k] !== null) return h("p", { cls: "block" }, `Drawn from the distribution of ${run.agents[trace.d[k]].name}.`);
+  if (!trace.s) return null;
+  const at = trace.s[k] === null ? null : trace.s[k] / 1000;
+  const { bids } = run.points[point], now = bids[run.swept] / bids.reduce((a, b) => a + b, 0);
+  const who = run.agents[run.swept];
+  const words = at === null || at >= 1 ? `This seed draws this token at every weight of ${who.name}.`
+    : now > at ? `Drawn because the weight of ${who.name} is above ${number(at)}; below it this seed draws another token.`
+      : `Above the weight ${number(at)} of ${who.name} this seed draws another token.`;
+  return h("div", { cls: "block" }, h("h4", {}, "Threshold of this seed"),
+    h("div", { cls: "threshold", vars: { "--now": now, "--at": at ?? 2, "--c": colour(who.colour) } }, h("i", {}), at !== null && at < 1 ? h("b", {}) : null),
+    h("p", { cls: "muted" }, words));
+}
+
+function paidOf(run, trace, k) {
+  const columns = Object.entries(trace.pay);
+  if (!columns.length) return null;
+  return h("div", { cls: "block" }, h("h4", {}, "Paid for this token"),
+    h("table", { cls: "paid" }, h("thead", {}, h("tr", {}, h("th", {}), run.agents.map((agent) => h("th", { cls: "n" }, agent.name)))),
+      h("tbody", {}, columns.map(([column, rows]) => h("tr", {}, h("td", {}, run.payments[column] ?? column), rows.map((row) => h("td", { cls: "n" }, number(row[k]))))))));
+}
+
+listeners.push(() => { if (dialog.open) fillInspectorKeepingSlider(); });
+
+// The slider that is being dragged must stay in the page: it is put back in place of the new one.
+function fillInspectorKeepingSlider() {
+  const old = dialog.querySelector(".mirror");
+  const dragged = old && document.activeElement === old;
+  fillInspector().then(() => {
+    const fresh = dialog.querySelector(".mirror");
+    if (dragged && fresh) { fresh.replaceWith(old); old.focus(); }
+  });
+}
+dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
