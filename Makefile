@@ -14,8 +14,9 @@ help: ## list these targets
 
 install: $(STAMP) ## make .venv with everything that requirements.lock pins
 
-demo: $(STAMP) ## the bid sweep of two advertisers on SmolLM2-135M, and its table
+demo: $(STAMP) ## the bid sweep of two advertisers on SmolLM2-135M, its table and its report
 	@$(BIN)/tokauction run experiments/hawaii-co-marketing.yaml
+	@echo "Open the report in a browser: $$($(BIN)/tokauction report experiments/hawaii-co-marketing.yaml)"
 
 test: check ## check, then every test
 	@$(BIN)/python -m pytest
@@ -52,7 +53,7 @@ $(STAMP): pyproject.toml requirements.lock
 
 lock: $(STAMP) ## pin again what make installs, for every Python from 3.10 on
 	@$(PIP) install --quiet uv
-	@$(BIN)/uv pip compile pyproject.toml --extra demo --extra stats --extra dev \
+	@$(BIN)/uv pip compile pyproject.toml --extra demo --extra stats --extra report --extra dev \
 	  --universal --python-version 3.10 --upgrade --quiet --no-config \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file requirements.lock
 

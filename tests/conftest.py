@@ -35,7 +35,7 @@ def read(tmp_path: Path) -> Reader:
 
 @pytest.fixture(scope="session")
 def command_line() -> list[str]:
-    """What starts `tokauction` in a process of its own, warnings being errors (but llama-cpp-python's: an open file)."""
+    """What starts `tokauction` in a process of its own; warnings are errors, except for llama-cpp-python's open file."""
     return [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-m", "tokenauction_cli"]
 
 
@@ -43,7 +43,9 @@ def command_line() -> list[str]:
 def environment() -> dict[str, str]:
     """The environment of such a process: the package is found from any folder, and nothing is colourful."""
     path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
-    kept = {key: value for key, value in os.environ.items() if key not in ("FORCE_COLOR", "COLUMNS")}
+    kept = {
+        key: value for key, value in os.environ.items() if key not in ("FORCE_COLOR", "COLUMNS", "PYTHONUNBUFFERED")
+    }
     return {**kept, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
 
 

@@ -30,7 +30,9 @@ agents:
 auction: {aggregation: [linear, log_linear], max_tokens: 5}
 sweep: {agent: Alpha, relative_weight: [0, 0.5, 1], seeds: 2}
 """
-DISJOINT = "name: no\nagents: [{name: A, distribution: {x: 1}}, {name: B, distribution: {y: 1}}]\nauction: {aggregation: %s}\n"
+DISJOINT = (
+    "name: no\nagents: [{name: A, distribution: {x: 1}}, {name: B, distribution: {y: 1}}]\nauction: {aggregation: %s}\n"
+)
 
 
 class Done(NamedTuple):
@@ -89,7 +91,9 @@ def test_version(tokauction_here: Run) -> None:
     assert tokauction_here("--version") == (0, f"tokauction {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["check"], ["show"], ["init"], ["schema"], ["models"], ["models", "pull"]])
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["check"], ["show"], ["init"], ["schema"], ["models"], ["models", "pull"]]
+)
 def test_help(tokauction_here: Run, command: list[str]) -> None:
     done = tokauction_here(*command, "--help")
     assert (done.code, done.err) == (0, "")
@@ -129,7 +133,9 @@ def test_no_command_prints_the_help(tokauction_here: Run) -> None:
 
 
 def test_every_mistake_of_a_file_at_once(tokauction_here: Run, tmp_path: Path) -> None:
-    (tmp_path / "bad.yaml").write_text(TABLES.replace("max_tokens: 5", "max_tokenz: 5").replace("[0, 0.5, 1]", "[0, 1.5]"))
+    (tmp_path / "bad.yaml").write_text(
+        TABLES.replace("max_tokens: 5", "max_tokenz: 5").replace("[0, 0.5, 1]", "[0, 1.5]")
+    )
     done = tokauction_here("run", "bad.yaml")
     assert_refused(done, "did you mean 'max_tokens'?")
     first, second = done.err.splitlines()
@@ -210,7 +216,9 @@ def test_run_and_show(tokauction_here: Run, tables: str, tmp_path: Path, how: st
     assert tokauction_here("show", str(folder), "--format", how) == (0, done.out, "")
     again = tokauction_here("run", tables, "--format", how)
     assert (again.code, again.out) == (0, done.out)
-    texts = [row["text"] for row in csv.DictReader(io.StringIO((folder / "cells.csv").read_text())) if row["seed"] == "0"]
+    texts = [
+        row["text"] for row in csv.DictReader(io.StringIO((folder / "cells.csv").read_text())) if row["seed"] == "0"
+    ]
     assert len(texts) == 6
     assert all(text in done.out for text in texts)
 
@@ -220,11 +228,15 @@ def test_formats_agree(tokauction_here: Run, tables: str) -> None:
     as_json = json.loads(tokauction_here("run", tables, "--format", "json").out)
     as_jsonl = [json.loads(line) for line in tokauction_here("run", tables, "--format", "jsonl").out.splitlines()]
     assert as_json == as_jsonl
-    assert [{key: f"{value:g}" if isinstance(value, float) else value for key, value in row.items()} for row in as_json] == as_csv
+    assert [
+        {key: f"{value:g}" if isinstance(value, float) else value for key, value in row.items()} for row in as_json
+    ] == as_csv
 
 
 def test_run_takes_overrides(tokauction_here: Run, tables: str) -> None:
-    done = tokauction_here("run", tables, "-S", "auction.max_tokens=1", "-S", "sweep.relative_weight=[0]", "--format", "csv")
+    done = tokauction_here(
+        "run", tables, "-S", "auction.max_tokens=1", "-S", "sweep.relative_weight=[0]", "--format", "csv"
+    )
     assert done.out == "weight of Alpha,linear,log_linear\n0,y,y\n"
 
 
@@ -259,9 +271,7 @@ def test_failed_cells(tokauction_here: Run, tmp_path: Path, rules: str) -> None:
     assert tokauction_here("show", str(folder)).code == 0
 
 
-def test_an_unexpected_error_is_one_line(
-    tokauction_here: Run, tables: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_error_is_one_line(tokauction_here: Run, tables: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(*_: object, **__: object) -> None:
         raise RuntimeError("boom\x1b[31m")
 
@@ -311,7 +321,7 @@ def an_embedding_model(path: Path) -> None:
     """A BERT of one layer, whole: llama.cpp loads it, but it writes nothing."""
     width, words = 64, ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "\u2581a", "\u2581b"]
     n = len(words)
-    special = {f"tokenizer.ggml.{name}_token_id": k for name, k in zip(("padding", "unknown", "cls", "mask"), (0, 1, 2, 4))}
+    special = {"bos": 2, "eos": 3, "padding": 0, "unknown": 1, "cls": 2, "mask": 4}
     facts = {
         "general.architecture": "bert",
         "bert.context_length": 512,
@@ -327,9 +337,7 @@ def an_embedding_model(path: Path) -> None:
         "tokenizer.ggml.scores": [0.0] * n,
         "tokenizer.ggml.token_type": [3] * 5 + [1] * (n - 5),
         "tokenizer.ggml.token_type_count": 2,
-        "tokenizer.ggml.bos_token_id": 2,
-        "tokenizer.ggml.eos_token_id": 3,
-        **special,
+        **{f"tokenizer.ggml.{name}_token_id": token for name, token in special.items()},
     }
     zeros: Any = lambda *shape: np.zeros(shape, np.float32)  # noqa: E731
     norms = ["token_embd_norm", "blk.0.attn_output_norm", "blk.0.layer_output_norm"]
@@ -365,7 +373,9 @@ BROKEN = {
     "vocabulary only": (broken_tiny(without=["tensors"]), "token_embd.weight' not found"),
     "no vocabulary": (broken_tiny(without=["tokenizer."]), "tokenizer.ggml.model"),
     "a vocabulary of none": (
-        broken_tiny(without=["tokenizer.ggml.t"], metadata={"tokenizer.ggml.model": "no_vocab", "llama.vocab_size": 260}),
+        broken_tiny(
+            without=["tokenizer.ggml.t"], metadata={"tokenizer.ggml.model": "no_vocab", "llama.vocab_size": 260}
+        ),
         "this model has no vocabulary",
     ),
     "no layers": (broken_tiny(without=["llama.block_count"]), "llama.block_count"),
@@ -423,12 +433,24 @@ def test_a_users_files_are_no_modules(tmp_path: Path, environment: dict[str, str
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_reader_that_leaves(command_line: list[str], environment: dict[str, str]) -> None:
-    """`tokauction schema | head -1` is no error: here nobody reads from the beginning."""
+@pytest.mark.parametrize(
+    "command", [["schema"], ["run", "tables.yaml", "-q", "--format", "csv"], ["check", "tables.yaml"]]
+)
+@pytest.mark.usefixtures("tables")
+def test_a_reader_that_leaves(
+    command_line: list[str], environment: dict[str, str], tmp_path: Path, command: list[str]
+) -> None:
+    """`tokauction ... | head -1` is no error: here nobody reads from the beginning."""
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [*command_line, "schema"], env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+        [*command_line, *command],
+        cwd=tmp_path,
+        env=environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")

@@ -6,6 +6,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def bigram(tmp_path: Path) -> Path:
     """After "a" follows an emoji of four bytes, then the end."""
     smile = [of_byte(byte) for byte in "a😀".encode()]
     chain = [*smile, 2]
-    return bigram_model(tmp_path / "bigram.gguf", {t: {s: SURE} for t, s in zip(chain, chain[1:], strict=False)})
+    return bigram_model(tmp_path / "bigram.gguf", {t: {s: SURE} for t, s in pairwise(chain)})
 
 
 def test_logits_are_those_of_the_file(tmp_path: Path) -> None:
@@ -83,12 +84,16 @@ def test_a_character_may_span_tokens(read: Reader, bigram: Path) -> None:
 
 @pytest.mark.parametrize(("n_tokens", "text"), [(3, "\ufffd"), (4, "😀")])
 def test_a_torn_character_is_replaced(read: Reader, bigram: Path, n_tokens: int, text: str) -> None:
-    experiment = read(f"name: t\nagents: [{{name: A, model: {bigram.name}, prompt: a}}]\n", f"auction.max_tokens={n_tokens}")
+    experiment = read(
+        f"name: t\nagents: [{{name: A, model: {bigram.name}, prompt: a}}]\n", f"auction.max_tokens={n_tokens}"
+    )
     assert texts_of(experiment)[0]["text"] == text
 
 
 def test_a_stop_string_may_span_the_bytes_of_a_character(read: Reader, bigram: Path) -> None:
-    (record,) = texts_of(read(f'name: t\nagents: [{{name: A, model: {bigram.name}, prompt: a}}]\nauction: {{stop: ["😀"]}}\n'))
+    (record,) = texts_of(
+        read(f'name: t\nagents: [{{name: A, model: {bigram.name}, prompt: a}}]\nauction: {{stop: ["😀"]}}\n')
+    )
     assert (record["text"], record["tokens"], record["end_reason"]) == ("", 4, "stop")
 
 
@@ -121,7 +126,9 @@ def test_two_files_with_one_vocabulary(read: Reader, tmp_path: Path) -> None:
 def test_two_files_with_different_vocabularies(read: Reader, tmp_path: Path) -> None:
     bigram_model(tmp_path / "one.gguf", words=["cat"])
     bigram_model(tmp_path / "two.gguf", words=["dog"])
-    experiment = read("name: t\nagents: [{name: A, model: one.gguf, prompt: a}, {name: B, model: two.gguf, prompt: a}]\n")
+    experiment = read(
+        "name: t\nagents: [{name: A, model: one.gguf, prompt: a}, {name: B, model: two.gguf, prompt: a}]\n"
+    )
     with pytest.raises(ModelError, match=r"one\.gguf.*two\.gguf.*different vocabularies"):
         prepare(experiment)
 
@@ -138,7 +145,7 @@ def test_a_prompt_longer_than_the_context(read: Reader, tmp_path: Path) -> None:
     bigram_model(tmp_path / "m.gguf", metadata={"llama.context_length": 16})
     text = "name: t\nagents: [{name: A, model: m.gguf, prompt: %s}]\nauction: {max_tokens: 8}\n"
     prepare(read(text % "abcdefg"))  # with <s> 8 tokens, and 8 to come
-    with pytest.raises(ModelError, match="agent 'A': its prompt has 9 tokens .* more than the 16 tokens of context"):
+    with pytest.raises(ModelError, match=r"agent 'A': its prompt has 9 tokens .* more than the 16 tokens of context"):
         prepare(read(text % "abcdefgh"))
 
 

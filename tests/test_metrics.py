@@ -134,16 +134,28 @@ def record(seed: int, point: int, text: str, **changes: Any) -> dict[str, Any]:
 def test_cells(read: Reader) -> None:
     frame = cells_frame(read(TWO), [record(0, 0, "the resort of Alpha Airlines, BETA"), record(0, 1, "nobody")])
     assert list(frame.columns[:10]) == (
-        "cell query aggregation point relative_weight seed sampling text tokens end_reason".split()
+        ["cell", "query", "aggregation", "point", "relative_weight", "seed", "sampling", "text", "tokens", "end_reason"]
     )
-    expected = "bid weight mentions first_mention log_prob tv kl reverse_kl payment.pay_your_bid".split()
+    expected = [
+        "bid",
+        "weight",
+        "mentions",
+        "first_mention",
+        "log_prob",
+        "tv",
+        "kl",
+        "reverse_kl",
+        "payment.pay_your_bid",
+    ]
     assert list(frame.columns[10:19]) == [f"{name}.alpha" for name in expected]
     assert list(frame.columns[19:28]) == [f"{name}.beta" for name in expected]
     assert list(frame.columns[28:]) == ["log_prob", "revenue.pay_your_bid"]
     assert frame["mentions.alpha"].tolist() == [1, 0]
     assert frame["mentions.beta"].tolist() == [2, 0]
-    assert frame.to_csv(index=False).splitlines()[1].startswith(
-        '00,,linear,0,0.0,0,stable,"the resort of Alpha Airlines, BETA",2,end,0.5,0.5,1,14,'
+    assert (
+        frame.to_csv(index=False)
+        .splitlines()[1]
+        .startswith('00,,linear,0,0.0,0,stable,"the resort of Alpha Airlines, BETA",2,end,0.5,0.5,1,14,')
     )
     assert ",0,," in frame.to_csv(index=False).splitlines()[2]  # no first mention: empty
 

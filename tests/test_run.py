@@ -88,9 +88,20 @@ def test_files(finished: Path) -> None:
 def test_cells_csv(finished: Path) -> None:
     found = rows(finished)
     assert len(found) == N_CELLS
-    per_agent = "bid weight mentions first_mention log_prob tv kl reverse_kl".split()
+    per_agent = ["bid", "weight", "mentions", "first_mention", "log_prob", "tv", "kl", "reverse_kl"]
     prices = ["payment.pay_your_bid", *(f"payment.second_price{part}" for part in ("", "_expected", "_given_token"))]
-    expected = "cell query aggregation point relative_weight seed sampling text tokens end_reason".split()
+    expected = [
+        "cell",
+        "query",
+        "aggregation",
+        "point",
+        "relative_weight",
+        "seed",
+        "sampling",
+        "text",
+        "tokens",
+        "end_reason",
+    ]
     for agent in "ab":
         expected += [f"{name}.{agent}" for name in per_agent]
         expected += [f"{name}.{agent}" for name in prices]
@@ -106,7 +117,9 @@ def test_numbers_of_a_cell_add_up(finished: Path) -> None:
         n, bids = int(row["tokens"]), [float(row["bid.a"]), float(row["bid.b"])]
         assert sum(bids) == pytest.approx(3)
         assert float(row["weight.a"]) == pytest.approx(float(row["relative_weight"]))
-        assert [float(row[f"payment.pay_your_bid.{agent}"]) for agent in "ab"] == pytest.approx([n * bid for bid in bids])
+        assert [float(row[f"payment.pay_your_bid.{agent}"]) for agent in "ab"] == pytest.approx(
+            [n * bid for bid in bids]
+        )
         assert float(row["revenue.pay_your_bid"]) == pytest.approx(3 * n)
         assert int(row["mentions.a"]) <= row["text"].count("xy")
         assert row["first_mention.a"] == (str(row["text"].find("xy")) if row["mentions.a"] != "0" else "")
@@ -157,7 +170,11 @@ def test_the_papers_table(finished: Path) -> None:
     assert [row["weight of A"] for row in table] == ["0", "0.5", "1"]
     for row, weight in zip(table, ("0.0", "0.5", "1.0"), strict=True):
         assert (row["linear"], row["log_linear"]) == (first["linear", weight], first["log_linear", weight])
-    assert (finished / "table.md").read_text("utf-8").startswith("| weight of A | linear | log\\_linear |\n|---|---|---|\n| 0 |")
+    assert (
+        (finished / "table.md")
+        .read_text("utf-8")
+        .startswith("| weight of A | linear | log\\_linear |\n|---|---|---|\n| 0 |")
+    )
 
 
 def test_the_manifest_counts(finished: Path) -> None:
@@ -384,7 +401,9 @@ def test_interrupted_and_continued(tmp_path: Path, start_stalling: Start, tokauc
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (130, "")
     last = stderr.splitlines()[-1]
-    assert last == "Interrupted. What is finished is kept; continue with: tokauction run experiment.yaml -o 'my results'"
+    assert (
+        last == "Interrupted. What is finished is kept; continue with: tokauction run experiment.yaml -o 'my results'"
+    )
     (folder,) = (tmp_path / "my results").iterdir()
     kept = lines(folder)
     assert 0 < len(kept) < N_CELLS

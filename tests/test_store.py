@@ -61,7 +61,12 @@ def test_a_record_is_standard_json() -> None:
         raise AssertionError(constant)
 
     line = encode({"cell": "c", "a": math.nan, "b": math.inf, "trace": {"log_p": [math.nan, -math.inf]}})
-    assert json.loads(line, parse_constant=refuse) == {"cell": "c", "a": None, "b": "inf", "trace": {"log_p": [None, "-inf"]}}
+    assert json.loads(line, parse_constant=refuse) == {
+        "cell": "c",
+        "a": None,
+        "b": "inf",
+        "trace": {"log_p": [None, "-inf"]},
+    }
 
 
 # Files of records
@@ -142,7 +147,16 @@ def test_a_full_disk_keeps_what_is_whole(folder: RunFolder, monkeypatch: pytest.
 # The folder
 
 
-HOLD = "import sys; from pathlib import Path; from tokenauction_cli.store import RunFolder\nwith RunFolder(Path(sys.argv[1])).locked():\n print('held', flush=True); sys.stdin.read()"
+HOLD = """
+import sys
+from pathlib import Path
+
+from tokenauction_cli.store import RunFolder
+
+with RunFolder(Path(sys.argv[1])).locked():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture

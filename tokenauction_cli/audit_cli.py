@@ -24,11 +24,19 @@ PREFIXES = 20
 
 
 def audit(
-    target: Annotated[Path, typer.Argument(metavar="EXP|RUN", help="An experiment, which is run first, or a run folder.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="EXP|RUN", help="An experiment, which is run first, or a run folder.")
+    ],
     overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of runs.")] = Path("results"),
-    prefixes: Annotated[int, typer.Option("--prefixes", min=1, help="Texts so far to look at (tables: all).")] = PREFIXES,
-    orders: Annotated[list[str] | None, typer.Option("--order", help="robust, tv, kl, reverse_kl; default: all.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of runs.")] = Path(
+        "results"
+    ),
+    prefixes: Annotated[
+        int, typer.Option("--prefixes", min=1, help="Texts so far to look at (tables: all).")
+    ] = PREFIXES,
+    orders: Annotated[
+        list[str] | None, typer.Option("--order", help="robust, tv, kl, reverse_kl; default: all.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")] = False,
 ) -> None:
     """Check monotonicity, incentives and misreports of every rule and payment on the distributions of a run."""
@@ -125,7 +133,14 @@ def _brand_tokens(experiment: Experiment, vocabulary: Any) -> dict[str, tuple[in
     """The tokens of each agent's own phrases, with and without a space before them."""
     return {
         agent.id: tuple(
-            sorted({t for phrase in agent.mentions for lead in ("", " ") for t in vocabulary.tokenize(lead + phrase, control=False)})
+            sorted(
+                {
+                    t
+                    for phrase in agent.mentions
+                    for lead in ("", " ")
+                    for t in vocabulary.tokenize(lead + phrase, control=False)
+                }
+            )
         )
         for agent in experiment.agents
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__, audit_cli, bench_cli, models_cli
+from . import __version__, audit_cli, bench_cli, models_cli, report_cli
 from .errors import TokauctionError, UsageError
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ def _without_llama_prints(command: Callable[..., None]) -> Callable[..., None]:
 
 app.command()(_without_llama_prints(audit_cli.audit))
 app.command()(_without_llama_prints(bench_cli.bench))
+app.command()(report_cli.report)
 
 
 def _load(path: Path, overrides: list[str] | None) -> Experiment:
@@ -244,6 +246,7 @@ def main() -> None:
     """Run the command; an error is one message and an exit code, never a traceback unless --debug."""
     try:
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except typer.Exit as stop:
         code = stop.exit_code
     except _WrongUsage as error:
@@ -254,11 +257,18 @@ def main() -> None:
     except TokauctionError as error:
         code = _tell(error, error.exit_code)
     except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
+        code = _nobody_reads()
+    except SystemExit as stop:  # how click ends when nobody reads
+        code = _nobody_reads() if isinstance(stop.__context__, BrokenPipeError) else stop.code
     except Exception as error:
         code = _tell(error, 1)
     sys.exit(code or 0)
+
+
+def _nobody_reads() -> int:
+    """`tokauction ... | head` is no error; nothing more is to be written, not even when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
 
 
 def _tell(error: Exception, code: int) -> int:

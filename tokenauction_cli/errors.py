@@ -1,11 +1,11 @@
 """Every error that a user can meet, drawn once.
 
-    TokauctionError          exit 1  the run cannot go on
-    |-- UsageError           exit 2  a bad option, an empty selection
-    |   |-- ExperimentError  exit 2  a bad file: a list of problems, each with file:line:column
-    |   `-- ModelError       exit 2  a model that is missing, broken or unfit for the auction
-    |-- StoreError           exit 1  the run folder cannot be read or written
-    `-- CellError            exit 3  one cell cannot be computed; the others go on
+TokauctionError          exit 1  the run cannot go on
+|-- UsageError           exit 2  a bad option, an empty selection
+|   |-- ExperimentError  exit 2  a bad file: a list of problems, each with file:line:column
+|   `-- ModelError       exit 2  a model that is missing, broken or unfit for the auction
+|-- StoreError           exit 1  the run folder cannot be read or written
+`-- CellError            exit 3  one cell cannot be computed; the others go on
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from .lm.base import Logits, Vocabulary
 from .mechanism import registry
 from .mechanism.aggregation import AggregationRule
 from .mechanism.distributions import Array, MechanismError, Profile
-from .mechanism.measures import measure
+from .mechanism.measures import Measures, measure
 from .mechanism.outcome import Outcome
 from .mechanism.payments import PaymentRule
 from .mechanism.posterior import posterior
@@ -141,8 +140,11 @@ class TextState:
         self._tokens: list[int] = []
         self._sampling = ""
         self._error: str | None = None
-        self._sums: dict[str, Any] = {}
         self._left = house.budgets
+        self._log_likelihoods = np.zeros(len(cell.bids))
+        self._log_prob = 0.0
+        self._measured: Array = np.zeros(3 * len(cell.bids) + 3)
+        self._paid: dict[str, Array] = {}
         detail = house.experiment.auction.trace
         self._trace = None if detail == "none" else TextTrace(house.vocabulary, detail)
 
@@ -158,10 +160,10 @@ class TextState:
         paid = self._charge(outcome, draw, moment)
         if self._trace is not None:
             self._trace.add(outcome, draw, paid)
-        self._add("log_prob", outcome.profile.log_p[:, draw.token])
-        self._add("log_q", outcome.q.log_at(draw.token))
-        for name, amount in measure(outcome, self.cell.bids)._asdict().items():
-            self._add(name, amount)
+        self._log_likelihoods += outcome.profile.log_p[:, draw.token]
+        self._log_prob += outcome.q.log_at(draw.token)
+        offered = self.cell.bids
+        self._measured = self._measured + outcome.once(("row", offered), lambda: measure(outcome, offered).vector)
         self.end_reason = self._reason_to_end(draw.token)
 
     def _charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> dict[str, Array]:
@@ -172,7 +174,7 @@ class TextState:
             for k, column in enumerate(payment.columns):
                 is_charged = k == 0 and payment.name == self._house.charge
                 paid[column] = self._spend(amounts[column]) if is_charged else amounts[column]
-                self._add(f"payment.{column}", paid[column])
+                self._paid[column] = self._paid[column] + paid[column] if column in self._paid else paid[column]
         return paid
 
     def _spend(self, amounts: Array) -> Array:
@@ -181,9 +183,6 @@ class TextState:
         self._left = self._left - paid
         self.bids = tuple(bid if left > 0 else 0.0 for bid, left in zip(self.bids, self._left, strict=True))
         return paid
-
-    def _add(self, name: str, amount: Array | float) -> None:
-        self._sums[name] = self._sums[name] + amount if name in self._sums else amount
 
     def _reason_to_end(self, token: int) -> str | None:
         if token in self._house.vocabulary.ends:
@@ -242,25 +241,24 @@ class TextState:
             record[f"weight.{agent.id}"] = cell.bids[i] / total if total else 0.0
         if self.end_reason == FAILED:
             return record | {"error": self._error, "token_ids": self._tokens}
-        for name in ("log_prob", *(name for name in self._sums if name.startswith("payment."))):
-            record |= {f"{name}.{agent.id}": float(self._sums[name][i]) for i, agent in enumerate(agents)}
-        for name in ("tv", "kl", "reverse_kl"):
-            record |= {
-                f"{name}.{agent.id}": float(self._sums[name][i]) / self.n_tokens for i, agent in enumerate(agents)
-            }
+        measures = Measures.of(self._measured)
+        columns = {"log_prob": self._log_likelihoods}
+        columns |= {f"payment.{column}": amounts for column, amounts in self._paid.items()}
+        columns |= {name: getattr(measures, name) / self.n_tokens for name in ("tv", "kl", "reverse_kl")}
+        for name, amounts in columns.items():
+            record |= {f"{name}.{agent.id}": float(amounts[i]) for i, agent in enumerate(agents)}
         traced = {} if self._trace is None else {"trace": self._trace.plain()}
-        return record | self._totals() | {"token_ids": self._tokens} | traced
+        return record | self._totals(measures) | {"token_ids": self._tokens} | traced
 
-    def _totals(self) -> Record:
+    def _totals(self, measures: Measures) -> Record:
         """What belongs to the text as a whole, and to agents only in view of it."""
-        sums, cell = self._sums, self.cell
-        totals: Record = {"log_prob": float(sums["log_q"])}
-        for name in [name for name in sums if name.startswith("payment.")]:
-            totals[name.replace("payment.", "revenue.")] = float(np.sum(sums[name]))
-        totals["welfare"] = float(sums["welfare"])
-        totals["welfare_share"] = welfare_share(sums["welfare"], sums["optimum"], sums["offered"])
-        explained = posterior(cell.bids, sums["log_prob"])
-        charged = sums.get(f"payment.{self._house.charge or self._house.experiment.auction.payments[0]}")
+        cell, auction = self.cell, self._house.experiment.auction
+        totals: Record = {"log_prob": self._log_prob}
+        totals |= {f"revenue.{column}": float(amounts.sum()) for column, amounts in self._paid.items()}
+        totals["welfare"] = measures.welfare
+        totals["welfare_share"] = welfare_share(measures.welfare, measures.optimum, measures.offered)
+        explained = posterior(cell.bids, self._log_likelihoods)
+        charged = self._paid.get(auction.charge or next(iter(auction.payments), ""))
         for i, agent in enumerate(self._house.experiment.agents):
             totals[f"posterior.{agent.id}"] = float(explained[i])
             offered = cell.bids[i] * self.n_tokens

@@ -74,9 +74,7 @@ def _profiles(
     return profiles
 
 
-def _profile(
-    experiment: Experiment, cast: Cast, model: LanguageModel, tokens: tuple[int, ...]
-) -> Profile | CellError:
+def _profile(experiment: Experiment, cast: Cast, model: LanguageModel, tokens: tuple[int, ...]) -> Profile | CellError:
     (answer,) = model.evaluate([Request(0, cast.prompts, tokens)])
     if isinstance(answer, CellError):
         return answer

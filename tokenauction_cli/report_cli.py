@@ -21,13 +21,18 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="The page. Default: report.html in the run folder, or here for several."
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The page. Default: report.html in the run folder, or here for several.",
         ),
     ] = None,
     figures: Annotated[
         str, typer.Option("--figures", metavar="LIST", help="Write figures/ beside the page: svg,pdf,png or none.")
     ] = "svg",
-    results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The folder of run folders.")] = Path("results"),
+    results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The folder of run folders.")] = Path(
+        "results"
+    ),
 ) -> None:
     """Write one self-contained HTML page about runs, and their figures."""
     from .report import write_report

@@ -6,7 +6,9 @@ is dropped on reading. A wave is one write and one fsync. Other files are replac
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import json
 import math
 import os
@@ -18,6 +20,7 @@ from typing import Any
 from .errors import StoreError
 
 Record = dict[str, Any]
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class RunFolder:
@@ -36,12 +39,22 @@ class RunFolder:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise StoreError(
-                    f"{self.path}: another process is running this experiment; wait for it or stop it"
-                ) from None
+                raise self._taken() from None
+            if not self._is_at(descriptor):
+                raise self._taken()
             yield
         finally:
             os.close(descriptor)
+
+    def _taken(self) -> StoreError:
+        return StoreError(f"{self.path}: another process is running this experiment; wait for it or stop it")
+
+    def _is_at(self, descriptor: int) -> bool:
+        """Whether the folder that was opened still has this path: another process may just have set it aside."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self.path.stat())
+        except OSError:
+            return False
 
     def set_aside(self) -> Path | None:
         """Rename the folder out of the way (`--fresh`); nothing is ever deleted. None where there was none.
@@ -58,8 +71,10 @@ class RunFolder:
         return old
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Replace a file atomically."""
+        """Replace a file atomically; a file that has this content already is left alone."""
         data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        if self._has(name, data):
+            return
         temporary = self.path / f".{name}.new"
         with _explained(self.path / name):
             with open(temporary, "wb") as file:
@@ -67,6 +82,22 @@ class RunFolder:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self.path / name)
+            _sync_folder(self.path)
+
+    def _has(self, name: str, data: bytes) -> bool:
+        try:
+            with open(self.path / name, "rb") as file:
+                return os.fstat(file.fileno()).st_size == len(data) and file.read() == data
+        except OSError:
+            return False
+
+    def sha256(self, name: str) -> str:
+        """The SHA-256 of one of the folder's files."""
+        with _explained(self.path / name), open(self.path / name, "rb") as file:
+            digest = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        return digest.hexdigest()
 
     def read_manifest(self) -> dict[str, Any]:
         """The manifest, or {} where there is none yet."""
@@ -94,6 +125,25 @@ class RunFolder:
             record.pop("trace", None)
             found.setdefault(record["cell"], record)
         return found
+
+    def cells(self) -> set[str]:
+        """The cells that have a record."""
+        return {record["cell"] for record in self._lines()}
+
+    def in_parts(self, n_records: int) -> Iterator[list[Record]]:
+        """What `records` returns, in lists of at most so many: a whole run need not fit into memory."""
+        seen: set[str] = set()
+        part: list[Record] = []
+        for record in self._lines():
+            if record["cell"] not in seen:
+                seen.add(record["cell"])
+                record.pop("trace", None)
+                part.append(record)
+            if len(part) == n_records:
+                yield part
+                part = []
+        if part:
+            yield part
 
     def traces(self) -> Iterator[tuple[str, Record]]:
         """Each traced cell and its trace, one at a time: those of a whole run need not fit into memory."""
@@ -127,6 +177,7 @@ class RunFolder:
         path = self.path / f"records-{last + 1}.jsonl"
         with _explained(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o644)
+            _sync_folder(self.path)
         try:
             yield Appender(path, descriptor)
         finally:
@@ -189,6 +240,17 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         advice = (
-            "free some space and run the same command again: it continues" if error.errno == 28 else "check the folder"
+            "free some space and run the same command again: it continues"
+            if error.errno in _NO_ROOM
+            else "check the folder"
         )
         raise StoreError(f"{path}: {error.strerror}; {advice}") from error
+
+
+def _sync_folder(path: Path) -> None:
+    """Make the names in a folder last: a file whose name is lost in a power cut is lost."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -22,7 +22,6 @@ _WARN, _ERROR, _CONTINUED = 3, 4, 5  # ggml's levels; the table inside llama-cpp
 _PYTHON_LEVEL = {_WARN: logging.WARNING, _ERROR: logging.ERROR}
 
 
-@llama_cpp.llama_log_callback
 def _receive(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
     line = text.decode("utf-8", "replace").rstrip()
     if not line or level == _CONTINUED:
@@ -32,9 +31,12 @@ def _receive(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
         _recent_errors.append(line)
 
 
+_receiver = llama_cpp.llama_log_callback(_receive)  # lives as long as the module: llama.cpp keeps no reference
+
+
 def listen() -> None:
     """Send llama.cpp's log to Python's logging from now on."""
-    llama_cpp.llama_log_set(_receive, ctypes.c_void_p(0))
+    llama_cpp.llama_log_set(_receiver, ctypes.c_void_p(0))
     _recent_errors.clear()
 
 

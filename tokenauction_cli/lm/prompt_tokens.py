@@ -77,7 +77,7 @@ def _render_chat(vocabulary: GgufVocabulary, template: str, messages: list[dict[
 
     try:
         formatter = Formatter(template, vocabulary.text_of_special("eos"), vocabulary.text_of_special("bos"))
-        return str(formatter(messages=messages).prompt) 
+        return str(formatter(messages=messages).prompt)
     except Exception as error:  # a template comes with the file and may fail in any way
         raise ModelError(
             f"the chat template of {model} refuses these messages: {error}; "

@@ -1,7 +1,7 @@
 """Inverse of a cumulative distribution over many tokens, in two steps: the block, then the token in it.
 
-A pass of cumulative sums over V tokens costs ten times a pass of block sums. Sums over blocks of 256 tokens are shared by
-all draws; a draw adds up one block. The token returned always has a positive probability, whatever the rounding.
+A pass of cumulative sums over V tokens costs ten times a pass of block sums. Sums over blocks of 256 tokens are shared
+by all draws; a draw adds up one block. The token returned always has a positive probability, whatever the rounding.
 """
 
 from __future__ import annotations

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .aggregation import Linear, LogLinear
 from .distributions import Array, checked_bids
 from .divergences import kl_from_agents, kl_to_agents
 from .outcome import Outcome
-from .welfare import optimal_welfare, welfare, yardstick
+from .welfare import optimal_welfare, weighted, welfare, yardstick
 
 
 class Measures(NamedTuple):
@@ -26,6 +27,18 @@ class Measures(NamedTuple):
     optimum: float
     offered: float
 
+    @property
+    def vector(self) -> Array:
+        """All of them in one row, (3 n + 3,), so that a text adds them up in one step."""
+        return np.concatenate([self.tv, self.kl, self.reverse_kl, [self.welfare, self.optimum, self.offered]])
+
+    @classmethod
+    def of(cls, vector: Array) -> Measures:
+        """The measures back from their row."""
+        n = len(vector) // 3 - 1
+        welfare, optimum, offered = vector[3 * n :].tolist()
+        return cls(vector[:n], vector[n : 2 * n], vector[2 * n : 3 * n], welfare, optimum, offered)
+
 
 def measure(outcome: Outcome, offered: ArrayLike | None = None) -> Measures:
     """`offered` are the bids before a reserve or a spent budget set some to 0, (n,); by default the outcome's own."""
@@ -37,7 +50,9 @@ def _measure(outcome: Outcome, offered: Array) -> Measures:
     profile, q, rule = outcome.profile, outcome.q, outcome.rule
     tv = np.array([outcome.tv(i) for i in range(outcome.n_agents)])
     forward, reverse = kl_from_agents(profile, q), kl_to_agents(profile, q)
-    reached = welfare(rule, profile, q, offered)
+    values = -(reverse if isinstance(rule, LogLinear) else forward)
+    has_values = isinstance(yardstick(rule), Linear | LogLinear)
+    reached = weighted(offered, values) if has_values else welfare(rule, profile, q, offered)
     own = yardstick(rule) is rule and np.array_equal(offered, outcome.bids)
     best = reached if own else optimal_welfare(rule, profile, offered)
     return Measures(tv, forward, reverse, reached, best, float(offered.sum()))

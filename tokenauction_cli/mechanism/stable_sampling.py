@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .dictatorship import Dictatorship, RandomDictator
 from .cumulative import block_sums, quantile
+from .dictatorship import Dictatorship, RandomDictator
 from .distributions import Array, Profile
 from .outcome import Outcome
 from .randomness import Moment, Purpose

@@ -40,8 +40,12 @@ def values(rule: AggregationRule, profile: Profile, q: Distribution) -> Array:
 
 def welfare(rule: AggregationRule, profile: Profile, q: Distribution, bids: ArrayLike) -> float:
     """sum_i b_i value_i over the agents with a positive bid."""
-    b = checked_bids(bids)
-    return float(b[b > 0] @ values(yardstick(rule), profile, q)[b > 0])
+    return weighted(checked_bids(bids), values(yardstick(rule), profile, q))
+
+
+def weighted(bids: Array, values: Array) -> float:
+    """sum_i b_i value_i over the agents with a positive bid: 0 times an infinite value is 0."""
+    return float(bids[bids > 0] @ values[bids > 0])
 
 
 def optimal_welfare(rule: AggregationRule, profile: Profile, bids: ArrayLike) -> float:

@@ -178,7 +178,10 @@ def _kinds(runs: Sequence[RunResult]) -> Iterator[_Kind]:
         yield _Kind(name, *chapter, words, f"{words}, mean per token{unit}", by_agent(name))
     chapter = ("Whose model explains the text", "Posterior weight of each agent’s model, given the bids and the text.")
     yield _Kind("posterior", *chapter, "", "posterior weight", by_agent("posterior"), True)
-    chapter = ("How likely the text is to each agent", "Log-probability of the whole text under each agent’s own model.")
+    chapter = (
+        "How likely the text is to each agent",
+        "Log-probability of the whole text under each agent’s own model.",
+    )
     yield _Kind("log_prob", *chapter, "", "log-probability, nats", by_agent("log_prob"), False, False)
     length = (Series("tokens", "tokens", INK),)
     yield _Kind("tokens", "How long the texts are", "Tokens drawn for a text.", "", "tokens", length, False, False)
