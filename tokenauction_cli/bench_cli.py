@@ -56,7 +56,7 @@ def bench(
     overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
     how: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
 ) -> None:
-    """Measure speed in ratios, on a quiet machine: against one Llama object per agent, and against bare llama_decode."""
+    """Measure speed in ratios, on a quiet machine: against one Llama object per agent and against bare decoding."""
     from .bench import measure_experiment
     from .experiment import load_experiment
 

@@ -1,7 +1,7 @@
 """Where an audit looks: the texts so far that a run met, and the agents' distributions after each.
 
-A sample of distinct (query, text so far) is drawn from the records, every one equally likely. Table agents are looked at
-everywhere: after every text that any of them may continue, as long as there are not too many.
+A sample of distinct (query, text so far) is drawn from the records, every one equally likely. Table agents are looked
+at everywhere: after every text that any of them may continue, as long as there are not too many.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def look(
 
 
 def sample(experiment: Experiment, records: Mapping[str, Any], n_prefixes: int) -> list[Prefix]:
-    """At most so many distinct prefixes of the recorded texts, by a draw that depends on the experiment's seed alone."""
+    """At most so many distinct prefixes of the recorded texts, drawn by the experiment's seed."""
     met = {
         Prefix(record["query"], tuple(record["token_ids"][:length]))
         for record in records.values()
@@ -83,7 +83,7 @@ def _profile(experiment: Experiment, cast: Cast, model: LanguageModel, tokens: t
 
 
 def _every_text(experiment: Experiment, speakers: TableSpeakers, model: LanguageModel) -> Looked | None:
-    """Breadth first over the texts that some agent may write; equal profiles count once. None where they are too many."""
+    """Over all texts that some agent may write, the shortest first; equal profiles count once. None for too many."""
     query = experiment.queries[0]
     found: dict[bytes, tuple[Prefix, Profile]] = {}
     level: list[tuple[int, ...]] = [()]

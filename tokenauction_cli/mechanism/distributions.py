@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .cumulative import Array, block_sums, quantile
+from .cumulative import Array as Array
+from .cumulative import block_sums, quantile
 
 T = TypeVar("T")
 
