@@ -35,7 +35,7 @@ def read(tmp_path: Path) -> Reader:
 
 @pytest.fixture(scope="session")
 def command_line() -> list[str]:
-    """What starts `tokauction` in a process of its own; warnings are errors, except for llama-cpp-python's open file."""
+    """What starts `tokauction` in a process of its own; warnings are errors, but one of llama-cpp-python."""
     return [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-m", "tokenauction_cli"]
 
 

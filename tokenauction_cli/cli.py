@@ -148,10 +148,11 @@ def run(
             progress.end()
     tables = text_tables(loaded, result.cells)
     _print_tables(tables, how, loaded)
-    if how is Format.table and not quiet:
+    if how is Format.table:
         if result.summary["cells"].max() > 1:
             _print_rich(rate_tables(loaded, result.summary), loaded)
-        typer.echo(f"Run folder: {result.folder.path}", err=True)
+        if not quiet:
+            typer.echo(f"Run folder: {result.folder.path}", err=True)
     _exit_if_failed(result)
 
 

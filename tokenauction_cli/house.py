@@ -141,6 +141,7 @@ class TextState:
         self._sampling = ""
         self._error: str | None = None
         self._left = house.budgets
+        self._spent_at = np.zeros(len(cell.bids), np.int64)  # the token that spent an agent's budget, from 1
         self._log_likelihoods = np.zeros(len(cell.bids))
         self._log_prob = 0.0
         self._measured: Array = np.zeros(3 * len(cell.bids) + 3)
@@ -181,6 +182,8 @@ class TextState:
         """Payments capped at what is left of each budget; an agent that has spent it bids 0 from now on."""
         paid: Array = np.minimum(amounts, self._left)
         self._left = self._left - paid
+        for i in np.flatnonzero((self._left <= 0) & (self._spent_at == 0)):
+            self._spent_at[i] = self.n_tokens
         self.bids = tuple(bid if left > 0 else 0.0 for bid, left in zip(self.bids, self._left, strict=True))
         return paid
 
@@ -261,6 +264,8 @@ class TextState:
         charged = self._paid.get(auction.charge or next(iter(auction.payments), ""))
         for i, agent in enumerate(self._house.experiment.agents):
             totals[f"posterior.{agent.id}"] = float(explained[i])
+            if agent.budget is not None:
+                totals[f"spent_at.{agent.id}"] = int(self._spent_at[i]) or None
             offered = cell.bids[i] * self.n_tokens
             totals[f"paid_share.{agent.id}"] = None if charged is None or not offered else float(charged[i]) / offered
         return totals

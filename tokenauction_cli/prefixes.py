@@ -67,14 +67,17 @@ def _profiles(
 ) -> list[Profile]:
     profiles = []
     for prefix in prefixes:
-        profile = _profile(experiment, speakers.casts[prefix.query], model, prefix.tokens)
+        profile = profile_after(experiment, speakers.casts[prefix.query], model, prefix.tokens)
         if isinstance(profile, CellError):
             raise profile
         profiles.append(profile)
     return profiles
 
 
-def _profile(experiment: Experiment, cast: Cast, model: LanguageModel, tokens: tuple[int, ...]) -> Profile | CellError:
+def profile_after(
+    experiment: Experiment, cast: Cast, model: LanguageModel, tokens: tuple[int, ...]
+) -> Profile | CellError:
+    """The agents' distributions after one text so far, or why there are none."""
     (answer,) = model.evaluate([Request(0, cast.prompts, tokens)])
     if isinstance(answer, CellError):
         return answer
@@ -94,7 +97,7 @@ def _every_text(experiment: Experiment, speakers: TableSpeakers, model: Language
             n_texts += 1
             if n_texts > MOST_TABLE_TEXTS:
                 return None
-            profile = _profile(experiment, speakers.casts[query], model, tokens)
+            profile = profile_after(experiment, speakers.casts[query], model, tokens)
             if isinstance(profile, CellError):
                 continue
             key = profile.p.tobytes()

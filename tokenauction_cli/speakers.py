@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from .experiment import Experiment
 from .lm.base import LanguageModel, Vocabulary
 from .lm.table import TableModel, TablePrompt, TableVocabulary
 from .memory import free_memory
-from .models import LocalModel, locate, parse_reference, sha256_of
+from .models import LocalModel, locate, parse_reference, verify
 from .processors import usable_processors
 from .prompts import render_messages, render_prompt
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .lm.gguf import GgufContext, GgufModel, Hardware
     from .lm.metadata import GgufMetadata
     from .lm.vocabulary import GgufVocabulary
+
+logger = logging.getLogger("tokauction")
 
 CPU_BATCH_ROWS = 32
 GPU_BATCH_ROWS = 128
@@ -48,8 +51,13 @@ class ModelInUse:
         return self.local.path
 
     @cached_property
+    def sha256s(self) -> tuple[str, ...]:
+        """One per part; raises ModelError where one is not what its origin states."""
+        return verify(self.local)
+
+    @property
     def sha256(self) -> str:
-        return sha256_of(self.path)
+        return self.sha256s[0]
 
 
 class TableSpeakers:
@@ -78,14 +86,14 @@ class TableSpeakers:
 class GgufSpeakers:
     """Agents with language models in GGUF files."""
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, *, try_models: bool = False) -> None:
         from .lm.gguf import choose_hardware
 
         runtime = experiment.runtime
         n_threads = usable_processors() if runtime.threads == "auto" else int(runtime.threads)
         self.hardware: Hardware = choose_hardware(runtime.device, runtime.gpu_layers, n_threads)
         self._experiment = experiment
-        in_use = _models_in_use(experiment)
+        in_use = _models_in_use(experiment, try_models)
         self.models = tuple(dict.fromkeys(in_use.values()))
         self.casts: Mapping[str, Cast] = _casts(experiment, in_use)
 
@@ -149,31 +157,50 @@ class GgufSpeakers:
 
     @contextmanager
     def loaded(self, lanes: int, context_type: type[GgufContext] | None = None) -> Iterator[GgufModel]:
-        """The models with their weights and contexts."""
+        """The models with their weights and contexts, for fewer lanes where memory does not hold as many."""
         from .lm.gguf import GgufContext, GgufModel
+
+        contexts, lanes = self._contexts(lanes, context_type or GgufContext)
+        try:
+            yield GgufModel(contexts, self.most_prompts, lanes)
+        finally:
+            for context in contexts:
+                context.close()
+
+    def _contexts(self, lanes: int, context_type: type[GgufContext]) -> tuple[list[GgufContext], int]:
+        """One context per file, and the lanes that they have room for; raises ModelError where one is too many."""
+        from .lm.gguf import OutOfMemoryError
 
         contexts: list[GgufContext] = []
         try:
             for path, n_prompts in self.most_prompts.items():
                 size = {"n_sequences": lanes * n_prompts, "n_tokens": self.longest[path]}
-                contexts.append((context_type or GgufContext)(path, self.hardware, **size))
-            yield GgufModel(contexts, self.most_prompts)
-        finally:
+                contexts.append(context_type(path, self.hardware, **size))
+        except ModelError as error:
             for context in contexts:
                 context.close()
+            if lanes == 1 or not isinstance(error, OutOfMemoryError):
+                raise
+            logger.warning("%s; %d texts at a time are tried", error, lanes // 2)
+            return self._contexts(lanes // 2, context_type)
+        return contexts, lanes
 
 
 Speakers = TableSpeakers | GgufSpeakers
 
 
-def prepare(experiment: Experiment) -> Speakers:
-    """What speaks for the agents of an experiment; raises ModelError and UsageError before any weights are loaded."""
+def prepare(experiment: Experiment, *, try_models: bool = False) -> Speakers:
+    """What speaks for the agents of an experiment; raises ModelError and UsageError before any weights are loaded.
+
+    `try_models` has a child process evaluate with every file that this machine has not seen before: one that makes
+    llama.cpp abort is then an error like any other.
+    """
     if any(agent.distributions is not None for agent in experiment.agents):
         return TableSpeakers(experiment)
-    return GgufSpeakers(experiment)
+    return GgufSpeakers(experiment, try_models=try_models)
 
 
-def _models_in_use(experiment: Experiment) -> dict[str, ModelInUse]:
+def _models_in_use(experiment: Experiment, try_models: bool) -> dict[str, ModelInUse]:
     """One entry per model reference; equal files are one model."""
     from .lm.metadata import read_metadata
 
@@ -185,7 +212,7 @@ def _models_in_use(experiment: Experiment) -> dict[str, ModelInUse]:
             local = locate(parse_reference(agent.model, experiment.path.parent))
             path = local.path.resolve()
             if path not in by_path:
-                by_path[path] = ModelInUse(local, read_metadata(local.path))
+                by_path[path] = ModelInUse(local, read_metadata(local.path, try_weights=try_models))
             in_use[agent.model] = by_path[path]
     return in_use
 

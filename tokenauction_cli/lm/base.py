@@ -51,6 +51,11 @@ class LanguageModel(Protocol):
     @property
     def vocabulary(self) -> Vocabulary: ...
 
+    @property
+    def lanes(self) -> int | None:
+        """How many slots there is room for; None: any number."""
+        ...
+
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
         """For each request the logits after each of its prompts, or why there are none. No slot twice."""
         ...

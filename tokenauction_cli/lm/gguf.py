@@ -34,6 +34,10 @@ _LONG = 512  # cells from which llama.cpp splits the attention of a lone row
 _TO_THE_END = -1
 
 
+class OutOfMemoryError(ModelError):
+    """There is no room for the KV cells of so many sequences."""
+
+
 @dataclass(frozen=True)
 class GgufPrompt:
     """A prompt as tokens for one GGUF file."""
@@ -105,7 +109,11 @@ class GgufContext:
         self._n_cells = cells_per_sequence(n_tokens)
         self._model = _load(path, gpu_layers=hardware.gpu_layers)
         self.vocabulary = GgufVocabulary(self._model)
-        self._context = self._new_context(hardware, n_sequences)
+        try:
+            self._context = self._new_context(hardware, n_sequences)
+        except ModelError:
+            llama_cpp.llama_model_free(self._model)
+            raise
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._batch = _Batch(2 * n_sequences + self._chunk)
         self._held: list[tuple[int, ...]] = [()] * n_sequences
@@ -124,9 +132,11 @@ class GgufContext:
         parameters.offload_kqv = parameters.op_offload = on_gpu
         context = llama_cpp.llama_init_from_model(self._model, parameters)
         if not context:
-            raise ModelError(
+            reason = llama_log.last_reason() or "out of memory?"
+            kind = OutOfMemoryError if "alloc" in reason or "memory" in reason else ModelError
+            raise kind(
                 f"{self.path}: llama.cpp cannot make a context of {n_sequences} sequences of {self._n_cells} tokens: "
-                f"{llama_log.last_reason() or 'out of memory?'}; lower `runtime.batch` or `auction.max_tokens`"
+                f"{reason}; lower `runtime.batch` or `auction.max_tokens`"
             )
         return context
 
@@ -273,7 +283,10 @@ class GgufModel:
     Slot k of a file that speaks for at most m prompts owns the sequences k m, ..., k m + m - 1 of its context.
     """
 
-    def __init__(self, contexts: Sequence[GgufContext], most_prompts: dict[Path, int]) -> None:
+    def __init__(
+        self, contexts: Sequence[GgufContext], most_prompts: dict[Path, int], lanes: int | None = None
+    ) -> None:
+        self.lanes = lanes
         self._contexts = {context.path: context for context in contexts}
         self._most_prompts = most_prompts
         self.vocabulary = contexts[0].vocabulary

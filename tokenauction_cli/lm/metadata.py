@@ -1,6 +1,7 @@
 """What a GGUF file says of itself, read through llama.cpp without loading weights.
 
 The file is opened in a child process first: llama.cpp may abort on a broken file, and must not take the run with it.
+Where weights are wanted, the child also evaluates two tokens, once per file and machine (see `tried`).
 Numbers come from the metadata strings; llama.cpp's hyper-parameter getters abort on a model without weights.
 """
 
@@ -8,14 +9,18 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelError
+from . import tried
 
 _CHILD_SECONDS = 300
+_TRIAL_SECONDS = 3600  # a large model on a slow disk is read as a whole
 _NO_WRITER = "this model does not write from left to right (an embedding model?); choose a text-generation GGUF"
 
 
@@ -62,27 +67,66 @@ class GgufMetadata:
             return None
 
 
-def read_metadata(path: Path) -> GgufMetadata:
-    """The metadata of a GGUF file; raises ModelError with llama.cpp's reason where it cannot be opened."""
-    child = subprocess.run(
-        [sys.executable, "-m", __name__, str(path.absolute())],
-        cwd=Path(__file__).parents[
-            2
-        ],  # `-m` looks for modules in the working directory, where a user's json.py may lie
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=_CHILD_SECONDS,
-        check=False,
-    )
+def read_metadata(path: Path, *, try_weights: bool = False) -> GgufMetadata:
+    """The metadata of a GGUF file; raises ModelError with llama.cpp's reason where it cannot be opened.
+
+    `try_weights` also raises where it cannot be evaluated.
+    """
+    is_new = try_weights and not tried.is_known(path)
+    child = _child(path, is_new)
     try:
         answer = json.loads(child.stdout)
     except ValueError:
-        complaint = child.stderr.decode("utf-8", "replace").strip().splitlines()
-        reason = complaint[-1] if complaint else f"it ended with status {child.returncode}"
-        raise ModelError(f"{path}: llama.cpp cannot open this file: {reason}") from None
+        reason = _why_it_ended(child)
+        raise ModelError(f"{path}: llama.cpp cannot open this file, which seems damaged: {reason}") from None
     if "error" in answer:
         raise ModelError(f"{path}: {answer['error']}")
+    if is_new:
+        tried.remember(path)
     return GgufMetadata(path, answer["strings"])
+
+
+def _child(path: Path, try_weights: bool) -> subprocess.CompletedProcess[bytes]:
+    package_root = Path(__file__).parents[2]  # `-m` looks in the working directory, where a user's json.py may lie
+    seconds = _TRIAL_SECONDS if try_weights else _CHILD_SECONDS
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", __name__, str(path.absolute()), *(["--try"] if try_weights else [])],
+            cwd=package_root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, "GGML_NO_BACKTRACE": "1"},  # else a debugger is looked for
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ModelError(f"{path}: llama.cpp did not open this file within {seconds} seconds") from None
+
+
+def _why_it_ended(child: subprocess.CompletedProcess[bytes]) -> str:
+    """What the child said last, or the signal that ended it."""
+    complaints = child.stderr.decode("utf-8", "replace").strip().splitlines()
+    failed = [line for line in complaints if "GGML_ASSERT" in line]
+    if child.returncode < 0:
+        name = signal.Signals(-child.returncode).name
+        return f"it crashed ({name})" + (f": {failed[-1]}" if failed else "")
+    return complaints[-1] if complaints else f"it ended with status {child.returncode}"
+
+
+def _evaluation_error(path: Path) -> str | None:
+    """Runs in the child: why the file cannot be evaluated."""
+    import numpy as np
+
+    from .gguf import CELL_BLOCK, GgufContext, Hardware
+
+    try:
+        context = GgufContext(path, Hardware(0, 1), n_sequences=1, n_tokens=CELL_BLOCK)
+        logits = context.evaluate({0: (context.vocabulary.first_token or 0, 0)})[0]
+    except Exception as error:
+        return str(error).removeprefix(f"{path}: ")
+    if np.isnan(logits).any() or np.isposinf(logits).any():
+        return "its logits are not numbers: the file is damaged; download it again"
+    return None
 
 
 def _describe(path: str) -> dict[str, object]:
@@ -134,4 +178,7 @@ def _sized(read: object) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_describe(sys.argv[1])))
+    described = _describe(sys.argv[1])
+    complaint = _evaluation_error(Path(sys.argv[1])) if "--try" in sys.argv[2:] and "strings" in described else None
+    print(json.dumps({"error": complaint} if complaint else described), flush=True)
+    os._exit(0)  # without llama.cpp's own tidying up

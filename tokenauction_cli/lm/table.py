@@ -48,6 +48,8 @@ class TableVocabulary:
 class TableModel:
     """Looks distributions up; the logits are the logarithms of the probabilities, -inf for tokens not listed."""
 
+    lanes = None
+
     def __init__(self, vocabulary: TableVocabulary) -> None:
         self.vocabulary = vocabulary
 

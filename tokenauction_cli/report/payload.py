@@ -142,9 +142,16 @@ def _audit(run: RunResult) -> list[dict[str, Any]]:
         return []
     with open(path, encoding="utf-8", newline="") as file:
         columns, *rows = [*csv.reader(file)] or [[]]
-    numbers = [[_number(value) for value in row] for row in rows[:MOST_AUDIT_ROWS]]
-    about = f"`tokauction audit` of this run{_only(len(rows))}."
-    return [{"title": "Audit", "about": about, "file": "audit.csv", "columns": columns, "rows": numbers}]
+    numbers = [[_number(value) for value in row] for row in rows]
+    if "violated" in columns:
+        k = columns.index("violated")
+        numbers.sort(key=lambda row: -row[k] if isinstance(row[k], float) else 0.0)
+    told = [k for k, _ in enumerate(columns) if any(row[k] != "" for row in numbers)]
+    shown = [[row[k] for k in told] for row in numbers[:MOST_AUDIT_ROWS]]
+    about = f"What tokauction audit found on the distributions of this run, violations first{_only(len(rows))}."
+    return [
+        {"title": "Audit", "about": about, "file": "audit.csv", "columns": [columns[k] for k in told], "rows": shown}
+    ]
 
 
 def _only(n_rows: int) -> str:

@@ -31,7 +31,7 @@ def panel_spec(figure: Figure, axis: Horizontal) -> Spec:
         "autosize": {"type": "fit", "contains": "padding"},
         "params": [{"name": "at", "value": None}],
         "data": {"name": "rows"},
-        "layer": [here, drawn] if axis.is_weight else [drawn],
+        "layer": [here, drawn] if axis.is_weight and not _is_one_place(figure) else [drawn],
     }
 
 
@@ -45,7 +45,7 @@ def paper_spec(figure: Figure, axis: Horizontal, query: int) -> Spec:
         encoding = _shared(
             figure, axis, [colour(series.colour) for series in figure.series], legend=len(figure.series) > 1
         )
-        encoding["x"] = {**encoding["x"], "title": "relative weight λ" if axis.is_weight else "bids"}
+        encoding["x"] = {**encoding["x"], "title": _short_title(figure, axis)}
         if k:
             bare = {"labels": False, "ticks": False, "domain": False, "title": None}
             encoding["y"] = {**encoding["y"], "axis": {**encoding["y"]["axis"], **bare}}
@@ -73,6 +73,13 @@ def paper_spec(figure: Figure, axis: Horizontal, query: int) -> Spec:
 def queries_drawn(figure: Figure) -> list[int]:
     """The numbers of the queries with rows, the pooled ones last."""
     return sorted({row["query"] for row in figure.rows}, key=lambda query: (query == ALL_QUERIES, query))
+
+
+def _short_title(figure: Figure, axis: Horizontal) -> str | None:
+    """The title of the horizontal axis in a narrow column."""
+    if _is_one_place(figure):
+        return None
+    return "relative weight λ" if axis.is_weight else "bids"
 
 
 def _layers(figure: Figure, axis: Horizontal, point_size: int = 36) -> list[Spec]:
@@ -103,7 +110,15 @@ def _scale(figure: Figure, values: list[str]) -> Spec:
     return {"domain": [series.name for series in figure.series], "range": values}
 
 
+def _is_one_place(figure: Figure) -> bool:
+    """Without a sweep the series stand beside each other."""
+    return len({row["x"] for row in figure.rows}) == 1
+
+
 def _x(figure: Figure, axis: Horizontal) -> Spec:
+    if _is_one_place(figure):
+        order = [series.name for series in figure.series]
+        return {"field": "series", "type": "nominal", "sort": order, "title": None, "axis": {"labelAngle": 0}}
     if not axis.is_weight:
         return {"field": "x", "type": "ordinal", "title": axis.title, "axis": {"labelAngle": 0, **_labels(axis)}}
     places = [row["x"] for row in figure.rows]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNIT = "\u00a0%"
+MOST_PARTS = 6  # of a sentence; beyond it only the swept agent is told of
 
 
 def sentences(run: RunResult) -> list[str]:
@@ -32,7 +33,7 @@ def _what_was_done(run: RunResult) -> str:
     text = f"{names} wrote {counted(len(cells), 'text')}{where}{more}, token by token, under {rules} aggregation: "
     text += f"{bids}, {counted(n_seeds, 'seed')} each"
     failed = f"; {counted(run.n_failed, 'text')} failed" if run.n_failed else ""
-    return f"{text}{failed}. A text has {cells['tokens'].mean():.0f} tokens on average."
+    return f"{text}{failed}. On average a text has {counted(round(cells['tokens'].mean()), 'token')}."
 
 
 def _mentions(run: RunResult) -> Iterator[str]:
@@ -49,7 +50,9 @@ def _mentions(run: RunResult) -> Iterator[str]:
     trends = trends_frame(first).set_index(["aggregation", "figure"])["tau"]
     swept = agents[run.experiment.swept_agent].name
     low, high = first["relative_weight"].min(), first["relative_weight"].max()
-    parts = [f"those that name {agent.name} go {_rates_along(first, trends, agent.id)}" for agent in agents]
+    is_short = len(agents) * first["aggregation"].nunique() <= MOST_PARTS
+    told = agents if is_short else agents[run.experiment.swept_agent :][:1]
+    parts = [f"those that name {agent.name} go {_rates_along(first, trends, agent.id)}" for agent in told]
     yield f"As the share of {swept} in the bids rises from {low:g} to {high:g}, of the texts {'; '.join(parts)}."
 
 
@@ -85,7 +88,7 @@ def _sharing(run: RunResult) -> Iterator[str]:
         yield f"{who} are never named in one text."
         return
     share = interval(best, "co_mention_rate", percent)
-    yield f"{who} are named in one text most often {_where(run, best)}: in {share} of the texts."
+    yield f"{who} are named in one text most often{_where(run, best)}: in {share} of the texts."
 
 
 def _revenue(run: RunResult) -> Iterator[str]:
@@ -96,16 +99,17 @@ def _revenue(run: RunResult) -> Iterator[str]:
         revenue = first[f"revenue.{rule}"]
         if revenue.notna().any():
             best = first.iloc[int(revenue.argmax())]
-            parts.append(f"{spoken(rule)} {interval(best, f'revenue.{rule}', number)} {_where(run, best)}")
+            parts.append(f"{spoken(rule)} {interval(best, f'revenue.{rule}', number)}{_where(run, best)}")
     if parts:
-        yield f"The highest mean revenue for a text, in units of the bids, is by payment rule: {listed(parts)}."
+        highest = "highest " if len(first) > 1 else ""
+        yield f"The {highest}mean revenue for a text, in units of the bids, by payment rule: {listed(parts)}."
 
 
 def _where(run: RunResult, row: pd.Series[Any]) -> str:
     rules = f" under {spoken(str(row['aggregation']))}" if len(run.experiment.auction.aggregation) > 1 else ""
     if not _is_sweep(_first_query(run)):
-        return rules.strip() or "here"
-    return f"at weight {row['relative_weight']:g}{rules}"
+        return rules
+    return f" at weight {row['relative_weight']:g}{rules}"
 
 
 def _first_query(run: RunResult) -> pd.DataFrame:
@@ -120,7 +124,7 @@ def _is_sweep(summary: pd.DataFrame) -> bool:
 def interval(row: pd.Series[Any], figure: str, form: Any) -> str:
     """A mean with its interval, as in 35 % (18–57 %)."""
     low, high = row[f"{figure}.low"], row[f"{figure}.high"]
-    if not (math.isfinite(low) and math.isfinite(high)):
+    if not (math.isfinite(low) and math.isfinite(high)) or form(low) == form(high):
         return str(form(row[figure]))
     return f"{form(row[figure])} ({str(form(low)).removesuffix(UNIT)}–{form(high)})"
 

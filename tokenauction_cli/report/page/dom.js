@@ -36,6 +36,8 @@ function number(value, percent = false) {
   return text.replace("-", "−");
 }
 
+const counted = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+
 function interval(row, percent) {
   if (row.low === null || row.high === null) return "no interval";
   return `${number(row.low, percent)} – ${number(row.high, percent)}`;

@@ -20,7 +20,7 @@ document.getElementById("page").append(
   h("section", { cls: "stage" }, h("h2", {}, XS.length > 1 ? "Slide the bid, read the text" : "The texts"),
     h("p", { cls: "about" }, "Each square is a text, in the colours of whom it names" + (XS.length > 1 ? ": columns are weights, rows are seeds. " : ". ") + (hasTraces ? "Click a text to look at its tokens." : "")),
     controls(), textCards()),
-  h("section", {}, h("h2", {}, "The figures"), h("p", { cls: "about" }, `Means over the texts with their 95 % intervals (Wilson’s for shares of texts, BCa bootstrap for means${DATA.queries.length > 1 ? "; for all queries together, clustered by query" : ""}), against the ${AXIS.title}.`),
+  h("section", {}, h("h2", {}, "The figures"), h("p", { cls: "about" }, `Means over the texts with their 95 % intervals (Wilson’s for shares of texts, BCa bootstrap for means${DATA.queries.length > 1 ? "; for all queries together, clustered by query" : ""})${XS.length > 1 ? `, against the ${AXIS.title}` : ""}.`),
     h("div", { cls: "chapters" }, chapters())),
   XS.length > 1 ? section("The table", "One seed: the same random numbers in every row and column, so what changes is due to the bids.", RUNS.map(paperTable)) : null,
   RUNS.some((run) => run.tables.length) ? section("The statistics", null, RUNS.map(statistics)) : null,

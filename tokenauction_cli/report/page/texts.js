@@ -7,7 +7,8 @@ function controls() {
     on: { input: (event) => update({ x: Number(event.target.value) }) },
   });
   const value = h("output", { for: "weight", cls: "weight" });
-  const shares = h("div", { cls: "shares", "aria-hidden": "true" });
+  const bidders = new Map(RUNS.map((run) => [run.agents.map((agent) => agent.name).join("\n"), run]));
+  const shares = [...bidders.values()].map((run) => [run, h("div", { cls: "shares", "aria-hidden": "true" })]);
   const seed = h("output", { cls: "seed" });
   const step = (by) => {
     const at = (SEEDS.indexOf(state.seed) + by + SEEDS.length) % SEEDS.length;
@@ -18,22 +19,27 @@ function controls() {
     value.textContent = AXIS.is_weight ? XS[state.x].toFixed(2) : AXIS.labels[XS[state.x]] ?? String(XS[state.x]);
     slider.setAttribute("aria-valuetext", value.textContent);
     seed.textContent = `seed ${state.seed}`;
-    const run = RUNS[0], { bids } = run.points[pointOf(run)];
-    const total = bids.reduce((a, b) => a + b, 0) || 1;
-    refill(shares, bids.map((bid, k) =>
-      h("span", { vars: { "--c": colour(run.agents[k].colour), "flex-grow": bid / total }, cls: bid / total < 0.12 ? "thin" : "" },
-        h("b", {}, run.agents[k].name), ` bids ${number(bid)}`)));
+    for (const [run, bar] of shares) refill(bar, sharesOf(run));
   });
   return h("div", { cls: "controls", role: "group", "aria-label": "what is shown" },
     DATA.queries.length > 1 && RUNS.some((run) => run.queries.length > 1) ? queryChoice() : null,
     XS.length > 1
-      ? h("div", { cls: "slide" }, h("label", { for: "weight" }, AXIS.title), h("div", { cls: "track" }, slider, value), shares)
+      ? h("div", { cls: "slide" }, h("label", { for: "weight" }, AXIS.title), h("div", { cls: "track" }, slider, value), shares.map(([, bar]) => bar))
       : null,
     SEEDS.length > 1
       ? h("div", { cls: "stepper" },
         h("button", { type: "button", "aria-label": "previous seed", on: { click: () => step(-1) } }, "‹"), seed,
         h("button", { type: "button", "aria-label": "next seed", on: { click: () => step(1) } }, "›"))
       : null);
+}
+
+// The bids at this point, as wide as their shares.
+function sharesOf(run) {
+  const { bids } = run.points[pointOf(run)];
+  const total = bids.reduce((a, b) => a + b, 0) || 1;
+  return bids.map((bid, k) =>
+    h("span", { vars: { "--c": colour(run.agents[k].colour), "flex-grow": bid / total }, cls: bid / total < 0.14 ? "thin" : "" },
+      h("b", {}, run.agents[k].name), ` bids ${number(bid)}`));
 }
 
 function queryChoice() {
@@ -74,7 +80,7 @@ function textButton(run, r, cell) {
   return h("button", {
     type: "button", cls: "open", disabled: failed, "data-cell": cell,
     title: "Look at its tokens", on: { click: () => inspect(r, cell) },
-  }, body, failed ? null : h("span", { cls: "hint" }, `${run.cells.tokens[cell]} tokens · look at them ▸`));
+  }, body, failed ? null : h("span", { cls: "hint" }, `${counted(run.cells.tokens[cell], "token")} · look closer ▸`));
 }
 
 function distinct(run, cells) {
@@ -117,7 +123,8 @@ function mapOf(run, rule, map) {
   const points = run.points.map((point, k) => k).sort((a, b) => (run.points[a].weight ?? a) - (run.points[b].weight ?? b));
   const seeds = run.seeds.slice(0, Math.max(1, Math.floor(MOST_MAP_CELLS / points.length)));
   if (run.seeds.length * points.length < 2) return () => {};
-  map.style.setProperty("--columns", points.length);
+  map.style.setProperty("--columns", points.length > 1 ? points.length : Math.min(25, seeds.length));
+  map.style.setProperty("--height", points.length > 1 && seeds.length > 30 ? "7px" : "13px");
   map.setAttribute("role", "img");
   map.setAttribute("aria-label", `which agents are named, by ${AXIS.title} and seed`);
   map.addEventListener("click", (event) => {
