@@ -9,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import tokenauction_cli
 import tokenauction_cli.lm  # before anything loads llama.cpp: it says how llama.cpp's threads wait
 from tokenauction_cli.experiment import Experiment, load_experiment
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure of a law
+settings.load_profile("patient")
 
 DEMO_MODEL = "smollm2-135m-instruct"
 PACKAGE_ROOT = Path(tokenauction_cli.__file__).parents[1]

@@ -27,6 +27,7 @@ class CountingModel:
         self.vocabulary = vocabulary
         self.asked: list[tuple[str, tuple[int, ...]]] = []
         self.batches: list[int] = []
+        self.n_forgotten = 0
         self._table = TableModel(vocabulary)
         self._n_lanes = n_lanes
 
@@ -37,6 +38,9 @@ class CountingModel:
         self.batches.append(len(requests))
         self.asked += [(prompt.agent, request.text) for request in requests for prompt in request.prompts]
         return self._table.evaluate(requests)
+
+    def forget(self) -> None:
+        self.n_forgotten += 1
 
 
 class Written(NamedTuple):

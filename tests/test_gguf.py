@@ -33,7 +33,8 @@ from tokenauction_cli.lm.gguf import (
 )
 from tokenauction_cli.lm.llama_log import quiet
 from tokenauction_cli.lm.prompt_tokens import tokens_of_messages, tokens_of_text
-from tokenauction_cli.plan import cells_of
+from tokenauction_cli.plan import Cell, cells_of
+from tokenauction_cli.run import plan_for
 from tokenauction_cli.speakers import prepare
 
 Tokens = tuple[int, ...]
@@ -181,6 +182,19 @@ def test_what_is_not_needed_is_not_evaluated(bigram: Path) -> None:
         assert context.n_decoded == 11 + 4 + 2
         context.evaluate({2: prompt[:5]})
         assert context.n_decoded == 11 + 4 + 2 + 1
+    finally:
+        context.close()
+
+
+def test_forgetting_evaluates_everything_again(bigram: Path) -> None:
+    context = GgufContext(bigram, CPU, n_sequences=2, n_tokens=64)
+    try:
+        tokens = (1, *map(of_byte, b"abcdef"))
+        before = context.evaluate({0: tokens, 1: tokens[:3]})[0].copy()
+        n_before = context.n_decoded
+        context.forget()
+        assert same_bits(context.evaluate({0: tokens})[0], before)
+        assert context.n_decoded == n_before + len(tokens)
     finally:
         context.close()
 
@@ -364,19 +378,20 @@ def test_any_history(context: GgufContext, fresh: Evaluate, seed: int) -> None:
 
 
 @pytest.mark.model
-def test_a_lone_row_over_many_cells(model_path: Path) -> None:
+def test_a_lone_row_over_many_cells(model_path: Path, fresh: Evaluate) -> None:
     """From 512 cells on llama.cpp evaluates a lone row differently: a text must not show whether it was alone."""
     context = GgufContext(model_path, CPU, n_sequences=4, n_tokens=600)
     try:
-        tokens = some_tokens(530, seed=2)
+        tokens = some_tokens(546, seed=2)  # 17 chunks of 32, one token, and the last
         alone = context.evaluate({0: tokens})[0].copy()
+        assert same_bits(alone, fresh(tokens))
         assert same_bits(context.evaluate({0: tokens})[0], alone), "again"
         everyone = context.evaluate(dict.fromkeys(range(4), tokens))
         assert all(same_bits(logits, alone) for logits in everyone.values()), "among others"
         apart = context.evaluate({1: tokens, 3: tokens})
         assert all(same_bits(logits, alone) for logits in apart.values()), "apart from others"
-        step_by_step = context.evaluate({2: tokens[:528]})
-        for n in (529, 530):
+        step_by_step = context.evaluate({2: tokens[:544]})
+        for n in (545, 546):
             step_by_step = context.evaluate({2: tokens[:n]})
         assert same_bits(step_by_step[2], alone), "token by token"
     finally:
@@ -456,15 +471,43 @@ def test_a_requantised_copy_speaks_over_the_same_tokens(
     assert len({record["text"] for record in records}) == 3
 
 
-def requantised(path: Path, copy: Path) -> Path:
+def requantised(path: Path, copy: Path, kind: int = llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0) -> Path:
     parameters = llama_cpp.llama_model_quantize_default_params()
-    parameters.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0
+    parameters.ftype = kind
     parameters.allow_requantize = True
     parameters.nthread = N_THREADS
     with quiet():
         status = llama_cpp.llama_model_quantize(str(path).encode(), str(copy).encode(), parameters)
     assert status == 0
     return copy
+
+
+@pytest.mark.model
+def test_a_whole_wave_depends_on_nothing_before_it(
+    read: Reader, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q4_K_M computes rows differently in other batches: a resumed run must not show what came before it."""
+    monkeypatch.setattr("tokenauction_cli.plan.CELLS_PER_WHOLE_WAVE", 4)
+    requantised(model_path, tmp_path / "q4.gguf", llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M)
+    experiment = read(
+        "name: t\nqueries: [vacations in Hawaii, vacations, a week in Rome with two small children, skiing in the Alps]\n"
+        "agents: [{name: A, model: q4.gguf, prompt: 'A short ad by Alpha Airlines. Query: {{ query }}. Ad:'},"
+        " {name: B, model: q4.gguf, prompt: 'A short ad by Beta Resort. Query: {{ query }}. Ad:'}]\n"
+        f"auction: {{max_tokens: 4}}\nsweep: {{seeds: 4}}\nruntime: {{threads: {N_THREADS}}}\n"
+    )
+    speakers = prepare(experiment)
+    plan = plan_for(experiment, speakers)
+    assert plan.whole_waves
+    assert len(plan.waves) == 4
+
+    def records(waves: Sequence[Sequence[Cell]]) -> list[Record]:
+        with speakers.loaded(plan.lanes) as model:
+            auction = Auction(model, House(experiment, Rules.of(experiment), model.vocabulary), speakers.casts)
+            runs = [auction.run(wave, plan.lanes, afresh=plan.whole_waves) for wave in waves]
+            return [record for run in runs for found in run for record in found]
+
+    resumed = [records(plan.waves[k:])[:4] for k in range(4)]
+    assert records(plan.waves) == [record for wave in resumed for record in wave]
 
 
 @pytest.mark.model

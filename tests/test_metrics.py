@@ -28,6 +28,7 @@ from tokenauction_cli.metrics import cells_frame, summary_frame
         (["Alpha"], "", 0, None),
         (["Alpha", "Alpha Airlines"], "Alpha Airlines and Alpha", 2, 0),  # the longest counts, once
         (["Alpha Airlines", "Airlines"], "Alpha Airlines", 1, 0),  # occurrences do not overlap
+        (["Beta", "Beta Resort by Beta"], "Beta Resort by Beta", 1, 0),
         (["a a"], "a a a", 1, 0),
         (["C++", "$5.00"], "C++ costs $5.00, not $5x00", 2, 0),  # no regular expressions
         (["Zürich"], "ZÜRICH zürich Zürichs", 2, 0),

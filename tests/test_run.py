@@ -248,6 +248,24 @@ def test_a_torn_line_is_written_again(read: Reader, finished: Path) -> None:
     assert lines(finished) == everything
 
 
+def test_whole_waves(read: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where batches may change bits, -n rounds up, and a torn wave is repeated but no record is written twice."""
+    monkeypatch.setattr("tokenauction_cli.plan.CELLS_PER_WHOLE_WAVE", 4)
+    bigram_model(tmp_path / "m.gguf", metadata={"general.file_type": 15})
+    experiment = read(
+        "name: t\nagents: [{name: A, model: m.gguf, prompt: a}]\nauction: {max_tokens: 2}\nsweep: {seeds: 10}\n"
+    )
+    folder = run(experiment, tmp_path, n=5).folder.path
+    assert len(lines(folder)) == 8
+    assert manifest(folder)["batch_invariant"] is False
+    path = folder / "records-1.jsonl"
+    everything = lines(run(experiment, tmp_path / "whole").folder.path)
+    path.write_bytes(path.read_bytes()[:-9])
+    run(experiment, tmp_path)
+    assert lines(folder) == everything
+    assert len(everything) == 10
+
+
 def test_a_replaced_model_is_refused(read: Reader, tmp_path: Path) -> None:
     a, b, c = map(of_byte, b"abc")
     model = bigram_model(tmp_path / "m.gguf", {a: {b: 9.0}})

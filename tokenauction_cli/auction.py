@@ -75,8 +75,13 @@ class Auction:
         self.seconds_evaluating = 0.0
         self.seconds_auctioning = 0.0
 
-    def run(self, cells: Sequence[Cell], n_lanes: int) -> Iterator[list[Record]]:
-        """After every step the records of the cells that it finished, until all of them are."""
+    def run(self, cells: Sequence[Cell], n_lanes: int, *, afresh: bool = False) -> Iterator[list[Record]]:
+        """After every step the records of the cells that it finished, until all of them are.
+
+        `afresh` uses nothing that was evaluated for other cells, which may change bits where a batch does.
+        """
+        if afresh:
+            self._model.forget()
         by_query: dict[str, list[CellState]] = defaultdict(list)
         for cell in cells:
             by_query[cell.query].append(self._house.begin(cell))

@@ -28,6 +28,9 @@ def audit(
         Path, typer.Argument(metavar="EXP|RUN", help="An experiment, which is run first, or a run folder.")
     ],
     overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
+    trust: Annotated[
+        list[str] | None, typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours.")
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of runs.")] = Path(
         "results"
     ),
@@ -43,7 +46,7 @@ def audit(
     from .house import Rules
 
     _need_scipy()
-    result = _result(target, overrides or [], output, quiet)
+    result = _result(target, overrides or [], trust or [], output, quiet)
     rules = Rules.of(result.experiment)
     _check_orders(orders)
     looked, findings, vocabulary = _findings(result, rules, prefixes, orders, quiet)
@@ -71,20 +74,21 @@ def _check_orders(orders: list[str] | None) -> None:
             raise UsageError(f"unknown order {order!r}: the orders are {', '.join(ORDERS)}{hint}")
 
 
-def _result(target: Path, overrides: list[str], output: Path, quiet: bool) -> RunResult:
+def _result(target: Path, overrides: list[str], trust: list[str], output: Path, quiet: bool) -> RunResult:
     from .experiment import load_experiment
     from .progress import progress_for_stderr
     from .run import read_run, run_experiment
 
     if not target.is_dir():
-        experiment = load_experiment(target, overrides)
+        experiment = load_experiment(target, overrides, trust)
         progress = progress_for_stderr(quiet)
         try:
             return run_experiment(experiment, output, progress)
         finally:
             progress.end()
-    if overrides:
-        raise UsageError(f"{target} is a run folder, whose experiment is fixed: -S needs an experiment file")
+    if overrides or trust:
+        option = "-S" if overrides else "--trust"
+        raise UsageError(f"{target} is a run folder, whose experiment is fixed: {option} needs an experiment file")
     return read_run(target)
 
 

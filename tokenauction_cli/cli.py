@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__, audit_cli, bench_cli, models_cli, report_cli
+from . import __version__, audit_cli, bench_cli, doctor_cli, models_cli, report_cli, verify_cli
 from .errors import TokauctionError, UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key of the file, e.g. -S auction.max_tokens=8."),
 ]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours: its code runs as yours."),
+]
 Results = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of run folders.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")]
 Output = Annotated[Format, typer.Option("--format", help="How to print the table.")]
@@ -109,12 +113,12 @@ def schema() -> None:
 
 
 @app.command()
-def check(experiment: ExperimentFile, overrides: Overrides = None) -> None:
+def check(experiment: ExperimentFile, overrides: Overrides = None, trust: Trust = None) -> None:
     """Validate an experiment and print its plan and cost; no weights are loaded."""
     from .check import plan_report
 
     with _quiet_llama():
-        loaded = _load(experiment, overrides)
+        loaded = _load(experiment, overrides, trust)
         for table in plan_report(loaded):
             _print_rich([table], loaded)
 
@@ -123,6 +127,7 @@ def check(experiment: ExperimentFile, overrides: Overrides = None) -> None:
 def run(
     experiment: ExperimentFile,
     overrides: Overrides = None,
+    trust: Trust = None,
     output: Results = Path("results"),
     n: Annotated[int | None, typer.Option("-n", metavar="N", min=1, help="Only the first N cells.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the old run folder is renamed.")] = False,
@@ -134,7 +139,7 @@ def run(
     from .run import run_experiment
     from .tables import rate_tables, text_tables
 
-    loaded = _load(experiment, overrides)
+    loaded = _load(experiment, overrides, trust)
     progress = progress_for_stderr(quiet)
     signal.signal(signal.SIGTERM, _interrupt)
     with _quiet_llama():
@@ -190,12 +195,14 @@ def _without_llama_prints(command: Callable[..., None]) -> Callable[..., None]:
 app.command()(_without_llama_prints(audit_cli.audit))
 app.command()(_without_llama_prints(bench_cli.bench))
 app.command()(report_cli.report)
+app.command()(_without_llama_prints(verify_cli.verify))
+app.command()(_without_llama_prints(doctor_cli.doctor))
 
 
-def _load(path: Path, overrides: list[str] | None) -> Experiment:
+def _load(path: Path, overrides: list[str] | None, trust: list[str] | None) -> Experiment:
     from .experiment import load_experiment
 
-    return load_experiment(path, overrides or [])
+    return load_experiment(path, overrides or [], trust or [])
 
 
 def _quiet_llama() -> Any:

@@ -78,8 +78,8 @@ class Experiment(BaseModel):
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:8]
 
 
-def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file; `overrides` are `key.path=value` strings, as given to -S.
+def load_experiment(path: Path, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file; `overrides` are `key.path=value` strings as given to -S, `trust` the modules of --trust.
 
     Raises ExperimentError with every mistake of the file and the overrides at once.
     """
@@ -89,7 +89,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     except (OSError, ValueError) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", error)
         raise ExperimentError([Problem(file, 0, 0, f"the experiment file cannot be read: {reason}")]) from None
-    return Experiment(**read_experiment(source, file, overrides), path=path, source=source)
+    return Experiment(**read_experiment(source, file, overrides, trust), path=path, source=source)
 
 
 def _plain(section: BaseModel) -> dict[str, Any]:

@@ -37,9 +37,11 @@ MAX_REPORTED = 1_000
 AnySection = TypeVar("AnySection", bound=Section)
 
 
-def read_experiment(text: bytes, file: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def read_experiment(text: bytes, file: str, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> dict[str, Any]:
     """The fields of an Experiment. Raises ExperimentError with all problems."""
     source = Source(text, file, overrides)
+    if trust:
+        source.trust(trust)
     _limit_agents(source)
     whole = _validated_file(source)
     draft = _draft(source)

@@ -22,6 +22,14 @@ class Source:
         for override in overrides:
             self._apply(override)
 
+    def trust(self, modules: Sequence[str]) -> None:
+        """Lay the modules of --trust beside those of the file."""
+        given = self.data.get("trust") or []
+        if isinstance(given, list):
+            self.data["trust"] = [*given, *modules]
+            for k, module in enumerate(modules, start=len(given)):
+                self._overridden[("trust", k)] = f"--trust {_one_line(module)}"
+
     def get(self, *path: str | int) -> Any:
         """The value at a path, None where there is none."""
         value: Any = self.data

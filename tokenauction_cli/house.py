@@ -46,7 +46,8 @@ class Rules:
         """Raises UsageError for a rule of the user's own that cannot be loaded, and for a payment that fits no rule."""
         auction = experiment.auction
         reserve = auction.reserve or 0.0
-        sys.path.insert(0, str(experiment.path.parent))  # where a user's own rules stand beside the file
+        if experiment.trust:  # else a file beside the experiment could pose as any module
+            sys.path.insert(0, str(experiment.path.parent))  # where a user's own rules stand
         try:
             rules = cls(
                 {name: registry.find("aggregation", name) for name in auction.aggregation},
@@ -59,7 +60,8 @@ class Rules:
         except registry.UnknownRuleError as error:
             raise UsageError(f"{experiment.path}: {error}") from error
         finally:
-            sys.path.pop(0)
+            if experiment.trust:
+                sys.path.remove(str(experiment.path.parent))
         return rules
 
     def fitting(self, aggregation: str, reserve: float) -> tuple[PaymentRule, ...]:

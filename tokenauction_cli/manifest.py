@@ -23,6 +23,7 @@ from .speakers import ModelInUse, Speakers
 from .store import RunFolder
 
 Manifest = dict[str, Any]
+_LIBRARY_SUFFIXES = (".so", ".dylib", ".dll")
 _OF_THE_ENVIRONMENT = ("tokauction", "device", "gpu_layers", "llama", "versions", "host")
 
 
@@ -47,15 +48,14 @@ def begin(folder: RunFolder, experiment: Experiment, speakers: Speakers, plan: P
         "sessions": old.get("sessions", []),
         "files": old.get("files", {}),
     }
-    changes = _changes(old, manifest) if old else []
     folder.write_manifest(manifest)
-    return manifest, changes
+    return manifest, changes(old, manifest) if old else []
 
 
-def new_session(changes: list[str]) -> dict[str, Any]:
+def new_session(changed: list[str]) -> dict[str, Any]:
     """One invocation's entry, to be filled in."""
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return {"started": now, "cells": 0, "tokens": 0, "evaluations": 0} | ({"changed": changes} if changes else {})
+    return {"started": now, "cells": 0, "tokens": 0, "evaluations": 0} | ({"changed": changed} if changed else {})
 
 
 def add_digests(folder: RunFolder, manifest: Manifest, tables: Iterable[str]) -> None:
@@ -111,7 +111,7 @@ def llama_build() -> dict[str, Any]:
 
     from .models import sha256_of
 
-    libraries = sorted({path.resolve() for path in Path(llama_cpp.__file__).parent.glob("lib/lib*.*") if path.is_file()})
+    libraries = sorted(p for p in Path(llama_cpp.__file__).parent.glob("lib/*") if p.suffix in _LIBRARY_SUFFIXES)
     return {
         "system_info": llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip(" |"),
         "libraries": {path.name: sha256_of(path) for path in libraries},
@@ -158,9 +158,9 @@ def _check_models(folder: RunFolder, before: list[dict[str, Any]], models: list[
                 )
 
 
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between the environments of two sessions, in words."""
-    before, after = (_flat({key: m.get(key) for key in _OF_THE_ENVIRONMENT}) for m in (old, new))
+    before, after = (_flat({key: m[key] for key in _OF_THE_ENVIRONMENT if key in m}) for m in (old, new))
     return [f"{key} {before[key]} is now {after[key]}" for key in before if key in after and before[key] != after[key]]
 
 

@@ -18,6 +18,15 @@ def free_memory(root: Path = Path("/")) -> int:
     return available
 
 
+def peak_memory() -> int:
+    """The most bytes that this process has had in memory so far."""
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 def _available(meminfo: Path) -> int:
     try:
         for line in meminfo.read_text().splitlines():

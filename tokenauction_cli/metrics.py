@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GROUP = ["query", "aggregation", "point"]
+ROWS_AT_ONCE = 2_000
+_NOT_TABULAR = ("token_ids", "trace")
+_REPEATED = ("query", "aggregation", "sampling", "end_reason")
 _LEADING = [
     *("cell", "query", "aggregation", "point", "relative_weight", "seed"),
     *("sampling", "text", "tokens", "end_reason"),
@@ -32,7 +37,7 @@ def cells_frame(experiment: Experiment, records: Iterable[Mapping[str, Any]]) ->
     """`cells.csv`: one row per record, mentions counted, columns in the documented order."""
     import pandas as pd
 
-    frame = pd.DataFrame([{k: v for k, v in record.items() if k not in ("token_ids", "trace")} for record in records])
+    frame = _frame(records)
     for agent in experiment.agents:
         pattern = mention_pattern(agent.mentions)
         found = [find_mentions(pattern, text) for text in frame["text"]]
@@ -42,6 +47,24 @@ def cells_frame(experiment: Experiment, records: Iterable[Mapping[str, Any]]) ->
         blend = blend_pattern([agent.mentions for agent in experiment.agents])
         frame["blends"] = [find_mentions(blend, text).count for text in frame["text"]]
     return frame[_ordered(list(frame.columns), [agent.id for agent in experiment.agents])]
+
+
+def _frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The records as columns. Thousands at a time: as dictionaries those of a large run need not fit into memory."""
+    import pandas as pd
+
+    parts = []
+    rows = ({k: _shared(k, v) for k, v in record.items() if k not in _NOT_TABULAR} for record in records)
+    while part := list(islice(rows, ROWS_AT_ONCE)):
+        parts.append(pd.DataFrame(part))
+    if len(parts) < 2:
+        return parts[0] if parts else pd.DataFrame()
+    return pd.concat(parts, ignore_index=True).infer_objects()
+
+
+def _shared(column: str, value: Any) -> Any:
+    """The same text once in memory, in columns of few different texts."""
+    return intern(value) if column in _REPEATED and type(value) is str else value
 
 
 def _ordered(columns: Sequence[str], ids: Sequence[str]) -> list[str]:

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from .tables import visible
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
@@ -13,11 +15,14 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 class SilentProgress:
-    """Says nothing (`-q`)."""
+    """Says nothing of how far it is (`-q`)."""
 
     def begin(self, n_cells: int, n_done: int) -> None: ...
     def step(self, n_cells: int, n_tokens: int) -> None: ...
     def end(self) -> None: ...
+
+    def note(self, text: str) -> None:
+        _note(text)  # it is no progress, and must be known
 
 
 class LineProgress:
@@ -40,6 +45,9 @@ class LineProgress:
             print(f"{self._n_done}/{self._n_cells} cells, {speed:.0f} tokens/s", file=sys.stderr, flush=True)
 
     def end(self) -> None: ...
+
+    def note(self, text: str) -> None:
+        _note(text)
 
 
 class BarProgress:
@@ -73,6 +81,16 @@ class BarProgress:
     def end(self) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def note(self, text: str) -> None:
+        if self._bar is None:
+            _note(text)
+        else:
+            self._bar.console.print(visible(text), markup=False, highlight=False)
+
+
+def _note(text: str) -> None:
+    print(visible(text), file=sys.stderr, flush=True)
 
 
 AnyProgress = SilentProgress | LineProgress | BarProgress

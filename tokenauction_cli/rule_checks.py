@@ -29,7 +29,10 @@ def check_rules(draft: Draft) -> None:
         elif not re.match(CUSTOM_RULE, name):
             draft.source.problem(place, f"expected a rule of your own as package.module:Name, got {shown(name)}")
         elif module not in draft.trust:
-            draft.source.problem(place, f"the rule {name!r} is code of your own; it runs only with 'trust: [{module}]'")
+            draft.source.problem(
+                place,
+                f"the rule {name!r} is code of your own; it runs only with 'trust: [{module}]' or --trust {module}",
+            )
 
 
 def _rules(auction: Auction) -> Iterator[tuple[Path, registry.Kind, str]]:

@@ -5,34 +5,36 @@ Running again continues; a finished run only prints its tables again.
 
 from __future__ import annotations
 
+import json
 import logging
-import platform
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import yaml
-
-from . import __version__
+from . import manifest
 from .auction import Auction
-from .errors import StoreError, TokauctionError, UsageError
+from .errors import TokauctionError, UsageError
 from .experiment import Experiment, load_experiment
+from .interrupts import Interrupts
+from .lm.base import LanguageModel
+from .memory import peak_memory
 from .plan import Plan, cells_of, make_plan
+from .run_log import logging_to
 from .speakers import Speakers, prepare
 from .store import Record, RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .house import Rules
+
 logger = logging.getLogger("tokauction")
 
-
 SECONDS_BETWEEN_APPENDS = 1.0
+RECORDS_IN_MEMORY = 2_000
+_NOT_LOGGED = ("sessions", "files", "status")
 
 
 class Progress(Protocol):
@@ -40,6 +42,7 @@ class Progress(Protocol):
 
     def begin(self, n_cells: int, n_done: int) -> None: ...
     def step(self, n_cells: int, n_tokens: int) -> None: ...
+    def note(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -68,158 +71,151 @@ def run_experiment(
     """Compute the cells that are not on disk yet, and write the tables of all that are."""
     folder = run_folder(experiment, results)
     if fresh:
-        old = folder.set_aside()
-        logger.info("the old run is now %s", old)
+        folder.set_aside()
     with folder.locked():
-        wanted = [cell.id for cell in cells_of(experiment)[:n]]
-        records = folder.records()
-        if all(cell in records for cell in wanted):
-            return _with_tables(folder, experiment, records, was_complete=True)
-        with _logging_to(folder):
-            speakers = prepare(experiment)
-            plan = plan_for(experiment, speakers).first(n)
-            manifest = _begin_manifest(folder, experiment, speakers, plan)
-            _compute(folder, experiment, speakers, plan, manifest, progress)
-        return _with_tables(folder, experiment, folder.records(), was_complete=False)
+        done = folder.cells()
+        if all(cell.id in done for cell in cells_of(experiment)[:n]):
+            return _with_tables(folder, experiment, was_complete=True)
+        rules, speakers = _ready(folder, experiment)
+        with logging_to(folder):
+            plan = plan_for(experiment, speakers, folder.read_manifest().get("lanes")).first(n)
+            record, changes = manifest.begin(folder, experiment, speakers, plan)
+            _tell_changes(progress, changes)
+            logger.info("%s", json.dumps({key: value for key, value in record.items() if key not in _NOT_LOGGED}))
+            _compute(folder, Session(experiment, rules, speakers, plan, done), record, changes, progress)
+            return _with_tables(folder, experiment, was_complete=False)
+
+
+def _ready(folder: RunFolder, experiment: Experiment) -> tuple[Rules, Speakers]:
+    """What can be wrong with rules and models shows before anything is written."""
+    from .house import Rules
+
+    try:
+        return Rules.of(experiment), prepare(experiment, try_models=True)
+    except BaseException:
+        folder.forget_if_empty()
+        raise
 
 
 def read_run(path: Path) -> RunResult:
     """A run folder, read back without touching it; raises UsageError where it is none."""
     folder = RunFolder(path)
-    if not (path / "resolved.yaml").is_file():
-        raise UsageError(f"{path}: this is not a run folder (it has no resolved.yaml); `tokauction run` makes one")
-    experiment = load_experiment(path / "resolved.yaml")
-    records = folder.records()
-    if not records:
+    experiment = experiment_of(folder)
+    if next(folder.in_parts(1), None) is None:
         raise UsageError(f"{path}: this run has no finished cell yet; continue it with `tokauction run`")
-    return RunResult(folder, experiment, *_frames(experiment, records), was_complete=True)
+    return RunResult(folder, experiment, *_frames(experiment, folder), was_complete=True)
 
 
-def plan_for(experiment: Experiment, speakers: Speakers) -> Plan:
-    """The plan of an experiment with these speakers."""
-    return make_plan(experiment, speakers.lanes, is_batch_invariant=speakers.is_batch_invariant)
+def experiment_of(folder: RunFolder) -> Experiment:
+    """The experiment of a run; relative paths in it start where the experiment file was."""
+    resolved = folder.path / "resolved.yaml"
+    if not resolved.is_file():
+        raise UsageError(
+            f"{folder.path}: this is not a run folder (it has no resolved.yaml); `tokauction run` makes one"
+        )
+    experiment = load_experiment(resolved)
+    origin = folder.read_manifest().get("experiment")
+    return experiment.model_copy(update={"path": Path(origin)}) if isinstance(origin, str) else experiment
+
+
+def plan_for(experiment: Experiment, speakers: Speakers, lanes_before: int | None = None) -> Plan:
+    """The plan of an experiment with these speakers, in the batches of the run's beginning where they matter."""
+    is_kept = lanes_before is not None and not speakers.is_batch_invariant
+    lanes = lanes_before if is_kept and lanes_before is not None else speakers.lanes
+    return make_plan(experiment, lanes, is_batch_invariant=speakers.is_batch_invariant)
+
+
+def _tell_changes(progress: Progress, changes: Sequence[str]) -> None:
+    """Records of one run should come from one build; where they do not, everybody shall know."""
+    for change in changes:
+        logger.warning("since the last session: %s", change)
+    if changes:
+        more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
+        progress.note(f"since this run began, {changes[0]}{more}: its new texts may differ in the last bits")
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one invocation is about to compute."""
+
+    experiment: Experiment
+    rules: Rules
+    speakers: Speakers
+    plan: Plan
+    done: set[str]
 
 
 def _compute(
-    folder: RunFolder,
-    experiment: Experiment,
-    speakers: Speakers,
-    plan: Plan,
-    manifest: dict[str, Any],
-    progress: Progress,
+    folder: RunFolder, work: Session, record: manifest.Manifest, changes: list[str], progress: Progress
 ) -> None:
     """Run the waves that miss a cell; the manifest tells how it ended whatever happens."""
-    from .house import House, Rules
+    from .house import House
 
-    rules = Rules.of(experiment)
-    done = folder.records()
-    session: dict[str, Any] = {"started": _now(), "cells": 0, "tokens": 0, "evaluations": 0}
+    session = manifest.new_session(changes)
     begun = time.monotonic()
     status = "failed"
-    progress.begin(plan.n_cells, sum(cell.id in done for cell in plan.cells))
-    try:
-        with speakers.loaded(plan.lanes) as model, folder.appending() as appender:
-            auction = Auction(model, House(experiment, rules, model.vocabulary), speakers.casts)
-            for records in _in_batches(auction, plan.without(done)):
-                new = [record for record in records if record["cell"] not in done]
-                appender.append(new)
-                session["cells"] += len(new)
-                session |= {"tokens": auction.n_tokens, "evaluations": auction.n_evaluations}
-                progress.step(len(new), auction.n_tokens)
-        status = "finished"
-    except KeyboardInterrupt:
-        status = "interrupted"
-        raise
-    finally:
-        session["seconds"] = round(time.monotonic() - begun, 3)
-        manifest["sessions"].append(session)
-        manifest["status"] = status
-        _write_manifest_if_possible(folder, manifest)
+    progress.begin(work.plan.n_cells, sum(cell.id in work.done for cell in work.plan.cells))
+    with Interrupts() as interrupts:
+        try:
+            with work.speakers.loaded(work.plan.lanes) as model, folder.appending() as appender:
+                plan = _with_room(work.plan, model, record, progress)
+                auction = Auction(model, House(work.experiment, work.rules, model.vocabulary), work.speakers.casts)
+                for records in _in_batches(auction, plan.without(dict.fromkeys(work.done)), interrupts):
+                    with interrupts.held():
+                        new = [record for record in records if record["cell"] not in work.done]
+                        appender.append(new)
+                        session["cells"] += len(new)
+                        session |= {"tokens": auction.n_tokens, "evaluations": auction.n_evaluations}
+                        progress.step(len(new), auction.n_tokens)
+            status = "finished"
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        finally:
+            with interrupts.held():
+                session["seconds"] = round(time.monotonic() - begun, 3)
+                session["peak_memory_mib"] = peak_memory() >> 20
+                logger.info("%s %s", status, json.dumps(session))
+                record["sessions"].append(session)
+                record["status"] = status
+                manifest.write_if_possible(folder, record)
 
 
-def _in_batches(auction: Auction, plan: Plan) -> Iterator[list[Record]]:
-    """What to append together: a whole wave where the plan says so, otherwise what a second or so has finished."""
+def _with_room(plan: Plan, model: LanguageModel, record: manifest.Manifest, progress: Progress) -> Plan:
+    """The plan with the lanes that memory had room for."""
+    if model.lanes is None or model.lanes >= plan.lanes:
+        return plan
+    progress.note(f"memory has no room for {plan.lanes} texts at a time: {model.lanes} advance together")
+    record["lanes"] = model.lanes
+    return replace(plan, lanes=model.lanes)
+
+
+def _in_batches(auction: Auction, plan: Plan, interrupts: Interrupts) -> Iterator[list[Record]]:
+    """What to append together: a whole wave where the plan says so, otherwise what a second or so has finished.
+
+    Where a step fails or is interrupted, what the steps before it have finished.
+    """
     for wave in plan.waves:
         waiting: list[Record] = []
         last = time.monotonic()
-        for finished in auction.run(wave, plan.lanes):
-            waiting += finished
-            if not plan.whole_waves and time.monotonic() - last > SECONDS_BETWEEN_APPENDS:
-                yield waiting
-                waiting, last = [], time.monotonic()
+        try:
+            for finished in auction.run(wave, plan.lanes, afresh=plan.whole_waves):
+                waiting += finished
+                interrupts.check()
+                if not plan.whole_waves and time.monotonic() - last > SECONDS_BETWEEN_APPENDS:
+                    yield waiting
+                    waiting, last = [], time.monotonic()
+        except (KeyboardInterrupt, TokauctionError):
+            yield waiting
+            raise
         yield waiting
 
 
-def _write_manifest_if_possible(folder: RunFolder, manifest: Mapping[str, Any]) -> None:
-    """A full disk must not hide the error that is already on its way."""
-    try:
-        folder.write_manifest(manifest)
-    except StoreError as error:
-        if sys.exc_info()[0] is None:
-            raise
-        logger.error("%s", error)
-
-
-def _begin_manifest(folder: RunFolder, experiment: Experiment, speakers: Speakers, plan: Plan) -> dict[str, Any]:
-    """The manifest of a new run, or the old one of a continued run after checking that its models are the same."""
-    old = folder.read_manifest()
-    models: list[dict[str, Any]] = [
-        {
-            "reference": str(model.local.reference),
-            "path": str(model.path),
-            "size": model.local.size,
-            "sha256": model.sha256,
-            "architecture": model.metadata.architecture,
-        }
-        for model in speakers.models
-    ]
-    for was, now in zip(old.get("models", models), models, strict=False):
-        if was["sha256"] != now["sha256"]:
-            raise TokauctionError(
-                f"{now['path']}: this file is not the model that began the run in {folder.path} (sha256 "
-                f"{now['sha256'][:12]}... and not {was['sha256'][:12]}...): restore it, or start anew with --fresh"
-            )
-    if not old:
-        folder.write("experiment.yaml", experiment.source)
-        folder.write("resolved.yaml", yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True))
-    hardware = speakers.hardware
-    manifest = {
-        "format": 1,
-        "status": "running",
-        "tokauction": __version__,
-        "experiment": str(experiment.path),
-        "models": models,
-        "device": None if hardware is None else ("gpu" if hardware.gpu_layers else "cpu"),
-        "threads": None if hardware is None else hardware.n_threads,
-        "lanes": plan.lanes,
-        "batch_invariant": speakers.is_batch_invariant,
-        "versions": _versions(),
-        "host": {"system": platform.platform(), "machine": platform.machine(), "name": platform.node()},
-        "sessions": old.get("sessions", []),
-    }
-    folder.write_manifest(manifest)
-    return manifest
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version()}
-    for package in ("llama-cpp-python", "numpy", "pandas", "pydantic"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _with_tables(
-    folder: RunFolder, experiment: Experiment, records: Mapping[str, Record], *, was_complete: bool
-) -> RunResult:
+def _with_tables(folder: RunFolder, experiment: Experiment, *, was_complete: bool) -> RunResult:
     from .statistics import statistics_frames
     from .tables import render, text_tables
 
-    cells, summary = _frames(experiment, records)
+    cells, summary = _frames(experiment, folder)
     texts = text_tables(experiment, cells)
     files = {
         "cells.csv": cells.to_csv(index=False, lineterminator="\n"),
@@ -231,34 +227,18 @@ def _with_tables(
         files[name] = frame.to_csv(index=False, lineterminator="\n")
     for name, content in files.items():
         folder.write(name, content)
+    record = folder.read_manifest()
+    manifest.add_digests(folder, record, files)
+    folder.write_manifest(record)
     return RunResult(folder, experiment, cells, summary, was_complete)
 
 
-def _frames(experiment: Experiment, records: Mapping[str, Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """cells.csv and summary.csv, in the plan's order."""
+def _frames(experiment: Experiment, folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """cells.csv and summary.csv, in the plan's order; of the records only a part is in memory at a time."""
     from .metrics import cells_frame, summary_frame
 
-    ordered = [records[cell.id] for cell in cells_of(experiment) if cell.id in records]
-    cells = cells_frame(experiment, ordered)
+    place = {cell.id: k for k, cell in enumerate(cells_of(experiment))}
+    records = (record for part in folder.in_parts(RECORDS_IN_MEMORY) for record in part if record["cell"] in place)
+    cells = cells_frame(experiment, records)
+    cells = cells.iloc[cells["cell"].map(place).argsort(kind="stable")].reset_index(drop=True)
     return cells, summary_frame(experiment, cells)
-
-
-@contextmanager
-def _logging_to(folder: RunFolder) -> Iterator[None]:
-    """Keep what the run and llama.cpp report in `log.txt`."""
-    try:
-        handler = logging.FileHandler(folder.path / "log.txt", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{folder.path}: {error.strerror}; check the folder") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -12,14 +12,16 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import StoreError
 
 Record = dict[str, Any]
+_NUMBERED = re.compile(r"records-[1-9][0-9]{0,8}\.jsonl")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -70,6 +72,11 @@ class RunFolder:
             self.path.rename(old)
         return old
 
+    def forget_if_empty(self) -> None:
+        """A run that never began leaves no folder."""
+        with suppress(OSError):
+            self.path.rmdir()
+
     def write(self, name: str, content: str | bytes) -> None:
         """Replace a file atomically; a file that has this content already is left alone."""
         data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
@@ -116,7 +123,8 @@ class RunFolder:
 
     def record_files(self) -> list[Path]:
         """The files of records, oldest first."""
-        return sorted(self.path.glob("records-*.jsonl"), key=lambda path: (len(path.name), path.name))
+        files = (path for path in self.path.glob("records-*.jsonl") if _NUMBERED.fullmatch(path.name))
+        return sorted(files, key=lambda path: (len(path.name), path.name))
 
     def records(self) -> dict[str, Record]:
         """Every record by cell, without its trace; the first complete line of a cell counts."""
@@ -154,7 +162,18 @@ class RunFolder:
                 yield cell, trace
             seen.add(cell)
 
+    def raw_lines(self, cells: Set[str]) -> dict[str, bytes]:
+        """The first complete line of each of these cells, as it stands in its file."""
+        found: dict[str, bytes] = {}
+        for record, line in self._lines_and_bytes():
+            if record["cell"] in cells:
+                found.setdefault(record["cell"], line)
+        return found
+
     def _lines(self) -> Iterator[Record]:
+        return (record for record, _ in self._lines_and_bytes())
+
+    def _lines_and_bytes(self) -> Iterator[tuple[Record, bytes]]:
         """Every complete line of every file of records, oldest first; a torn last line is dropped."""
         for path in self.record_files():
             with _explained(path), open(path, "rb") as file:
@@ -163,11 +182,11 @@ class RunFolder:
                         break
                     try:
                         record = decode(line)
-                        if "cell" not in record:
+                        if not isinstance(record.get("cell"), str):
                             raise ValueError
-                    except (ValueError, TypeError, AttributeError):
+                    except (ValueError, TypeError, AttributeError, RecursionError):
                         raise StoreError(f"{path}:{number}: this line is not a record; was the file edited?") from None
-                    yield record
+                    yield record, line
 
     @contextmanager
     def appending(self) -> Iterator[Appender]:

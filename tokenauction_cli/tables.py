@@ -177,10 +177,11 @@ def rich_table(table: Table, decorate: Callable[[RichText], RichText] = lambda t
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=visible(table.title) or None, box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False)
+    title = Text(visible(table.title)) if table.title else None  # as Text: a name may look like markup
+    drawn = RichTable(title=title, box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False)
     for k, column in enumerate(table.columns):
         is_number = all(isinstance(row[k], (int, float)) for row in table.rows)
-        drawn.add_column(visible(column), justify="right" if is_number else "left", overflow="fold")
+        drawn.add_column(Text(visible(column)), justify="right" if is_number else "left", overflow="fold")
     for row in table.rows:
         drawn.add_row(*(decorate(Text(visible(_short(value)))) for value in row))
     return drawn

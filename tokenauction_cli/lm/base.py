@@ -59,3 +59,7 @@ class LanguageModel(Protocol):
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
         """For each request the logits after each of its prompts, or why there are none. No slot twice."""
         ...
+
+    def forget(self) -> None:
+        """Keep nothing of what was evaluated: where a batch changes bits, what is kept would too."""
+        ...

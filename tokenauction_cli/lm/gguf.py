@@ -152,6 +152,11 @@ class GgufContext:
             self._fill(number, tokens[:-1])
         return self._last_tokens(wanted)
 
+    def forget(self) -> None:
+        """Empty every sequence, so that what comes is evaluated as if nothing had come before."""
+        for number in range(len(self._held)):
+            self._cut(number, 0)
+
     def _reuse(self, wanted: dict[int, tuple[int, ...]]) -> None:
         """Cut every sequence back to what it shares with what is wanted, or with a copy of one that shares more."""
         sources: dict[int, int] = {}
@@ -195,7 +200,7 @@ class GgufContext:
                 size -= 1
             if size == 1 and begun:
                 self._cut(number, begun - 1)
-                begun, size = len(self._held[number]), len(tokens) - len(self._held[number])
+                continue
             chunk = tokens[begun : begun + size]
             self._decode([Row(number, begun + k, token, False) for k, token in enumerate(chunk)])
             self._held[number] = tokens[: begun + size]
@@ -209,7 +214,7 @@ class GgufContext:
             is_alone = number - 1 not in wanted and number + 1 not in wanted
             if is_alone and self._n_cells >= _LONG and len(tokens) > 1:
                 self._cut(number, len(tokens) - 2)
-                self._fill(number, tokens[: len(self._held[number])])
+                self._fill(number, tokens[:-2])
                 rows.append(Row(number, len(tokens) - 2, tokens[-2], False))
             rows.append(Row(number, len(tokens) - 1, tokens[-1], True))
         logits = self._decode(rows)
@@ -300,6 +305,10 @@ class GgufModel:
     def n_decoded(self) -> int:
         """Tokens that llama.cpp evaluated, prompts included."""
         return sum(context.n_decoded for context in self._contexts.values())
+
+    def forget(self) -> None:
+        for context in self._contexts.values():
+            context.forget()
 
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
         wanted: dict[Path, dict[int, tuple[int, ...]]] = {path: {} for path in self._contexts}

@@ -56,6 +56,9 @@ class TableModel:
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
         return [self._answer(request) for request in requests]
 
+    def forget(self) -> None:
+        """Nothing is kept anyway."""
+
     def _answer(self, request: Request) -> list[Logits] | CellError:
         text = " ".join(self.vocabulary.tokens[token] for token in request.text)
         try:

@@ -1,0 +1,87 @@
+"""Five seconds that tell a working installation from a broken one, for `tokauction doctor`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from .errors import TokauctionError
+
+_TABLES = b"""
+name: self-test
+agents:
+  - {name: A, bid: 1, distribution: {Large: 0.8, Generative: 0.2}}
+  - {name: B, bid: 2, distribution: {Large: 1}}
+  - {name: C, bid: 2, distribution: {Generative: 1}}
+auction: {max_tokens: 1}
+sweep: {seeds: 1000}
+"""
+_SHARE_OF_LARGE = 0.56  # 0.2 * 0.8 + 0.4 * 1 + 0.4 * 0, as in the blog post of the mechanism's authors
+_TOLERANCE = 0.07  # more than four standard deviations of 1000 draws
+_N_SEQUENCES = 8
+
+
+class Outcome(NamedTuple):
+    """What one test found; `is_good` is None where it could not be made."""
+
+    name: str
+    is_good: bool | None
+    found: str
+
+
+def self_test(model: Path | None) -> list[Outcome]:
+    """Every test; those that need a language model are left out without one."""
+    return [
+        _timed("an auction between tables", _auction),
+        _timed("logits alone and in a batch", lambda: _batch(model)),
+    ]
+
+
+def _timed(name: str, test: Callable[[], tuple[bool | None, str]]) -> Outcome:
+    begun = time.monotonic()
+    try:
+        is_good, found = test()
+    except TokauctionError as error:
+        is_good, found = False, str(error)
+    return Outcome(name, is_good, f"{found} ({time.monotonic() - begun:.1f} s)")
+
+
+def _auction() -> tuple[bool, str]:
+    """The share of texts that say Large is the aggregated probability."""
+    from .auction import Auction
+    from .experiment import Experiment
+    from .experiment_reader import read_experiment
+    from .house import House, Rules
+    from .plan import make_plan
+    from .speakers import TableSpeakers
+
+    path = Path("self-test.yaml")
+    experiment = Experiment(**read_experiment(_TABLES, str(path)), path=path, source=_TABLES)
+    speakers = TableSpeakers(experiment)
+    plan = make_plan(experiment, speakers.lanes, is_batch_invariant=True)
+    with speakers.loaded(plan.lanes) as model:
+        auction = Auction(model, House(experiment, Rules.of(experiment), model.vocabulary), speakers.casts)
+        texts = [record["text"] for wave in plan.waves for done in auction.run(wave, plan.lanes) for record in done]
+    share = texts.count("Large") / len(texts)
+    return abs(share - _SHARE_OF_LARGE) < _TOLERANCE, f"{share:.3f} where {_SHARE_OF_LARGE} is expected"
+
+
+def _batch(path: Path | None) -> tuple[bool | None, str]:
+    """On the CPU; which formats promise this, `tokauction check` says."""
+    if path is None:
+        return None, "no model to try: pip install 'tokenauction-cli[demo]'"
+    from .lm.gguf import CELL_BLOCK, GgufContext, Hardware
+    from .processors import usable_processors
+
+    context = GgufContext(path, Hardware(0, usable_processors()), n_sequences=_N_SEQUENCES, n_tokens=CELL_BLOCK)
+    try:
+        size = context.vocabulary.size
+        texts = [tuple((7 * i + 3 * k) % size for k in range(4 + i)) for i in range(_N_SEQUENCES)]
+        alone = [context.evaluate({0: text})[0].copy() for text in texts]
+        together = context.evaluate(dict(enumerate(texts)))
+        same = sum(alone[i].tobytes() == together[i].tobytes() for i in range(_N_SEQUENCES))
+    finally:
+        context.close()
+    return same == _N_SEQUENCES, f"{same} of {_N_SEQUENCES} the same bits"
