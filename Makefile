@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 NEWER := import sys; sys.exit(sys.version_info < (3, 10))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock clean clean-venv
+.PHONY: help install demo test soak check lock clean clean-venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ demo: $(STAMP) ## the bid sweep of two advertisers on SmolLM2-135M, its table an
 
 test: check ## check, then every test
 	@$(BIN)/python -m pytest
+
+soak: $(STAMP) ## the tests that take minutes
+	@$(BIN)/python -m pytest -m slow
 
 check: $(STAMP) ## format, lint and types
 	@$(BIN)/ruff format --check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,14 @@ def read(tmp_path: Path) -> Reader:
     return read
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The models that tests make up are not remembered as tried in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOKAUCTION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def command_line() -> list[str]:
     """What starts `tokauction` in a process of its own; warnings are errors, but one of llama-cpp-python."""
@@ -44,7 +52,7 @@ def command_line() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
+def environment(own_cache: None) -> dict[str, str]:
     """The environment of such a process: the package is found from any folder, and nothing is colourful."""
     path = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
     kept = {

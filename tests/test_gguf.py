@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import Reader
 from numpy.typing import NDArray
-from tiny_gguf import BOS, CHAT_TEMPLATE, SURE, bigram_model, of_byte
+from tiny_gguf import BOS, CHAT_TEMPLATE, SURE, bigram_model, of_byte, recurrent_model
 
 from tokenauction_cli.auction import Auction, Record
 from tokenauction_cli.errors import ModelError
@@ -31,7 +31,7 @@ from tokenauction_cli.lm.gguf import (
     choose_hardware,
     open_vocabulary,
 )
-from tokenauction_cli.lm.llama_log import quiet
+from tokenauction_cli.lm.silence import quiet
 from tokenauction_cli.lm.prompt_tokens import tokens_of_messages, tokens_of_text
 from tokenauction_cli.plan import Cell, cells_of
 from tokenauction_cli.run import plan_for
@@ -197,6 +197,35 @@ def test_forgetting_evaluates_everything_again(bigram: Path) -> None:
         assert context.n_decoded == n_before + len(tokens)
     finally:
         context.close()
+
+
+@pytest.mark.parametrize("n_tokens", [100, 600])
+def test_a_memory_that_cannot_be_cut_back(tmp_path: Path, n_tokens: int) -> None:
+    """A recurrent model forgets everything or nothing; its logits are right, though not to the last bit."""
+    path = recurrent_model(tmp_path / "mamba.gguf")
+    several = GgufContext(path, CPU, n_sequences=4, n_tokens=n_tokens)
+    one = GgufContext(path, CPU, n_sequences=1, n_tokens=n_tokens)
+    try:
+        prompt = tuple(4 + token % 256 for token in some_tokens(41))
+        texts = [prompt, (*prompt, 50), (*prompt, 50, 51), (*prompt[:34], 52), prompt[:7], (*prompt, 50, 53)]
+        chance = random.Random(0)
+        for _ in range(8):
+            wanted = {number: chance.choice(texts) for number in chance.sample(range(4), chance.choice([1, 2, 4]))}
+            for number, logits in several.evaluate(wanted).items():
+                one.forget()
+                np.testing.assert_allclose(logits, one.evaluate({0: wanted[number]})[0], atol=1e-4)
+    finally:
+        several.close()
+        one.close()
+
+
+def test_records_of_a_recurrent_model_depend_on_batches(read: Reader, tmp_path: Path) -> None:
+    recurrent_model(tmp_path / "m.gguf")
+    experiment = read("name: t\nagents: [{name: A, model: m.gguf, prompt: abc}]\nauction: {max_tokens: 3}\n")
+    assert not prepare(experiment).is_batch_invariant
+    assert texts_of(experiment)[0]["tokens"] <= 3
+    bigram_model(tmp_path / "m.gguf")
+    assert prepare(experiment).is_batch_invariant
 
 
 def test_slots_of_a_file_with_two_prompts(tmp_path: Path) -> None:
@@ -490,7 +519,7 @@ def test_a_whole_wave_depends_on_nothing_before_it(
     monkeypatch.setattr("tokenauction_cli.plan.CELLS_PER_WHOLE_WAVE", 4)
     requantised(model_path, tmp_path / "q4.gguf", llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M)
     experiment = read(
-        "name: t\nqueries: [vacations in Hawaii, vacations, a week in Rome with two small children, skiing in the Alps]\n"
+        "name: t\nqueries: [vacations in Hawaii, vacations, a week in Rome with two small children, skiing]\n"
         "agents: [{name: A, model: q4.gguf, prompt: 'A short ad by Alpha Airlines. Query: {{ query }}. Ad:'},"
         " {name: B, model: q4.gguf, prompt: 'A short ad by Beta Resort. Query: {{ query }}. Ad:'}]\n"
         f"auction: {{max_tokens: 4}}\nsweep: {{seeds: 4}}\nruntime: {{threads: {N_THREADS}}}\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tokenauction_cli.experiment import load_experiment
-from tokenauction_cli.lm.llama_log import quiet
+from tokenauction_cli.lm.silence import quiet
 from tokenauction_cli.mechanism import registry
 from tokenauction_cli.mechanism.distributions import Profile
 from tokenauction_cli.mechanism.goodness_of_fit import chi_square_p_value, marginal_p_value, token_counts

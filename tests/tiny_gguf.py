@@ -105,6 +105,47 @@ def _llama_tensors(n: int, width: int, output: NDArray[np.float32]) -> dict[str,
     }
 
 
+def recurrent_model(path: Path) -> Path:
+    """Write a Mamba of one layer with arbitrary weights: a model whose state cannot be cut back."""
+    width, inner, state, rank, kernel = 64, 128, 16, 4, 4
+    vocabulary = pieces()
+    chance = np.random.default_rng(0)
+
+    def weights(*shape: int) -> NDArray[np.float32]:
+        return chance.normal(0, 0.3, shape).astype(np.float32)
+
+    facts = {
+        "general.architecture": "mamba",
+        "general.file_type": 0,
+        "mamba.context_length": 2048,
+        "mamba.embedding_length": width,
+        "mamba.block_count": 1,
+        "mamba.feed_forward_length": 0,
+        "mamba.attention.head_count": 0,
+        "mamba.attention.layer_norm_rms_epsilon": 1e-5,
+        "mamba.ssm.conv_kernel": kernel,
+        "mamba.ssm.inner_size": inner,
+        "mamba.ssm.state_size": state,
+        "mamba.ssm.time_step_rank": rank,
+    }
+    tensors = {
+        "token_embd.weight": weights(len(vocabulary), width),
+        "output_norm.weight": np.ones(width, np.float32),
+        "output.weight": weights(len(vocabulary), width),
+        "blk.0.attn_norm.weight": np.ones(width, np.float32),
+        "blk.0.ssm_in.weight": weights(2 * inner, width),
+        "blk.0.ssm_conv1d.weight": weights(inner, kernel),
+        "blk.0.ssm_conv1d.bias": weights(inner),
+        "blk.0.ssm_x.weight": weights(rank + 2 * state, inner),
+        "blk.0.ssm_dt.weight": weights(inner, rank),
+        "blk.0.ssm_dt.bias": weights(inner),
+        "blk.0.ssm_a": -np.abs(weights(inner, state)),
+        "blk.0.ssm_d": weights(inner),
+        "blk.0.ssm_out.weight": weights(width, inner),
+    }
+    return write_gguf(path, {**facts, **_vocabulary_facts(vocabulary)}, tensors)
+
+
 def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[np.float32]]) -> Path:
     """Write a GGUF file, version 3, with tensors in float32."""
     head = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(metadata))]

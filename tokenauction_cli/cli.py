@@ -44,6 +44,7 @@ class Format(str, Enum):
     csv = "csv"
     json = "json"
     jsonl = "jsonl"
+    latex = "latex"
 
 
 class By(str, Enum):
@@ -137,7 +138,7 @@ def run(
     """Run an experiment, or continue it, and print the table of texts."""
     from .progress import progress_for_stderr
     from .run import run_experiment
-    from .tables import rate_tables, text_tables
+    from .tables import text_tables
 
     loaded = _load(experiment, overrides, trust)
     progress = progress_for_stderr(quiet)
@@ -154,10 +155,9 @@ def run(
     tables = text_tables(loaded, result.cells)
     _print_tables(tables, how, loaded)
     if how is Format.table:
-        if result.summary["cells"].max() > 1:
-            _print_rich(rate_tables(loaded, result.summary), loaded)
+        _print_figures(result)
         if not quiet:
-            typer.echo(f"Run folder: {result.folder.path}", err=True)
+            typer.echo(f"Run folder: {result.folder.path}\n{_where_the_report_is(result.folder.path)}", err=True)
     _exit_if_failed(result)
 
 
@@ -172,15 +172,19 @@ def show(
 ) -> None:
     """Print the tables of runs again: texts, then rates, only the columns that differ."""
     from .run import read_run
-    from .tables import rate_tables, text_tables
+    from .tables import rate_tables, render, text_tables
 
     for path in runs:
         result = read_run(path)
         if len(runs) > 1 and how is Format.table:
             typer.echo(str(path))
         _print_tables(text_tables(result.experiment, result.cells, by.value, seed), how, result.experiment)
-        if how is Format.table and result.summary["cells"].max() > 1:
-            _print_rich(rate_tables(result.experiment, result.summary), result.experiment)
+        if how is Format.table:
+            _print_figures(result)
+            if (path / "report.html").exists():
+                typer.echo(_where_the_report_is(path), err=True)
+        elif how is Format.latex:
+            sys.stdout.write("\n" + render(rate_tables(result.experiment, result.summary), how.value))
 
 
 def _without_llama_prints(command: Callable[..., None]) -> Callable[..., None]:
@@ -206,7 +210,7 @@ def _load(path: Path, overrides: list[str] | None, trust: list[str] | None) -> E
 
 
 def _quiet_llama() -> Any:
-    from .lm.llama_log import quiet
+    from .lm.silence import quiet
 
     return quiet(show=Settings.debug)
 
@@ -218,6 +222,26 @@ def _print_tables(tables: list[Table], how: Format, experiment: Experiment) -> N
         _print_rich(tables, experiment)
     else:
         sys.stdout.write(render(tables, how.value))
+
+
+def _print_figures(result: RunResult) -> None:
+    """Rates where there are several texts to a point, and curves where there is a sweep."""
+    from .sparklines import BLOCKS, PLAIN, curve_tables
+    from .tables import rate_tables
+
+    if result.summary["cells"].max() > 1:
+        _print_rich(rate_tables(result.experiment, result.summary), result.experiment)
+        blocks = BLOCKS if "utf" in (sys.stdout.encoding or "").lower() else PLAIN
+        _print_rich(curve_tables(result.experiment, result.summary, blocks), result.experiment)
+
+
+def _where_the_report_is(folder: Path) -> str:
+    import shlex
+
+    page = folder / "report.html"
+    if page.exists():
+        return f"Report: {page}"
+    return f"For figures and a page: tokauction report {shlex.quote(str(folder))}"
 
 
 def _print_rich(tables: list[Table], experiment: Experiment) -> None:
@@ -268,6 +292,8 @@ def main() -> None:
         code = _nobody_reads()
     except SystemExit as stop:  # how click ends when nobody reads
         code = _nobody_reads() if isinstance(stop.__context__, BrokenPipeError) else stop.code
+    except MemoryError as error:
+        code = _tell(TokauctionError(f"memory is full ({error}): lower `runtime.batch`; what is finished is kept"), 1)
     except Exception as error:
         code = _tell(error, 1)
     sys.exit(code or 0)

@@ -36,7 +36,7 @@ def _say(name: str, value: object) -> None:
     from .hub import without_secrets
     from .tables import visible
 
-    typer.echo(f"{name:<32}{visible(without_secrets(str(value)))}")
+    typer.echo(f"{name:<34}{visible(without_secrets(str(value)))}")
 
 
 def _machine() -> Iterator[tuple[str, object]]:
@@ -78,7 +78,7 @@ def _settings() -> Iterator[tuple[str, object]]:
 
     from .lm.tried import cache_folder
 
-    yield "cache", cache_folder()
+    yield "cache (TOKAUCTION_CACHE)", cache_folder()
     yield "hub cache", constants.HF_HUB_CACHE
     for name in _HUB_SETTINGS:
         yield name, os.environ.get(name, "not set")

@@ -145,6 +145,7 @@ def _hardware(speakers: Speakers) -> dict[str, Any]:
         "device": None if hardware is None else ("gpu" if hardware.gpu_layers else "cpu"),
         "gpu_layers": None if hardware is None else hardware.gpu_layers,
         "threads": None if hardware is None else hardware.n_threads,
+        "prompt_tokens_at_once": None if hardware is None else hardware.chunk,
     }
 
 

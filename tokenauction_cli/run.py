@@ -154,7 +154,9 @@ def _compute(
     session = manifest.new_session(changes)
     begun = time.monotonic()
     status = "failed"
-    progress.begin(work.plan.n_cells, sum(cell.id in work.done for cell in work.plan.cells))
+    n_done = sum(cell.id in work.done for cell in work.plan.cells)
+    logger.info("%d cells in %d waves, %d already on disk", work.plan.n_cells, len(work.plan.waves), n_done)
+    progress.begin(work.plan.n_cells, n_done)
     with Interrupts() as interrupts:
         try:
             with work.speakers.loaded(work.plan.lanes) as model, folder.appending() as appender:
@@ -205,7 +207,7 @@ def _in_batches(auction: Auction, plan: Plan, interrupts: Interrupts) -> Iterato
                 if not plan.whole_waves and time.monotonic() - last > SECONDS_BETWEEN_APPENDS:
                     yield waiting
                     waiting, last = [], time.monotonic()
-        except (KeyboardInterrupt, TokauctionError):
+        except (KeyboardInterrupt, MemoryError, TokauctionError):
             yield waiting
             raise
         yield waiting

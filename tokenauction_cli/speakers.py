@@ -101,7 +101,9 @@ class GgufSpeakers:
     def is_batch_invariant(self) -> bool:
         """Whether a cell's record cannot depend on which cells share its batches."""
         return not self.hardware.gpu_layers and all(
-            model.metadata.strings.get("general.file_type") in _BATCH_INVARIANT_FILE_TYPES for model in self.models
+            model.metadata.strings.get("general.file_type") in _BATCH_INVARIANT_FILE_TYPES
+            and not model.metadata.is_recurrent
+            for model in self.models
         )
 
     @cached_property

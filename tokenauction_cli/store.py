@@ -84,11 +84,15 @@ class RunFolder:
             return
         temporary = self.path / f".{name}.new"
         with _explained(self.path / name):
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path / name)
+            try:
+                with open(temporary, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(self.path / name)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
             _sync_folder(self.path)
 
     def _has(self, name: str, data: bytes) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text as RichText
 
-Format = Literal["table", "md", "csv", "json", "jsonl"]
+Format = Literal["table", "md", "csv", "json", "jsonl", "latex"]
 By = Literal["aggregation", "seed", "query"]
 FORMATS: tuple[str, ...] = get_args(Format)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -113,9 +113,11 @@ def visible(text: str) -> str:
 
 
 def render(tables: Sequence[Table], how: str) -> str:
-    """Tables as Markdown, CSV, JSON (a list of rows) or JSON lines; several are told apart by a `title` column."""
+    """Tables as Markdown, LaTeX, CSV, JSON (a list of rows) or JSON lines; the last three tell several by `title`."""
     if how == "md":
         return "\n".join(_markdown(table) for table in tables)
+    if how == "latex":
+        return "\n".join(map(_latex, tables))
     columns, rows = _joined(tables)
     if how == "csv":
         sink = io.StringIO()
@@ -152,6 +154,14 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
+def _latex(table: Table) -> str:
+    from .latex import latex_table
+
+    rows = [[visible(_plain(value)) for value in row] for row in table.rows]
+    is_number = [_is_number(table, k) for k in range(len(table.columns))]
+    return latex_table(visible(table.title), list(map(visible, table.columns)), rows, is_number)
+
+
 def _markdown(table: Table) -> str:
     def line(values: Sequence[Any]) -> str:
         return "| " + " | ".join(_markdown_cell(_plain(value)) for value in values) + " |"
@@ -180,11 +190,15 @@ def rich_table(table: Table, decorate: Callable[[RichText], RichText] = lambda t
     title = Text(visible(table.title)) if table.title else None  # as Text: a name may look like markup
     drawn = RichTable(title=title, box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False)
     for k, column in enumerate(table.columns):
-        is_number = all(isinstance(row[k], (int, float)) for row in table.rows)
-        drawn.add_column(Text(visible(column)), justify="right" if is_number else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if _is_number(table, k) else "left"
+        drawn.add_column(Text(visible(column)), justify=justify, overflow="fold")
     for row in table.rows:
         drawn.add_row(*(decorate(Text(visible(_short(value)))) for value in row))
     return drawn
+
+
+def _is_number(table: Table, column: int) -> bool:
+    return all(isinstance(row[column], (int, float)) for row in table.rows)
 
 
 def _short(value: Any) -> str:

@@ -30,16 +30,21 @@ class Check:
     found: str
 
 
-def verify_run(path: Path, n_cells: int) -> Iterator[Check]:
-    """Every check, as soon as it is done. Raises UsageError where the folder is none of a run."""
+def verify_run(path: Path, n_cells: int, trust: Sequence[str] = ()) -> Iterator[Check]:
+    """Every check, as soon as it is done. Raises UsageError where the folder is none of a run.
+
+    A run folder may come from a stranger: what it trusts is not trusted here, but in `trust`.
+    """
     folder = RunFolder(path)
-    experiment_of(folder)  # it is a run folder
+    untrusted = sorted(set(experiment_of(folder).trust) - set(trust))
     record = folder.read_manifest()
     yield from _files(folder, record)
     models = list(_models(record))
     yield from models
     yield from _environment(record)
-    if n_cells and all(check.is_good for check in models):
+    if n_cells and untrusted:
+        yield Check("cells", None, f"not computed again: they need --trust {' --trust '.join(untrusted)}")
+    elif n_cells and all(check.is_good for check in models):
         yield from _cells(folder, record, n_cells)
 
 
@@ -65,7 +70,7 @@ def _models(record: dict[str, Any]) -> Iterator[Check]:
 
     for file in (file for model in record.get("models", ()) for file in model["files"]):
         try:
-            is_same = sha256_of(Path(file["path"])) == file["sha256"]
+            is_same = Path(file["path"]).is_file() and sha256_of(Path(file["path"])) == file["sha256"]
         except TokauctionError as error:
             yield Check(file["path"], False, str(error).removeprefix(f"{file['path']}: "))
         else:

@@ -18,13 +18,16 @@ def verify(
     cells: Annotated[
         int, typer.Option("--cells", metavar="N", min=0, help="Compute so many cells again (a sample; 0: none).")
     ] = CELLS,
+    trust: Annotated[
+        list[str] | None, typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours.")
+    ] = None,
 ) -> None:
     """Check a run's files and models against its manifest, and compute a sample of its cells again."""
     from .tables import visible
     from .verification import verify_run
 
     checks = []
-    for check in verify_run(run, cells):
+    for check in verify_run(run, cells, trust or []):
         checks.append(check)
         typer.echo(visible(f"{_MARKS[check.is_good]}  {check.what}: {check.found}"))
     failed = [check for check in checks if check.is_good is False]

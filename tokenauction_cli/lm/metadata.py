@@ -30,6 +30,7 @@ class GgufMetadata:
 
     path: Path
     strings: dict[str, str]
+    is_recurrent: bool = False  # keeps a state that cannot be cut back, in some layers or in all
 
     @property
     def architecture(self) -> str:
@@ -83,7 +84,7 @@ def read_metadata(path: Path, *, try_weights: bool = False) -> GgufMetadata:
         raise ModelError(f"{path}: {answer['error']}")
     if is_new:
         tried.remember(path)
-    return GgufMetadata(path, answer["strings"])
+    return GgufMetadata(path, answer["strings"], answer["is_recurrent"])
 
 
 def _child(path: Path, try_weights: bool) -> subprocess.CompletedProcess[bytes]:
@@ -150,7 +151,8 @@ def _describe(path: str) -> dict[str, object]:
     strings = _strings(model)
     if strings.get(f"{strings.get('general.architecture')}.attention.causal") == "false":
         return {"error": _NO_WRITER}
-    return {"strings": strings}
+    is_recurrent = llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model)
+    return {"strings": strings, "is_recurrent": bool(is_recurrent)}
 
 
 def _strings(model: object) -> dict[str, str]:

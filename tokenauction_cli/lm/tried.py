@@ -27,9 +27,10 @@ def remember(path: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """The cache folder of this program: XDG_CACHE_HOME/tokauction, by default ~/.cache/tokauction."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "tokauction"
+    """The cache folder of this program: TOKAUCTION_CACHE, else XDG_CACHE_HOME/tokauction, else ~/.cache/tokauction."""
+    if own := os.environ.get("TOKAUCTION_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "tokauction"
 
 
 def _folder() -> Path:
