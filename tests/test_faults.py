@@ -14,6 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,11 +135,10 @@ def test_killed_at_random_moments(
     runs = [tmp_path / "results-0"]
     while n_kills:
         process = start(*RUN, "-o", str(runs[-1]))
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=moments.uniform(0.2, 3))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            assert process.wait() == -signal.SIGKILL
+        process.kill()
+        if process.wait() == -signal.SIGKILL:
             n_kills -= 1
             if runs[-1].exists():
                 assert set(lines(the_run(runs[-1]))) <= set(lines(undisturbed))

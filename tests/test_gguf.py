@@ -31,8 +31,8 @@ from tokenauction_cli.lm.gguf import (
     choose_hardware,
     open_vocabulary,
 )
-from tokenauction_cli.lm.silence import quiet
 from tokenauction_cli.lm.prompt_tokens import tokens_of_messages, tokens_of_text
+from tokenauction_cli.lm.silence import quiet
 from tokenauction_cli.plan import Cell, cells_of
 from tokenauction_cli.run import plan_for
 from tokenauction_cli.speakers import prepare
@@ -562,3 +562,30 @@ def test_llama_says_nothing_on_the_terminal(bigram: Path, capfd: pytest.CaptureF
         context.close()
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "ours\n")
+
+
+@pytest.mark.model
+def test_one_by_one_a_quantised_model_keeps_its_bits_in_any_company(
+    read: Reader, model_path: Path, tmp_path: Path
+) -> None:
+    """`runtime.deterministic`: a text of a Q4_K_M model is the same alone and among others."""
+    requantised(model_path, tmp_path / "q4.gguf", llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M)
+    text = (
+        "name: t\nagents: [{name: A, model: q4.gguf, prompt: 'A short ad by Alpha Airlines. Ad:'},"
+        " {name: B, model: q4.gguf, prompt: 'A short ad by Beta Resort. Ad:'}]\n"
+        "auction: {max_tokens: 4}\nsweep: {relative_weight: [0.2, 0.5, 0.8], seeds: %d}\n"
+        f"runtime: {{deterministic: true, threads: {N_THREADS}}}\n"
+    )
+
+    def records(n_seeds: int) -> dict[str, Record]:
+        experiment = read(text % n_seeds)
+        speakers = prepare(experiment)
+        plan = plan_for(experiment, speakers)
+        assert not plan.whole_waves
+        with speakers.loaded(plan.lanes) as model:
+            auction = Auction(model, House(experiment, Rules.of(experiment), model.vocabulary), speakers.casts)
+            return {r["cell"]: r for wave in plan.waves for found in auction.run(wave, plan.lanes) for r in found}
+
+    alone, together = records(1), records(6)
+    assert len(together) == 18
+    assert {cell: together[cell] for cell in alone} == alone

@@ -63,6 +63,13 @@ def test_intervals_of_little() -> None:
     assert np.isnan(infinite.high)
 
 
+def test_of_very_many_the_interval_is_normal() -> None:
+    sample = np.random.default_rng(1).normal(size=(4001, 1))
+    mean, low, high = mean_intervals(sample)[0]
+    assert (mean - low, high - mean) == pytest.approx((1.96 * sample.std() / 4001**0.5,) * 2, rel=1e-3)
+    assert column(list(sample[:4000, 0])).low == pytest.approx(low, abs=2e-3)
+
+
 def test_missing_values_are_left_out_column_by_column() -> None:
     both = mean_intervals(np.array([[1.0, np.nan], [2.0, 5.0], [4.0, 7.0]]))
     assert both == [column([1.0, 2.0, 4.0]), column([5.0, 7.0])]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__, audit_cli, bench_cli, doctor_cli, models_cli, report_cli, verify_cli
+from . import __version__, audit_cli, bench_cli, doctor_cli, models_cli, play_cli, report_cli, verify_cli
 from .errors import TokauctionError, UsageError
 
 if TYPE_CHECKING:
@@ -198,6 +198,7 @@ def _without_llama_prints(command: Callable[..., None]) -> Callable[..., None]:
 
 app.command()(_without_llama_prints(audit_cli.audit))
 app.command()(_without_llama_prints(bench_cli.bench))
+app.command()(_without_llama_prints(play_cli.play))
 app.command()(report_cli.report)
 app.command()(_without_llama_prints(verify_cli.verify))
 app.command()(_without_llama_prints(doctor_cli.doctor))

@@ -60,7 +60,7 @@ def _rows(key: tuple[Any, ...], apart: Any) -> list[tuple[Any, ...]]:
     rows = []
     for k, interval in enumerate(mean_intervals(values)):
         differences = values[~np.isnan(values[:, k]), k]
-        if len(differences):
+        if len(differences) > 1:
             rows.append((*key, apart.columns[k], len(differences), *interval, sign_flip(differences)))
     return rows
 

@@ -322,7 +322,9 @@ class Runtime(Section):
     )
     batch: Auto = Field(default="auto", description="Sequences evaluated together.")
     gpu_layers: Layers = Field(default="auto", description="Layers of the model kept on the GPU.")
-    deterministic: Flag = Field(default=False, description="Give up speed where batching would change bits.")
+    deterministic: Flag = Field(
+        default=False, description="Evaluate every token alone: slower, and the same bits in any company."
+    )
 
 
 class ExperimentFile(Section):

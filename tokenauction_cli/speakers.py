@@ -100,6 +100,8 @@ class GgufSpeakers:
     @property
     def is_batch_invariant(self) -> bool:
         """Whether a cell's record cannot depend on which cells share its batches."""
+        if self._experiment.runtime.deterministic:
+            return True
         return not self.hardware.gpu_layers and all(
             model.metadata.strings.get("general.file_type") in _BATCH_INVARIANT_FILE_TYPES
             and not model.metadata.is_recurrent
@@ -161,8 +163,10 @@ class GgufSpeakers:
     def loaded(self, lanes: int, context_type: type[GgufContext] | None = None) -> Iterator[GgufModel]:
         """The models with their weights and contexts, for fewer lanes where memory does not hold as many."""
         from .lm.gguf import GgufContext, GgufModel
+        from .lm.one_by_one import OneByOneContext
 
-        contexts, lanes = self._contexts(lanes, context_type or GgufContext)
+        usual = OneByOneContext if self._experiment.runtime.deterministic else GgufContext
+        contexts, lanes = self._contexts(lanes, context_type or usual)
         try:
             yield GgufModel(contexts, self.most_prompts, lanes)
         finally:

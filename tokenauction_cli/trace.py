@@ -66,10 +66,9 @@ class TextTrace:
 
     def plain(self) -> dict[str, Any]:
         """The trace as plain data for the record; what is empty throughout is left out."""
-        if self._pieces:
-            self._pieces[-1] += self._decoder.decode(b"", final=True)
+        torn = self._decoder.getstate()[0].decode("utf-8", "replace")  # a character that no token has completed yet
         trace: dict[str, Any] = {
-            "pieces": self._pieces,
+            "pieces": [*self._pieces[:-1], self._pieces[-1] + torn] if self._pieces else [],
             "log_p": _by_agent(self._log_p),
             "log_q": self._log_q,
             "posterior": _by_agent(self._posterior),

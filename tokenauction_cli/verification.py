@@ -96,7 +96,7 @@ def _cells(folder: RunFolder, record: dict[str, Any], n_cells: int) -> Iterator[
         lanes = min(plan.lanes, model.lanes or plan.lanes)
         auction = Auction(model, House(experiment, rules, model.vocabulary), speakers.casts)
         for wave in plan.waves:
-            for finished in auction.run(wave, lanes):
+            for finished in auction.run(wave, lanes, afresh=plan.whole_waves):
                 for cell in finished:
                     if cell["cell"] in written:
                         is_same = encode(cell) + b"\n" == written[cell["cell"]]

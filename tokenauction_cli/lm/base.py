@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CellError
@@ -32,6 +33,11 @@ class Vocabulary(Protocol):
     def name(self, token: int) -> str:
         """A token for people to read, control tokens included."""
         ...
+
+
+def copied(logits: Logits) -> Logits:
+    """A copy that outlives the next evaluation."""
+    return np.array(logits)
 
 
 class Request(NamedTuple):

@@ -107,7 +107,7 @@ def _child(path: Path, try_weights: bool) -> subprocess.CompletedProcess[bytes]:
 def _why_it_ended(child: subprocess.CompletedProcess[bytes]) -> str:
     """What the child said last, or the signal that ended it."""
     complaints = child.stderr.decode("utf-8", "replace").strip().splitlines()
-    failed = [line for line in complaints if "GGML_ASSERT" in line]
+    failed = [line[line.index("GGML_ASSERT") :] for line in complaints if "GGML_ASSERT" in line]
     if child.returncode < 0:
         name = signal.Signals(-child.returncode).name
         return f"it crashed ({name})" + (f": {failed[-1]}" if failed else "")

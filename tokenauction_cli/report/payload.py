@@ -75,8 +75,9 @@ def _texts(run: RunResult, cells: pd.DataFrame) -> dict[str, Any]:
     """The distinct texts as runs of [words, agent mentioned or -1], and for every cell which text it is."""
     patterns = [mention_pattern(agent.mentions) for agent in run.experiment.agents]
     failed = cells["end_reason"] == "failed"
-    spoken_texts = cells["text"].where(~failed, cells["error"] if "error" in cells.columns else "failed")
-    numbers = {text: k for k, text in enumerate(dict.fromkeys(spoken_texts))}
+    shown = cells["text"].where(~failed, cells["error"] if "error" in cells.columns else "failed")
+    keys = list(zip(shown, failed, strict=True))
+    numbers = {key: k for k, key in enumerate(dict.fromkeys(keys))}
     queries = {query: k for k, query in enumerate(run.experiment.queries)}
     rules = {rule: k for k, rule in enumerate(run.experiment.auction.aggregation)}
     columns = {
@@ -84,11 +85,12 @@ def _texts(run: RunResult, cells: pd.DataFrame) -> dict[str, Any]:
         "rule": [rules[rule] for rule in cells["aggregation"]],
         "point": [int(point) for point in cells["point"]],
         "seed": [int(seed) for seed in cells["seed"]],
-        "text": [numbers[text] for text in spoken_texts],
+        "text": [numbers[key] for key in keys],
         "tokens": [int(n) for n in cells["tokens"]],
         "end": list(cells["end_reason"]),
     }
-    return {"texts": [_marked(text, patterns) for text in numbers], "cells": columns}
+    texts = [_marked(text, () if is_failed else patterns) for text, is_failed in numbers]
+    return {"texts": texts, "cells": columns}
 
 
 def _marked(text: str, patterns: Sequence[re.Pattern[str]]) -> list[list[Any]]:

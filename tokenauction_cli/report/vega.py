@@ -99,7 +99,9 @@ def _layers(figure: Figure, axis: Horizontal, point_size: int = 36) -> list[Spec
 def _shared(figure: Figure, axis: Horizontal, colours: list[str], *, legend: bool) -> Spec:
     """The encodings that all layers of a panel share."""
     entry = {"title": None, "orient": "top", "symbolOpacity": 1, "symbolSize": 40} if legend else None
+    dodged = {} if axis.is_weight or _is_one_place(figure) else {"xOffset": {"field": "series", "type": "nominal"}}
     return {
+        **dodged,
         "x": _x(figure, axis),
         "y": _y(figure),
         "color": {"field": "series", "type": "nominal", "scale": _scale(figure, colours), "legend": entry},

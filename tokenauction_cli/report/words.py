@@ -44,7 +44,7 @@ def _mentions(run: RunResult) -> Iterator[str]:
     agents = run.experiment.agents
     if not _is_sweep(first):
         parts = [f"{agent.name} is named in {_rates_at_once(first, agent.id)} of the texts" for agent in agents]
-        yield f"{listed(parts)}."
+        yield f"{'Depending on the bids, ' if first['point'].nunique() > 1 else ''}{listed(parts)}."
         return
     first = first.sort_values("relative_weight", kind="stable")
     trends = trends_frame(first).set_index(["aggregation", "figure"])["tau"]
@@ -61,7 +61,9 @@ def _rates_at_once(summary: pd.DataFrame, agent: str) -> str:
     parts = []
     for rule, group in summary.groupby("aggregation", sort=False):
         under = f" under {spoken(str(rule))}" if several else ""
-        parts.append(interval(group.iloc[0], f"mention_rate.{agent}", percent) + under)
+        rates = group[f"mention_rate.{agent}"]
+        span = f"{percent(rates.min())} to {percent(rates.max())}"
+        parts.append((span if len(group) > 1 else interval(group.iloc[0], f"mention_rate.{agent}", percent)) + under)
     return listed(parts)
 
 
@@ -107,8 +109,10 @@ def _revenue(run: RunResult) -> Iterator[str]:
 
 def _where(run: RunResult, row: pd.Series[Any]) -> str:
     rules = f" under {spoken(str(row['aggregation']))}" if len(run.experiment.auction.aggregation) > 1 else ""
-    if not _is_sweep(_first_query(run)):
-        return rules
+    first = _first_query(run)
+    if not _is_sweep(first):
+        bids = " : ".join(f"{row[f'bid.{agent.id}']:g}" for agent in run.experiment.agents)
+        return f" at the bids {bids}{rules}" if first["point"].nunique() > 1 else rules
     return f" at weight {row['relative_weight']:g}{rules}"
 
 

@@ -130,7 +130,7 @@ function detailOf(run, trace, traces, k, point) {
   return [
     h("h3", {}, h("code", {}, tokenName(word)), h("small", {}, ` token ${k + 1} of ${trace.w.length}`)),
     h("div", { cls: "detail-grid" },
-      h("div", {}, candidatesOf(run, trace, traces, k)),
+      h("div", { cls: "scroll" }, candidatesOf(run, trace, traces, k)),
       h("div", {}, posteriorOf(run, trace, k), thresholdOf(run, trace, k, point), paidOf(run, trace, k))),
   ];
 }
@@ -177,8 +177,8 @@ function paidOf(run, trace, k) {
   const columns = Object.entries(trace.pay);
   if (!columns.length) return null;
   return h("div", { cls: "block" }, h("h4", {}, "Paid for this token"),
-    h("table", { cls: "paid" }, h("thead", {}, h("tr", {}, h("th", {}), run.agents.map((agent) => h("th", { cls: "n" }, agent.name)))),
-      h("tbody", {}, columns.map(([column, rows]) => h("tr", {}, h("td", {}, run.payments[column] ?? column), rows.map((row) => h("td", { cls: "n" }, number(row[k]))))))));
+    h("div", { cls: "scroll" }, h("table", { cls: "paid" }, h("thead", {}, h("tr", {}, h("th", {}), run.agents.map((agent) => h("th", { cls: "n" }, agent.name)))),
+      h("tbody", {}, columns.map(([column, rows]) => h("tr", {}, h("td", {}, run.payments[column] ?? column), rows.map((row) => h("td", { cls: "n" }, number(row[k])))))))));
 }
 
 listeners.push(() => { if (dialog.open) fillInspectorKeepingSlider(); });

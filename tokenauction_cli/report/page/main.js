@@ -18,7 +18,7 @@ document.getElementById("page").append(
     DATA.lead.map((lead, k) => h("p", { cls: "lead" }, RUNS.length > 1 ? h("b", {}, `${RUNS[k].folder}. `) : null, seen(lead.join(" ")))),
     DATA.notes.map((note) => h("p", { cls: "note" }, seen(note)))),
   h("section", { cls: "stage" }, h("h2", {}, XS.length > 1 ? "Slide the bid, read the text" : "The texts"),
-    h("p", { cls: "about" }, "Each square is a text, in the colours of whom it names" + (XS.length > 1 ? ": columns are weights, rows are seeds. " : ". ") + (hasTraces ? "Click a text to look at its tokens." : "")),
+    h("p", { cls: "about" }, "Each square is a text, in the colours of whom it names" + (XS.length > 1 ? ": columns are " + (AXIS.is_weight ? "weights" : "bids") + ", rows are seeds. " : ". ") + (hasTraces ? "Click a text to look at its tokens." : "")),
     controls(), textCards()),
   h("section", {}, h("h2", {}, "The figures"), h("p", { cls: "about" }, `Means over the texts with their 95 % intervals (Wilson’s for shares of texts, BCa bootstrap for means${DATA.queries.length > 1 ? "; for all queries together, clustered by query" : ""})${XS.length > 1 ? `, against the ${AXIS.title}` : ""}.`),
     h("div", { cls: "chapters" }, chapters())),

@@ -37,10 +37,14 @@ function pointOf(run, x = state.x) {
   return distances.indexOf(Math.min(...distances));
 }
 
+// The points of a run as the slider passes them.
+const pointsOf = (run) => run.points.map((_, k) => k).sort((a, b) => (AXIS.is_weight ? run.points[a].weight - run.points[b].weight : a - b));
+
 const cellOf = (run, rule, point, seed) => run.cellAt.get([queryOf(run), rule, point, seed].join());
 
 // A text with every mention in its agent's colour.
 function marked(run, text) {
+  if (isBlank(run, text)) return h("i", { cls: "muted" }, "(nothing)");
   return run.texts[text].map(([words, agent]) =>
     agent < 0
       ? seen(words)
@@ -49,4 +53,5 @@ function marked(run, text) {
 }
 
 const named = (run, text) => [...new Set(run.texts[text].map(([, agent]) => agent).filter((agent) => agent >= 0))].sort();
-const trimmed = (run, text) => run.texts[text].every(([words]) => words.trim() === "");
+const isFailed = (run, cell) => run.cells.end[cell] === "failed";
+const isBlank = (run, text) => run.texts[text].every(([words]) => words.trim() === "");

@@ -1,7 +1,7 @@
 // The paper's table, statistics, the audit, and how to repeat it all.
 function paperTable(run, r) {
   const body = h("tbody", {});
-  const order = run.points.map((_, k) => k).sort((a, b) => (run.points[a].weight ?? a) - (run.points[b].weight ?? b));
+  const order = pointsOf(run);
   const caption = h("caption", {});
   listen(() => {
     const current = pointOf(run);

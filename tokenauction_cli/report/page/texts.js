@@ -65,7 +65,7 @@ function textCard(run, r, rule) {
     const cells = query < 0 ? [] : run.seeds.map((seed) => cellOf(run, rule, point, seed)).filter((k) => k !== undefined);
     const here = cellOf(run, rule, point, state.seed);
     refill(chosen, here === undefined ? h("p", { cls: "none" }, "no text for this seed here") : textButton(run, r, here));
-    refill(rates, ratesOf(run, cells));
+    refill(rates, ratesOf(run, cells.filter((k) => !isFailed(run, k))));
     refill(others, distinct(run, cells).map((group) => otherText(run, group, here)));
   });
   const title = (RUNS.length > 1 ? `${run.name} · ` : "") + run.rules[rule].name;
@@ -74,9 +74,9 @@ function textCard(run, r, rule) {
 
 function textButton(run, r, cell) {
   const text = run.cells.text[cell];
-  const failed = run.cells.end[cell] === "failed";
+  const failed = isFailed(run, cell);
   const body = h("span", { cls: failed ? "text failed" : "text", dir: "auto" },
-    trimmed(run, text) ? h("i", {}, "(nothing)") : marked(run, text));
+    marked(run, text));
   return h("button", {
     type: "button", cls: "open", disabled: failed, "data-cell": cell,
     title: "Look at its tokens", on: { click: () => inspect(r, cell) },
@@ -120,7 +120,7 @@ function ratesOf(run, cells) {
 
 // A row for every seed, a column for every weight, a square for every text, in the colours of whom it names.
 function mapOf(run, rule, map) {
-  const points = run.points.map((point, k) => k).sort((a, b) => (run.points[a].weight ?? a) - (run.points[b].weight ?? b));
+  const points = pointsOf(run);
   const seeds = run.seeds.slice(0, Math.max(1, Math.floor(MOST_MAP_CELLS / points.length)));
   if (run.seeds.length * points.length < 2) return () => {};
   map.style.setProperty("--columns", points.length > 1 ? points.length : Math.min(25, seeds.length));
@@ -157,9 +157,9 @@ function square(run, rule, point, seed) {
   const colours = agents.map((agent) => colour(run.agents[agent].colour));
   const stops = colours.map((c, k) => `${c} ${(100 * k) / colours.length}% ${(100 * (k + 1)) / colours.length}%`);
   const fill = colours.length === 0 ? "none" : `linear-gradient(135deg, ${stops.join(", ")})`;
-  const who = agents.map((agent) => run.agents[agent].name).join(" and ") || "nobody";
+  const who = cell !== undefined && isFailed(run, cell) ? "nobody: it failed" : agents.map((agent) => run.agents[agent].name).join(" and ") || "nobody";
   return h("i", {
-    cls: cell === undefined ? "gone" : "", "data-point": point, "data-seed": seed, vars: { "--fill": fill },
+    cls: cell === undefined || isFailed(run, cell) ? "gone" : "", "data-point": point, "data-seed": seed, vars: { "--fill": fill },
     title: `${AXIS.is_weight ? run.points[point].weight : `point ${point}`}, seed ${seed}: names ${who}`,
   });
 }
