@@ -69,7 +69,8 @@ def test_bad_usage(read: Reader, tokauction: Command, option: str, words: str) -
 def test_keys_in_a_terminal(read: Reader, command_line: list[str], environment: dict[str, str]) -> None:
     """Right moves the weight, q quits, and the terminal is given back as it was."""
     primary, secondary = pty.openpty()
-    command = [*command_line, "play", str(read(TWO.replace("max_tokens: 12", "max_tokens: 1000")).path), "--delay", "0.05"]
+    path = read(TWO.replace("max_tokens: 12", "max_tokens: 1000")).path
+    command = [*command_line, "play", str(path), "--delay", "0.05"]
     terminal = {**environment, "TERM": "xterm", "COLUMNS": "100"}
     with subprocess.Popen(command, stdin=secondary, stdout=secondary, stderr=secondary, env=terminal) as process:
         os.close(secondary)

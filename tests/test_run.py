@@ -458,10 +458,11 @@ def test_without_a_terminal(tmp_path: Path, tokauction: Command) -> None:
     assert "weight of A" in done.stdout
     for stream in (done.stdout, done.stderr):
         assert not any(code in stream for code in ("\x1b", "\r")), "plain lines"
-    first, second, folder = done.stderr.splitlines()
+    first, second, folder, report = done.stderr.splitlines()
     assert first == f"{N_CELLS} cells"
     assert second.startswith(f"{N_CELLS}/{N_CELLS} cells, ")
     assert folder.startswith("Run folder: results/babble-")
+    assert report.startswith("For figures and a page: tokauction report results/babble-")
     quiet = tokauction("run", "experiment.yaml", "--format", "csv", "-q", "-o", "other")
     assert (quiet.returncode, quiet.stderr) == (0, "")
     (path,) = (tmp_path / "other").iterdir()

@@ -11,10 +11,13 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..errors import ModelError
+from ..prompts import MAX_CHARACTERS
+from .bounded import bounded
 from .vocabulary import GgufVocabulary
 
 _MARKER = re.compile("\ue0fa([0-9]+)\ue0fb")
 _A_FIXED_DAY = datetime.date(2024, 7, 26)  # templates that print today's date would make no run reproducible
+_LONGEST_REASON = 1_000
 
 Messages = Sequence[dict[str, str]]
 
@@ -76,10 +79,15 @@ def _render_chat(vocabulary: GgufVocabulary, template: str, messages: list[dict[
             return _A_FIXED_DAY.strftime(f)
 
     try:
-        formatter = Formatter(template, vocabulary.text_of_special("eos"), vocabulary.text_of_special("bos"))
-        return str(formatter(messages=messages).prompt)
+        with bounded():
+            formatter = Formatter(template, vocabulary.text_of_special("eos"), vocabulary.text_of_special("bos"))
+            rendered = str(formatter(messages=messages).prompt)
+        if len(rendered) > MAX_CHARACTERS:
+            raise ValueError(f"it makes a prompt of more than {MAX_CHARACTERS:,} characters")
+        return rendered
     except Exception as error:  # a template comes with the file and may fail in any way
+        why = "it takes too much memory" if isinstance(error, MemoryError) else str(error)[:_LONGEST_REASON]
         raise ModelError(
-            f"the chat template of {model} refuses these messages: {error}; "
+            f"the chat template of {model} refuses these messages: {why}; "
             "use `messages:` with roles that it knows, or `prompt:`"
         ) from error
