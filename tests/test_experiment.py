@@ -242,6 +242,7 @@ BROKEN: list[tuple[str, int, int, str]] = [
     (agent("name: ' A', distribution: {x: 1}"), 3, 12, "without blanks around it"),
     (agent("name: A, id: a-b, distribution: {x: 1}"), 3, 19, "A-Z a-z 0-9 _"),
     (HEAD + ALPHA + ALPHA, 4, 12, "the name 'Alpha' is already that of agent 1"),
+    (HEAD + ALPHA.replace("Alpha", "Low"), 3, 12, "the id 'low' is that of an interval's end in summary.csv; give"),
     (HEAD + ALPHA + ALPHA.replace("Alpha", "ALPHA"), 4, 12, "the id 'alpha' is already that of agent 1; give one"),
     (HEAD + ALPHA + "  - {name: B, id: alpha, distribution: {x: 1}}\n", 4, 19, "the id 'alpha' is already that"),
     (HEAD + ALPHA + "  - {name: B, id: Alpha, distribution: {x: 1}}\n", 4, 19, "the id 'Alpha' is the name of another"),

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Reader
+from conftest import Command, Reader
+from tiny_gguf import bigram_model
 
 from tokenauction_cli import run
 from tokenauction_cli.experiment import Experiment
@@ -159,3 +160,49 @@ def test_a_run_that_cannot_begin_leaves_nothing(read: Reader, tmp_path: Path) ->
     with pytest.raises(Exception, match="there is no such file"):
         finish(broken, tmp_path / "results")
     assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_an_interrupted_audit_says_how_to_continue(
+    read: Reader, in_process: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("scipy")
+    read(BABBLE)
+    monkeypatch.setattr(InverseCdf, "draw", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    done = in_process("audit", "experiment.yaml", "--order", "tv")
+    assert done.returncode == 130
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith("; continue with: tokauction audit experiment.yaml --order tv")
+
+
+def test_no_memory_left_is_said_and_what_is_finished_is_kept(
+    read: Reader, tmp_path: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = lines(finish(read(BABBLE), tmp_path / "whole"))
+    drawn: list[int] = []
+    draw = InverseCdf.draw
+
+    def draw_until_memory_is_full(self: InverseCdf, *arguments: Any) -> Any:
+        drawn.append(1)
+        if len(drawn) == 90:
+            raise MemoryError("Unable to allocate 9 GiB")
+        return draw(self, *arguments)
+
+    monkeypatch.setattr(InverseCdf, "draw", draw_until_memory_is_full)
+    done = in_process("run", "experiment.yaml", "-q")
+    assert done.returncode == 1
+    said = "memory is full (Unable to allocate 9 GiB): lower `runtime.batch`; what is finished is kept\n"
+    assert done.stderr == said
+    (folder,) = (tmp_path / "results").iterdir()
+    assert 0 < len(lines(folder)) < N_CELLS
+    assert RunFolder(folder).read_manifest()["status"] == "failed"
+    assert lines(folder) < whole
+
+
+def test_a_continued_run_keeps_its_batches_where_they_matter(read: Reader, tmp_path: Path) -> None:
+    """The model's file says that its format is not invariant."""
+    bigram_model(tmp_path / "m.gguf", metadata={"general.file_type": 15})
+    text = "name: t\nagents: [{name: A, model: m.gguf, prompt: a}]\nauction: {max_tokens: 2}\nsweep: {seeds: 200}\n"
+    first = run.run_experiment(read(text, "runtime.batch=8"), tmp_path, SilentProgress(), n=1)
+    assert (len(first.cells), first.folder.read_manifest()["lanes"]) == (128, 8)
+    then = run.run_experiment(read(text, "runtime.batch=3"), tmp_path, SilentProgress())
+    assert (len(then.cells), then.folder.read_manifest()["lanes"]) == (200, 8)

@@ -44,6 +44,7 @@ def audit(
 ) -> None:
     """Check monotonicity, incentives and misreports of every rule and payment on the distributions of a run."""
     from .house import Rules
+    from .mechanism.audit_words import in_words
 
     _need_scipy()
     result = _result(target, overrides or [], trust or [], output, quiet)
@@ -52,7 +53,10 @@ def audit(
     looked, findings, vocabulary = _findings(result, rules, prefixes, orders, quiet)
     rows = _rows(looked, findings, vocabulary)
     result.folder.write("audit.csv", _csv(rows))
-    _print(findings, looked, result)
+    words = [in_words(group) for group in _by_rule(findings).values()]
+    result.folder.write("audit.txt", "\n\n".join(words) + "\n")
+    _print(_by_rule(findings), words, looked)
+    typer.echo(f"All {len(findings)} findings: {result.folder.path / 'audit.csv'}", err=True)
 
 
 def _need_scipy() -> None:
@@ -76,6 +80,7 @@ def _check_orders(orders: list[str] | None) -> None:
 
 def _result(target: Path, overrides: list[str], trust: list[str], output: Path, quiet: bool) -> RunResult:
     from .experiment import load_experiment
+    from .interrupts import how_to_continue
     from .progress import progress_for_stderr
     from .run import read_run, run_experiment
 
@@ -84,6 +89,10 @@ def _result(target: Path, overrides: list[str], trust: list[str], output: Path, 
         progress = progress_for_stderr(quiet)
         try:
             return run_experiment(experiment, output, progress)
+        except KeyboardInterrupt:
+            progress.end()
+            typer.echo(how_to_continue(), err=True)
+            raise typer.Exit(130) from None
         finally:
             progress.end()
     if overrides or trust:
@@ -102,7 +111,7 @@ def _findings(
     from .speakers import prepare
 
     experiment = result.experiment
-    speakers = prepare(experiment)
+    speakers = prepare(experiment, try_models=True)
     with speakers.loaded(1) as model:
         looked = look(experiment, speakers, model, result.folder.records(), n_prefixes)
         brands = {} if looked.exact else _brand_tokens(experiment, model.vocabulary)
@@ -173,18 +182,22 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
 
 
-def _print(findings: list[Finding], looked: Looked, result: RunResult) -> None:
+def _by_rule(findings: list[Finding]) -> dict[str, list[Finding]]:
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.rule, []).append(finding)
+    return groups
+
+
+def _print(by_rule: dict[str, list[Finding]], words: list[str], looked: Looked) -> None:
     from rich.console import Console
 
-    from .mechanism.audit_words import in_words
     from .tables import rich_table, visible
 
     console = Console(width=None if Console().is_terminal else 120)
-    for rule in dict.fromkeys(finding.rule for finding in findings):
-        mine = [finding for finding in findings if finding.rule == rule]
-        console.print(rich_table(_table(rule, mine, looked)))
-        console.print(visible(in_words(mine)) + "\n", markup=False, highlight=False)
-    typer.echo(f"All {len(findings)} findings: {result.folder.path / 'audit.csv'}", err=True)
+    for (rule, findings), paragraph in zip(by_rule.items(), words, strict=True):
+        console.print(rich_table(_table(rule, findings, looked)))
+        console.print(visible(paragraph) + "\n", markup=False, highlight=False)
 
 
 def _table(rule: str, findings: list[Finding], looked: Looked) -> Table:

@@ -75,7 +75,7 @@ class JournalContext(GgufContext):
 
 def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     """Run an experiment, replay its decodes, and write a few of its texts the naive way."""
-    speakers = prepare(experiment)
+    speakers = prepare(experiment, try_models=True)
     if not isinstance(speakers, GgufSpeakers):
         raise UsageError(f"{experiment.path}: bench needs agents with language models, not tables")
     plan = plan_for(experiment, speakers)

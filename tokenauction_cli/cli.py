@@ -136,6 +136,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run an experiment, or continue it, and print the table of texts."""
+    from .interrupts import how_to_continue
     from .progress import progress_for_stderr
     from .run import run_experiment
     from .tables import text_tables
@@ -148,7 +149,7 @@ def run(
             result = run_experiment(loaded, output, progress, n=n, fresh=fresh)
         except KeyboardInterrupt:
             progress.end()
-            typer.echo(f"Interrupted. What is finished is kept; continue with: {_same_command()}", err=True)
+            typer.echo(how_to_continue(), err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
         finally:
             progress.end()
@@ -172,12 +173,12 @@ def show(
 ) -> None:
     """Print the tables of runs again: texts, then rates, only the columns that differ."""
     from .run import read_run
-    from .tables import rate_tables, render, text_tables
+    from .tables import rate_tables, render, text_tables, visible
 
     for path in runs:
         result = read_run(path)
         if len(runs) > 1 and how is Format.table:
-            typer.echo(str(path))
+            typer.echo(visible(str(path)))
         _print_tables(text_tables(result.experiment, result.cells, by.value, seed), how, result.experiment)
         if how is Format.table:
             _print_figures(result)
@@ -266,13 +267,6 @@ def _exit_if_failed(result: RunResult) -> None:
 
 def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _same_command() -> str:
-    import shlex
-
-    words = [word for word in sys.argv[1:] if word != "--fresh"]
-    return shlex.join(["tokauction", *words])
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from .sweep_checks import check_sweep
 from .yamlfile import Path
 
 MAX_RENDERED = 300
+RESERVED_IDS = ("low", "high")
 TABLES = ("distribution", "distributions")
 VOICES = ("prompt", "chat", "messages")
 
@@ -53,6 +54,9 @@ def check_names(draft: Draft) -> None:
             other = ids.index(agent_id) + 1
             message = f"the id {agent_id!r} is already that of agent {other}"
             draft.source.problem(here, message + ("" if given else "; give one of them an 'id:' of its own"))
+        elif agent_id in RESERVED_IDS:
+            message = f"the id {agent_id!r} is that of an interval's end in summary.csv"
+            draft.source.problem(here, message + "; choose another" if given else message + "; give the agent an 'id:'")
         elif any(name == agent_id and j != i for j, name in enumerate(names)):
             draft.source.problem(here, f"the id {agent_id!r} is the name of another agent")
 

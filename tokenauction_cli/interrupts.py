@@ -6,7 +6,9 @@ Python swallows an exception that is raised while llama.cpp calls back; `check` 
 
 from __future__ import annotations
 
+import shlex
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,3 +55,11 @@ class Interrupts:
         self._is_pending = True
         if not self._is_held:
             raise KeyboardInterrupt
+
+
+def how_to_continue() -> str:
+    """What to tell who interrupted this command."""
+    from .tables import visible
+
+    words = [word for word in sys.argv[1:] if word != "--fresh"]
+    return f"Interrupted. What is finished is kept; continue with: {visible(shlex.join(['tokauction', *words]))}"

@@ -151,7 +151,7 @@ def _hardware(speakers: Speakers) -> dict[str, Any]:
 
 def _check_models(folder: RunFolder, before: list[dict[str, Any]], models: list[dict[str, Any]]) -> None:
     for was, now in zip(before, models, strict=False):
-        for old, new in zip(was["files"], now["files"], strict=False):
+        for old, new in zip(was.get("files", ()), now["files"], strict=False):
             if old["sha256"] != new["sha256"]:
                 raise TokauctionError(
                     f"{new['path']}: this file is not the model that began the run in {folder.path} (sha256 "

@@ -110,9 +110,11 @@ def _print_table(models: list[LocalModel]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from .tables import visible
+
     table = Table("model", "source", "path", box=box.SIMPLE_HEAD)
     table.add_column("MB", justify="right")
     for model in models:
         cells = (str(model.reference), model.source, str(model.path), f"{model.size / 1e6:,.0f}")
-        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+        table.add_row(*(Text(visible(cell), overflow="fold") for cell in cells))
     Console(width=None if sys.stdout.isatty() else 10_000).print(table)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 SECONDS = 5.0
-EXTRA_BYTES = 1 << 30
+EXTRA_BYTES = 256 << 20
 
 
 class TooLongError(Exception):

@@ -151,6 +151,9 @@ def _audit(run: RunResult) -> list[dict[str, Any]]:
     told = [k for k, _ in enumerate(columns) if any(row[k] != "" for row in numbers)]
     shown = [[row[k] for k in told] for row in numbers[:MOST_AUDIT_ROWS]]
     about = f"What tokauction audit found on the distributions of this run, violations first{_only(len(rows))}."
+    words = path.with_name("audit.txt")
+    if words.is_file():
+        about = f"{words.read_text('utf-8').strip()} {about}"
     return [
         {"title": "Audit", "about": about, "file": "audit.csv", "columns": [columns[k] for k in told], "rows": shown}
     ]

@@ -1,0 +1,78 @@
+"""`tokauction doctor`: everything that a maintainer asks first, and a test of the machine that can fail."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command
+from tiny_gguf import bigram_model
+
+from tokenauction_cli.lm.gguf import GgufContext
+from tokenauction_cli.self_test import self_test
+
+
+@pytest.mark.model
+def test_it_says_everything(in_process: Command, model_path: Path) -> None:
+    begun = time.monotonic()
+    done = in_process("doctor")
+    assert time.monotonic() - begun < 10
+    assert (done.returncode, done.stderr) == (0, "")
+    facts = {line[:34].strip(): line[34:] for line in done.stdout.splitlines()}
+    versions = ("tokauction", "python", "llama-cpp-python", "numpy", "extra stats", "extra demo")
+    machine = ("system", "processor", "threads used", "free memory", "llama.cpp", "GPU offload")
+    for name in (*versions, *machine, "hub cache", "HF_TOKEN", "HF_ENDPOINT"):
+        assert facts[name]
+    assert "CPU" in facts["llama.cpp"]
+    assert facts["test: an auction between tables"].startswith("ok: 0.5")
+    assert facts["test: logits alone and in a batch"].startswith("ok: 8 of 8 the same bits")
+
+
+def test_without_a_model() -> None:
+    first, second = self_test(None)
+    assert first.is_good
+    assert second.is_good is None
+    assert "tokenauction-cli[demo]" in second.found
+
+
+def test_a_machine_whose_batches_move_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = GgufContext.evaluate
+
+    def moved(self: GgufContext, wanted: dict[int, tuple[int, ...]]) -> dict[int, np.ndarray]:
+        return {k: logits + (1e-5 if len(wanted) > 1 and k == 3 else 0) for k, logits in evaluate(self, wanted).items()}
+
+    path = bigram_model(tmp_path / "m.gguf", {k: {k + 1: 1.0} for k in range(100)})
+    assert self_test(path)[1].is_good
+    monkeypatch.setattr(GgufContext, "evaluate", moved)
+    outcome = self_test(path)[1]
+    assert outcome.is_good is False
+    assert outcome.found.startswith("7 of 8")
+
+
+def test_a_test_that_fails_is_an_error(tmp_path: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tokenauction_cli import self_test as tests
+
+    monkeypatch.setattr(tests, "_SHARE_OF_LARGE", 0.7)
+    monkeypatch.setattr("tokenauction_cli.doctor_cli._demo_model", lambda: None)
+    done = in_process("doctor")
+    assert done.returncode == 1
+    assert "FAILED: 0.5" in done.stdout
+    assert done.stderr.startswith("a test of this machine failed")
+
+
+def test_the_log_of_a_run(tmp_path: Path, in_process: Command) -> None:
+    """With what it was made, how much there was to do, how it ended: every session."""
+    (tmp_path / "e.yaml").write_text("name: e\nagents: [{name: A, distribution: {x: 1}}]\nsweep: {seeds: 9}\n")
+    assert in_process("run", "e.yaml", "-q", "-n", "4").returncode == 0
+    assert in_process("run", "e.yaml", "-q").returncode == 0
+    (folder,) = (tmp_path / "results").iterdir()
+    lines = (folder / "log.txt").read_text("utf-8").splitlines()
+    assert sum('"versions": {"python": ' in line for line in lines) == 2
+    assert [line.split(" INFO ")[1] for line in lines if "already on disk" in line] == [
+        "4 cells in 1 waves, 0 already on disk",
+        "9 cells in 1 waves, 4 already on disk",
+    ]
+    assert sum('"peak_memory_mib": ' in line for line in lines) == 2
+    assert lines[-1].endswith(" INFO finished")
