@@ -15,6 +15,7 @@ made once per outcome and shared by all cells that draw from it.
 from __future__ import annotations
 
 import codecs
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -113,8 +114,7 @@ def most_probable(p: Array, k: int) -> NDArray[np.intp]:
 
 def rounded(values: Array) -> list[float | None]:
     """Three decimals, none for -0, null for what is not finite."""
-    short = np.rint(values * 1000) / 1000 + 0.0
-    return [value if np.isfinite(value) else None for value in short.tolist()]
+    return [round(value, 3) + 0.0 if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _by_agent(per_token: Sequence[Sequence[Any]]) -> list[list[Any]]:

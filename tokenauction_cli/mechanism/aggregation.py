@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .distributions import Array, Distribution, MechanismError, Mixture, Profile, log_normalize, mixed, weights_of
+from .distributions import Array, Distribution, LogMixture, MechanismError, Mixture, Profile, mixed, weights_of
 
 ORDERS = ("robust", "tv", "kl", "reverse_kl")
 
@@ -71,7 +71,7 @@ class LogLinear:
                 "log-linear aggregation is undefined here: "
                 "every token has probability zero for some agent with a positive bid"
             )
-        return Distribution(log_p=log_normalize(scores))
+        return LogMixture(weights, scores)
 
 
 def lone_bidder(weights: Array) -> int | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .aggregation import AggregationRule, Linear, LogLinear
-from .distributions import Array
+from .distributions import AgentDistribution, Array
 from .divergences import kl
 from .outcome import Outcome
 from .randomness import Moment
@@ -43,4 +43,7 @@ def clarke_payment(outcome: Outcome, i: int) -> float:
     if rivals == 0:
         return 0.0
     o, q = outcome.others(i), outcome.q
-    return rivals * (kl(q, o) if isinstance(outcome.rule, LogLinear) else kl(o, q))
+    is_reverse = isinstance(outcome.rule, LogLinear)
+    if isinstance(o, AgentDistribution):  # a single other agent, whose KLs are known
+        return rivals * float(outcome.kls[is_reverse][o.index])
+    return rivals * (kl(q, o) if is_reverse else kl(o, q))

@@ -8,7 +8,7 @@ Whatever is worked out once per prefix and shared by many bids and seeds is kept
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -111,21 +111,21 @@ class Distribution:
 class AgentDistribution(Distribution):
     """Agent i's own distribution: the i-th row of what its profile holds."""
 
-    def __init__(self, profile: Profile, i: int) -> None:
+    def __init__(self, profile: Profile, index: int) -> None:
         self._profile = profile
-        self._i = i
+        self.index = index
 
     @cached_property
     def p(self) -> Array:
-        return np.asarray(self._profile.p[self._i])
+        return np.asarray(self._profile.p[self.index])
 
     @cached_property
     def log_p(self) -> Array:
-        return np.asarray(self._profile.log_p[self._i])
+        return np.asarray(self._profile.log_p[self.index])
 
     @cached_property
     def blocks(self) -> Array:
-        return np.asarray(self._profile.blocks[self._i])
+        return np.asarray(self._profile.blocks[self.index])
 
 
 class Mixture(Distribution):
@@ -164,6 +164,16 @@ class Mixture(Distribution):
     def quantile(self, u: float) -> int:
         """From the agents' shared block sums: one block of tokens is mixed, not all of them."""
         return quantile(lambda tokens: mixed(self.weights, self._profile.p[:, tokens]), self.blocks, u)
+
+
+class LogMixture(Distribution):
+    """prod_i p_i^(w_i) / Z, from scores sum_i w_i log p_i, (V,), with a finite maximum; `log_z` is log Z."""
+
+    def __init__(self, weights: Array, scores: Array) -> None:
+        super().__init__(**softmax(scores))
+        self.weights = weights
+        top = int(np.argmax(scores))
+        self.log_z = float(scores[top] - self.log_p[top])
 
 
 class Profile:
@@ -239,20 +249,40 @@ class Profile:
 
 
 def checked_bids(bids: ArrayLike) -> Array:
-    """Bids as float64, (n,). Raises MechanismError for negative, infinite or NaN bids."""
-    b = np.asarray(bids, dtype=np.float64)
-    if not np.isfinite(b).all() or (b < 0).any():
-        raise MechanismError(f"bids must be finite numbers of at least 0, got {b.tolist()}")
-    return b
+    """Bids as float64, (n,), not to be written to. Raises MechanismError for negative, infinite or NaN bids."""
+    return _checked(_key(bids))
 
 
 def weights_of(bids: ArrayLike) -> Array:
-    """Relative weights b_i / B, (n,). Raises MechanismError for bad bids, for B = 0 and for a B that overflows."""
-    b = checked_bids(bids)
+    """Relative weights b_i / B, (n,), not to be written to.
+
+    Raises MechanismError for bad bids, for B = 0 and for a B that overflows.
+    """
+    return _weights(_key(bids))
+
+
+def _key(bids: ArrayLike) -> tuple[float, ...]:
+    return bids if isinstance(bids, tuple) else tuple(np.asarray(bids, dtype=np.float64).tolist())
+
+
+@lru_cache(maxsize=4096)  # a sweep asks for the same few bids at every token
+def _checked(bids: tuple[float, ...]) -> Array:
+    b = np.array(bids, dtype=np.float64)
+    if not np.isfinite(b).all() or (b < 0).any():
+        raise MechanismError(f"bids must be finite numbers of at least 0, got {b.tolist()}")
+    b.flags.writeable = False
+    return b
+
+
+@lru_cache(maxsize=4096)
+def _weights(bids: tuple[float, ...]) -> Array:
+    b = _checked(bids)
     with np.errstate(over="ignore"):
         total = b.sum()
     if total <= 0:
         raise MechanismError("all bids are zero: the aggregate distribution is undefined")
     if not np.isfinite(total):
         raise MechanismError(f"the sum of the bids must be a finite number, got {b.tolist()}")
-    return np.asarray(b / total)
+    weights = np.asarray(b / total)
+    weights.flags.writeable = False
+    return weights

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .distributions import Array, Distribution, Profile, expectation
+from .distributions import AgentDistribution, Array, Distribution, LogMixture, Mixture, Profile, expectation
 
 
 def total_variation(p: Array, q: Array) -> float:
@@ -40,6 +40,37 @@ def kl_to_agents(profile: Profile, q: Distribution) -> Array:
     """KL(q || p_i) for every agent, (n,)."""
     values = _negative_entropy(q.p, q.log_p) - expectation(profile.log_p, q.p)
     return _settled(values, lambda i: kl(q, profile.agent(i)))
+
+
+def both_kls(profile: Profile, q: Distribution) -> tuple[Array, Array]:
+    """KL(p_i || q) and KL(q || p_i) for every agent, (n,) each, with as few passes over the tokens as q allows.
+
+    (d) With X_ij = E_{p_i} log p_j, kept on the profile:
+    q = p_k               X_ii - X_ik               X_kk - X_ki                          no pass
+    q = sum_j w_j p_j     X_ii - A_i                sum_j w_j (A_j - X_ji)               A_i = E_{p_i} log q
+    q = prod_j p_j^w_j/Z  X_ii - (X w)_i + log Z    sum_j w_j E_j - log Z - E_i          E_i = E_q log p_i
+    Where some X_ij is infinite, and for any other q, term by term.
+    """
+    x = cross_entropies(profile)
+    if not np.isfinite(x).all():
+        return kl_from_agents(profile, q), kl_to_agents(profile, q)
+    own = np.diagonal(x)
+    if isinstance(q, AgentDistribution):
+        forward, reverse = own - x[:, q.index], own[q.index] - x[q.index]
+    elif isinstance(q, Mixture):
+        a = expectation(profile.p, q.log_p)
+        forward, reverse = own - a, q.weights @ (a[:, None] - x)
+    elif isinstance(q, LogMixture):
+        e = expectation(profile.log_p, q.p)
+        forward, reverse = own - x @ q.weights + q.log_z, q.weights @ e - q.log_z - e
+    else:
+        return kl_from_agents(profile, q), kl_to_agents(profile, q)
+    return np.maximum(forward, 0.0), np.maximum(reverse, 0.0)
+
+
+def cross_entropies(profile: Profile) -> Array:
+    """X_ij = E_{p_i} log p_j, (n, n): -inf or NaN where p_j is 0 somewhere."""
+    return profile.once("cross", lambda: np.stack([expectation(profile.p, row) for row in profile.log_p], axis=1))
 
 
 def negative_entropies(profile: Profile) -> Array:

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from .aggregation import Linear, LogLinear
 from .distributions import Array, checked_bids
-from .divergences import kl_from_agents, kl_to_agents
 from .outcome import Outcome
 from .welfare import optimal_welfare, weighted, welfare, yardstick
 
@@ -49,7 +48,7 @@ def measure(outcome: Outcome, offered: ArrayLike | None = None) -> Measures:
 def _measure(outcome: Outcome, offered: Array) -> Measures:
     profile, q, rule = outcome.profile, outcome.q, outcome.rule
     tv = np.array([outcome.tv(i) for i in range(outcome.n_agents)])
-    forward, reverse = kl_from_agents(profile, q), kl_to_agents(profile, q)
+    forward, reverse = outcome.kls
     values = -(reverse if isinstance(rule, LogLinear) else forward)
     has_values = isinstance(yardstick(rule), Linear | LogLinear)
     reached = weighted(offered, values) if has_values else welfare(rule, profile, q, offered)

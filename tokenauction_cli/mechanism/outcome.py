@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from .aggregation import AggregationRule, Linear
 from .dictatorship import Dictatorship, RandomDictator
 from .distributions import Array, Distribution, Profile, checked_bids, weights_of
-from .divergences import total_variation
+from .divergences import both_kls, total_variation
 from .terms import Terms, without
 
 T = TypeVar("T")
@@ -100,6 +100,11 @@ class Outcome:
         if self.straight:
             return float(without(self.weights, i).sum()) * self.distance(i)
         return self.once(("tv", i), lambda: total_variation(self.profile.agent(i).p, self.q.p))
+
+    @cached_property
+    def kls(self) -> tuple[Array, Array]:
+        """KL(p_i || q) and KL(q || p_i), (n,) each."""
+        return both_kls(self.profile, self.q)
 
     def charged(self, amounts: Array) -> Array:
         """The amounts, (n,), with those of reference agents set to 0."""
