@@ -307,7 +307,7 @@ BROKEN: list[tuple[str, int, int, str]] = [
     (TWO + "auction: {sampling: greddy}\n", 5, 21, "unknown sampling rule 'greddy'"),
     (TWO + "auction: {aggregation: os:system}\n", 5, 24, "trust: [os]"),
     (TWO + "auction: {aggregation: 'os:sys tem'}\n", 5, 24, "package.module:Name"),
-    (TWO + "auction: {charge: vcg}\n", 5, 19, "expected one of the payments, got 'vcg'"),
+    (TWO + "auction: {charge: vcg}\n", 5, 19, "expected one of the payments (pay_your_bid), got 'vcg'"),
     (agent("name: A, distribution: {x: 1}, budget: 5"), 3, 37, "needs 'auction.charge'"),
     (TWO + f"auction: {{payments: [{'x, ' * 100}]}}\n", 5, 21, "expected at most 64 entries"),
     # sweeps

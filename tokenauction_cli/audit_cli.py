@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,9 +48,9 @@ def audit(
     from .mechanism.audit_words import in_words
 
     _need_scipy()
+    _check_orders(orders)
     result = _result(target, overrides or [], trust or [], output, quiet)
     rules = Rules.of(result.experiment)
-    _check_orders(orders)
     looked, findings, vocabulary = _findings(result, rules, prefixes, orders, quiet)
     rows = _rows(looked, findings, vocabulary)
     result.folder.write("audit.csv", _csv(rows))
@@ -67,15 +68,14 @@ def _need_scipy() -> None:
 
 
 def _check_orders(orders: list[str] | None) -> None:
-    from difflib import get_close_matches
-
     from .mechanism.aggregation import ORDERS
+    from .prompts import did_you_mean
 
     for order in orders or []:
         if order not in ORDERS:
-            near = get_close_matches(order, ORDERS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"unknown order {order!r}: the orders are {', '.join(ORDERS)}{hint}")
+            raise UsageError(
+                f"unknown order {order!r}: the orders are {', '.join(ORDERS)}{did_you_mean(order, ORDERS)}"
+            )
 
 
 def _result(target: Path, overrides: list[str], trust: list[str], output: Path, quiet: bool) -> RunResult:
@@ -126,7 +126,8 @@ def _findings(
             exact=looked.exact,
         )
         if not quiet:
-            typer.echo(f"auditing {len(made.rules)} rules at {len(looked.profiles)} texts so far", err=True)
+            names = ", ".join(rule.name for rule in made.rules)
+            typer.echo(f"auditing {names}; texts so far: {len(looked.profiles)}", err=True)
         findings = made.run(looked.profiles)
         if looked.exact and len(experiment.agents) <= 3 and model.vocabulary.size <= 4:
             findings += [_universally_stable(rule, looked) for rule in made.rules]
@@ -136,9 +137,13 @@ def _findings(
 def _universally_stable(rule: AggregationRule, looked: Looked) -> Finding:
     """Where no sampling is stable for all agents at once, at bids of 1 and 2."""
     from .mechanism.audit_finding import Failure, count
+    from .mechanism.distributions import MechanismError
     from .mechanism.universal_stability import universally_stable
 
-    failures = [Failure(0.0 if universally_stable(rule, profile, [1, 2]) else 1.0) for profile in looked.profiles]
+    failures = []
+    for profile in looked.profiles:
+        with suppress(MechanismError):  # undefined there, which is a finding of its own
+            failures.append(Failure(0.0 if universally_stable(rule, profile, [1, 2]) else 1.0))
     return count((rule.name, "", "", "universally_stable", ""), failures, 0.0, looked.exact)
 
 
@@ -205,17 +210,30 @@ def _table(rule: str, findings: list[Finding], looked: Looked) -> Table:
     from .tables import Table
 
     orders = [order for order in dict.fromkeys(finding.order for finding in findings) if order]
+    columns = orders or ["any order"]
     rows: dict[tuple[str, str], dict[str, list[Finding]]] = {}
     for finding in findings:
         if finding.check != "equilibrium":
             rows.setdefault((finding.check, finding.payment), {}).setdefault(finding.order, []).append(finding)
     cells = tuple(
-        (check, payment, *(_cell(by_order.get(order, by_order.get("", [])), looked.exact) for order in orders))
+        (_in_words(check), payment, *_cells(by_order, columns, looked.exact))
         for (check, payment), by_order in rows.items()
     )
     where = "every distinct one of" if looked.exact else "a sample of"
-    title = f"{rule}: where it fails among {where} {len(looked.profiles)} texts so far (worst failure)"
-    return Table(title, ("check", "payment", *orders), cells)
+    title = f"{rule}: share of {where} {len(looked.profiles)} texts so far where it fails (worst failure)"
+    return Table(title, ("check", "payment", *columns), cells)
+
+
+def _in_words(check: str) -> str:
+    """A name that a narrow column can break between words."""
+    return check.replace("_", " ")
+
+
+def _cells(by_order: dict[str, list[Finding]], orders: list[str], exact: bool) -> list[str]:
+    """One cell per order; what has no order stands in the first."""
+    if "" in by_order:
+        return [_cell(by_order[""], exact), *[""] * (len(orders) - 1)]
+    return [_cell(by_order.get(order, []), exact) for order in orders]
 
 
 def _cell(findings: list[Finding], exact: bool) -> str:

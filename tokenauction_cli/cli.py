@@ -280,6 +280,9 @@ def main() -> None:
         error.show()
         code = UsageError.exit_code
     except (typer.Abort, KeyboardInterrupt):
+        from .interrupts import how_to_continue
+
+        print(how_to_continue(), file=sys.stderr)
         code = EXIT_INTERRUPTED
     except TokauctionError as error:
         code = _tell(error, error.exit_code)

@@ -112,7 +112,9 @@ class House:
             try:
                 tokens.append(self._auction_one(profile, outcomes, state))
             except MechanismError as error:
-                state.fail(CellError(f"token {state.n_tokens + 1} of {state.text()!r}: {error}"))
+                kept_out = any(state.bids) and not self.terms.effective(state.bids).any()
+                why = f"the reserve of {self.terms.reserve:g} keeps every bid out" if kept_out else str(error)
+                state.fail(CellError(f"token {state.n_tokens + 1} of {state.text()!r}: {why}"))
                 tokens.append(-1)
         return tokens
 
@@ -263,7 +265,7 @@ class TextState:
         totals["welfare"] = measures.welfare
         totals["welfare_share"] = welfare_share(measures.welfare, measures.optimum, measures.offered)
         explained = posterior(cell.bids, self._log_likelihoods)
-        charged = self._paid.get(auction.charge or next(iter(auction.payments), ""))
+        charged = self._paid.get(auction.charge or next(iter(self._paid), ""))
         for i, agent in enumerate(self._house.experiment.agents):
             totals[f"posterior.{agent.id}"] = float(explained[i])
             if agent.budget is not None:

@@ -79,8 +79,24 @@ def check_budgets(draft: Draft) -> None:
     charge = draft.auction.charge
     if charge is not None and charge not in draft.auction.payments:
         near = did_you_mean(charge, draft.auction.payments)
-        draft.source.problem(("auction", "charge"), f"expected one of the payments, got {shown(charge)}{near}")
+        listed = ", ".join(draft.auction.payments) or "none is listed"
+        message = f"expected one of the payments ({listed}), got {shown(charge)}{near}"
+        draft.source.problem(("auction", "charge"), message)
     for i, agent in enumerate(draft.agents):
-        if agent is not None and agent.budget is not None and charge is None:
-            message = "a budget needs 'auction.charge': the payment rule that spends it"
-            draft.source.problem(("agents", i, "budget"), message, at_key=True)
+        if agent is not None and agent.budget is not None:
+            why = _no_spending(draft.auction)
+            if why:
+                draft.source.problem(("agents", i, "budget"), why, at_key=True)
+
+
+def _no_spending(auction: Auction) -> str:
+    """Why a budget would not be spent under some aggregation rule, '' where it is spent under all."""
+    if auction.charge is None:
+        return "a budget needs 'auction.charge': the payment rule that spends it"
+    sampling = auction.sampling or registry.names("sampling")[0]
+    known = [name for name in auction.aggregation if registry.is_known("aggregation", name)]
+    if not registry.is_known("payment", auction.charge) or not registry.is_known("sampling", sampling):
+        return ""
+    unfit = [name for name in known if misfit(auction.charge, (name,), sampling, auction.reserve or 0.0)]
+    rules = " and ".join(unfit)
+    return f"nothing spends this budget under {rules}, where {auction.charge} is not defined" if unfit else ""

@@ -67,6 +67,11 @@ def choose_hardware(device: str, gpu_layers: int | str, n_threads: int) -> Hardw
             "runtime.device is gpu, but this build of llama-cpp-python computes on the CPU only; reinstall it with "
             'CMAKE_ARGS="-DGGML_CUDA=on" (or GGML_METAL, GGML_VULKAN), or set `device: cpu`'
         )
+    if gpu_layers not in ("auto", 0) and (device == "cpu" or not can_offload):
+        why = "runtime.device is cpu" if device == "cpu" else "this build of llama-cpp-python computes on the CPU only"
+        raise ModelError(f"runtime.gpu_layers is {gpu_layers}, but {why}: leave gpu_layers out, or change that")
+    if device == "gpu" and gpu_layers == 0:
+        raise ModelError("runtime.device is gpu, but runtime.gpu_layers is 0: leave gpu_layers out, or set device: cpu")
     if device == "cpu" or not can_offload:
         return Hardware(0, n_threads)
     return Hardware(-1 if gpu_layers == "auto" else int(gpu_layers), n_threads)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from . import audit_misreport
 from .aggregation import ORDERS, AggregationRule
-from .audit_equilibrium import equilibrium
+from .audit_equilibrium import Equilibrium, equilibrium
 from .audit_finding import AuditError, Failure, Finding, count
 from .audit_monotone import consistent, monotone, payment_monotone
 from .audit_regret import bid_grid, closed_form, individually_rational, non_negative, regret
@@ -52,6 +52,7 @@ class Audit:
     orders: tuple[str, ...] = ORDERS
     brand_tokens: Mapping[str, Sequence[int]] = field(default_factory=dict)
     exact: bool = False
+    _equilibria: dict[tuple[str, str, str], Equilibrium] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         unknown = [order for order in self.orders if order not in ORDERS]
@@ -106,7 +107,7 @@ class Audit:
         seat = seats[0]
         value, names = self.bids[seat.agent], (seat.rule.name, payment.name, self.terms.ids[seat.agent])
         bounds = [tolerance(seat, payment, value) for seat in seats]
-        given = [non_negative(seat, payment, bid_grid(value, seat.rivals)) for seat in seats]
+        given = [non_negative(seat, payment, bid_grid(seat, value)) for seat in seats]
         yield count((*names, "non_negative", ""), given, bounds, self.exact)
         for order in self.orders:
             along = [payment_monotone(seat, payment, order) for seat in seats]
@@ -140,12 +141,26 @@ class Audit:
     def _settled(self, payment: PaymentRule, seats: Sequence[Seat], order: str) -> Finding:
         """Not a count: `worst` is how far the equilibrium bid lies from the value, `violated` 1 where none is found."""
         i, value = seats[0].agent, self.bids[seats[0].agent]
-        found = equilibrium(seats, payment, order, self.bids)
+        key = seats[0].rule.name, payment.name, order
+        if key not in self._equilibria:  # one for all agents
+            self._equilibria[key] = equilibrium(seats, payment, order, self.bids)
+        found = self._equilibria[key]
         failed = 0.0 if found.settled else 1.0
         words = "after" if found.settled else "not settled after"
         detail = f"bid {found.bids[i]:.4g} for a value of {value:.4g}, {words} {found.rounds} rounds"
-        key = (seats[0].rule.name, payment.name, self.terms.ids[i], "equilibrium", order)
-        return Finding(*key, len(seats), failed, failed, failed, abs(found.bids[i] - value), detail=detail)
+        return Finding(
+            seats[0].rule.name,
+            payment.name,
+            self.terms.ids[i],
+            "equilibrium",
+            order,
+            len(seats),
+            failed,
+            failed,
+            failed,
+            abs(found.bids[i] - value),
+            detail=detail,
+        )
 
 
 def tolerance(seat: Seat, payment: PaymentRule, value: float) -> float:

@@ -1,7 +1,8 @@
 """Best-response dynamics: where bids settle under a payment that is not truthful.
 
 In turn each charged agent takes the bid with the largest mean utility over the prefixes, the others' bids as they are,
-until no bid moves. A bid is at least a thousandth of the value, so that bids are never all 0.
+until no bid moves. The last that bids at all bids at least a thousandth of its value (or the reserve), so that bids are
+never all 0.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def equilibrium(
         before = bids.copy()
         for i in players:
             bids[i] = _reply([replace(seat, bids=tuple(bids), agent=i) for seat in seats], payment, order, values[i])
-        if np.abs(bids - before).max() <= SETTLED * bids.max():
+        if np.abs(bids - before).max() <= SETTLED * max(bids.max(), before.max()):
             return Equilibrium(tuple(bids), played, True)
     return Equilibrium(tuple(bids), max_rounds, False)
 
@@ -51,6 +52,6 @@ def _reply(seats: Sequence[Seat], payment: PaymentRule, order: str, value: float
     def utility(bid: float) -> float:
         return float(np.mean([seat.utility(payment, order, value, bid) for seat in seats]))
 
-    least = LEAST_SHARE * value
-    grid = sorted({least, *(bid for bid in bid_grid(value, seats[0].rivals) if bid > least)})
-    return maximum(utility, grid)[0]
+    least = max(LEAST_SHARE * value, seats[0].terms.reserve)
+    out = [0.0] if seats[0].rivals > 0 else []
+    return maximum(utility, [*out, *sorted({least, *(bid for bid in bid_grid(seats[0], value) if bid > least)})])[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .intervals import wilson
 
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Failure:
-    """How far a property fails at one prefix: `size` is 0 where it holds."""
+    """How far a property fails at one prefix: `size` is 0 where it holds; NaN counts as an infinite failure."""
 
     size: float
     token: int | None = None
@@ -56,11 +56,12 @@ def count(
     """A row from what happened at each prefix, given (rule, payment, agent, check, order)."""
     found = list(failures)
     bounds = [tolerances] * len(found) if isinstance(tolerances, float) else list(tolerances)
+    found = [replace(failure, size=math.inf) if math.isnan(failure.size) else failure for failure in found]
     bad = sum(failure.size > bound for failure, bound in zip(found, bounds, strict=True))
     share = bad / len(found) if found else 0.0
     low, high = (share, share) if exact else wilson(bad, len(found))
     worst = max(range(len(found)), key=lambda k: found[k].size, default=None)
-    if worst is None or found[worst].size == 0 or math.isnan(found[worst].size):
+    if worst is None or found[worst].size == 0:
         detail = found[0].detail if found else ""
         return Finding(*key, len(found), share, low, high, 0.0, detail=detail)
     failure = found[worst]

@@ -46,6 +46,8 @@ def lies(seat: Seat, value: float, brand_tokens: Sequence[int] = ()) -> Iterator
 
 def gain(honest: Seat, lie: Lie, payment: PaymentRule, order: str, value: float) -> Failure:
     """What the agent and its copies gain by the lie, bidding the value in all."""
+    if not lie.seat.is_open(value / lie.copies) or not honest.is_open(value):
+        return Failure(0.0)
     outcome = lie.seat.outcome(value / lie.copies)
     lost = value * lie.seat.loss_of(order, outcome) if value else 0.0
     lied = -lost - lie.copies * float(payment.expected(outcome)[lie.seat.agent])

@@ -52,7 +52,7 @@ def _overshoot(p: Distribution, path: Sequence[Distribution], weights: Sequence[
 
 def payment_monotone(seat: Seat, payment: PaymentRule, order: str, weights: Sequence[float] = WEIGHTS) -> Failure:
     """The largest step of the payment that goes against what the agent prefers, or that comes with no preference."""
-    bids = [seat.rivals * w / (1 - w) for w in weights if w < 1 and seat.rivals > 0]
+    bids = [seat.rivals * w / (1 - w) for w in weights if w < 1 and seat.rivals > 0]  # with rivals any bid is open
     outcomes = [seat.outcome(bid) for bid in bids]
     paid = [float(payment.expected(outcome)[seat.agent]) for outcome in outcomes]
     worst = Failure(0.0)
@@ -79,6 +79,9 @@ def consistent(seat: Seat, order: str, weights: Sequence[float] = WEIGHTS) -> Fa
     """1 where the agent ranks two of its bids one way under some bids of the others and another way under others."""
     bids = [(seat.rivals or 1.0) * w / (1 - w) for w in weights if 0 < w < 1]
     seats = [replace(seat, bids=others) for others in others_grid(seat)]
+    seats = [each for each in seats if all(each.is_open(bid) for bid in bids)]
+    if not seats:
+        return Failure(0.0)
     ranks = [advantages(order, each.wanted, [each.outcome(bid).q for bid in bids]) for each in seats]
     for low, high in ranks[0]:
         found = {_verdict(rank[low, high]) for rank in ranks} - {"equal"}

@@ -46,14 +46,14 @@ def best_response(seat: Seat, payment: PaymentRule, order: str, value: float) ->
     def utility(bid: float) -> float:
         return seat.utility(payment, order, value, bid)
 
-    bid, best = maximum(utility, bid_grid(value, seat.rivals))
-    return BestResponse(bid, best, utility(value))
+    bid, best = maximum(utility, bid_grid(seat, value))
+    return BestResponse(bid, best, utility(value) if seat.is_open(value) else best)
 
 
-def bid_grid(value: float, rivals: float) -> list[float]:
-    """Multiples of the value and of the others' bids, ascending; 0 only where somebody else bids."""
-    bids = {scale * factor for scale in (value, rivals) for factor in FACTORS}
-    return sorted(bid for bid in bids if bid > 0 or rivals > 0)
+def bid_grid(seat: Seat, value: float) -> list[float]:
+    """Multiples of the value and of the others' bids, ascending, and the reserve; only bids that leave an auction."""
+    bids = {scale * factor for scale in (value, seat.rivals) for factor in FACTORS} | {seat.terms.reserve}
+    return sorted(bid for bid in bids if seat.is_open(bid))
 
 
 def maximum(f: Callable[[float], float], grid: Sequence[float]) -> tuple[float, float]:

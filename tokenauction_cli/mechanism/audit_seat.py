@@ -18,7 +18,7 @@ from .distributions import Array, Distribution, Profile
 from .outcome import Outcome
 from .payments import PaymentRule
 from .preferences import loss
-from .terms import Terms
+from .terms import Terms, without
 
 FEW_TOKENS = 1000
 RARE = 1e-5
@@ -41,8 +41,12 @@ class Seat:
 
     @cached_property
     def rivals(self) -> float:
-        """S, the sum of the others' bids."""
-        return float(sum(self.bids) - self.bids[self.agent])
+        """S, the sum of the others' bids, those below the reserve not counted."""
+        return float(self.terms.effective(without(self.bids, self.agent)).sum())
+
+    def is_open(self, bid: float) -> bool:
+        """Whether anybody bids at all when this agent bids so much: otherwise there is no auction."""
+        return self.rivals > 0 or (bid > 0 and bid >= self.terms.reserve)
 
     def outcome(self, bid: float) -> Outcome:
         """What comes of this bid, kept for all payments and orders; with S = 0 a bid must be positive."""

@@ -7,7 +7,8 @@
     myerson_tv               the integral for -TV                 -TV, under every rule monotone in TV
     pay_bid_times_influence  b_i TV(o_i, q)                       nobody
 
-All are 0 for an agent with a bid of 0 and for a reference agent; all are homogeneous of degree one in the bids.
+All are 0 for an agent with a bid of 0 and for a reference agent; all are homogeneous of degree one in the bids (and the
+reserve).
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 """Stable sampling: for each seed the token changes at most once as the swept agent's bid rises, at a threshold.
 
+The others' bids are held; along lambda, where theirs fall, the same holds because their shares stay. Beside a reference
+agent, whose bid is fixed, the shares move with lambda, and then the token may change more often along lambda.
+
 Linear (d). Draw t0 from o, u uniform. If p_t0 >= o_t0 it stays for every bid. Otherwise it survives at the relative
 weight w with probability q_t0(w) / o_t0 = 1 - w (o_t0 - p_t0) / o_t0, so it switches at w* = u o_t0 / (o_t0 - p_t0),
 that is at the bid S w* / (1 - w*), or never if w* >= 1. The mass that leaves at w goes to the rising tokens in

@@ -1,0 +1,108 @@
+"""`tokauction audit` on table agents: what it prints, what it keeps, and where it is asked the impossible."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from conftest import Command
+
+TWO = """name: two
+agents:
+  - {name: Ann, distribution: {x: 0.7, y: 0.2, z: 0.1}, bid: 1}
+  - {name: Bob, distribution: {x: 0.1, y: 0.2, z: 0.7}, bid: 2}
+auction: {max_tokens: 1, aggregation: [linear, log_linear], payments: [second_price, vcg, pay_your_bid]}
+"""
+
+
+def findings(folder: Path) -> list[dict[str, str]]:
+    (path,) = folder.glob("results/*/audit.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def audited(tokauction: Command, tmp_path: Path, text: str, *options: str) -> list[dict[str, str]]:
+    (tmp_path / "e.yaml").write_text(text, "utf-8")
+    done = tokauction("audit", "e.yaml", "-q", *options)
+    assert done.returncode == 0, done.stderr
+    return findings(tmp_path)
+
+
+def violated(rows: list[dict[str, str]], **wanted: str) -> set[str]:
+    return {row["violated"] for row in rows if all(row[key] == value for key, value in wanted.items())}
+
+
+def test_the_theorems_hold_and_are_told(tokauction: Command, tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(TWO, "utf-8")
+    done = tokauction("audit", "e.yaml")
+    assert done.returncode == 0, done.stderr
+    rows = findings(tmp_path)
+    assert violated(rows, rule="linear", check="monotone") == {"0.0"}
+    assert violated(rows, rule="log_linear", check="monotone", order="tv") == {"0.0"}
+    assert violated(rows, rule="linear", check="regret", payment="second_price", order="tv") == {"0.0"}
+    assert violated(rows, rule="linear", check="regret", payment="pay_your_bid", order="tv") == {"1.0"}
+    assert violated(rows, rule="log_linear", check="regret", payment="vcg", order="reverse_kl") == {"0.0"}
+    assert not violated(rows, rule="log_linear", payment="second_price")
+    assert "bidding one's value is best with second_price (TV)" in " ".join(done.stdout.split())
+    assert "auditing linear, log_linear; texts so far: 1" in done.stderr
+    (words,) = tmp_path.glob("results/*/audit.txt")
+    assert "best with second_price (TV)" in words.read_text("utf-8")
+
+
+def test_a_reserve_that_would_keep_low_bids_out(tokauction: Command, tmp_path: Path) -> None:
+    text = TWO.replace("[second_price, vcg, pay_your_bid]", "[second_price, pay_your_bid], reserve: 0.3")
+    rows = audited(tokauction, tmp_path, text, "-S", "auction.aggregation=linear")
+    assert violated(rows, rule="linear", check="monotone") == {"0.0"}
+    assert violated(rows, check="individually_rational", payment="second_price", order="tv") == {"0.0"}
+    assert violated(rows, check="equilibrium", payment="pay_your_bid", order="tv")
+
+
+def test_where_a_rule_is_undefined_the_others_are_still_audited(tokauction: Command, tmp_path: Path) -> None:
+    text = TWO.replace("{x: 0.7, y: 0.2, z: 0.1}", "{x: 1}").replace("{x: 0.1, y: 0.2, z: 0.7}", "{z: 1}")
+    (tmp_path / "e.yaml").write_text(text, "utf-8")
+    done = tokauction("audit", "e.yaml", "-q")
+    rows = findings(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert violated(rows, rule="log_linear", check="defined") == {"1.0"}
+    assert violated(rows, rule="linear", check="regret", payment="second_price", order="tv") == {"0.0"}
+    assert "log_linear is undefined at 100% of them" in " ".join(done.stdout.split())
+
+
+def test_an_unknown_order_costs_nothing(tokauction: Command, tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(TWO, "utf-8")
+    done = tokauction("audit", "e.yaml", "--order", "klr")
+    assert done.returncode == 2
+    assert "unknown order 'klr': the orders are robust, tv, kl, reverse_kl; did you mean 'kl'?" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("options", [("-S", "seed=1"), ("--trust", "m")])
+def test_a_run_folder_is_audited_as_it_is(tokauction: Command, tmp_path: Path, options: tuple[str, ...]) -> None:
+    (tmp_path / "e.yaml").write_text(TWO, "utf-8")
+    assert tokauction("run", "e.yaml", "-q").returncode == 0
+    (run,) = (tmp_path / "results").iterdir()
+    assert tokauction("audit", str(run), "-q", "--order", "tv").returncode == 0
+    assert {row["order"] for row in findings(tmp_path)} == {"", "tv"}
+    if options[0] == "-S":
+        refused = tokauction("audit", str(run), *options)
+        assert refused.returncode == 2
+        assert "whose experiment is fixed" in refused.stderr
+
+
+def test_a_budget_that_nothing_spends_is_a_mistake(tokauction: Command, tmp_path: Path) -> None:
+    text = TWO.replace("bid: 1}", "bid: 1, budget: 0.5}").replace(
+        "max_tokens: 1", "max_tokens: 1, charge: second_price"
+    )
+    (tmp_path / "e.yaml").write_text(text, "utf-8")
+    done = tokauction("check", "e.yaml")
+    assert done.returncode == 2
+    assert "e.yaml:3:65: nothing spends this budget under log_linear, where second_price is not defined" in done.stderr
+
+
+def test_a_reserve_above_every_bid_is_named(tokauction: Command, tmp_path: Path) -> None:
+    text = TWO.replace("max_tokens: 1", "max_tokens: 1, reserve: 5").replace("second_price, vcg, ", "")
+    (tmp_path / "e.yaml").write_text(text, "utf-8")
+    done = tokauction("run", "e.yaml", "-q")
+    assert done.returncode == 3
+    assert "the reserve of 5 keeps every bid out" in done.stderr
