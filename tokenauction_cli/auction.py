@@ -1,7 +1,8 @@
 """The token loop: which texts are alive, and which cells share them.
 
-Every cell of a query starts from the same prompts. Cells whose texts so far are equal form a *group*, and the
-distributions that follow a text are evaluated once for its group. Where cells draw different tokens the group parts.
+Every cell of a query starts from the same prompts. Cells whose prompts and texts so far are equal form a *group*, and
+the distributions that follow a text are evaluated once for its group. Where cells draw different tokens the group
+parts.
 
 A *lane* is a stack of groups; each step evaluates the top group of every lane in one batch. A lane finishes what it
 began before it goes back, so a waiting group always continues a beginning of its lane's last text, and cutting that
@@ -25,7 +26,10 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cast:
-    """Who speaks for a query: its distinct prompts, and for each agent the index of its prompt."""
+    """Who speaks for a query: its distinct prompts, and for each agent the index of its prompt.
+
+    Queries with equal prompts share one cast.
+    """
 
     prompts: tuple[Any, ...]
     prompt_of_agent: tuple[int, ...]
@@ -53,9 +57,9 @@ class House(Protocol):
 
 @dataclass(frozen=True)
 class _Group:
-    """Cells of one query that share a text so far."""
+    """Cells that share their prompts and a text so far."""
 
-    query: str
+    cast: Cast
     text: tuple[int, ...]
     states: list[CellState]
 
@@ -82,11 +86,12 @@ class Auction:
         """
         if afresh:
             self._model.forget()
-        by_query: dict[str, list[CellState]] = defaultdict(list)
+        beginnings: dict[int, _Group] = {}
         for cell in cells:
-            by_query[cell.query].append(self._house.begin(cell))
+            cast = self._casts[cell.query]
+            beginnings.setdefault(id(cast), _Group(cast, (), [])).states.append(self._house.begin(cell))
         lanes: list[_Lane] = [[] for _ in range(n_lanes)]
-        lanes[0] = [_Group(query, (), states) for query, states in reversed(by_query.items())]
+        lanes[0] = list(reversed(beginnings.values()))
         while n_busy := _share_work(lanes):
             groups = [lane.pop() for lane in lanes[:n_busy]]
             for lane, parts in zip(lanes, self._step(groups), strict=False):
@@ -95,7 +100,7 @@ class Auction:
 
     def _step(self, groups: Sequence[_Group]) -> list[list[_Group]]:
         """Evaluate what follows every group's text in one batch; return the groups into which each parts."""
-        requests = [Request(slot, self._casts[g.query].prompts, g.text) for slot, g in enumerate(groups)]
+        requests = [Request(slot, g.cast.prompts, g.text) for slot, g in enumerate(groups)]
         self.n_evaluations += sum(len(request.prompts) for request in requests if request.text)
         begun = time.perf_counter()
         answers = self._model.evaluate(requests)
@@ -111,7 +116,7 @@ class Auction:
             for state in group.states:
                 state.fail(answer)
             return []
-        logits = [answer[k] for k in self._casts[group.query].prompt_of_agent]
+        logits = [answer[k] for k in group.cast.prompt_of_agent]
         tokens = self._house.auction(logits, group.states)
         self.n_tokens += len(tokens)
         going_on: dict[int, list[CellState]] = defaultdict(list)
@@ -119,7 +124,7 @@ class Auction:
             if state.end_reason is None:
                 going_on[token].append(state)
         fewest_first = sorted(going_on.items(), key=lambda part: len(part[1]))
-        return [_Group(group.query, (*group.text, token), states) for token, states in fewest_first]
+        return [_Group(group.cast, (*group.text, token), states) for token, states in fewest_first]
 
 
 def _share_work(lanes: list[_Lane]) -> int:

@@ -229,7 +229,8 @@ def _casts(experiment: Experiment, in_use: Mapping[str, ModelInUse]) -> dict[str
 
     from .lm.gguf import GgufPrompt, open_vocabulary
 
-    casts = {}
+    casts: dict[str, Cast] = {}
+    known: dict[Cast, Cast] = {}
     with ExitStack() as stack:
         vocabularies = {
             model.path: stack.enter_context(open_vocabulary(model.path)) for model in dict.fromkeys(in_use.values())
@@ -243,7 +244,8 @@ def _casts(experiment: Experiment, in_use: Mapping[str, ModelInUse]) -> dict[str
                 _check_length(agent, model, len(tokens), experiment.auction.max_tokens)
                 prompts.append(GgufPrompt(model.path, tokens))
             distinct = tuple(dict.fromkeys(prompts))
-            casts[query] = Cast(distinct, tuple(distinct.index(prompt) for prompt in prompts))
+            cast = Cast(distinct, tuple(distinct.index(prompt) for prompt in prompts))
+            casts[query] = known.setdefault(cast, cast)
     return casts
 
 
