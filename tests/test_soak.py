@@ -31,6 +31,7 @@ from pathlib import Path
 import llama_cpp  # which keeps two files open
 from tokenauction_cli import run
 from tokenauction_cli.experiment import load_experiment
+from tokenauction_cli.memory import peak_memory
 from tokenauction_cli.progress import SilentProgress
 run.SECONDS_BETWEEN_APPENDS = 0.0
 small, n_snapshots = map(int, sys.argv[1:])
@@ -54,7 +55,7 @@ if n_snapshots:
     tracemalloc.start(1)
 run.run_experiment(load_experiment(Path("e.yaml")), Path("results"), Meter())
 assert len(os.listdir("/proc/self/fd")) == descriptors
-print("peak", 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, 0)
+print("peak", 0, peak_memory(), 0)
 """
 TABLES = """
 name: soak
