@@ -5,12 +5,12 @@ The short variants run by default; `make soak` runs those of 20 000 cells of tab
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,9 +24,9 @@ from tokenauction_cli.run import read_run, run_experiment
 
 BYTES_PER_CELL = 1024
 TABLE_BYTES_PER_CELL = 8 * 1024  # of the tables at the end, which hold every cell
-SMALL_BLOCK = 65536  # larger ones are arrays over the vocabulary, which come and go
+LARGE = 65536  # bytes: arrays over the vocabulary, which come and go by the hundred megabytes, are counted apart
 MEASURED_RUN = """
-import os, resource, sys, tracemalloc
+import ctypes, os, resource
 from pathlib import Path
 import llama_cpp  # which keeps two files open
 from tokenauction_cli import run
@@ -34,28 +34,26 @@ from tokenauction_cli.experiment import load_experiment
 from tokenauction_cli.memory import peak_memory
 from tokenauction_cli.progress import SilentProgress
 run.SECONDS_BETWEEN_APPENDS = 0.0
-small, n_snapshots = map(int, sys.argv[1:])
+
+class Allocated(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "a b c d large e f g h i".split()]
+
+mallinfo2 = ctypes.CDLL(None).mallinfo2
+mallinfo2.restype = Allocated
 
 class Meter(SilentProgress):
-    n_done = n_snapshots = 0
-    def begin(self, n_cells, n_done):
-        self.n_cells = n_cells
+    n_done = 0
     def step(self, n_cells, n_tokens):
         self.n_done += n_cells
         if n_cells:
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            print("step", self.n_done, pages * resource.getpagesize(), len(os.listdir("/proc/self/fd")))
-        if self.n_done * n_snapshots >= self.n_cells * (self.n_snapshots + 1):
-            self.n_snapshots += 1
-            blocks = tracemalloc.take_snapshot().traces
-            print("snapshot", self.n_done, sum(block.size for block in blocks if block.size < small), 0)
+            resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+            large = mallinfo2().large
+            print(self.n_done, resident - large, large, len(os.listdir("/proc/self/fd")))
 
 descriptors = len(os.listdir("/proc/self/fd"))
-if n_snapshots:
-    tracemalloc.start(1)
 run.run_experiment(load_experiment(Path("e.yaml")), Path("results"), Meter())
 assert len(os.listdir("/proc/self/fd")) == descriptors
-print("peak", 0, peak_memory(), 0)
+print(peak_memory())
 """
 TABLES = """
 name: soak
@@ -75,63 +73,55 @@ sweep: {{agent: A, relative_weight: [0, 0.25, 0.5, 0.75, 1], seeds: {}}}
 """
 
 
-class Measured(NamedTuple):
-    """Cells, resident bytes and descriptors at every append; now and then the bytes of Python; and the most ever."""
-
-    steps: pd.DataFrame
-    snapshots: pd.DataFrame
-    peak: int
+def has_mallinfo2() -> bool:
+    return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallinfo2")
 
 
-def measured(folder: Path, text: str, environment: dict[str, str], n_snapshots: int = 0) -> Measured:
-    """A run in a process of its own."""
+def measured(folder: Path, text: str, environment: dict[str, str]) -> tuple[pd.DataFrame, int]:
+    """Cells, bytes and descriptors at every append of a run in a process of its own; and the most bytes at any time."""
     (folder / "e.yaml").write_text(text)
     done = subprocess.run(
-        [sys.executable, "-c", MEASURED_RUN, str(SMALL_BLOCK), str(n_snapshots)],
+        [sys.executable, "-c", MEASURED_RUN],
         cwd=folder,
-        env={**environment, "MALLOC_MMAP_THRESHOLD_": str(SMALL_BLOCK)},  # large arrays leave no holes in the heap
+        env={**environment, "MALLOC_MMAP_THRESHOLD_": str(LARGE)},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
         timeout=1800,
     )
-    rows = pd.DataFrame(
-        [line.split() for line in done.stdout.splitlines()], columns=["what", "cells", "bytes", "files"]
-    )
-    numbers = rows[["cells", "bytes", "files"]].astype("int64")
-    steps, snapshots, peak = (numbers[rows["what"] == what] for what in ("step", "snapshot", "peak"))
-    return Measured(steps, snapshots, int(peak["bytes"].iloc[0]))
+    *steps, peak = done.stdout.splitlines()
+    rows = [[int(value) for value in step.split()] for step in steps]
+    return pd.DataFrame(rows, columns=["cells", "bytes", "large", "files"]), int(peak)
 
 
-def slope(measured: pd.DataFrame) -> float:
-    """Bytes per cell after the first quarter: what a first cell brings with it is loaded by then."""
-    settled = measured[measured["cells"] > measured["cells"].max() / 4]
-    return float(np.polyfit(settled["cells"], settled["bytes"], 1)[0])
+def assert_flat(steps: pd.DataFrame, n_cells: int) -> None:
+    """After the first quarter: what a first cell brings with it is loaded by then."""
+    assert steps["cells"].iloc[-1] == n_cells
+    assert steps["files"].nunique() == 1
+    settled = steps[steps["cells"] > n_cells / 4]
+    assert np.polyfit(settled["cells"], settled["bytes"], 1)[0] < BYTES_PER_CELL
+    middle = settled["cells"] <= n_cells * 5 / 8
+    assert settled["large"][~middle].max() < 1.25 * settled["large"][middle].max()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@pytest.mark.skipif(not has_mallinfo2(), reason="memory is read from /proc and glibc")
 @pytest.mark.parametrize("n_seeds", [280, pytest.param(910, marks=pytest.mark.slow)])
 def test_many_cells_of_tables(tmp_path: Path, environment: dict[str, str], n_seeds: int) -> None:
-    steps, _, peak = measured(tmp_path, TABLES.format(n_seeds), environment)
-    assert steps["cells"].iloc[-1] == 22 * n_seeds
-    assert steps["files"].nunique() == 1
-    assert slope(steps) < BYTES_PER_CELL
+    n_cells = 22 * n_seeds
+    steps, peak = measured(tmp_path, TABLES.format(n_seeds), environment)
+    assert_flat(steps, n_cells)
     libraries = 120 << 20  # pandas and scipy
-    assert peak - steps["bytes"].iloc[-1] < libraries + TABLE_BYTES_PER_CELL * 22 * n_seeds
+    assert peak - steps["bytes"].iloc[-1] < libraries + TABLE_BYTES_PER_CELL * n_cells
 
 
 @pytest.mark.model
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@pytest.mark.skipif(not has_mallinfo2(), reason="memory is read from /proc and glibc")
 @pytest.mark.parametrize("n_seeds", [20, pytest.param(400, marks=pytest.mark.slow)])
 def test_many_cells_of_a_model(tmp_path: Path, environment: dict[str, str], model_path: Path, n_seeds: int) -> None:
-    """Arrays of a hundred megabytes come and go, so that resident memory shows a slope only where it is steep."""
-    steps, snapshots, _ = measured(tmp_path, DEMO.format(n_seeds), environment, n_snapshots=8)
-    assert steps["cells"].iloc[-1] == 5 * n_seeds
+    steps, _ = measured(tmp_path, DEMO.format(n_seeds), environment)
     assert steps["files"].nunique() == 1
-    if n_seeds >= 400:
-        assert slope(snapshots) < BYTES_PER_CELL
-        lowest = steps.groupby(steps["cells"] * 8 // (5 * n_seeds + 1)).min()
-        assert slope(lowest) < 16 * BYTES_PER_CELL
+    if n_seeds >= 400:  # fewer cells are not enough for a slope
+        assert_flat(steps, 5 * n_seeds)
 
 
 def test_tables_do_not_depend_on_how_many_records_are_read_at_once(
