@@ -29,7 +29,7 @@ from .run import plan_for
 from .speakers import GgufSpeakers, prepare
 from .store import RunFolder
 
-NAIVE_TEXTS = 2
+NAIVE_TEXTS = 3
 
 
 @dataclass(frozen=True)
@@ -176,13 +176,20 @@ def _naive_text(
         model.reset()
         model.eval(prompt.tokens)
     for n in range(1, max_tokens + 1):
-        q = sum(w * _softmax(model.eval_logits[-1]) for w, model in zip(weights, models, strict=True))
+        q = sum(w * _softmax(_last_logits(model)) for w, model in zip(weights, models, strict=True))
         token = int(np.searchsorted(np.cumsum(q), rng.random()))
         if n == max_tokens:
             break
         for model in models:
             model.eval([token])
     return max_tokens
+
+
+def _last_logits(model: Any) -> Any:
+    """After `eval`, without the copies that `Llama.eval_logits` makes of every position."""
+    import llama_cpp
+
+    return np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(model.ctx, -1), shape=(model.n_vocab(),))
 
 
 def _softmax(logits: Any) -> Any:
