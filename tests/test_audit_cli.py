@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,16 @@ def test_a_reserve_above_every_bid_is_named(tokauction: Command, tmp_path: Path)
     done = tokauction("run", "e.yaml", "-q")
     assert done.returncode == 3
     assert "the reserve of 5 keeps every bid out" in done.stderr
+
+
+def test_its_tables_for_papers_and_programs(tokauction: Command, tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(TWO, "utf-8")
+    assert tokauction("run", "e.yaml", "-q").returncode == 0
+    latex = tokauction("audit", "e.yaml", "-q", "--order", "tv", "--format", "latex")
+    assert latex.returncode == 0, latex.stderr
+    assert latex.stdout.count("\\begin{tabular}") == 2
+    assert "\\toprule" in latex.stdout
+    rows = json.loads(tokauction("audit", "e.yaml", "-q", "--order", "tv", "--format", "json").stdout)
+    assert {"check": "regret", "payment": "second_price", "tv": "never"}.items() <= next(
+        row for row in rows if row["check"] == "regret" and row["payment"] == "second_price"
+    ).items()

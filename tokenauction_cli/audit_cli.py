@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import UsageError
+from .formats import Format
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -41,6 +42,7 @@ def audit(
     orders: Annotated[
         list[str] | None, typer.Option("--order", help="robust, tv, kl, reverse_kl; default: all.")
     ] = None,
+    how: Annotated[Format, typer.Option("--format", help="How to print the tables.")] = Format.table,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")] = False,
 ) -> None:
     """Check monotonicity, incentives and misreports of every rule and payment on the distributions of a run."""
@@ -56,7 +58,8 @@ def audit(
     result.folder.write("audit.csv", _csv(rows))
     words = [in_words(group) for group in _by_rule(findings).values()]
     result.folder.write("audit.txt", "\n\n".join(words) + "\n")
-    _print(_by_rule(findings), words, looked)
+    tables = [_table(rule, group, looked) for rule, group in _by_rule(findings).items()]
+    _print(tables, words, how)
     typer.echo(f"All {len(findings)} findings: {result.folder.path / 'audit.csv'}", err=True)
 
 
@@ -194,14 +197,18 @@ def _by_rule(findings: list[Finding]) -> dict[str, list[Finding]]:
     return groups
 
 
-def _print(by_rule: dict[str, list[Finding]], words: list[str], looked: Looked) -> None:
+def _print(tables: list[Table], words: list[str], how: Format) -> None:
+    """Tables and paragraphs for people, tables alone for papers and programs."""
     from rich.console import Console
 
-    from .tables import rich_table, visible
+    from .tables import render, rich_table, visible
 
+    if how is not Format.table:
+        typer.echo(render(tables, how.value), nl=False)
+        return
     console = Console(width=None if Console().is_terminal else 120)
-    for (rule, findings), paragraph in zip(by_rule.items(), words, strict=True):
-        console.print(rich_table(_table(rule, findings, looked)))
+    for table, paragraph in zip(tables, words, strict=True):
+        console.print(rich_table(table))
         console.print(visible(paragraph) + "\n", markup=False, highlight=False)
 
 

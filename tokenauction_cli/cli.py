@@ -15,6 +15,7 @@ import typer
 
 from . import __version__, audit_cli, bench_cli, doctor_cli, models_cli, play_cli, report_cli, verify_cli
 from .errors import TokauctionError, UsageError
+from .formats import Format
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -34,17 +35,6 @@ app.add_typer(models_cli.app, name="models")
 _WrongUsage: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
-
-
-class Format(str, Enum):
-    """How tables are printed."""
-
-    table = "table"
-    md = "md"
-    csv = "csv"
-    json = "json"
-    jsonl = "jsonl"
-    latex = "latex"
 
 
 class By(str, Enum):

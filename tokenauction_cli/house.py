@@ -104,7 +104,12 @@ class House:
 
     def auction(self, logits: Sequence[Logits], states: Sequence[CellState]) -> list[int]:
         """One token for every cell of a group; a cell whose outcome is undefined fails alone."""
-        profile = Profile.from_logits(logits, self._temperatures)
+        try:
+            profile = Profile.from_logits(logits, self._temperatures)
+        except MechanismError as error:
+            for state in states:
+                state.fail(CellError(f"a model gave no distribution: {error}"))
+            return [-1] * len(states)
         outcomes: dict[tuple[str, tuple[float, ...]], Outcome] = {}
         tokens = []
         for state in states:  # in the plan's order: all cells of a seed before those of the next

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import UsageError
 from .experiment import Experiment
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text as RichText
 
-Format = Literal["table", "md", "csv", "json", "jsonl", "latex"]
 By = Literal["aggregation", "seed", "query"]
-FORMATS: tuple[str, ...] = get_args(Format)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
