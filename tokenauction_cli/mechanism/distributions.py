@@ -68,8 +68,8 @@ def expectation(p: Array, values: Array) -> Array:
         return np.asarray(np.einsum("...t,t->...", p, values))
 
 
-class Distribution:
-    """One distribution over V tokens, given as probabilities `p` or as `log_p`, each (V,) float64, sum 1."""
+class _Probabilities:
+    """float64 `p` or `log_p`, whichever is given: the other, and the block sums, are worked out when asked for."""
 
     def __init__(self, *, p: Array | None = None, log_p: Array | None = None) -> None:
         if p is not None:
@@ -87,8 +87,12 @@ class Distribution:
 
     @cached_property
     def blocks(self) -> Array:
-        """Sums of p over blocks of tokens: see `cumulative.py`."""
+        """Sums of p over blocks of tokens, by which draws find theirs: see `cumulative.py`."""
         return block_sums(self.p)
+
+
+class Distribution(_Probabilities):
+    """One distribution over V tokens, given as probabilities `p` or as `log_p`, each (V,) float64, sum 1."""
 
     @cached_property
     def mode(self) -> int:
@@ -129,7 +133,7 @@ class AgentDistribution(Distribution):
 
 
 class Mixture(Distribution):
-    """sum_i w_i p_i for weights (n,) of sum 1. `at` costs O(n) and `quantile` O(n log V): no pass over the tokens."""
+    """sum_i w_i p_i for weights (n,) of sum 1. `at` and `quantile` make no pass over the tokens."""
 
     def __init__(self, profile: Profile, weights: Array) -> None:
         self._profile = profile
@@ -176,14 +180,11 @@ class LogMixture(Distribution):
         self.log_z = float(scores[top] - self.log_p[top])
 
 
-class Profile:
+class Profile(_Probabilities):
     """The agents' distributions at one prefix: `p` and `log_p` of shape (n, V), rows in the agents' order."""
 
     def __init__(self, *, p: Array | None = None, log_p: Array | None = None) -> None:
-        if p is not None:
-            self.p = p
-        if log_p is not None:
-            self.log_p = log_p
+        super().__init__(p=p, log_p=log_p)
         self._kept: dict[Hashable, Any] = {}
 
     @classmethod
@@ -208,19 +209,6 @@ class Profile:
         rows = np.stack([np.asarray(row, dtype=np.float64) for row in logits])
         rows /= np.asarray(temperatures, dtype=np.float64)[:, None]
         return cls(**softmax(rows))
-
-    @cached_property
-    def p(self) -> Array:
-        return np.exp(self.log_p)
-
-    @cached_property
-    def log_p(self) -> Array:
-        return log_of(self.p)
-
-    @cached_property
-    def blocks(self) -> Array:
-        """Block sums of every agent's distribution, one row each: linear draws of every weight share them."""
-        return block_sums(self.p)
 
     @property
     def n_agents(self) -> int:
