@@ -183,3 +183,12 @@ def test_nothing_a_model_writes_reaches_the_terminal_raw(read: Reader) -> None:
     assert "\x1b" not in output
     assert "\x07" not in output
     assert "[bold]\\x1b[31mAlpha[/bold]" in output  # no markup either
+
+
+def test_a_character_0_can_be_written_by_every_python() -> None:
+    import pandas as pd
+
+    from tokenauction_cli.tables import frame_csv
+
+    assert frame_csv(pd.DataFrame({"text": ["a\0b"], "n": [1]})) == "text,n\na\ufffdb,1\n"
+    assert render([Table("", ("text",), (("a\0b",),))], "csv") == "text\na\ufffdb\n"

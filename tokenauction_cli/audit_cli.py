@@ -187,7 +187,9 @@ def _text(tokens: tuple[int, ...], vocabulary: Vocabulary) -> str:
 def _csv(rows: list[dict[str, Any]]) -> str:
     import pandas as pd
 
-    return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+    from .tables import frame_csv
+
+    return frame_csv(pd.DataFrame(rows))
 
 
 def _by_rule(findings: list[Finding]) -> dict[str, list[Finding]]:

@@ -215,18 +215,18 @@ def _in_batches(auction: Auction, plan: Plan, interrupts: Interrupts) -> Iterato
 
 def _with_tables(folder: RunFolder, experiment: Experiment, *, was_complete: bool) -> RunResult:
     from .statistics import statistics_frames
-    from .tables import render, text_tables
+    from .tables import frame_csv, render, text_tables
 
     cells, summary = _frames(experiment, folder)
     texts = text_tables(experiment, cells)
     files = {
-        "cells.csv": cells.to_csv(index=False, lineterminator="\n"),
-        "summary.csv": summary.to_csv(index=False, lineterminator="\n"),
+        "cells.csv": frame_csv(cells),
+        "summary.csv": frame_csv(summary),
         "table.md": render(texts, "md"),
         "table.csv": render(texts, "csv"),
     }
     for name, frame in statistics_frames(experiment, cells, summary).items():
-        files[name] = frame.to_csv(index=False, lineterminator="\n")
+        files[name] = frame_csv(frame)
     for name, content in files.items():
         folder.write(name, content)
     record = folder.read_manifest()

@@ -121,7 +121,7 @@ def render(tables: Sequence[Table], how: str) -> str:
         sink = io.StringIO()
         writer = csv.writer(sink, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_plain(value) for value in row] for row in rows)
+        writer.writerows([without_nul(_plain(value)) for value in row] for row in rows)
         return sink.getvalue()
     objects = [dict(zip(columns, row, strict=True)) for row in rows]
     if how == "json":
@@ -143,6 +143,16 @@ def _joined(tables: Sequence[Table]) -> tuple[list[str], list[list[Any]]]:
 def _json_number(value: Any) -> Any:
     value = value.item() if hasattr(value, "item") else value
     return ("" if math.isnan(value) else str(value)) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def frame_csv(frame: pd.DataFrame) -> str:
+    """A frame as CSV."""
+    return str(frame.map(without_nul).to_csv(index=False, lineterminator="\n"))
+
+
+def without_nul(value: Any) -> Any:
+    """Text with U+FFFD for the character 0, which Python 3.10 cannot write to a CSV file; anything else as it is."""
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> str:
