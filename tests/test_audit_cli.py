@@ -120,3 +120,35 @@ def test_its_tables_for_papers_and_programs(tokauction: Command, tmp_path: Path)
     assert {"check": "regret", "payment": "second_price", "tv": "never"}.items() <= next(
         row for row in rows if row["check"] == "regret" and row["payment"] == "second_price"
     ).items()
+
+
+def test_a_part_of_a_run_says_that_it_is_one(tokauction: Command, tmp_path: Path) -> None:
+    text = TWO.replace("max_tokens: 1", "max_tokens: 2") + "sweep: {relative_weight: [1, 0.5, 0], seeds: 4}\n"
+    (tmp_path / "e.yaml").write_text(text, "utf-8")
+    told = "Only 7 of 24 texts are written"
+    done = tokauction("run", "e.yaml", "-q", "-n", "7")
+    assert (done.returncode, told in done.stderr) == (0, True)
+    assert "linear, 1 to 2 texts each" in done.stdout
+    (run,) = (tmp_path / "results").iterdir()
+    assert told in tokauction("show", str(run)).stderr
+    assert told in tokauction("report", str(run), "--figures", "none").stderr
+    assert "wrote 7 of the 24 texts that were planned" in (run / "report.html").read_text("utf-8")
+    rows = list(csv.DictReader((run / "summary.csv").read_text("utf-8").splitlines()))
+    assert [(row["aggregation"], row["point"]) for row in rows[:4]] == [
+        ("linear", "0"), ("linear", "1"), ("linear", "2"), ("log_linear", "0"),
+    ]  # fmt: skip
+    whole = tokauction("run", "e.yaml", "-q")
+    assert told not in whole.stderr
+    assert "Only" not in whole.stderr
+
+
+def test_what_an_audit_wrote_is_verified(tokauction: Command, tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(TWO, "utf-8")
+    assert tokauction("audit", "e.yaml", "-q", "--order", "tv").returncode == 0
+    (run,) = (tmp_path / "results").iterdir()
+    assert tokauction("verify", str(run)).returncode == 0
+    with (run / "audit.csv").open("a") as file:
+        file.write("x,y\n")
+    changed = tokauction("verify", str(run))
+    assert changed.returncode == 1
+    assert "audit.csv" in changed.stdout + changed.stderr

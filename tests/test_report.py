@@ -242,7 +242,7 @@ def test_figures_in_three_formats(swept: RunResult, tmp_path: Path, monkeypatch:
         for kind in ("svg", "pdf", "png", "vl.json")
     }
     assert {path.name for path in report.figures} == names
-    folder = tmp_path / "figures"
+    folder = tmp_path / "r-figures"
     pdf = (folder / "mention_rate.all.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
     assert b"/FontFile" in pdf
@@ -272,7 +272,7 @@ def test_without_the_extra_texts_and_numbers_still_come(
     data = json.loads(block(tmp_path / "r.html", "data"))
     assert "charts" in data["notes"][0]
     assert data["figures"][0]["rows"]
-    assert not (tmp_path / "figures").exists()
+    assert not (tmp_path / "r-figures").exists()
 
 
 def test_the_command(swept: RunResult, tokauction: Command) -> None:

@@ -46,6 +46,7 @@ def audit(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")] = False,
 ) -> None:
     """Check monotonicity, incentives and misreports of every rule and payment on the distributions of a run."""
+    from . import manifest
     from .house import Rules
     from .mechanism.audit_words import in_words
 
@@ -58,6 +59,11 @@ def audit(
     result.folder.write("audit.csv", _csv(rows))
     words = [in_words(group) for group in _by_rule(findings).values()]
     result.folder.write("audit.txt", "\n\n".join(words) + "\n")
+    record = result.folder.read_manifest()
+    manifest.add_digests(result.folder, record, ("audit.csv", "audit.txt"))
+    result.folder.write_manifest(record)
+    if result.what_is_missing:
+        typer.echo(result.what_is_missing, err=True)
     tables = [_table(rule, group, looked) for rule, group in _by_rule(findings).items()]
     _print(tables, words, how)
     typer.echo(f"All {len(findings)} findings: {result.folder.path / 'audit.csv'}", err=True)

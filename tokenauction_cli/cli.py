@@ -149,6 +149,7 @@ def run(
         _print_figures(result)
         if not quiet:
             typer.echo(f"Run folder: {result.folder.path}\n{_where_the_report_is(result.folder.path)}", err=True)
+    _tell_what_is_missing(result)
     _exit_if_failed(result)
 
 
@@ -170,6 +171,7 @@ def show(
         if len(runs) > 1 and how is Format.table:
             typer.echo(visible(str(path)))
         _print_tables(text_tables(result.experiment, result.cells, by.value, seed), how, result.experiment)
+        _tell_what_is_missing(result)
         if how is Format.table:
             _print_figures(result)
             if (path / "report.html").exists():
@@ -244,6 +246,11 @@ def _print_rich(tables: list[Table], experiment: Experiment) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     for table in rich_tables(tables, experiment):
         console.print(table)
+
+
+def _tell_what_is_missing(result: RunResult) -> None:
+    if result.what_is_missing:
+        typer.echo(result.what_is_missing, err=True)
 
 
 def _exit_if_failed(result: RunResult) -> None:

@@ -46,8 +46,9 @@ class Rules:
         """Raises UsageError for a rule of the user's own that cannot be loaded, and for a payment that fits no rule."""
         auction = experiment.auction
         reserve = auction.reserve or 0.0
+        beside = str(experiment.path.absolute().parent)  # where a user's own rules stand
         if experiment.trust:  # else a file beside the experiment could pose as any module
-            sys.path.insert(0, str(experiment.path.parent))  # where a user's own rules stand
+            sys.path.insert(0, beside)
         try:
             rules = cls(
                 {name: registry.find("aggregation", name) for name in auction.aggregation},
@@ -61,7 +62,7 @@ class Rules:
             raise UsageError(f"{experiment.path}: {error}") from error
         finally:
             if experiment.trust:
-                sys.path.remove(str(experiment.path.parent))
+                sys.path.remove(beside)
         return rules
 
     def fitting(self, aggregation: str, reserve: float) -> tuple[PaymentRule, ...]:

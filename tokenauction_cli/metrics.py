@@ -92,6 +92,12 @@ def observations(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=cells.index)
 
 
+def _place(experiment: Experiment, key: Any) -> tuple[int, int, int]:
+    """The order of (query, aggregation, point) in the experiment, whatever was finished first."""
+    query, aggregation, point = key
+    return experiment.queries.index(query), experiment.auction.aggregation.index(aggregation), int(point)
+
+
 def summary_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
     """`summary.csv`: rates with Wilson intervals and means with BCa intervals per query, rule and sweep point."""
     import pandas as pd
@@ -100,7 +106,8 @@ def summary_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
     figures = observations(experiment, finished)
     bids = [f"bid.{agent.id}" for agent in experiment.agents]
     rows = []
-    for key, group in finished.groupby(GROUP, sort=False):
+    groups = sorted(finished.groupby(GROUP, sort=False), key=lambda one: _place(experiment, one[0]))
+    for key, group in groups:
         row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
         row |= {name: group[name].iloc[0] for name in ("relative_weight", *bids)} | {"cells": len(group)}
         values = figures.loc[group.index].to_numpy(dtype=float)

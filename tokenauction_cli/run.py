@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -54,6 +55,21 @@ class RunResult:
     cells: pd.DataFrame
     summary: pd.DataFrame
     was_complete: bool
+
+    @cached_property
+    def n_planned(self) -> int:
+        """How many texts the experiment asks for."""
+        return len(cells_of(self.experiment))
+
+    @property
+    def what_is_missing(self) -> str:
+        """A sentence for whoever reads numbers of a part of a run, '' where all texts are there."""
+        if len(self.cells) >= self.n_planned:
+            return ""
+        return (
+            f"Only {len(self.cells)} of {self.n_planned} texts are written, and of an interrupted run those that end "
+            "early: rates and means may change when `tokauction run` has written the others."
+        )
 
     @property
     def n_failed(self) -> int:
@@ -101,8 +117,8 @@ def read_run(path: Path) -> RunResult:
     """A run folder, read back without touching it; raises UsageError where it is none."""
     folder = RunFolder(path)
     experiment = experiment_of(folder)
-    if next(folder.in_parts(1), None) is None:
-        raise UsageError(f"{path}: this run has no finished cell yet; continue it with `tokauction run`")
+    if not folder.cells() & {cell.id for cell in cells_of(experiment)}:
+        raise UsageError(f"{path}: this run has no finished cell of its experiment; continue it with `tokauction run`")
     return RunResult(folder, experiment, *_frames(experiment, folder), was_complete=True)
 
 

@@ -100,7 +100,9 @@ def rate_tables(experiment: Experiment, summary: pd.DataFrame) -> list[Table]:
         rows = tuple(
             (*row_of(row), *values) for row, values in zip(group.itertuples(), group[shown].to_numpy(), strict=True)
         )
-        title = f"{query} / " * (query != "") + f"{aggregation}, {group['cells'].max()} texts each"
+        fewest, most = group["cells"].min(), group["cells"].max()
+        texts = f"{most} texts each" if fewest == most else f"{fewest} to {most} texts each"
+        title = f"{query} / " * (query != "") + f"{aggregation}, {texts}"
         tables.append(Table(title, (*heads, *(named[c] for c in shown)), rows))
     return tables
 
@@ -147,7 +149,10 @@ def _json_number(value: Any) -> Any:
 
 def frame_csv(frame: pd.DataFrame) -> str:
     """A frame as CSV."""
-    return str(frame.map(without_nul).to_csv(index=False, lineterminator="\n"))
+    from pandas.api.types import is_numeric_dtype
+
+    texts = {c: frame[c].map(without_nul) for c in frame.columns if not is_numeric_dtype(frame[c])}
+    return str(frame.assign(**texts).to_csv(index=False, lineterminator="\n"))
 
 
 def without_nul(value: Any) -> Any:

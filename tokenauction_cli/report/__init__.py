@@ -43,7 +43,12 @@ def write_report(runs: Sequence[RunResult], output: Path, formats: Sequence[str]
         output.write_text(text, "utf-8")
     except OSError as error:
         raise StoreError(f"{output}: {error.strerror}; choose another file with -o") from error
-    return Report(output, write_figures(figures, axis, output.parent / "figures", formats), notes)
+    return Report(output, write_figures(figures, axis, figures_folder(output), formats), notes)
+
+
+def figures_folder(page: Path) -> Path:
+    """`figures` beside report.html; beside another page `<page>-figures`, so that pages do not replace each other's."""
+    return page.with_name("figures" if page.name == "report.html" else f"{page.stem}-figures")
 
 
 def _data(runs: Sequence[RunResult], figures: Sequence[Figure], axis: Horizontal, notes: list[str]) -> dict[str, Any]:
@@ -74,7 +79,8 @@ def _traces(run: RunResult, most_bytes: int) -> PackedTraces:
 
 def _notes(runs: Sequence[RunResult], traces: Sequence[PackedTraces]) -> list[str]:
     """What is missing from the page and why."""
-    notes = [] if vl_convert() else [f"There are no charts here: {WHAT_TO_INSTALL}"]
+    notes = [f"{run.experiment.name}: {run.what_is_missing}" for run in runs if run.what_is_missing]
+    notes += [] if vl_convert() else [f"There are no charts here: {WHAT_TO_INSTALL}"]
     for run, pack in zip(runs, traces, strict=True):
         name, shown = run.experiment.name, embedded_cells(run)
         if len(shown) < len(run.cells):

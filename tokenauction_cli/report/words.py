@@ -30,7 +30,10 @@ def _what_was_done(run: RunResult) -> str:
     more = f" on {len(experiment.queries)} queries" if len(experiment.queries) > 1 else ""
     rules = listed([spoken(rule) for rule in experiment.auction.aggregation])
     bids = f"{n_points} settings of the bids" if n_points > 1 else "one setting of the bids"
-    text = f"{names} wrote {counted(len(cells), 'text')}{where}{more}, token by token, under {rules} aggregation: "
+    written = counted(len(cells), "text")
+    if len(cells) < run.n_planned:
+        written = f"{len(cells)} of the {run.n_planned} texts that were planned"
+    text = f"{names} wrote {written}{where}{more}, token by token, under {rules} aggregation: "
     text += f"{bids}, {counted(n_seeds, 'seed')} each"
     failed = f"; {counted(run.n_failed, 'text')} failed" if run.n_failed else ""
     return f"{text}{failed}. On average a text has {counted(round(cells['tokens'].mean()), 'token')}."
