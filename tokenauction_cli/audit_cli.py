@@ -207,17 +207,16 @@ def _by_rule(findings: list[Finding]) -> dict[str, list[Finding]]:
 
 def _print(tables: list[Table], words: list[str], how: Format) -> None:
     """Tables and paragraphs for people, tables alone for papers and programs."""
-    from rich.console import Console
-
     from .tables import render, rich_table, visible
+    from .terminal import console
 
     if how is not Format.table:
         typer.echo(render(tables, how.value), nl=False)
         return
-    console = Console(width=None if Console().is_terminal else 120)
+    out = console()
     for table, paragraph in zip(tables, words, strict=True):
-        console.print(rich_table(table))
-        console.print(visible(paragraph) + "\n", markup=False, highlight=False)
+        out.print(rich_table(table))
+        out.print(visible(paragraph) + "\n", markup=False, highlight=False)
 
 
 def _table(rule: str, findings: list[Finding], looked: Looked) -> Table:

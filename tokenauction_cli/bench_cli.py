@@ -87,11 +87,10 @@ def median_of(runs: list[Measured]) -> dict[str, float | str]:
 
 
 def _print_table(medians: list[dict[str, float | str]]) -> None:
-    from rich.console import Console
-
     from .tables import rich_table
+    from .terminal import console
 
-    Console(width=120).print(rich_table(_table(medians)))
+    console().print(rich_table(_table(medians)))
 
 
 def _table(medians: list[dict[str, float | str]]) -> Table:

@@ -239,13 +239,12 @@ def _where_the_report_is(folder: Path) -> str:
 
 
 def _print_rich(tables: list[Table], experiment: Experiment) -> None:
-    from rich.console import Console
-
     from .tables import rich_tables
+    from .terminal import console
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    out = console()
     for table in rich_tables(tables, experiment):
-        console.print(table)
+        out.print(table)
 
 
 def _tell_what_is_missing(result: RunResult) -> None:
