@@ -149,7 +149,6 @@ def run(
         _print_figures(result)
         if not quiet:
             typer.echo(f"Run folder: {result.folder.path}\n{_where_the_report_is(result.folder.path)}", err=True)
-    _tell_what_is_missing(result)
     _exit_if_failed(result)
 
 
