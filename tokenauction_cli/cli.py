@@ -126,14 +126,15 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run an experiment, or continue it, and print the table of texts."""
-    from .interrupts import how_to_continue
+    from .interrupts import how_to_continue, interrupt
     from .progress import progress_for_stderr
     from .run import run_experiment
     from .tables import text_tables
 
     loaded = _load(experiment, overrides, trust)
     progress = progress_for_stderr(quiet)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     with _quiet_llama():
         try:
             result = run_experiment(loaded, output, progress, n=n, fresh=fresh)
@@ -258,10 +259,6 @@ def _exit_if_failed(result: RunResult) -> None:
             f"{result.n_failed} of {len(result.cells)} cells failed, the first: {failed['error'].iloc[0]}", err=True
         )
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ Python swallows an exception that is raised while llama.cpp calls back; `check` 
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -16,6 +17,8 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_CALLBACKS = os.path.join("lm", "llama_log.py")
+_A_MOMENT = 0.02  # seconds
 
 
 class Interrupts:
@@ -51,10 +54,20 @@ class Interrupts:
             self._is_pending = False
             raise KeyboardInterrupt
 
-    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         self._is_pending = True
         if not self._is_held:
-            raise KeyboardInterrupt
+            interrupt(number, frame)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt; while llama.cpp calls back, where Python would swallow it, a moment later."""
+    while frame is not None:
+        if frame.f_code.co_filename.endswith(_CALLBACKS):
+            threading.Timer(_A_MOMENT, os.kill, (os.getpid(), number)).start()
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def how_to_continue() -> str:
