@@ -13,6 +13,7 @@ from itertools import product
 from typing import NamedTuple
 
 from .experiment_format import Agent, Steps, Sweep
+from .mechanism.terms import Terms, relative_bids
 
 
 class SweepPoint(NamedTuple):
@@ -65,26 +66,21 @@ def weights_of_sweep(weights: tuple[float, ...] | Steps) -> Iterable[float]:
 
 def shared_bids(agents: Sequence[Agent], swept: int, weight: float, total_bid: float | None) -> tuple[float, ...]:
     """The bids at one relative weight."""
-    charged = sum(agent.bid for agent in agents if not agent.reference)
-    others = sum(_others(agents, swept))
-    total = charged if total_bid is None else total_bid
-
-    def bid(i: int, agent: Agent) -> float:
-        if agent.reference:
-            return agent.bid
-        return _tidy(weight * total if i == swept else (1 - weight) * total * (agent.bid / others))
-
-    return tuple(bid(i, agent) for i, agent in enumerate(agents))
+    terms = Terms(
+        ids=tuple(agent.id for agent in agents),
+        configured=tuple(agent.bid for agent in agents),
+        swept=swept,
+        charged=tuple(not agent.reference for agent in agents),
+    )
+    total = sum(agent.bid for agent in agents if not agent.reference) if total_bid is None else total_bid
+    bids = relative_bids(terms, weight, total).tolist()
+    return tuple(agent.bid if agent.reference else _tidy(bid) for agent, bid in zip(agents, bids, strict=True))
 
 
 def share_of(agents: Sequence[Agent], swept: int, bids: Sequence[float]) -> float | None:
     """The swept agent's share of the bids of the charged agents."""
     charged = sum(bid for bid, agent in zip(bids, agents, strict=True) if not agent.reference)
     return bids[swept] / charged if charged > 0 else None
-
-
-def _others(agents: Sequence[Agent], swept: int) -> list[float]:
-    return [agent.bid for i, agent in enumerate(agents) if i != swept and not agent.reference]
 
 
 def _explicit_bids(agents: Sequence[Agent], sweep: Sweep) -> Iterator[tuple[float, ...]]:
