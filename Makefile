@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PASSES := tokenauction_cli/build_passes.py $(wildcard tokenauction_cli/mechanism/*.[ch])
 NEWER := import sys; sys.exit(sys.version_info < (3, 10))
 
 .DEFAULT_GOAL := help
@@ -30,7 +31,7 @@ check: $(STAMP) ## format, lint and types
 	@$(BIN)/mypy
 
 # A .venv made by hand is used and completed. Whatever is missing is named before pip starts.
-$(STAMP): pyproject.toml requirements.lock
+$(STAMP): pyproject.toml requirements.lock $(PASSES)
 	@test -x $(BIN)/python || { \
 	  command -v $(PYTHON) >/dev/null || { \
 	    echo "There is no $(PYTHON): install it (Debian: apt install python3), or name one: make PYTHON=python3.12" >&2; exit 1; }; \

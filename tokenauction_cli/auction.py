@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,8 +50,8 @@ class House(Protocol):
 
     def begin(self, cell: Cell) -> CellState: ...
 
-    def auction(self, logits: Sequence[Logits], states: Sequence[Any]) -> list[int]:
-        """Aggregate, draw, charge and measure after one text; logits by agent; returns the token of every state."""
+    def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]) -> Iterator[list[int]]:
+        """Aggregate, draw, charge and measure after each text; logits by agent; yields the token of every state."""
         ...
 
 
@@ -105,19 +105,26 @@ class Auction:
         begun = time.perf_counter()
         answers = self._model.evaluate(requests)
         evaluated = time.perf_counter()
-        parts = [self._part(group, answer) for group, answer in zip(groups, answers, strict=True)]
+        tokens = self._house.auction(
+            ([answer[k] for k in group.cast.prompt_of_agent], group.states)
+            for group, answer in zip(groups, answers, strict=True)
+            if not isinstance(answer, CellError)
+        )
+        parts = [
+            self._failed(group, answer) if isinstance(answer, CellError) else self._part(group, next(tokens))
+            for group, answer in zip(groups, answers, strict=True)
+        ]
         self.seconds_evaluating += evaluated - begun
         self.seconds_auctioning += time.perf_counter() - evaluated
         return parts
 
-    def _part(self, group: _Group, answer: list[Logits] | CellError) -> list[_Group]:
-        """Auction the next token of every cell; cells that drew the same token go on together, most of them first."""
-        if isinstance(answer, CellError):
-            for state in group.states:
-                state.fail(answer)
-            return []
-        logits = [answer[k] for k in group.cast.prompt_of_agent]
-        tokens = self._house.auction(logits, group.states)
+    def _failed(self, group: _Group, error: CellError) -> list[_Group]:
+        for state in group.states:
+            state.fail(error)
+        return []
+
+    def _part(self, group: _Group, tokens: Sequence[int]) -> list[_Group]:
+        """Cells that drew the same token go on together, those that are most last."""
         self.n_tokens += len(tokens)
         going_on: dict[int, list[CellState]] = defaultdict(list)
         for state, token in zip(group.states, tokens, strict=True):

@@ -6,7 +6,9 @@ All cells of a group share one profile; all seeds with the same rule and bids sh
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,7 @@ from .experiment import Experiment
 from .lm.base import Logits, Vocabulary
 from .mechanism import registry
 from .mechanism.aggregation import AggregationRule
+from .mechanism.compiled import profile_ahead, start_thread
 from .mechanism.distributions import Array, MechanismError, Profile
 from .mechanism.measures import Measures, measure
 from .mechanism.outcome import Outcome
@@ -27,10 +30,12 @@ from .mechanism.sampling import Draw, SamplingRule
 from .mechanism.terms import Terms
 from .mechanism.welfare import welfare_share
 from .plan import Cell
+from .processors import usable_processors
 from .rule_checks import misfit
 from .trace import TextTrace
 
 FAILED = "failed"
+TEXTS_AHEAD = 2  # more would leave the caches before they are read
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,10 @@ class House:
         self.charge = experiment.auction.charge
         self.budgets = np.array([agent.budget or np.inf for agent in experiment.agents])
         self.stops = tuple(stop.encode() for stop in experiment.auction.stop)
-        self._temperatures = [agent.temperature for agent in experiment.agents]
+        self.temperatures = [agent.temperature for agent in experiment.agents]
         self._randomness: dict[tuple[str, int], Randomness] = {}
+        if usable_processors() > 1 and experiment.runtime.threads != 1:
+            start_thread()
 
     def begin(self, cell: Cell) -> TextState:
         key = (cell.query, cell.seed)
@@ -103,39 +110,95 @@ class House:
             self._randomness[key] = Randomness(self.experiment.seed, cell.query, cell.seed)
         return TextState(self, cell, self._randomness[key])
 
-    def auction(self, logits: Sequence[Logits], states: Sequence[CellState]) -> list[int]:
-        """One token for every cell of a group; a cell whose outcome is undefined fails alone."""
+    def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[CellState]]]) -> Iterator[list[int]]:
+        """For each text so far, given as the logits after it and the cells that share it, the token of every cell.
+
+        While one text is auctioned, what the next ones need is worked out beside it. A cell whose outcome is undefined
+        fails alone.
+        """
+        coming: deque[_Auctioned] = deque()
         try:
-            profile = Profile.from_logits(logits, self._temperatures)
+            for logits, states in texts:
+                coming.append(_Auctioned(self, logits, states))
+                if len(coming) > TEXTS_AHEAD:
+                    yield coming[0].tokens()
+                    coming.popleft().close()
+            while coming:
+                yield coming[0].tokens()
+                coming.popleft().close()
+        finally:
+            for text in coming:
+                text.close()
+
+    def effective(self, bids: tuple[float, ...]) -> tuple[float, ...]:
+        """The bids that a reserve leaves."""
+        return tuple(self.terms.effective(bids).tolist()) if self.terms.reserve else bids
+
+
+class _Auctioned:
+    """One text so far: the profile after it, and an outcome for every (rule, bids) of its cells."""
+
+    def __init__(self, house: House, logits: Sequence[Logits], states: Sequence[CellState]) -> None:
+        self._house = house
+        self._logits = logits
+        self._states = states
+        self._outcomes: dict[tuple[str, tuple[float, ...]], Outcome] = {}
+        self._ahead = profile_ahead(logits, house.temperatures)
+        if self._ahead is not None:
+            self._foresee(self._ahead)
+
+    def _foresee(self, profile: Profile) -> None:
+        """Outcomes that are undefined are met again, and said, when their cells are auctioned."""
+        for state in self._states:
+            with suppress(MechanismError):
+                self._outcome(profile, state).foresee()
+
+    def close(self) -> None:
+        """To be called before it is let go."""
+        if self._ahead is not None:
+            self._ahead.close()
+
+    def tokens(self) -> list[int]:
+        """The token of every cell, -1 for one that fails."""
+        try:
+            profile = self._profile()
         except MechanismError as error:
-            for state in states:
+            for state in self._states:
                 state.fail(CellError(f"a model gave no distribution: {error}"))
-            return [-1] * len(states)
-        outcomes: dict[tuple[str, tuple[float, ...]], Outcome] = {}
+            return [-1] * len(self._states)
         tokens = []
-        for state in states:  # in the plan's order: all cells of a seed before those of the next
+        for state in self._states:  # in the plan's order: all cells of a seed before those of the next
             assert isinstance(state, TextState)
             try:
-                tokens.append(self._auction_one(profile, outcomes, state))
+                tokens.append(self._token(profile, state))
             except MechanismError as error:
-                kept_out = any(state.bids) and not self.terms.effective(state.bids).any()
-                why = f"the reserve of {self.terms.reserve:g} keeps every bid out" if kept_out else str(error)
+                reserve = self._house.terms.reserve
+                kept_out = any(state.bids) and not any(self._house.effective(state.bids))
+                why = f"the reserve of {reserve:g} keeps every bid out" if kept_out else str(error)
                 state.fail(CellError(f"token {state.n_tokens + 1} of {state.text()!r}: {why}"))
                 tokens.append(-1)
         return tokens
 
-    def _auction_one(
-        self, profile: Profile, outcomes: dict[tuple[str, tuple[float, ...]], Outcome], state: TextState
-    ) -> int:
-        key = (state.cell.aggregation, state.bids)
-        if key not in outcomes:
-            rule = self.rules.aggregation[state.cell.aggregation]
-            outcomes[key] = Outcome(rule, profile, self.terms.effective(state.bids), self.terms)
-        outcome = outcomes[key]
+    def _profile(self) -> Profile:
+        if self._ahead is not None and self._ahead.ready():
+            return self._ahead
+        self._outcomes.clear()
+        return Profile.from_logits(self._logits, self._house.temperatures)
+
+    def _token(self, profile: Profile, state: TextState) -> int:
+        outcome = self._outcome(profile, state)
         moment = Moment(state.randomness, state.n_tokens)
-        draw = self.rules.sampling.draw(outcome, moment)
+        draw = self._house.rules.sampling.draw(outcome, moment)
         state.receive(outcome, draw, moment)
         return draw.token
+
+    def _outcome(self, profile: Profile, state: CellState) -> Outcome:
+        assert isinstance(state, TextState)
+        key = state.cell.aggregation, state.bids
+        if key not in self._outcomes:
+            rule = self._house.rules.aggregation[state.cell.aggregation]
+            self._outcomes[key] = Outcome(rule, profile, self._house.effective(state.bids), self._house.terms)
+        return self._outcomes[key]
 
 
 class TextState:
@@ -171,7 +234,7 @@ class TextState:
         paid = self._charge(outcome, draw, moment)
         if self._trace is not None:
             self._trace.add(outcome, draw, paid)
-        self._log_likelihoods += outcome.profile.log_p[:, draw.token]
+        self._log_likelihoods += outcome.profile.log_at(draw.token)
         self._log_prob += outcome.q.log_at(draw.token)
         offered = self.cell.bids
         self._measured = self._measured + outcome.once(("row", offered), lambda: measure(outcome, offered).vector)

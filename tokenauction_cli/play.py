@@ -54,7 +54,8 @@ class Play:
         if isinstance(answer, CellError):
             raise answer
         logits = [answer[k] for k in self._cast.prompt_of_agent]
-        self._text = (*self._text, *self._house.auction(logits, [self._state]))
+        (tokens,) = self._house.auction([(logits, [self._state])])
+        self._text = (*self._text, *tokens)
         record = self._state.record()
         if "error" in record:
             raise CellError(record["error"])

@@ -14,7 +14,8 @@ import numpy as np
 from .auction import Cast
 from .errors import CellError
 from .experiment import Experiment
-from .lm.base import LanguageModel, Request
+from .lm.base import LanguageModel, Request, copied
+from .mechanism.compiled import profile_of
 from .mechanism.distributions import Profile
 from .speakers import Speakers, TableSpeakers
 
@@ -82,7 +83,7 @@ def profile_after(
     if isinstance(answer, CellError):
         return answer
     temperatures = [agent.temperature for agent in experiment.agents]
-    return Profile.from_logits([answer[k] for k in cast.prompt_of_agent], temperatures)
+    return profile_of([copied(answer[k]) for k in cast.prompt_of_agent], temperatures)
 
 
 def _every_text(experiment: Experiment, speakers: TableSpeakers, model: LanguageModel) -> Looked | None:

@@ -53,7 +53,7 @@ class TextTrace:
 
     def add(self, outcome: Outcome, draw: Draw, payments: Mapping[str, Array]) -> None:
         """Take down one drawn token."""
-        log_p = outcome.profile.log_p[:, draw.token]
+        log_p = outcome.profile.log_at(draw.token)
         self._pieces.append(self._decoder.decode(self._vocabulary.piece(draw.token)))
         self._log_p.append(rounded(log_p))
         self._log_q += rounded(np.array([outcome.q.log_at(draw.token)]))

@@ -16,7 +16,7 @@ EXACT = {"rtol": 0, "atol": 1e-9}
 
 def paid(rule: str, auction: Outcome, token: int = 0, column: str | None = None) -> Array:
     payment = find("payment", rule)
-    return payment.charge(auction, Draw(token, "inverse_cdf", prices=np.zeros(auction.n_agents)), None)[column or rule]
+    return payment.charge(auction, Draw(token, "inverse_cdf", prices=(0.0,) * auction.n_agents), None)[column or rule]
 
 
 def test_the_blogs_example() -> None:

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from .distributions import Array, Distribution, LogMixture, MechanismError, Mixture, Profile, mixed, weights_of
+from .distributions import Array, Distribution, Mixture, Profile, weights_of
 
 ORDERS = ("robust", "tv", "kl", "reverse_kl")
 
@@ -64,17 +63,10 @@ class LogLinear:
         alone = lone_bidder(weights)
         if alone is not None:
             return profile.agent(alone)
-        present = np.flatnonzero(weights)
-        scores = mixed(weights[present], profile.log_p[present])
-        if not np.isfinite(scores.max()):
-            raise MechanismError(
-                "log-linear aggregation is undefined here: "
-                "every token has probability zero for some agent with a positive bid"
-            )
-        return LogMixture(weights, scores)
+        return profile.log_pool(weights)
 
 
 def lone_bidder(weights: Array) -> int | None:
     """The index of the only agent with a positive weight, or None when there are several."""
-    present = np.flatnonzero(weights)
-    return int(present[0]) if len(present) == 1 else None
+    present = [i for i, weight in enumerate(weights.tolist()) if weight]
+    return present[0] if len(present) == 1 else None

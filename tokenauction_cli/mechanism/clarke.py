@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .aggregation import AggregationRule, Linear, LogLinear
-from .distributions import AgentDistribution, Array
-from .divergences import kl
+from .distributions import Array
+from .divergences import kl_between
 from .outcome import Outcome
 from .randomness import Moment
 from .sampling import Draw, SamplingRule
@@ -44,6 +44,4 @@ def clarke_payment(outcome: Outcome, i: int) -> float:
         return 0.0
     o, q = outcome.others(i), outcome.q
     is_reverse = isinstance(outcome.rule, LogLinear)
-    if isinstance(o, AgentDistribution):  # a single other agent, whose KLs are known
-        return rivals * float(outcome.kls[is_reverse][o.index])
-    return rivals * (kl(q, o) if is_reverse else kl(o, q))
+    return rivals * (kl_between(outcome.profile, q, o) if is_reverse else kl_between(outcome.profile, o, q))

@@ -3,10 +3,14 @@
 A `Profile` is p = (p_1, ..., p_n), one distribution per agent; a `Distribution` is what a rule makes of it.
 Both hold probabilities and logarithms of probabilities in float64 and derive the one from the other when asked.
 Whatever is worked out once per prefix and shared by many bids and seeds is kept on the profile (`Profile.once`).
+
+Passes over all tokens are methods of the profile, here in NumPy; `compiled.py` has the same ones in C.
 """
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
@@ -107,17 +111,46 @@ class Distribution(_Probabilities):
         """The log-probability of one token."""
         return float(self.log_p[token])
 
+    def part(self, tokens: slice) -> Array:
+        """The probabilities of some tokens."""
+        return np.asarray(self.p[tokens])
+
     def quantile(self, u: float) -> int:
         """The first token whose cumulative sum exceeds u times the total, 0 <= u < 1; never one of probability 0."""
-        return quantile(self.p, self.blocks, u)
+        return quantile(self.part, self.blocks, u)
 
 
-class AgentDistribution(Distribution):
+class Aggregate(Distribution, ABC):
+    """A distribution made of a profile's own, whose divergences from them come from a few numbers kept for all tokens.
+
+    `kls` are KL(p_i || q) and KL(q || p_i), (n,) each, where no agent rules out what another may say
+    (`Profile.overlaps`); `distances` are TV(p_i, q), (n,). With X_ij = E_{p_i} log p_j, kept on the profile (d):
+
+    q = p_k                  X_ii - X_ik                         X_kk - X_ki
+    q = sum_j w_j p_j        X_ii - A_i                          sum_j w_j (A_j - X_ji)            A_i = E_{p_i} log q
+    q = prod_j p_j^w_j / Z   X_ii - sum_j w_j X_ij + log Z       sum_j w_j E_j - log Z - E_i       E_i = E_q log p_i
+    """
+
+    weights: Array
+    _profile: Profile
+
+    @property
+    @abstractmethod
+    def kls(self) -> tuple[Array, Array]: ...
+
+    @cached_property
+    def distances(self) -> Array:
+        return np.array([0.5 * np.abs(row - self.p).sum() for row in self._profile.p])
+
+
+class AgentDistribution(Aggregate):
     """Agent i's own distribution: the i-th row of what its profile holds."""
 
     def __init__(self, profile: Profile, index: int) -> None:
         self._profile = profile
         self.index = index
+        self.weights = np.zeros(profile.n_agents)
+        self.weights[index] = 1.0
 
     @cached_property
     def p(self) -> Array:
@@ -131,14 +164,22 @@ class AgentDistribution(Distribution):
     def blocks(self) -> Array:
         return np.asarray(self._profile.blocks[self.index])
 
+    def log_at(self, token: int) -> float:
+        return float(self._profile.log_at(token)[self.index])
 
-class Mixture(Distribution):
+    @cached_property
+    def kls(self) -> tuple[Array, Array]:
+        x, k = self._profile.cross, self.index
+        return np.maximum(np.diagonal(x) - x[:, k], 0.0), np.maximum(x[k, k] - x[k], 0.0)
+
+
+class Mixture(Aggregate):
     """sum_i w_i p_i for weights (n,) of sum 1. `at` and `quantile` make no pass over the tokens."""
 
     def __init__(self, profile: Profile, weights: Array) -> None:
         self._profile = profile
         self.weights = weights
-        self._present = [(float(weights[i]), int(i)) for i in np.flatnonzero(weights)]
+        self._present = [(weight, i) for i, weight in enumerate(weights.tolist()) if weight]
 
     @cached_property
     def p(self) -> Array:
@@ -155,29 +196,46 @@ class Mixture(Distribution):
 
     def at(self, token: int) -> float:
         p = self._profile.p
-        return sum(w * p.item(i, token) for w, i in self._present)
+        return float(sum(w * p.item(i, token) for w, i in self._present))
 
     def log_at(self, token: int) -> float:
         q = self.at(token)
-        return float(np.log(q)) if q > 0 else float(self.log_p[token])
+        return math.log(q) if q > 0 else float(self.log_p[token])
 
     @cached_property
     def blocks(self) -> Array:
         return mixed(self.weights, self._profile.blocks)
 
-    def quantile(self, u: float) -> int:
-        """From the agents' shared block sums: one block of tokens is mixed, not all of them."""
-        return quantile(lambda tokens: mixed(self.weights, self._profile.p[:, tokens]), self.blocks, u)
+    def part(self, tokens: slice) -> Array:
+        return mixed(self.weights, self._profile.p[:, tokens])
+
+    @cached_property
+    def kls(self) -> tuple[Array, Array]:
+        return self._profile.mixture_kls(self)
 
 
-class LogMixture(Distribution):
-    """prod_i p_i^(w_i) / Z, from scores sum_i w_i log p_i, (V,), with a finite maximum; `log_z` is log Z."""
+class LogMixture(Aggregate):
+    """prod_i p_i^(w_i) / Z for weights (n,) of sum 1, with log Z. `Profile.log_pool` makes it."""
 
-    def __init__(self, weights: Array, scores: Array) -> None:
-        super().__init__(**softmax(scores))
+    def __init__(self, profile: Profile, weights: Array, p: Array, log_z: float) -> None:
+        super().__init__(p=p)
+        self._profile = profile
         self.weights = weights
-        top = int(np.argmax(scores))
-        self.log_z = float(scores[top] - self.log_p[top])
+        self.log_z = log_z
+
+    @cached_property
+    def log_p(self) -> Array:
+        return self._profile.log_scores(self.weights) - self.log_z
+
+    def log_at(self, token: int) -> float:
+        log_p = self._profile.log_at(token).tolist()
+        return float(sum(w * x for w, x in zip(self.weights.tolist(), log_p, strict=True) if w)) - self.log_z
+
+    @cached_property
+    def kls(self) -> tuple[Array, Array]:
+        x, e = self._profile.cross, expectation(self._profile.log_p, self.p)
+        forward = np.diagonal(x) - x @ self.weights + self.log_z
+        return np.maximum(forward, 0.0), np.maximum(self.weights @ e - self.log_z - e, 0.0)
 
 
 class Profile(_Probabilities):
@@ -207,6 +265,8 @@ class Profile(_Probabilities):
     def from_logits(cls, logits: Sequence[ArrayLike], temperatures: Sequence[float]) -> Profile:
         """p_i = softmax(logits_i / temperature_i), n rows of V logits (float32 or float64)."""
         rows = np.stack([np.asarray(row, dtype=np.float64) for row in logits])
+        with np.errstate(invalid="ignore"):  # before dividing: a common offset costs no digits
+            rows -= rows.max(axis=1, keepdims=True)
         rows /= np.asarray(temperatures, dtype=np.float64)[:, None]
         return cls(**softmax(rows))
 
@@ -224,9 +284,64 @@ class Profile(_Probabilities):
         assert rows is not None
         return np.asarray(rows)
 
-    def agent(self, i: int) -> Distribution:
+    def agent(self, i: int) -> AgentDistribution:
         """Agent i's own distribution."""
         return self.once(("agent", i), lambda: AgentDistribution(self, i))
+
+    def foresee_mixture(self, weights: Array) -> None:
+        """`mixture_kls` will be asked for: a profile that can do so works it out beside what goes on here."""
+
+    def foresee_log_pool(self, weights: Array) -> None:
+        """`log_pool` will be asked for."""
+
+    def foresee_rising(self, i: int, shares: Array) -> None:
+        """`rising` will be asked for."""
+
+    def log_at(self, token: int) -> Array:
+        """log p_i of one token, (n,), not to be written to."""
+        return self.once(("log p", token), lambda: self._log_at(token))
+
+    def _log_at(self, token: int) -> Array:
+        return np.asarray(self.log_p[:, token])
+
+    @cached_property
+    def cross(self) -> Array:
+        """E_{p_i} log p_j, (n, n): -inf or NaN where p_j is 0 for some token."""
+        return np.stack([expectation(self.p, row) for row in self.log_p], axis=1)
+
+    @cached_property
+    def overlaps(self) -> bool:
+        """Whether no agent rules out what another may say, so that all of `cross` is finite."""
+        return bool(np.isfinite(self.cross).all())
+
+    def mixture_kls(self, q: Mixture) -> tuple[Array, Array]:
+        """KL(p_i || q) and KL(q || p_i), (n,) each, where no agent rules out what another may say."""
+        a = expectation(self.p, q.log_p)
+        forward, reverse = np.diagonal(self.cross) - a, q.weights @ (a[:, None] - self.cross)
+        return np.maximum(forward, 0.0), np.maximum(reverse, 0.0)
+
+    def log_scores(self, weights: Array) -> Array:
+        """sum_i w_i log p_i over the agents with w_i > 0, (V,)."""
+        present = np.flatnonzero(weights)
+        return mixed(weights[present], self.log_p[present])
+
+    def log_pool(self, weights: Array) -> LogMixture:
+        """prod_i p_i^(w_i) / Z. Raises MechanismError where every token is ruled out by some agent with w_i > 0."""
+        scores = self.log_scores(weights)
+        top = int(np.argmax(scores))
+        if not np.isfinite(scores[top]):
+            raise MechanismError(
+                "log-linear aggregation is undefined here: "
+                "every token has probability zero for some agent with a positive bid"
+            )
+        q = softmax(scores)
+        pool = LogMixture(self, weights, q["p"], float(scores[top] - q["log_p"][top]))
+        pool.log_p = q["log_p"]
+        return pool
+
+    def rising(self, i: int, shares: Array) -> Array:
+        """Sums over blocks of tokens of (p_i - o)^+ with o = sum_j s_j p_j; together TV(p_i, o)."""
+        return block_sums(np.maximum(self.p[i] - mixed(shares, self.p), 0.0))
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """compute(), worked out the first time this key is asked for and kept as long as the profile."""

@@ -8,11 +8,19 @@ D_r(p || q) = (1 - sum_t p_t^r q_t^(1-r)) / (r (1 - r)), the alpha divergence;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
-from .distributions import AgentDistribution, Array, Distribution, LogMixture, Mixture, Profile, expectation
+from .distributions import (
+    AgentDistribution,
+    Aggregate,
+    Array,
+    Distribution,
+    LogMixture,
+    Profile,
+    expectation,
+)
 
 
 def total_variation(p: Array, q: Array) -> float:
@@ -31,8 +39,9 @@ def kl(p: Distribution, q: Distribution) -> float:
 
 
 def kl_from_agents(profile: Profile, q: Distribution) -> Array:
-    """KL(p_i || q) for every agent, (n,): E_{p_i} log p_i, kept on the profile, less E_{p_i} log q."""
-    values = negative_entropies(profile) - expectation(profile.p, q.log_p)
+    """KL(p_i || q) for every agent, (n,)."""
+    entropies = profile.once("entropies", lambda: np.array(list(map(_negative_entropy, profile.p, profile.log_p))))
+    values = entropies - expectation(profile.p, q.log_p)
     return _settled(values, lambda i: kl(profile.agent(i), q))
 
 
@@ -43,39 +52,26 @@ def kl_to_agents(profile: Profile, q: Distribution) -> Array:
 
 
 def both_kls(profile: Profile, q: Distribution) -> tuple[Array, Array]:
-    """KL(p_i || q) and KL(q || p_i) for every agent, (n,) each, with as few passes over the tokens as q allows.
+    """KL(p_i || q) and KL(q || p_i) for every agent, (n,) each; where some are infinite, term by term."""
+    if isinstance(q, Aggregate) and profile.overlaps:
+        return q.kls
+    return kl_from_agents(profile, q), kl_to_agents(profile, q)
 
-    (d) With X_ij = E_{p_i} log p_j, kept on the profile:
-    q = p_k               X_ii - X_ik               X_kk - X_ki                          no pass
-    q = sum_j w_j p_j     X_ii - A_i                sum_j w_j (A_j - X_ji)               A_i = E_{p_i} log q
-    q = prod_j p_j^w_j/Z  X_ii - (X w)_i + log Z    sum_j w_j E_j - log Z - E_i          E_i = E_q log p_i
-    Where some X_ij is infinite, and for any other q, term by term.
+
+def kl_between(profile: Profile, a: Distribution, b: Distribution) -> float:
+    """KL(a || b) of two aggregates of one profile.
+
+    (d) For a = sum_j w_j p_j it is sum_j w_j (KL(p_j || b) - KL(p_j || a)), and for b = prod_j p_j^w_j / Z it is
+    sum_j w_j KL(a || p_j) + log Z.
     """
-    x = cross_entropies(profile)
-    if not np.isfinite(x).all():
-        return kl_from_agents(profile, q), kl_to_agents(profile, q)
-    own = np.diagonal(x)
-    if isinstance(q, AgentDistribution):
-        forward, reverse = own - x[:, q.index], own[q.index] - x[q.index]
-    elif isinstance(q, Mixture):
-        a = expectation(profile.p, q.log_p)
-        forward, reverse = own - a, q.weights @ (a[:, None] - x)
-    elif isinstance(q, LogMixture):
-        e = expectation(profile.log_p, q.p)
-        forward, reverse = own - x @ q.weights + q.log_z, q.weights @ e - q.log_z - e
-    else:
-        return kl_from_agents(profile, q), kl_to_agents(profile, q)
-    return np.maximum(forward, 0.0), np.maximum(reverse, 0.0)
-
-
-def cross_entropies(profile: Profile) -> Array:
-    """X_ij = E_{p_i} log p_j, (n, n): -inf or NaN where p_j is 0 somewhere."""
-    return profile.once("cross", lambda: np.stack([expectation(profile.p, row) for row in profile.log_p], axis=1))
-
-
-def negative_entropies(profile: Profile) -> Array:
-    """sum_t p_it log p_it for every agent, (n,)."""
-    return profile.once("negative entropies", lambda: np.array([_negative_entropy(*row) for row in _rows(profile)]))
+    if isinstance(a, Aggregate) and isinstance(b, Aggregate) and profile.overlaps:
+        if isinstance(b, LogMixture):
+            return max(0.0, float(b.weights @ a.kls[1]) + b.log_z)
+        if isinstance(b, AgentDistribution):
+            return float(a.kls[1][b.index])
+        if not isinstance(a, LogMixture):
+            return max(0.0, float(a.weights @ (b.kls[0] - a.kls[0])))
+    return kl(a, b)
 
 
 def alpha_divergence(p: Distribution, q: Distribution, r: float) -> float:
@@ -100,7 +96,3 @@ def _settled(values: Array, exact: Callable[[int], float]) -> Array:
 def _negative_entropy(p: Array, log_p: Array) -> float:
     held = p > 0
     return float(expectation(p, log_p) if held.all() else expectation(p[held], log_p[held]))
-
-
-def _rows(profile: Profile) -> Iterator[tuple[Array, Array]]:
-    return zip(profile.p, profile.log_p, strict=True)

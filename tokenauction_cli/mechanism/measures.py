@@ -41,17 +41,17 @@ class Measures(NamedTuple):
 
 def measure(outcome: Outcome, offered: ArrayLike | None = None) -> Measures:
     """`offered` are the bids before a reserve or a spent budget set some to 0, (n,); by default the outcome's own."""
-    key = "measures" if offered is None else ("measures", tuple(np.asarray(offered, dtype=np.float64)))
-    return outcome.once(key, lambda: _measure(outcome, outcome.bids if offered is None else checked_bids(offered)))
+    return _measure(outcome, outcome.bids if offered is None else checked_bids(offered))
 
 
 def _measure(outcome: Outcome, offered: Array) -> Measures:
     profile, q, rule = outcome.profile, outcome.q, outcome.rule
-    tv = np.array([outcome.tv(i) for i in range(outcome.n_agents)])
     forward, reverse = outcome.kls
-    values = -(reverse if isinstance(rule, LogLinear) else forward)
-    has_values = isinstance(yardstick(rule), Linear | LogLinear)
-    reached = weighted(offered, values) if has_values else welfare(rule, profile, q, offered)
-    own = yardstick(rule) is rule and np.array_equal(offered, outcome.bids)
-    best = reached if own else optimal_welfare(rule, profile, offered)
-    return Measures(tv, forward, reverse, reached, best, float(offered.sum()))
+    best_rule = yardstick(rule)
+    if isinstance(best_rule, Linear | LogLinear):
+        reached = weighted(offered, -(reverse if isinstance(rule, LogLinear) else forward))
+    else:
+        reached = welfare(rule, profile, q, offered)
+    is_best = best_rule is rule and (offered is outcome.bids or np.array_equal(offered, outcome.bids))
+    best = reached if is_best else optimal_welfare(rule, profile, offered)
+    return Measures(outcome.tvs, forward, reverse, reached, best, float(offered.sum()))

@@ -62,7 +62,7 @@ def myerson_payment(outcome: Outcome, i: int) -> float:
     if outcome.straight:
         return outcome.distance(i) * mean_price(bid, rivals, outcome.terms.reserve)
     if isinstance(outcome.rule, WinnerTakeAll):
-        return runner_up(outcome, i) * (outcome.distance(i) - outcome.tv(i))
+        return runner_up(outcome, i) * max(0.0, outcome.distance(i) - outcome.tv(i))
     return max(0.0, by_quadrature(outcome, i).value)
 
 

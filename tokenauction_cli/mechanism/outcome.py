@@ -13,14 +13,20 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .aggregation import AggregationRule, Linear
+from .aggregation import AggregationRule, Linear, LogLinear, lone_bidder
 from .dictatorship import Dictatorship, RandomDictator
-from .distributions import Array, Distribution, Profile, checked_bids, weights_of
+from .distributions import (
+    AgentDistribution,
+    Aggregate,
+    Array,
+    Distribution,
+    Mixture,
+    Profile,
+)
 from .divergences import both_kls, total_variation
-from .terms import Terms, without
+from .terms import Terms, bidding_of
 
 T = TypeVar("T")
-SAME_SHARES = 1e-12
 
 
 class Outcome:
@@ -34,8 +40,13 @@ class Outcome:
         self.rule = rule
         self.profile = profile
         self.terms = terms
-        self.bids = checked_bids(bids)
-        self.weights = weights_of(self.bids)
+        self.bidding = bidding_of(terms, bids if isinstance(bids, tuple) else tuple(np.asarray(bids, float).tolist()))
+        self.bids = self.bidding.bids
+        self.weights = self.bidding.weights
+        self.rivals = self.bidding.rivals
+        self.straight = isinstance(rule, Linear | RandomDictator)
+        """Whether q = (1 - w_i) o_i + w_i p_i for every i, so that all closed forms of the linear rule hold."""
+        self._others: dict[int, Distribution] = {}
         self._kept: dict[Hashable, Any] = {}
 
     @property
@@ -47,59 +58,75 @@ class Outcome:
         """The aggregate distribution; of a dictatorship its expectation over the dictator."""
         return self.rule(self.profile, self.bids)
 
+    def foresee(self) -> None:
+        """Have the profile work out what q, its divergences and D need, beside what goes on here."""
+        if lone_bidder(self.weights) is None:
+            if isinstance(self.rule, LogLinear):
+                self.profile.foresee_log_pool(self.weights)
+            elif self.straight:
+                self.profile.foresee_mixture(self.weights)
+        for i in range(self.n_agents) if self.straight else ():
+            if i == self.terms.swept or self.n_agents > 2:
+                self.profile.foresee_rising(i, self.shares(i))
+
     @property
     def swept_id(self) -> str:
         return self.terms.ids[self.terms.swept]
-
-    @property
-    def straight(self) -> bool:
-        """Whether q = (1 - w_i) o_i + w_i p_i for every i, so that all closed forms of the linear rule hold."""
-        return isinstance(self.rule, Linear | RandomDictator)
 
     @cached_property
     def odds(self) -> Array | None:
         """Of a dictatorship the probability of each agent being the dictator, (n,); otherwise None."""
         return self.rule.odds(self.bids) if isinstance(self.rule, Dictatorship) else None
 
-    @cached_property
-    def rivals(self) -> Array:
-        """S_i, the sum of the others' bids, (n,); summed, not subtracted: 0 exactly where it should be."""
-        return np.array([without(self.bids, i).sum() for i in range(self.n_agents)])
-
     def shares(self, i: int) -> Array:
-        """How the others divide what agent i leaves, (n,), 0 at i: by their bids, or where those are 0 as configured.
-
-        An agent without any other is its own alternative, so that nothing it does counts.
-        """
-        return self.once(("shares", i), lambda: self._shares(i))
-
-    def _shares(self, i: int) -> Array:
-        configured = _normalized(without(self.terms.configured, i), i)
-        if self.rivals[i] == 0:
-            return configured
-        actual = weights_of(without(self.bids, i))
-        same = np.abs(actual - configured).max() < SAME_SHARES  # of a sweep: equal up to rounding, so one key for all
-        return configured if same else actual
+        """How the others divide what agent i leaves, (n,), 0 at i: see `Bidding`."""
+        return np.asarray(self.bidding.shares[i])
 
     def others_at(self, token: int) -> Array:
         """o_i of one token for every i under a mixture of the p_i by weight, (n,)."""
-        shares = self.once("all shares", lambda: np.array([self.shares(i) for i in range(self.n_agents)]))
-        return np.asarray(shares @ self.profile.p[:, token])
+        return np.asarray(self.bidding.shares @ self.profile.p[:, token])
 
     def others(self, i: int) -> Distribution:
         """o_i: what the others would do alone."""
-        shares = self.shares(i)
-        return self._shared("others", i, lambda: self.rule(self.profile, shares))
+        if i not in self._others:
+            self._others[i] = self._shared("others", i, lambda: self.rule(self.profile, self.shares(i)))
+        return self._others[i]
+
+    def rising(self, i: int) -> Array:
+        """Sums over blocks of tokens of (p_i - o_i)^+ where o_i is a mixture."""
+        others = self.others(i)
+        assert isinstance(others, AgentDistribution | Mixture)
+        return self._shared("rising", i, lambda: self.profile.rising(i, others.weights))
 
     def distance(self, i: int) -> float:
         """D_i = TV(p_i, o_i)."""
-        return self._shared("distance", i, lambda: total_variation(self.profile.agent(i).p, self.others(i).p))
+        return self._shared("distance", i, lambda: self._distance(i))
+
+    @cached_property
+    def distances(self) -> Array:
+        """D_i of every agent, (n,)."""
+        return np.array([self.distance(i) for i in range(self.n_agents)])
+
+    def _distance(self, i: int) -> float:
+        if self.n_agents == 2:
+            i = self.terms.swept  # each is the other's alternative
+        others = self.others(i)
+        if isinstance(others, AgentDistribution | Mixture):
+            return float(self.rising(i).sum())
+        return total_variation(self.profile.agent(i).p, others.p)
 
     def tv(self, i: int) -> float:
-        """TV(p_i, q). (d) Where q = (1 - w) o + w p it is (1 - w) D, without a pass over the tokens."""
+        """TV(p_i, q)."""
+        return float(self.tvs[i])
+
+    @cached_property
+    def tvs(self) -> Array:
+        """TV(p_i, q) of every agent, (n,). (d) Where q = (1 - w) o + w p it is (1 - w) D: no pass over the tokens."""
         if self.straight:
-            return float(without(self.weights, i).sum()) * self.distance(i)
-        return self.once(("tv", i), lambda: total_variation(self.profile.agent(i).p, self.q.p))
+            return self.bidding.rival_weights * self.distances
+        if isinstance(self.q, Aggregate):
+            return self.q.distances
+        return np.array([total_variation(row, self.q.p) for row in self.profile.p])
 
     @cached_property
     def kls(self) -> tuple[Array, Array]:
@@ -108,12 +135,11 @@ class Outcome:
 
     def charged(self, amounts: Array) -> Array:
         """The amounts, (n,), with those of reference agents set to 0."""
-        return np.where(np.array(self.terms.charged), amounts, 0.0)
+        return amounts if self.bidding.everybody_charged else np.where(self.terms.charged, amounts, 0.0)
 
     def per_agent(self, payment: Callable[[Outcome, int], float]) -> Array:
         """payment(outcome, i) of every charged agent with a positive bid, 0 for the others, (n,)."""
-        due = self.charged(self.bids)
-        return np.array([payment(self, i) if due[i] > 0 else 0.0 for i in range(self.n_agents)])
+        return np.array([payment(self, i) if due else 0.0 for i, due in enumerate(self.bidding.due.tolist())])
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """compute(), worked out the first time this key is asked for and kept as long as the outcome."""
@@ -125,13 +151,5 @@ class Outcome:
     def _shared(self, what: str, i: int, compute: Callable[[], T]) -> T:
         """Kept on the profile for the swept agent and for two agents, whose others are the same at all bids."""
         if i == self.terms.swept or self.n_agents <= 2:
-            return self.profile.once((what, self.rule.name, i, self.shares(i).tobytes()), compute)
+            return self.profile.once((what, self.rule.name, i, self.bidding.share_keys[i]), compute)
         return self.once((what, i), compute)
-
-
-def _normalized(bids: Array, i: int) -> Array:
-    """bids / sum; equal shares for all but i where all are 0; all of it for i where i is alone."""
-    n = len(bids)
-    if not bids.any():
-        bids = without(np.ones(n), i) if n > 1 else np.ones(1)
-    return weights_of(bids)

@@ -5,10 +5,12 @@ posterior_i proportional to w_i prod_k p_i(x_k | x_<k)
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .distributions import Array, log_normalize, log_of, weights_of
+from .distributions import Array, weights_of
 
 
 def posterior(weights: ArrayLike, log_likelihoods: ArrayLike) -> Array:
@@ -18,5 +20,10 @@ def posterior(weights: ArrayLike, log_likelihoods: ArrayLike) -> Array:
     that are all 0 or not finite numbers of at least 0.
     """
     prior = weights_of(weights)
-    scores = np.where(prior > 0, log_of(prior) + np.asarray(log_likelihoods, dtype=np.float64), -np.inf)
-    return np.exp(log_normalize(scores)) if np.isfinite(scores.max()) else prior
+    likely: list[float] = np.asarray(log_likelihoods, dtype=np.float64).tolist()
+    scores = [math.log(w) + x if w > 0 else -math.inf for w, x in zip(prior.tolist(), likely, strict=True)]
+    top = max(scores)
+    if not math.isfinite(top):
+        return prior
+    explained = np.array([math.exp(score - top) for score in scores])
+    return np.asarray(explained / explained.sum())

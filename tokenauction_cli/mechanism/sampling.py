@@ -3,7 +3,7 @@
     rule         the token
     stable       for each seed it changes at most once as the swept agent's bid rises (`stable_sampling.py`)
     inverse_cdf  the first t with q_0 + ... + q_t > u
-    gumbel       argmin_t E_t / q_t with E_t standard exponential, shared by all rules and weights of a seed
+    gumbel       a race of E / q with E standard exponential, shared by all rules and weights of a seed
     greedy       argmax_t q_t, of equal ones the lowest id; no lottery
 
 A dictatorship first draws its dictator, then the token from that agent's distribution in the same way.
@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .cumulative import block_sums, quantile
+from .cumulative import BLOCK, block_sums, quantile
 from .distributions import Array, Distribution
 from .outcome import Outcome
 from .randomness import Moment, Purpose
@@ -25,7 +25,7 @@ class Draw(NamedTuple):
     """A token and how it came about.
 
     `used` is the sampling that drew it. `dictator` is the agent a dictatorship took. Where the seed itself sets
-    second prices (`stable`), `prices[i]` is the realised one of agent i, NaN for the agents it does not price, and
+    second prices (`stable`), `prices[i]` is the realised one of agent i, None for the agents it does not price, and
     `switch` the relative weight of the swept agent above which its token is `token_above` (inf: the token never
     changes), so that a trace can show it.
     """
@@ -33,7 +33,7 @@ class Draw(NamedTuple):
     token: int
     used: str
     dictator: int | None = None
-    prices: Array | None = None
+    prices: tuple[float | None, ...] = ()
     switch: float = float("nan")
 
 
@@ -69,9 +69,11 @@ class Greedy:
 
 
 class Gumbel:
-    """argmin_t E_t / q_t, the exponential race: token t wins with probability q_t. It is argmax log q_t + Gumbel_t.
+    """Two exponential races: block b of tokens wins with argmin E_b / q(b), token t of it with argmin E_t / q_t.
 
-    The noise of the last moment is kept: draw all cells of a seed before those of the next.
+    A race of exponential clocks is won in proportion to their rates, so b wins with probability q(b), its token t with
+    q_t / q(b), and t in all with q_t. Each race is argmax log q + Gumbel noise; up to 256 tokens there is one block.
+    All rules and weights of a seed share both noises, a few hundred numbers at any size of the vocabulary.
     """
 
     name = "gumbel"
@@ -82,17 +84,24 @@ class Gumbel:
 
     def draw(self, outcome: Outcome, moment: Moment) -> Draw:
         source, dictator = drawn_source(outcome, moment)
-        with np.errstate(divide="ignore", over="ignore"):
-            times = self._noise(moment, outcome.profile.n_tokens) / source.p
-        return Draw(int(np.argmin(times)), self.name, dictator)
+        noise = self._noise(moment, len(source.blocks))
+        block = first_of(noise[BLOCK:], source.blocks)
+        inside = source.part(slice(block * BLOCK, (block + 1) * BLOCK))
+        return Draw(block * BLOCK + first_of(noise[: len(inside)], inside), self.name, dictator)
 
-    def _noise(self, moment: Moment, n_tokens: int) -> Array:
-        key = (moment.key, n_tokens)
+    def _noise(self, moment: Moment, n_blocks: int) -> Array:
+        """Exponential noise for the tokens of a block, then for the blocks; that of the last moment is kept."""
+        key = (moment.key, n_blocks)
         if self._last[0] != key:
-            generator = moment.randomness.generator(moment.position, Purpose.DRAW)
-            noise = generator.standard_exponential(n_tokens)
-            self._last = (key, np.maximum(noise, np.finfo(np.float64).tiny))  # 0 / 0 would win everywhere
+            noise = moment.randomness.exponentials(moment.position, Purpose.DRAW, BLOCK + n_blocks)
+            self._last = (key, noise)
         return self._last[1]
+
+
+def first_of(noise: Array, rates: Array) -> int:
+    """The winner of a race of exponential clocks with these rates; never one with the rate 0."""
+    with np.errstate(divide="ignore", over="ignore"):
+        return int(np.argmin(noise / rates))
 
 
 def drawn_source(outcome: Outcome, moment: Moment) -> tuple[Distribution, int | None]:

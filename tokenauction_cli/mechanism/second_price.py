@@ -21,6 +21,7 @@ everybody else has a fresh u of its own (`Purpose.PAYMENT`). Each expectation is
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from .outcome import Outcome
 from .randomness import Moment, Purpose
 from .sampling import Draw, SamplingRule
 from .stable_sampling import capped
-from .terms import without
+from .terms import Bidding, without
 
 
 class SecondPrice:
@@ -58,10 +59,18 @@ def mean_prices(outcome: Outcome) -> tuple[Array, Array]:
     if isinstance(outcome.rule, WinnerTakeAll):
         unit = outcome.rule.odds(outcome.bids) * [runner_up(outcome, i) for i in range(outcome.n_agents)]
         return unit, unit
-    unit = outcome.per_agent(lambda _, i: mean_price(outcome.bids[i], outcome.rivals[i], outcome.terms.reserve))
+    unit = unit_prices(outcome.bidding)
     if outcome.odds is not None:
         return unit, unit
-    return unit, np.array([unit[i] * outcome.distance(i) if unit[i] else 0.0 for i in range(outcome.n_agents)])
+    return unit, unit * outcome.distances
+
+
+@lru_cache(maxsize=4096)
+def unit_prices(bidding: Bidding) -> Array:
+    """H of every agent, (n,), 0 where it pays nothing; not to be written to."""
+    pairs = zip(bidding.bids.tolist(), bidding.rivals.tolist(), strict=True)
+    prices = [mean_price(bid, rivals, bidding.terms.reserve) for bid, rivals in pairs]
+    return np.where(bidding.due, prices, 0.0)
 
 
 def mean_price(bid: float, rivals: float, reserve: float = 0.0) -> float:
@@ -86,10 +95,13 @@ def moved(outcome: Outcome, token: int) -> Array:
 
 def realised(outcome: Outcome, draw: Draw, moment: Moment) -> Array:
     """The realised prices, (n,): the seed's own where it sets them, otherwise by a fresh u."""
-    prices = np.full(outcome.n_agents, np.nan) if draw.prices is None else draw.prices.copy()
-    for i in np.flatnonzero(np.isnan(prices)):
-        prices[i] = fresh_price(outcome, draw, moment, int(i)) if outcome.bids[i] > 0 else 0.0
-    return np.where(prices > 0, np.maximum(prices, outcome.terms.reserve), 0.0)
+    prices = []
+    for i, bid in enumerate(outcome.bids.tolist()):
+        price = draw.prices[i] if draw.prices else None
+        if price is None:
+            price = fresh_price(outcome, draw, moment, i) if bid > 0 else 0.0
+        prices.append(max(price, outcome.terms.reserve) if price > 0 else 0.0)
+    return np.array(prices)
 
 
 def fresh_price(outcome: Outcome, draw: Draw, moment: Moment, i: int) -> float:

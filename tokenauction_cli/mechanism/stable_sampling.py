@@ -25,9 +25,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .cumulative import block_sums, quantile
+from .cumulative import quantile
 from .dictatorship import Dictatorship, RandomDictator
-from .distributions import Array, Profile
 from .outcome import Outcome
 from .randomness import Moment, Purpose
 from .sampling import Draw, Gumbel, drawn_agent
@@ -59,7 +58,7 @@ class Stable:
 
     def _switched(self, outcome: Outcome, moment: Moment) -> Draw:
         swept = outcome.terms.swept
-        key = ("switch", swept, outcome.shares(swept).tobytes(), moment.key)
+        key = ("switch", swept, outcome.bidding.share_keys[swept], moment.key)
         switch = outcome.profile.once(key, lambda: linear_switch(outcome, swept, moment))
         above = bool(outcome.weights[swept] > switch.at)
         token = switch.above if above else switch.below
@@ -81,39 +80,27 @@ def linear_switch(outcome: Outcome, i: int, moment: Moment) -> Switch:
     profile, others = outcome.profile, outcome.others(i)
     below = others.quantile(moment.uniform(Purpose.DRAW))
     o, p = others.at(below), profile.p.item(i, below)
-    rising = profile.once(("rising", i, outcome.shares(i).tobytes()), lambda: rising_mass(profile, i, others.p))
-    if p >= o or not rising.total:
+    if p >= o or not outcome.distance(i):
         return Switch(below, below, float("inf"))
-    above = quantile(rising.mass, rising.blocks, moment.uniform(Purpose.TARGET, outcome.swept_id))
+    above = quantile(
+        lambda tokens: np.maximum(profile.p[i, tokens] - others.part(tokens), 0.0),
+        outcome.rising(i),
+        moment.uniform(Purpose.TARGET, outcome.swept_id),
+    )
     return Switch(below, above, moment.uniform(Purpose.SWITCH, outcome.swept_id) * o / (o - p))
 
 
-class Rising(NamedTuple):
-    """(p_i - o)^+, (V,), its block sums, and D, its sum."""
-
-    mass: Array
-    blocks: Array
-    total: float
-
-
-def rising_mass(profile: Profile, i: int, o: Array) -> Rising:
-    """What agent i's distribution has above the others'."""
-    mass = np.maximum(profile.p[i] - o, 0.0)
-    blocks = block_sums(mass)
-    return Rising(mass, blocks, float(blocks.sum()))
-
-
-def seed_prices(outcome: Outcome, at: float, above: bool) -> Array:
-    """The realised second prices, (n,), that the switch at the relative weight `at` sets; NaN for agents it does not.
+def seed_prices(outcome: Outcome, at: float, above: bool) -> tuple[float | None, ...]:
+    """The realised second price of every agent that the switch at the relative weight `at` sets; None for the others.
 
     The swept agent pays S w* / (1 - w*) if its token is above; of two agents the other S (1 - w*) / w* if it is not.
     """
     swept = outcome.terms.swept
-    prices = np.full(outcome.n_agents, np.nan)
+    prices: list[float | None] = [None] * outcome.n_agents
     prices[swept] = capped(outcome, swept, at / (1 - at)) if above else 0.0
     if outcome.n_agents == 2:
         prices[1 - swept] = capped(outcome, 1 - swept, (1 - at) / at) if not above and 0 < at < 1 else 0.0
-    return prices
+    return tuple(prices)
 
 
 def capped(outcome: Outcome, i: int, odds: float) -> float:

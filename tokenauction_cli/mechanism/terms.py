@@ -1,17 +1,21 @@
 """The terms of an auction: who bids, who is swept, who is charged, what the others' shares are, and the reserve.
 
-Terms hold for a whole experiment; bids change from cell to cell (and within a text, when a budget is spent).
+Terms hold for a whole experiment; bids change from cell to cell (and within a text, when a budget is spent). What
+follows from bids alone is a `Bidding`, the same at every token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .distributions import Array, MechanismError, checked_bids
+from .distributions import Array, MechanismError, checked_bids, weights_of
+
+SAME_SHARES = 1e-12
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,52 @@ class Terms:
         """Bids with those of charged agents below the reserve set to 0, (n,)."""
         b = checked_bids(bids)
         return np.where(np.array(self.charged) & (b < self.reserve), 0.0, b)
+
+
+class Bidding:
+    """Bids (n,) under terms: weights w_i = b_i / B, the others' bids S_i = B - b_i, and the shares within S_i.
+
+    Arrays are not to be written to. Raises MechanismError for bids that are not finite numbers of at least 0, or all 0.
+    """
+
+    def __init__(self, terms: Terms, bids: tuple[float, ...]) -> None:
+        n = len(bids)
+        self.terms = terms
+        self.bids = checked_bids(bids)
+        self.weights = weights_of(bids)
+        self.due = np.array(terms.charged) & (self.bids > 0)  # who may have to pay
+        self.everybody_charged = all(terms.charged)
+        # S_i and 1 - w_i, summed, not subtracted: 0 exactly where they should be
+        self.rivals = np.array([without(self.bids, i).sum() for i in range(n)])
+        self.rival_weights = np.array([without(self.weights, i).sum() for i in range(n)])
+        self.shares = np.array([self._shares(i) for i in range(n)])
+        self.share_keys = tuple(row.tobytes() for row in self.shares)
+
+    def _shares(self, i: int) -> Array:
+        """How the others divide what agent i leaves, (n,), 0 at i: by their bids, or where those are 0 as configured.
+
+        An agent without any other is its own alternative, so that nothing it does counts.
+        """
+        configured = _configured_shares(self.terms, i)
+        if self.rivals[i] == 0:
+            return configured
+        actual = weights_of(without(self.bids, i))
+        same = np.abs(actual - configured).max() < SAME_SHARES  # of a sweep: equal up to rounding, so one key for all
+        return configured if same else actual
+
+
+@lru_cache(maxsize=4096)  # a sweep asks for the same few bids at every token
+def bidding_of(terms: Terms, bids: tuple[float, ...]) -> Bidding:
+    """The bidding of these bids, shared by whoever asks."""
+    return Bidding(terms, bids)
+
+
+def _configured_shares(terms: Terms, i: int) -> Array:
+    """The others' configured bids over their sum; equal shares where all are 0; all of it for i where i is alone."""
+    bids = without(terms.configured, i)
+    if not bids.any():
+        bids = without(np.ones(len(bids)), i) if len(bids) > 1 else np.ones(1)
+    return weights_of(bids)
 
 
 def relative_bids(terms: Terms, relative_weight: float, total_bid: float) -> Array:

@@ -45,7 +45,7 @@ def welfare(rule: AggregationRule, profile: Profile, q: Distribution, bids: Arra
 
 def weighted(bids: Array, values: Array) -> float:
     """sum_i b_i value_i over the agents with a positive bid: 0 times an infinite value is 0."""
-    return float(bids[bids > 0] @ values[bids > 0])
+    return math.fsum(bid * value for bid, value in zip(bids.tolist(), values.tolist(), strict=True) if bid > 0)
 
 
 def optimal_welfare(rule: AggregationRule, profile: Profile, bids: ArrayLike) -> float:

@@ -1,0 +1,133 @@
+"""The passes in C say what NumPy says, performed by the caller or by the thread beside it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tokenauction_cli.mechanism import compiled
+from tokenauction_cli.mechanism.aggregation import Linear, LogLinear
+from tokenauction_cli.mechanism.compiled import CompiledProfile, profile_ahead, profile_of
+from tokenauction_cli.mechanism.distributions import Mixture, Profile
+from tokenauction_cli.mechanism.divergences import kl_from_agents, kl_to_agents
+from tokenauction_cli.mechanism.outcome import Outcome
+from tokenauction_cli.mechanism.terms import Terms
+
+pytestmark = pytest.mark.skipif(
+    compiled.library() is None and shutil.which("cc") is None, reason="there is no compiler for the passes"
+)
+
+
+@st.composite
+def logits(draw: st.DrawFn) -> tuple[list[NDArray[np.float32]], list[float]]:
+    """1 to 4 rows over 1 to 1100 tokens, spread from nearly equal to hundreds apart, and temperatures."""
+    n, n_tokens = draw(st.integers(1, 4)), draw(st.sampled_from([1, 2, 7, 255, 256, 257, 600, 1024, 1100]))
+    chance = np.random.default_rng(draw(st.integers(0, 10**6)))
+    spread = draw(st.sampled_from([0.01, 1.0, 5.0, 60.0]))
+    offset = draw(st.sampled_from([0.0, -300.0, 1e4]))
+    rows = [(offset + chance.normal(0, spread, n_tokens)).astype(np.float32) for _ in range(n)]
+    return rows, [draw(st.sampled_from([0.3, 1.0, 2.0])) for _ in range(n)]
+
+
+def both(given: tuple[list[NDArray[np.float32]], list[float]]) -> tuple[CompiledProfile, Profile]:
+    here = profile_of(*given)
+    assert isinstance(here, CompiledProfile)
+    return here, Profile.from_logits(*given)
+
+
+@given(logits())
+def test_profiles(given: tuple[list[NDArray[np.float32]], list[float]]) -> None:
+    here, numpy = both(given)
+    np.testing.assert_allclose(here.p, numpy.p, rtol=1e-12, atol=1e-200)
+    np.testing.assert_allclose(here.log_p, numpy.log_p, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(here.blocks, numpy.blocks, rtol=1e-12, atol=1e-200)
+    np.testing.assert_allclose(here.cross, numpy.cross, rtol=1e-11, atol=1e-11)
+    token = int(np.argmax(numpy.p[0]))
+    np.testing.assert_allclose(here.log_at(token), numpy.log_p[:, token], rtol=1e-12, atol=1e-12)
+
+
+@given(logits(), st.lists(st.sampled_from([0.0, 1e-9, 0.2, 1.0, 5.0]), min_size=4, max_size=4))
+def test_outcomes(given: tuple[list[NDArray[np.float32]], list[float]], offered: list[float]) -> None:
+    here, numpy = both(given)
+    n = here.n_agents
+    bids = [1.0, *offered[1:]][:n]
+    terms = Terms(tuple("abcd"[:n]))
+    for rule in (Linear(), LogLinear()):
+        a, b = Outcome(rule, here, bids, terms), Outcome(rule, numpy, bids, terms)
+        a.foresee()
+        np.testing.assert_allclose(a.q.p, b.q.p, rtol=1e-10, atol=1e-200)
+        np.testing.assert_allclose(a.q.blocks, b.q.blocks, rtol=1e-10, atol=1e-200)
+        np.testing.assert_allclose(a.distances, b.distances, rtol=1e-10, atol=1e-13)
+        np.testing.assert_allclose(a.tvs, b.tvs, rtol=1e-10, atol=1e-13)
+        for mine, exact in zip(a.kls, (kl_from_agents(numpy, b.q), kl_to_agents(numpy, b.q)), strict=True):
+            np.testing.assert_allclose(mine, exact, rtol=1e-8, atol=1e-10 * (1 + np.abs(numpy.cross).max()))
+        token = int(np.argmax(b.q.p))
+        assert a.q.log_at(token) == pytest.approx(b.q.log_at(token), rel=1e-10, abs=1e-11)
+
+
+def test_a_first_block_far_below_the_rest() -> None:
+    row = np.full(1000, -5000, np.float32)
+    row[700:] = np.linspace(0, 10, 300)
+    here, numpy = both(([row, row[::-1].copy()], [1.0, 1.0]))
+    np.testing.assert_allclose(here.p, numpy.p, rtol=1e-12, atol=1e-200)
+    np.testing.assert_allclose(here.cross, numpy.cross, rtol=1e-12)
+
+
+def test_a_mixture_without_the_only_agent_that_says_a_token() -> None:
+    """q underflows to 0 where the agent with a bid of 0 has p: its divergence is large, not lost."""
+    rows = [np.zeros(300, np.float32) for _ in range(3)]
+    for row in rows[:2]:
+        row[0] = -20000
+    rows[2][0] = 20
+    for bids in ([1, 1, 0], [1, 2, 1e-200]):
+        here, numpy = (Mixture(p, np.array(bids) / np.sum(bids)) for p in both((rows, [1.0, 1.0, 1.0])))
+        for mine, exact in zip(here.kls, numpy.kls, strict=True):
+            np.testing.assert_allclose(mine, exact, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 299, 511])
+def test_logits_that_are_not_finite_are_left_to_numpy(bad: float, place: int) -> None:
+    rows = [np.zeros(512, np.float32), np.zeros(512, np.float32)]
+    rows[1][place] = bad
+    ahead = profile_ahead(rows, [1.0, 1.0])
+    assert ahead is not None
+    assert not ahead.ready()
+    if bad == -np.inf:
+        assert profile_of(rows, [1.0, 1.0]).p[1, place] == 0
+    ahead.close()
+
+
+def test_a_thread_performs_what_was_asked_for_in_any_amount() -> None:
+    compiled.start_thread()
+    chance = np.random.default_rng(0)
+    rows = [chance.normal(0, 3, 3000).astype(np.float32) for _ in range(2)]
+    weights = [np.array([w, 1 - w]) for w in np.linspace(0.001, 0.999, 1500)]
+    ahead = profile_ahead(rows, [1.0, 0.5])
+    assert ahead is not None
+    for w in weights:
+        ahead.foresee_mixture(w)
+    assert ahead.ready()
+    numpy = Profile.from_logits(rows, [1.0, 0.5])
+    for w in reversed(weights[::100]):
+        np.testing.assert_allclose(
+            ahead.mixture_kls(Mixture(ahead, w)), numpy.mixture_kls(Mixture(numpy, w)), rtol=1e-9
+        )
+    ahead.close()
+
+
+def test_without_the_library_profiles_are_numpys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(compiled, "LIBRARY", tmp_path / "passes.so")
+    compiled.library.cache_clear()
+    try:
+        profile = profile_of([np.zeros(4, np.float32)], [1.0])
+        assert type(profile) is Profile
+        assert profile_ahead([np.zeros(4, np.float32)], [1.0]) is None
+    finally:
+        compiled.library.cache_clear()

@@ -1,0 +1,200 @@
+"""The passes over the tokens in C: what `distributions.Profile` says in NumPy, several times faster.
+
+A pass is asked for first and waited for when its result is; in between a thread may perform it (`ahead.c`), while the
+caller goes on with the text before. `passes.c` and `ahead.c` are compiled when the package is installed
+(`build_passes.py`). Where that was not possible, and for logits that are not all finite, profiles are NumPy's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .cumulative import BLOCK
+from .distributions import Array, LogMixture, Mixture, Profile
+
+LIBRARY = Path(__file__).with_name("passes.so")
+_SOFTMAX, _MIXTURE, _LOG_POOL, _RISING = range(4)  # as in ahead.c
+_N_ARGUMENTS = 14
+
+
+@lru_cache(maxsize=1)
+def library() -> ctypes.CDLL | None:
+    """The compiled passes, or None where there are none for this machine."""
+    try:
+        passes = ctypes.CDLL(str(LIBRARY))
+        passes.ahead_ask.argtypes = (ctypes.c_int, *[ctypes.c_void_p] * (1 + _N_ARGUMENTS))
+        passes.ahead_ask.restype = ctypes.c_uint64
+        passes.ahead_wait.argtypes = (ctypes.c_uint64, ctypes.c_void_p)
+    except (OSError, AttributeError):
+        return None
+    return passes
+
+
+def start_thread() -> None:
+    """From now on a thread performs what is asked for, until the process ends."""
+    passes = library()
+    if passes is not None:
+        passes.ahead_start()
+
+
+def profile_of(logits: Sequence[ArrayLike], temperatures: Sequence[float]) -> Profile:
+    """As `Profile.from_logits`, by compiled passes for n rows of V float32 logits.
+
+    The rows are not copied: the profile is valid as long as they are.
+    """
+    profile = profile_ahead(logits, temperatures)
+    return profile if profile is not None and profile.ready() else Profile.from_logits(logits, temperatures)
+
+
+def profile_ahead(logits: Sequence[ArrayLike], temperatures: Sequence[float]) -> CompiledProfile | None:
+    """A profile that is only being worked out: nothing of it may be read before `ready`. None where that cannot be."""
+    passes = library()
+    rows = [np.asarray(row) for row in logits]
+    if passes is None or any(row.dtype != np.float32 or not row.flags.c_contiguous for row in rows):
+        return None
+    return CompiledProfile(passes, rows, np.array(temperatures, dtype=np.float64))
+
+
+class _Pass:
+    """A pass that was asked for: it writes into `numbers` and into those of `arrays` that it does not read."""
+
+    def __init__(self, passes: ctypes.CDLL, number: int, n_numbers: int, *arrays: Array) -> None:
+        self._passes = passes
+        self.arrays = arrays
+        self._number = number
+        self._answered = np.empty(1 + n_numbers)
+        self.numbers = self._answered[1:]
+        self._at = _address(self._answered)
+        self._answer: int | None = None
+
+    def place(self, k: int) -> int:
+        """Where the k-th of the numbers is."""
+        return self._at + 8 * (1 + k)
+
+    def ask(self, *arguments: int) -> None:
+        """Have it performed with these arguments of its function in `passes.h`."""
+        rest = [0] * (_N_ARGUMENTS - len(arguments))
+        self._ticket = self._passes.ahead_ask(self._number, self._at, *arguments, *rest)
+
+    def answer(self) -> int:
+        """What the pass returned; waits for it."""
+        if self._answer is None:
+            self._answer = int(self._passes.ahead_wait(self._ticket, self._at))
+        return self._answer
+
+
+class CompiledProfile(Profile):
+    """p_i = softmax(logits_i / temperature_i) for float32 logits, with everything about one text in one pass.
+
+    What it has asked for writes into its arrays: `close` it before it is let go.
+    """
+
+    def __init__(self, passes: ctypes.CDLL, logits: Sequence[NDArray[np.float32]], temperatures: Array) -> None:
+        n, n_tokens = len(logits), len(logits[0])
+        n_blocks = -(-n_tokens // BLOCK)
+        self._passes = passes
+        self._size = (n, n_tokens)
+        self._logits = logits  # keeps them alive
+        self._temperatures = temperatures
+        self._addresses = np.array([row.ctypes.data for row in logits], dtype=np.uintp)
+        padded = np.empty((n, n_blocks * BLOCK))
+        super().__init__(p=padded[:, :n_tokens])
+        self.blocks = np.empty((n, n_blocks))
+        self._softmax = softmax = _Pass(passes, _SOFTMAX, n * (2 + n))
+        self._shift = softmax.numbers[: 2 * n].reshape(n, 2)
+        self.cross = softmax.numbers[2 * n :].reshape(n, n)
+        self._p, self._shift_at, self._cross_at = _address(padded), softmax.place(0), softmax.place(2 * n)
+        self._inputs = _address(self._addresses), _address(temperatures)
+        self._asked: dict[tuple[int, bytes], _Pass] = {}
+        softmax.ask(*self._inputs, n, n_tokens, self._p, self._shift_at, self._cross_at, _address(self.blocks))
+
+    def ready(self) -> bool:
+        """Whether it can be read, now that it is worked out; False for logits that are not all finite."""
+        return self._softmax.answer() == 0
+
+    def close(self) -> None:
+        """Wait for everything that was asked for, and forget it."""
+        for asked in (self._softmax, *self._asked.values()):
+            asked.answer()
+        self._asked.clear()
+        self._kept.clear()
+
+    @cached_property
+    def log_p(self) -> Array:
+        below = np.stack(self._logits).astype(np.float64) - self._shift[:, :1]
+        return np.asarray(below / self._temperatures[:, None] - self._shift[:, 1:])
+
+    def _log_at(self, token: int) -> Array:
+        below = np.array([row[token] for row in self._logits]) - self._shift[:, 0]
+        return np.asarray(below / self._temperatures - self._shift[:, 1])
+
+    def foresee_mixture(self, weights: Array) -> None:
+        self._mixture(weights)
+
+    def foresee_log_pool(self, weights: Array) -> None:
+        self._log_pool(weights)
+
+    def foresee_rising(self, i: int, shares: Array) -> None:
+        self._rising(i, shares)
+
+    def mixture_kls(self, q: Mixture) -> tuple[Array, Array]:
+        n = self.n_agents
+        asked = self._mixture(q.weights)
+        has_zeros = asked.answer()
+        if has_zeros and not q.weights.all():  # where all weights are positive q is 0 only where every p_i is
+            return super().mixture_kls(q)
+        return asked.numbers[:n], asked.numbers[n:]
+
+    def _mixture(self, weights: Array) -> _Pass:
+        key = _MIXTURE, weights.tobytes()
+        if key not in self._asked:
+            asked = self._asked[key] = _Pass(self._passes, _MIXTURE, 2 * self._size[0], weights)
+            made = asked.place(0), asked.place(self._size[0])
+            asked.ask(self._p, self._cross_at, _address(weights), *self._size, *made)
+        return self._asked[key]
+
+    def log_pool(self, weights: Array) -> LogMixture:
+        n = self.n_agents
+        asked = self._log_pool(weights)
+        is_tiny = asked.answer()
+        if is_tiny:
+            return super().log_pool(weights)
+        (q, blocks), numbers = asked.arrays[1:], asked.numbers
+        pool = LogMixture(self, weights, q[: self.n_tokens], float(numbers[0]))
+        pool.blocks = blocks
+        pool.distances, pool.kls = numbers[1 : 1 + n], (numbers[1 + n : 1 + 2 * n], numbers[1 + 2 * n :])
+        return pool
+
+    def _log_pool(self, weights: Array) -> _Pass:
+        key = _LOG_POOL, weights.tobytes()
+        if key not in self._asked:
+            n, n_blocks = self._size[0], self.blocks.shape[1]
+            q, blocks = np.empty(n_blocks * BLOCK), np.empty(n_blocks)
+            asked = self._asked[key] = _Pass(self._passes, _LOG_POOL, 1 + 3 * n, weights, q, blocks)
+            given = (*self._inputs, self._shift_at, self._p, self._cross_at, _address(weights), *self._size)
+            made = _address(q), asked.place(0), _address(blocks)
+            asked.ask(*given, *made, *(asked.place(1 + k * n) for k in range(3)))
+        return self._asked[key]
+
+    def rising(self, i: int, shares: Array) -> Array:
+        asked = self._rising(i, shares)
+        asked.answer()
+        return asked.numbers
+
+    def _rising(self, i: int, shares: Array) -> _Pass:
+        key = _RISING, b"%d " % i + shares.tobytes()
+        if key not in self._asked:
+            asked = self._asked[key] = _Pass(self._passes, _RISING, self.blocks.shape[1], shares)
+            asked.ask(self._p, _address(shares), i, *self._size, asked.place(0))
+        return self._asked[key]
+
+
+def _address(array: NDArray[Any]) -> int:
+    return array.ctypes.data
