@@ -93,6 +93,7 @@ class House:
     def __init__(self, experiment: Experiment, rules: Rules, vocabulary: Vocabulary) -> None:
         self.experiment = experiment
         self.vocabulary = vocabulary
+        self.ends = vocabulary.ends
         self.rules = rules
         self.terms = terms_of(experiment)
         self.payments = {name: self.rules.fitting(name, self.terms.reserve) for name in self.rules.aggregation}
@@ -261,7 +262,7 @@ class TextState:
         return paid
 
     def _reason_to_end(self, token: int) -> str | None:
-        if token in self._house.vocabulary.ends:
+        if token in self._house.ends:
             return "end"
         if self._house.stops and any(stop in self._tail() for stop in self._house.stops):
             return "stop"

@@ -43,40 +43,42 @@ class TextTrace:
         self._detail = detail
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._pieces: list[str] = []
-        self._log_p: list[list[float | None]] = []
-        self._log_q: list[float | None] = []
-        self._posterior: list[list[float | None]] = []
-        self._switch: list[float | None] = []
+        self._bids: list[Array] = []
+        self._log_p: list[Array] = []
+        self._log_q: list[float] = []
+        self._switch: list[float] = []
         self._dictators: list[int | None] = []
-        self._payments: dict[str, list[list[float]]] = {}
+        self._payments: dict[str, list[Array]] = {}
         self._candidates: list[dict[str, Any]] = []
 
     def add(self, outcome: Outcome, draw: Draw, payments: Mapping[str, Array]) -> None:
         """Take down one drawn token."""
-        log_p = outcome.profile.log_at(draw.token)
         self._pieces.append(self._decoder.decode(self._vocabulary.piece(draw.token)))
-        self._log_p.append(rounded(log_p))
-        self._log_q += rounded(np.array([outcome.q.log_at(draw.token)]))
-        self._posterior.append(rounded(posterior(outcome.bids, log_p)))
-        self._switch += rounded(np.array([draw.switch]))
+        self._bids.append(outcome.bids)
+        self._log_p.append(outcome.profile.log_at(draw.token))
+        self._log_q.append(outcome.q.log_at(draw.token))
+        self._switch.append(draw.switch)
         self._dictators.append(draw.dictator)
         for column, amounts in payments.items():
-            self._payments.setdefault(column, []).append([float(f"{amount:.5g}") for amount in amounts])
+            self._payments.setdefault(column, []).append(amounts)
         if self._detail == "top_k":
             self._candidates.append(outcome.once("candidates", lambda: candidates(outcome, self._vocabulary)))
 
     def plain(self) -> dict[str, Any]:
         """The trace as plain data for the record; what is empty throughout is left out."""
         torn = self._decoder.getstate()[0].decode("utf-8", "replace")  # a character that no token has completed yet
+        explained = list(posterior(np.array(self._bids), np.array(self._log_p))) if self._bids else []
         trace: dict[str, Any] = {
             "pieces": [*self._pieces[:-1], self._pieces[-1] + torn] if self._pieces else [],
-            "log_p": _by_agent(self._log_p),
-            "log_q": self._log_q,
-            "posterior": _by_agent(self._posterior),
-            "payments": {column: _by_agent(amounts) for column, amounts in self._payments.items()},
+            "log_p": [rounded(row) for row in _by_agent(self._log_p)],
+            "log_q": rounded(np.array(self._log_q)),
+            "posterior": [rounded(row) for row in _by_agent(explained)],
+            "payments": {
+                column: [significant(row) for row in _by_agent(amounts)] for column, amounts in self._payments.items()
+            },
         }
-        if any(at is not None for at in self._switch):
-            trace["switch"] = self._switch
+        if any(math.isfinite(at) for at in self._switch):
+            trace["switch"] = rounded(np.array(self._switch))
         if any(dictator is not None for dictator in self._dictators):
             trace["dictator"] = self._dictators
         return trace | ({"candidates": self._candidates} if self._candidates else {})
@@ -94,8 +96,8 @@ def candidates(outcome: Outcome, vocabulary: Vocabulary) -> dict[str, Any]:
     tokens = union[order]
     return {
         "tokens": [vocabulary.name(int(token)) for token in tokens],
-        "log_p": [rounded(row) for row in profile.log_p[:, tokens]],
-        "log_q": rounded(q.log_p[tokens]),
+        "log_p": [rounded(row) for row in _by_agent([profile.log_at(token) for token in tokens.tolist()])],
+        "log_q": rounded(np.array([q.log_at(token) for token in tokens.tolist()])),
     }
 
 
@@ -114,8 +116,17 @@ def most_probable(p: Array, k: int) -> NDArray[np.intp]:
 
 def rounded(values: Array) -> list[float | None]:
     """Three decimals, none for -0, null for what is not finite."""
-    return [round(value, 3) + 0.0 if math.isfinite(value) else None for value in values.tolist()]
+    plain: list[float | None] = (np.round(values, 3) + 0.0).tolist()
+    for k in np.flatnonzero(~np.isfinite(values)):
+        plain[k] = None
+    return plain
 
 
-def _by_agent(per_token: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [list(row) for row in zip(*per_token, strict=True)]
+def significant(values: Array) -> list[float]:
+    """Five significant digits."""
+    return [float(f"{value:.5g}") if value else 0.0 for value in values.tolist()]
+
+
+def _by_agent(per_token: Sequence[Array]) -> Array:
+    """One row per agent; none for an empty text."""
+    return np.array(per_token).T

@@ -61,13 +61,14 @@ def test_outcomes(given: tuple[list[NDArray[np.float32]], list[float]], offered:
     for rule in (Linear(), LogLinear()):
         a, b = Outcome(rule, here, bids, terms), Outcome(rule, numpy, bids, terms)
         a.foresee()
-        np.testing.assert_allclose(a.q.p, b.q.p, rtol=1e-10, atol=1e-200)
-        np.testing.assert_allclose(a.q.blocks, b.q.blocks, rtol=1e-10, atol=1e-200)
+        np.testing.assert_allclose(a.q.p, b.q.p, rtol=1e-10, atol=1e-150)
+        np.testing.assert_allclose(a.q.blocks, b.q.blocks, rtol=1e-10, atol=1e-150)
         np.testing.assert_allclose(a.distances, b.distances, rtol=1e-10, atol=1e-13)
         np.testing.assert_allclose(a.tvs, b.tvs, rtol=1e-10, atol=1e-13)
         for mine, exact in zip(a.kls, (kl_from_agents(numpy, b.q), kl_to_agents(numpy, b.q)), strict=True):
             np.testing.assert_allclose(mine, exact, rtol=1e-8, atol=1e-10 * (1 + np.abs(numpy.cross).max()))
         token = int(np.argmax(b.q.p))
+        assert b.q.p[a.q.mode] == pytest.approx(b.q.p[token], rel=1e-12)
         assert a.q.log_at(token) == pytest.approx(b.q.log_at(token), rel=1e-10, abs=1e-11)
 
 
@@ -120,6 +121,29 @@ def test_a_thread_performs_what_was_asked_for_in_any_amount() -> None:
             ahead.mixture_kls(Mixture(ahead, w)), numpy.mixture_kls(Mixture(numpy, w)), rtol=1e-9
         )
     ahead.close()
+
+
+def test_what_reads_from_a_pass_waits_for_it_whoever_performs_which() -> None:
+    compiled.start_thread()
+    chance = np.random.default_rng(1)
+    rows = [chance.normal(0, 3, 20_000).astype(np.float32) for _ in range(2)]
+    weights = np.array([0.3, 0.7])
+    numpy = Profile.from_logits(rows, [1.0, 1.0])
+    exact = numpy.mixture_kls(Mixture(numpy, weights))
+    for _ in range(300):
+        ahead = profile_ahead(rows, [1.0, 1.0])
+        assert ahead is not None
+        np.testing.assert_allclose(ahead.mixture_kls(Mixture(ahead, weights)), exact, rtol=1e-9)
+        ahead.close()
+
+
+def test_equal_tokens_the_first_is_the_mode() -> None:
+    here, _ = both(([np.zeros(600, np.float32), np.zeros(600, np.float32)], [1.0, 1.0]))
+    assert Mixture(here, np.array([0.5, 0.5])).mode == 0
+    row = np.zeros(600, np.float32)
+    row[[300, 599]] = 1
+    here, _ = both(([row, row], [1.0, 1.0]))
+    assert Mixture(here, np.array([0.25, 0.75])).mode == 300
 
 
 def test_without_the_library_profiles_are_numpys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

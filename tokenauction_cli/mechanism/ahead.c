@@ -2,7 +2,8 @@
 
    `ahead_ask` notes a pass and returns its ticket; `ahead_wait` returns when it is done. A caller that waits performs
    what nobody has begun itself, so that nothing is lost where the thread does not get to run, or where there is none.
-   What a pass answers is written where the caller wants it, and was UNDONE there before.
+   What a pass answers is written where the caller wants it, and is UNDONE there before. One that reads what another
+   makes names that other's answer, and begins when it is there.
 */
 #include "passes.h"
 
@@ -19,6 +20,7 @@ enum pass { SOFTMAX, MIXTURE, LOG_POOL, RISING };
 struct job {
   enum pass pass;
   double *answer;
+  const double *after;
   uintptr_t a[N_ARGUMENTS];
 };
 
@@ -36,7 +38,7 @@ static int perform(const struct job *job) {
                           (double *)a[6], (double *)a[7]);
     case MIXTURE:
       return pass_mixture((const double *)a[0], (const double *)a[1], (const double *)a[2], a[3], a[4], (double *)a[5],
-                          (double *)a[6]);
+                          (double *)a[6], (double *)a[7]);
     case LOG_POOL:
       return pass_log_pool((const float *const *)a[0], (const double *)a[1], (const double *)a[2],
                            (const double *)a[3], (const double *)a[4], (const double *)a[5], a[6], a[7],
@@ -48,9 +50,16 @@ static int perform(const struct job *job) {
   return -1;
 }
 
-/* Take up the next job; the lock is held before and after. */
+static void wait_for(const double *answer) {
+  waiting++;
+  while (*answer == UNDONE) pthread_cond_wait(&finished, &lock);
+  waiting--;
+}
+
+/* Take up the next job; the lock is held before and after. What it needs was taken up before it. */
 static void perform_next(void) {
   struct job job = jobs[begun++ % N_JOBS];
+  if (job.after) wait_for(job.after);
   pthread_mutex_unlock(&lock);
   int answer = perform(&job);
   pthread_mutex_lock(&lock);
@@ -84,14 +93,15 @@ void ahead_start(void) {
   pthread_mutex_unlock(&lock);
 }
 
-/* Note a pass and return its ticket; a0, a1, ... are the arguments of its function. */
-uint64_t ahead_ask(int pass, double *answer, uintptr_t a0, uintptr_t a1, uintptr_t a2, uintptr_t a3, uintptr_t a4,
+/* Note a pass, to begin after another where `after` is that one's answer, and return its ticket; a0, a1, ... are the
+   arguments of its function. */
+uint64_t ahead_ask(int pass, double *answer, const double *after, uintptr_t a0, uintptr_t a1, uintptr_t a2, uintptr_t a3, uintptr_t a4,
                    uintptr_t a5, uintptr_t a6, uintptr_t a7, uintptr_t a8, uintptr_t a9, uintptr_t a10, uintptr_t a11,
                    uintptr_t a12, uintptr_t a13) {
   pthread_mutex_lock(&lock);
   while (asked - begun == N_JOBS) perform_next();
   *answer = UNDONE;
-  jobs[asked % N_JOBS] = (struct job){(enum pass)pass, answer,
+  jobs[asked % N_JOBS] = (struct job){(enum pass)pass, answer, after,
                                       {a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13}};
   uint64_t ticket = asked++;
   if (sleeping) pthread_cond_signal(&wake);
@@ -103,9 +113,7 @@ uint64_t ahead_ask(int pass, double *answer, uintptr_t a0, uintptr_t a1, uintptr
 int ahead_wait(uint64_t ticket, const double *answer) {
   pthread_mutex_lock(&lock);
   while (begun <= ticket) perform_next();
-  waiting++;
-  while (*answer == UNDONE) pthread_cond_wait(&finished, &lock);
-  waiting--;
+  wait_for(answer);
   int known = (int)*answer;
   pthread_mutex_unlock(&lock);
   return known;

@@ -29,7 +29,7 @@ def library() -> ctypes.CDLL | None:
     """The compiled passes, or None where there are none for this machine."""
     try:
         passes = ctypes.CDLL(str(LIBRARY))
-        passes.ahead_ask.argtypes = (ctypes.c_int, *[ctypes.c_void_p] * (1 + _N_ARGUMENTS))
+        passes.ahead_ask.argtypes = (ctypes.c_int, *[ctypes.c_void_p] * (2 + _N_ARGUMENTS))
         passes.ahead_ask.restype = ctypes.c_uint64
         passes.ahead_wait.argtypes = (ctypes.c_uint64, ctypes.c_void_p)
     except (OSError, AttributeError):
@@ -65,8 +65,11 @@ def profile_ahead(logits: Sequence[ArrayLike], temperatures: Sequence[float]) ->
 class _Pass:
     """A pass that was asked for: it writes into `numbers` and into those of `arrays` that it does not read."""
 
-    def __init__(self, passes: ctypes.CDLL, number: int, n_numbers: int, *arrays: Array) -> None:
+    def __init__(
+        self, passes: ctypes.CDLL, number: int, n_numbers: int, *arrays: Array, after: _Pass | None = None
+    ) -> None:
         self._passes = passes
+        self._after = after  # what it reads from
         self.arrays = arrays
         self._number = number
         self._answered = np.empty(1 + n_numbers)
@@ -81,7 +84,8 @@ class _Pass:
     def ask(self, *arguments: int) -> None:
         """Have it performed with these arguments of its function in `passes.h`."""
         rest = [0] * (_N_ARGUMENTS - len(arguments))
-        self._ticket = self._passes.ahead_ask(self._number, self._at, *arguments, *rest)
+        after = None if self._after is None else self._after._at
+        self._ticket = self._passes.ahead_ask(self._number, self._at, after, *arguments, *rest)
 
     def answer(self) -> int:
         """What the pass returned; waits for it."""
@@ -132,8 +136,11 @@ class CompiledProfile(Profile):
         return np.asarray(below / self._temperatures[:, None] - self._shift[:, 1:])
 
     def _log_at(self, token: int) -> Array:
-        below = np.array([row[token] for row in self._logits]) - self._shift[:, 0]
-        return np.asarray(below / self._temperatures - self._shift[:, 1])
+        facts = zip(self._logits, self._temperatures.tolist(), self._shift.tolist(), strict=True)
+        return np.array([(row.item(token) - origin) / t - log_sum for row, t, (origin, log_sum) in facts])
+
+    def _pass(self, number: int, n_numbers: int, *arrays: Array) -> _Pass:
+        return _Pass(self._passes, number, n_numbers, *arrays, after=self._softmax)
 
     def foresee_mixture(self, weights: Array) -> None:
         self._mixture(weights)
@@ -150,13 +157,18 @@ class CompiledProfile(Profile):
         has_zeros = asked.answer()
         if has_zeros and not q.weights.all():  # where all weights are positive q is 0 only where every p_i is
             return super().mixture_kls(q)
-        return asked.numbers[:n], asked.numbers[n:]
+        return asked.numbers[:n], asked.numbers[n : 2 * n]
+
+    def mixture_mode(self, q: Mixture) -> int:
+        asked = self._mixture(q.weights)
+        asked.answer()
+        return int(asked.numbers[-1])
 
     def _mixture(self, weights: Array) -> _Pass:
         key = _MIXTURE, weights.tobytes()
         if key not in self._asked:
-            asked = self._asked[key] = _Pass(self._passes, _MIXTURE, 2 * self._size[0], weights)
-            made = asked.place(0), asked.place(self._size[0])
+            asked = self._asked[key] = self._pass(_MIXTURE, 2 * self._size[0] + 1, weights)
+            made = (asked.place(k * self._size[0]) for k in range(3))
             asked.ask(self._p, self._cross_at, _address(weights), *self._size, *made)
         return self._asked[key]
 
@@ -177,7 +189,7 @@ class CompiledProfile(Profile):
         if key not in self._asked:
             n, n_blocks = self._size[0], self.blocks.shape[1]
             q, blocks = np.empty(n_blocks * BLOCK), np.empty(n_blocks)
-            asked = self._asked[key] = _Pass(self._passes, _LOG_POOL, 1 + 3 * n, weights, q, blocks)
+            asked = self._asked[key] = self._pass(_LOG_POOL, 1 + 3 * n, weights, q, blocks)
             given = (*self._inputs, self._shift_at, self._p, self._cross_at, _address(weights), *self._size)
             made = _address(q), asked.place(0), _address(blocks)
             asked.ask(*given, *made, *(asked.place(1 + k * n) for k in range(3)))
@@ -191,7 +203,7 @@ class CompiledProfile(Profile):
     def _rising(self, i: int, shares: Array) -> _Pass:
         key = _RISING, b"%d " % i + shares.tobytes()
         if key not in self._asked:
-            asked = self._asked[key] = _Pass(self._passes, _RISING, self.blocks.shape[1], shares)
+            asked = self._asked[key] = self._pass(_RISING, self.blocks.shape[1], shares)
             asked.ask(self._p, _address(shares), i, *self._size, asked.place(0))
         return self._asked[key]
 

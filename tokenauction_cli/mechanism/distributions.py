@@ -194,6 +194,10 @@ class Mixture(Aggregate):
             log_q[lost] = np.logaddexp(log_q[lost], np.log(w) + self._profile.log_p[i, lost])
         return log_q
 
+    @cached_property
+    def mode(self) -> int:
+        return self._profile.mixture_mode(self)
+
     def at(self, token: int) -> float:
         p = self._profile.p
         return float(sum(w * p.item(i, token) for w, i in self._present))
@@ -319,6 +323,10 @@ class Profile(_Probabilities):
         a = expectation(self.p, q.log_p)
         forward, reverse = np.diagonal(self.cross) - a, q.weights @ (a[:, None] - self.cross)
         return np.maximum(forward, 0.0), np.maximum(reverse, 0.0)
+
+    def mixture_mode(self, q: Mixture) -> int:
+        """The most probable token, of equal ones the lowest id."""
+        return int(np.argmax(q.p))
 
     def log_scores(self, weights: Array) -> Array:
         """sum_i w_i log p_i over the agents with w_i > 0, (V,)."""

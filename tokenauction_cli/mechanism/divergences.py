@@ -65,6 +65,8 @@ def kl_between(profile: Profile, a: Distribution, b: Distribution) -> float:
     sum_j w_j KL(a || p_j) + log Z.
     """
     if isinstance(a, Aggregate) and isinstance(b, Aggregate) and profile.overlaps:
+        if isinstance(a, AgentDistribution):
+            return float(b.kls[0][a.index])
         if isinstance(b, LogMixture):
             return max(0.0, float(b.weights @ a.kls[1]) + b.log_z)
         if isinstance(b, AgentDistribution):

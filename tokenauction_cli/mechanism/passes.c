@@ -16,7 +16,7 @@
 #define LANES 8
 #define NEXT_TO_NOTHING 1e-290 /* a probability whose logarithm means nothing any more */
 #define LARGEST_SUM 1e300 /* beyond it, the origin of the exponentials was too low */
-#define SMALLEST_CONSTANT 1e-280 /* below it, quotients of what is left of a pool have lost their digits */
+#define SMALLEST_CONSTANT 1e-90 /* below it, what is next to nothing would be a part of the pool that counts */
 
 /* The widest registers of the processor that runs it, where compiler and loader can choose at load time. */
 #if defined(__x86_64__) && defined(__GLIBC__) && !defined(NO_CLONES)
@@ -203,16 +203,19 @@ PASS int pass_softmax(const float *const *logits, const double *temperatures, si
 INLINE double positive(double x) { return x > 0 ? x : 0; }
 
 /* KL(p_i || q) and KL(q || p_i), (n,) each, of q = sum_j w_j p_j. With A_i = E_{p_i} log q and X_ij = E_{p_i} log p_j
-   they are X_ii - A_i and sum_j w_j (A_j - X_ji). Returns 1 where q is next to 0 for some token. */
+   they are X_ii - A_i and sum_j w_j (A_j - X_ji). The mode is the likeliest token, of equal ones the first.
+   Returns 1 where q is next to 0 for some token. */
 PASS int pass_mixture(const double *p, const double *cross, const double *weights, size_t n, size_t n_tokens,
-                      double *forward, double *reverse) {
+                      double *forward, double *reverse, double *mode) {
   size_t n_blocks = blocks_of(n_tokens), stride = n_blocks * BLOCK;
-  double q[BLOCK];
+  double q[BLOCK], tops[BLOCK] = {0}, top_block[BLOCK] = {0}; /* by place in a block: the highest q, and its block */
   int64_t n_zeros = 0;
   memset(forward, 0, sizeof *forward * n);
   memset(reverse, 0, sizeof *reverse * n);
   for (size_t b = 0; b < n_blocks; b++) {
     mix(p + b * BLOCK, stride, weights, n, q);
+    EACH(t) top_block[t] = q[t] > tops[t] ? b : top_block[t];
+    EACH(t) tops[t] = q[t] > tops[t] ? q[t] : tops[t];
     EACH(t) n_zeros += q[t] < NEXT_TO_NOTHING;
     EACH(t) q[t] = logarithm(q[t] < NEXT_TO_NOTHING ? NEXT_TO_NOTHING : q[t]);
     for (size_t i = 0; i < n; i++) forward[i] += product(p + i * stride + b * BLOCK, q);
@@ -223,6 +226,12 @@ PASS int pass_mixture(const double *p, const double *cross, const double *weight
     forward[i] = positive(cross[i * n + i] - forward[i]);
     reverse[i] = positive(reverse[i]);
   }
+  size_t likeliest = 0;
+  EACH(t) {
+    double lead = tops[t] - tops[likeliest], places = top_block[t] - top_block[likeliest];
+    if (lead > 0 || (lead == 0 && places < 0)) likeliest = t;
+  }
+  *mode = top_block[likeliest] * BLOCK + likeliest;
   return n_zeros > (int64_t)(stride - n_tokens);
 }
 

@@ -46,7 +46,7 @@ class SecondPrice:
 
     def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
         unit, expected = outcome.once(self.name, lambda: mean_prices(outcome))
-        given = unit * moved(outcome, draw.token) / outcome.q.at(draw.token)
+        given = unit * (moved(outcome, draw.token) / outcome.q.at(draw.token))
         amounts = realised(outcome, draw, moment), given, expected
         return dict(zip(self.columns, map(outcome.charged, amounts), strict=True))
 
@@ -95,6 +95,8 @@ def moved(outcome: Outcome, token: int) -> Array:
 
 def realised(outcome: Outcome, draw: Draw, moment: Moment) -> Array:
     """The realised prices, (n,): the seed's own where it sets them, otherwise by a fresh u."""
+    if None not in draw.prices and draw.prices and not outcome.terms.reserve:
+        return np.array(draw.prices)
     prices = []
     for i, bid in enumerate(outcome.bids.tolist()):
         price = draw.prices[i] if draw.prices else None
