@@ -43,7 +43,7 @@ def _machine() -> Iterator[tuple[str, object]]:
     import platform
 
     from . import __version__
-    from .manifest import processor_name, versions
+    from .manifest import passes_build, processor_name, versions
     from .memory import free_memory
     from .processors import usable_processors
 
@@ -56,6 +56,7 @@ def _machine() -> Iterator[tuple[str, object]]:
     yield "system", platform.platform()
     yield "processor", processor_name() or platform.machine()
     yield "threads used", f"{usable_processors()} of {os.cpu_count()}"
+    yield "passes over the tokens", passes_build()
     yield "free memory", f"{free_memory() // _MIB} MiB"
     yield "executable", sys.executable
 

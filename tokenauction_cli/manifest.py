@@ -24,7 +24,7 @@ from .store import RunFolder
 
 Manifest = dict[str, Any]
 _LIBRARY_SUFFIXES = (".so", ".dylib", ".dll")
-_OF_THE_ENVIRONMENT = ("tokauction", "device", "gpu_layers", "llama", "versions", "host")
+_OF_THE_ENVIRONMENT = ("tokauction", "device", "gpu_layers", "llama", "passes", "versions", "host")
 
 
 def begin(folder: RunFolder, experiment: Experiment, speakers: Speakers, plan: Plan) -> tuple[Manifest, list[str]]:
@@ -82,6 +82,7 @@ def environment(*, with_llama: bool) -> dict[str, Any]:
     """The versions, builds and machine that numbers may depend on."""
     return {
         "llama": llama_build() if with_llama else None,
+        "passes": passes_build(),
         "versions": versions(),
         "host": {
             "system": platform.platform(),
@@ -116,6 +117,14 @@ def llama_build() -> dict[str, Any]:
         "system_info": llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip(" |"),
         "libraries": {path.name: sha256_of(path) for path in libraries},
     }
+
+
+def passes_build() -> str:
+    """Who works out the passes over the tokens: the digest of the compiled library, or NumPy."""
+    from .mechanism import compiled
+    from .models import sha256_of
+
+    return "NumPy" if compiled.library() is None else f"compiled, sha256 {sha256_of(compiled.LIBRARY)}"
 
 
 def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

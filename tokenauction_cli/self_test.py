@@ -21,6 +21,9 @@ sweep: {seeds: 1000}
 _SHARE_OF_LARGE = 0.56  # 0.2 * 0.8 + 0.4 * 1 + 0.4 * 0, as in the blog post of the mechanism's authors
 _TOLERANCE = 0.07  # more than four standard deviations of 1000 draws
 _N_SEQUENCES = 8
+_N_TOKENS = 50_000
+_TEMPERATURES = (1.0, 0.7)
+_ROUNDING = 1e-10
 
 
 class Outcome(NamedTuple):
@@ -35,6 +38,7 @@ def self_test(model: Path | None) -> list[Outcome]:
     """Every test; those that need a language model are left out without one."""
     return [
         _timed("an auction between tables", _auction),
+        _timed("compiled passes and NumPy's", _passes),
         _timed("logits alone and in a batch", lambda: _batch(model)),
     ]
 
@@ -66,6 +70,23 @@ def _auction() -> tuple[bool, str]:
         texts = [record["text"] for wave in plan.waves for done in auction.run(wave, plan.lanes) for record in done]
     share = texts.count("Large") / len(texts)
     return abs(share - _SHARE_OF_LARGE) < _TOLERANCE, f"{share:.3f} where {_SHARE_OF_LARGE} is expected"
+
+
+def _passes() -> tuple[bool | None, str]:
+    """One outcome of each rule that has a compiled pass, on random logits."""
+    import numpy as np
+
+    from .mechanism.aggregation import Linear, LogLinear
+    from .mechanism.compiled import library, profile_of
+    from .mechanism.distributions import Profile
+
+    if library() is None:
+        return None, "no compiler was there when the package was installed: NumPy does all, several times slower"
+    logits = list(np.random.default_rng(0).normal(0, 4, (2, _N_TOKENS)).astype(np.float32))
+    both = profile_of(logits, _TEMPERATURES), Profile.from_logits(logits, _TEMPERATURES)
+    kls = [[rule(profile, [1, 2]).kls for rule in (Linear(), LogLinear())] for profile in both]
+    apart = float(np.abs(np.array(kls[0]) - np.array(kls[1])).max())
+    return apart < _ROUNDING, f"divergences differ by {apart:.0e} at most"
 
 
 def _batch(path: Path | None) -> tuple[bool | None, str]:

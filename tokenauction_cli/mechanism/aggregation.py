@@ -15,7 +15,7 @@ from typing import Protocol
 
 from numpy.typing import ArrayLike
 
-from .distributions import Array, Distribution, Mixture, Profile, weights_of
+from .distributions import Aggregate, Array, Distribution, Mixture, Profile, weights_of
 
 ORDERS = ("robust", "tv", "kl", "reverse_kl")
 
@@ -42,7 +42,7 @@ class Linear:
     name = "linear"
     monotone_in = frozenset({"robust", "tv", "kl", "reverse_kl"})
 
-    def __call__(self, profile: Profile, bids: ArrayLike) -> Distribution:
+    def __call__(self, profile: Profile, bids: ArrayLike) -> Aggregate:
         weights = weights_of(bids)
         alone = lone_bidder(weights)
         return profile.agent(alone) if alone is not None else Mixture(profile, weights)
@@ -58,7 +58,7 @@ class LogLinear:
     name = "log_linear"
     monotone_in = frozenset({"tv", "kl", "reverse_kl"})
 
-    def __call__(self, profile: Profile, bids: ArrayLike) -> Distribution:
+    def __call__(self, profile: Profile, bids: ArrayLike) -> Aggregate:
         weights = weights_of(bids)
         alone = lone_bidder(weights)
         if alone is not None:
