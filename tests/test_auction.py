@@ -36,7 +36,9 @@ class CountingModel:
         assert sorted(slots) == list(range(len(requests))), "slots are distinct and next to each other"
         assert 0 < len(requests) <= self._n_lanes
         self.batches.append(len(requests))
-        self.asked += [(prompt.agent, request.text) for request in requests for prompt in request.prompts]
+        for request in requests:
+            asked = (prompt for k, prompt in enumerate(request.prompts) if k not in request.left_out)
+            self.asked += [(prompt.agent, request.text) for prompt in asked]
         return self._table.evaluate(requests)
 
     def forget(self) -> None:
@@ -117,6 +119,33 @@ def test_agents_with_one_prompt_share_its_evaluations(babble: Experiment) -> Non
     records = [record for records in auction.run(cells_of(babble), 8) for record in records]
     assert all(record["tv.a"] == record["tv.b"] == 0 for record in records if record["aggregation"] == "linear")
     assert auction.n_evaluations == len(set().union(*map(texts_before_draws, records)) - {()})
+
+
+@pytest.mark.parametrize("n_lanes", [3, 4, 7, 1000])
+@pytest.mark.parametrize("sampling", ["greedy", "inverse_cdf"])
+def test_queries_with_some_equal_prompts_share_those(read: Reader, sampling: str, n_lanes: int) -> None:
+    """Agent A says the same to every query, B to the first two only, and a fourth query shares nothing."""
+    experiment = read(BABBLE + "queries: [q, r, s, t]\n", f"auction.sampling={sampling}")
+    vocabulary = TableVocabulary([agent.distributions or {} for agent in experiment.agents])
+    a, b = (agent.distributions or {} for agent in experiment.agents)
+    same, other = TablePrompt("A", a), TablePrompt("B", b)
+    casts = {"q": (same, other), "r": (same, other), "s": (TablePrompt("B of s", b), same)}
+    casts["t"] = (TablePrompt("A of t", a), TablePrompt("B of t", b))
+    turned = {"s": (1, 0)}
+    given = {query: Cast(prompts, turned.get(query, (0, 1))) for query, prompts in casts.items()}
+    given["r"] = given["q"]
+    model = CountingModel(vocabulary, n_lanes)
+    auction = Auction(model, House(experiment, Rules.of(experiment), vocabulary), given)
+    records = {r["cell"]: r for done in auction.run(cells_of(experiment), n_lanes) for r in done}
+    assert records == write(experiment).records
+    pairs = {
+        (prompt.agent, text)
+        for record in records.values()
+        for text in texts_before_draws(record)
+        for prompt in casts[record["query"]]
+    }
+    assert Counter(model.asked) == Counter(pairs)
+    assert auction.n_evaluations == sum(bool(text) for _, text in pairs)
 
 
 def test_batches_are_full_while_there_is_work(babble: Experiment) -> None:

@@ -589,3 +589,27 @@ def test_one_by_one_a_quantised_model_keeps_its_bits_in_any_company(
     alone, together = records(1), records(6)
     assert len(together) == 18
     assert {cell: together[cell] for cell in alone} == alone
+
+
+@pytest.mark.model
+def test_an_agent_that_says_the_same_to_every_query_is_evaluated_once(read: Reader) -> None:
+    """Alone it would write one text for all queries; beside another agent every text keeps its bits."""
+    text = (
+        "name: t\nqueries: [Hawaii, Alaska, Iceland]\nmodels: {m: smollm2-135m-instruct}\n"
+        "agents: [{name: A, model: m, prompt: 'A short ad by Alpha Airlines. Ad:'},"
+        " {name: B, model: m, prompt: 'Beta Resort welcomes you to {{ query }}. Ad:'}]\n"
+        "auction: {max_tokens: 8, sampling: greedy}\nsweep: {relative_weight: [0.5, 1], seeds: 1}\n"
+    )
+    together, alone = read(text), [read(text, f"queries=[{query}]") for query in ("Hawaii", "Alaska", "Iceland")]
+    speakers = prepare(together)
+    with speakers.loaded(speakers.lanes) as model:
+        auction = Auction(model, House(together, Rules.of(together), model.vocabulary), speakers.casts)
+        found = [r for done in auction.run(cells_of(together), speakers.lanes) for r in done]
+    assert {r["cell"]: r for r in found} == {r["cell"]: r for one in alone for r in texts_of(one)}
+    pairs = {
+        (agent and record["query"], tuple(record["token_ids"][:k]))
+        for record in found
+        for agent in (False, True)
+        for k in range(1, record["tokens"])
+    }
+    assert auction.n_evaluations == len(pairs) < 2 * sum(record["tokens"] - 1 for record in found)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import CellError
 
+NO_LOGITS: NDArray[Any] = np.empty(0)  # of a prompt that was left out
 Logits = NDArray[Any]  # (V,) float32 from llama.cpp, float64 from tables; valid until the next call
 
 
@@ -44,11 +45,13 @@ class Request(NamedTuple):
     """What follows each of these prompts after this text? A prompt is whatever the implementation understands.
 
     `slot` is only a hint of where the answer is cheapest: a model keeps, per slot, what it evaluated there last.
+    Prompts that are left out are not asked about: they keep their places in the slot, and the answer has none for them.
     """
 
     slot: int
     prompts: tuple[Any, ...]
     text: tuple[int, ...]
+    left_out: frozenset[int] = frozenset()
 
 
 class LanguageModel(Protocol):

@@ -24,7 +24,7 @@ import numpy as np
 
 from ..errors import CellError, ModelError, TokauctionError
 from . import llama_log
-from .base import Logits, Request
+from .base import NO_LOGITS, Logits, Request
 from .vocabulary import GgufVocabulary
 
 CELL_BLOCK = 256  # llama.cpp rounds the cells of a stream up to a multiple of this
@@ -317,18 +317,21 @@ class GgufModel:
 
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
         wanted: dict[Path, dict[int, tuple[int, ...]]] = {path: {} for path in self._contexts}
-        places = []
+        places: list[list[tuple[Path, int] | None]] = []
         for request in requests:
-            place = []
+            place: list[tuple[Path, int] | None] = []
             used = dict.fromkeys(self._contexts, 0)
-            for prompt in request.prompts:
+            for k, prompt in enumerate(request.prompts):
                 number = request.slot * self._most_prompts[prompt.path] + used[prompt.path]
                 used[prompt.path] += 1
+                if k in request.left_out:
+                    place.append(None)
+                    continue
                 wanted[prompt.path][number] = prompt.tokens + request.text
                 place.append((prompt.path, number))
             places.append(place)
         logits = {path: self._contexts[path].evaluate(tokens) for path, tokens in wanted.items() if tokens}
-        return [[logits[path][number] for path, number in place] for place in places]
+        return [[NO_LOGITS if at is None else logits[at[0]][at[1]] for at in place] for place in places]
 
 
 def _common_length(a: Sequence[int], b: Sequence[int]) -> int:

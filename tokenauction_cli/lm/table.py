@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import CellError
-from .base import Logits, Request
+from .base import NO_LOGITS, Logits, Request
 
 END = "<end>"
 ANY_TEXT = "*"
@@ -20,9 +20,9 @@ ANY_TEXT = "*"
 Distributions = Mapping[str, Mapping[str, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TablePrompt:
-    """A table agent needs no prompt: its name (for messages) and its distributions."""
+    """A table agent needs no prompt: its name (for messages) and its distributions. Equal only to itself."""
 
     agent: str
     table: Distributions
@@ -62,7 +62,10 @@ class TableModel:
     def _answer(self, request: Request) -> list[Logits] | CellError:
         text = " ".join(self.vocabulary.tokens[token] for token in request.text)
         try:
-            return [self._row(prompt, text) for prompt in request.prompts]
+            return [
+                NO_LOGITS if k in request.left_out else self._row(prompt, text)
+                for k, prompt in enumerate(request.prompts)
+            ]
         except CellError as error:
             return error
 
