@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Protocol
@@ -53,8 +54,11 @@ class House(Protocol):
 
     def begin(self, cell: Cell) -> CellState: ...
 
-    def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]) -> Iterator[list[int]]:
-        """Aggregate, draw, charge and measure after each text; logits by agent; yields the token of every state."""
+    def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]) -> Generator[list[int], None, None]:
+        """Aggregate, draw, charge and measure after each text; logits by agent; yields the token of every state.
+
+        To be closed before the logits are gone.
+        """
         ...
 
 
@@ -144,20 +148,21 @@ class Auction:
 
     def _draw(self, parties: Sequence[_Party], answers: Sequence[list[Logits] | CellError]) -> list[list[int]]:
         """The next token of every cell of every party, -1 for those that fail."""
-        tokens = self._house.auction(
+        answered = (
             ([answer[k] for k in party.cast.prompt_of_agent], party.states)
             for party, answer in zip(parties, answers, strict=True)
             if not isinstance(answer, CellError)
         )
         drawn = []
-        for party, answer in zip(parties, answers, strict=True):
-            if isinstance(answer, CellError):
-                for state in party.states:
-                    state.fail(answer)
-                drawn.append([-1] * len(party.states))
-            else:
-                drawn.append(next(tokens))
-                self.n_tokens += len(drawn[-1])
+        with closing(self._house.auction(answered)) as tokens:
+            for party, answer in zip(parties, answers, strict=True):
+                if isinstance(answer, CellError):
+                    for state in party.states:
+                        state.fail(answer)
+                    drawn.append([-1] * len(party.states))
+                else:
+                    drawn.append(next(tokens))
+                    self.n_tokens += len(drawn[-1])
         return drawn
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -111,20 +112,22 @@ class House:
             self._randomness[key] = Randomness(self.experiment.seed, cell.query, cell.seed)
         return TextState(self, cell, self._randomness[key])
 
-    def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[CellState]]]) -> Iterator[list[int]]:
+    def auction(
+        self, texts: Iterable[tuple[Sequence[Logits], Sequence[CellState]]]
+    ) -> Generator[list[int], None, None]:
         """For each text so far, given as the logits after it and the cells that share it, the token of every cell.
 
         While one text is auctioned, what the next ones need is worked out beside it. A cell whose outcome is undefined
         fails alone.
         """
-        coming: deque[_Auctioned] = deque()
+        coming: deque[_TextSoFar] = deque()
+        waiting = iter(texts)
         try:
-            for logits, states in texts:
-                coming.append(_Auctioned(self, logits, states))
-                if len(coming) > TEXTS_AHEAD:
-                    yield coming[0].tokens()
-                    coming.popleft().close()
-            while coming:
+            while True:
+                for logits, states in islice(waiting, 1 + TEXTS_AHEAD - len(coming)):
+                    coming.append(_TextSoFar(self, logits, states))
+                if not coming:
+                    return
                 yield coming[0].tokens()
                 coming.popleft().close()
         finally:
@@ -136,7 +139,7 @@ class House:
         return tuple(self.terms.effective(bids).tolist()) if self.terms.reserve else bids
 
 
-class _Auctioned:
+class _TextSoFar:
     """One text so far: the profile after it, and an outcome for every (rule, bids) of its cells."""
 
     def __init__(self, house: House, logits: Sequence[Logits], states: Sequence[CellState]) -> None:

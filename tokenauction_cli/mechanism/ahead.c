@@ -95,9 +95,9 @@ void ahead_start(void) {
 
 /* Note a pass, to begin after another where `after` is that one's answer, and return its ticket; a0, a1, ... are the
    arguments of its function. */
-uint64_t ahead_ask(int pass, double *answer, const double *after, uintptr_t a0, uintptr_t a1, uintptr_t a2, uintptr_t a3, uintptr_t a4,
-                   uintptr_t a5, uintptr_t a6, uintptr_t a7, uintptr_t a8, uintptr_t a9, uintptr_t a10, uintptr_t a11,
-                   uintptr_t a12, uintptr_t a13) {
+uint64_t ahead_ask(int pass, double *answer, const double *after, uintptr_t a0, uintptr_t a1, uintptr_t a2,
+                   uintptr_t a3, uintptr_t a4, uintptr_t a5, uintptr_t a6, uintptr_t a7, uintptr_t a8, uintptr_t a9,
+                   uintptr_t a10, uintptr_t a11, uintptr_t a12, uintptr_t a13) {
   pthread_mutex_lock(&lock);
   while (asked - begun == N_JOBS) perform_next();
   *answer = UNDONE;

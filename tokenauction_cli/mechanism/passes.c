@@ -144,10 +144,10 @@ INLINE float highest(const float *row, size_t n_tokens) {
   return top;
 }
 
-/* e_it = exp((x_it - origin_i) / temperature_i) into p, its block sums and, into cross, sum_t e_it (x_jt - origin_j); the
-   sums over all tokens into the second column of shift, which holds the origins in its first. */
+/* e_it = exp((x_it - origin_i) / temperature_i) into p, its block sums, and sum_t e_it (x_jt - origin_j) into cross;
+   the sums over all tokens into the second column of shift, which holds the origins in its first. */
 INLINE void unscaled(const float *const *logits, const double *temperatures, size_t n, size_t n_tokens, double *p,
-                         double *shift, double *cross, double *blocks) {
+                     double *shift, double *cross, double *blocks) {
   size_t n_blocks = blocks_of(n_tokens), stride = n_blocks * BLOCK;
   double below[n][BLOCK];
   for (size_t i = 0; i < n; i++) shift[2 * i + 1] = 0;
