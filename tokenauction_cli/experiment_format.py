@@ -320,7 +320,9 @@ class Runtime(Section):
     context: Auto = Field(
         default="auto", description="Tokens of memory (KV cells) per model. Default: what the plan needs."
     )
-    batch: Auto = Field(default="auto", description="Sequences evaluated together.")
+    batch: Auto = Field(
+        default="auto", description="Sequences evaluated together; auto: measured once per model, for long runs."
+    )
     gpu_layers: Layers = Field(default="auto", description="Layers of the model kept on the GPU.")
     deterministic: Flag = Field(
         default=False, description="Evaluate every token alone: slower, and the same bits in any company."

@@ -36,7 +36,7 @@ from .rule_checks import misfit
 from .trace import TextTrace
 
 FAILED = "failed"
-TEXTS_AHEAD = 2  # more would leave the caches before they are read
+TEXTS_AHEAD = 6  # each holds its rows meanwhile
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,10 @@ class House:
         waiting = iter(texts)
         try:
             while True:
-                for logits, states in islice(waiting, 1 + TEXTS_AHEAD - len(coming)):
-                    coming.append(_TextSoFar(self, logits, states))
+                new = [_TextSoFar(self, *text) for text in islice(waiting, 1 + TEXTS_AHEAD - len(coming))]
+                coming.extend(new)
+                for text in new:  # behind all profiles: what reads from one must wait for it
+                    text.foresee()
                 if not coming:
                     return
                 yield coming[0].tokens()
@@ -148,14 +150,14 @@ class _TextSoFar:
         self._states = states
         self._outcomes: dict[tuple[str, tuple[float, ...]], Outcome] = {}
         self._ahead = profile_ahead(logits, house.temperatures)
-        if self._ahead is not None:
-            self._foresee(self._ahead)
 
-    def _foresee(self, profile: Profile) -> None:
-        """Outcomes that are undefined are met again, and said, when their cells are auctioned."""
+    def foresee(self) -> None:
+        """Ask for what the outcomes need. Those that are undefined are met again, and said, when they are auctioned."""
+        if self._ahead is None:
+            return
         for state in self._states:
             with suppress(MechanismError):
-                self._outcome(profile, state).foresee()
+                self._outcome(self._ahead, state).foresee()
 
     def close(self) -> None:
         """To be called before it is let go."""

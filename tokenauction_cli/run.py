@@ -23,7 +23,7 @@ from .lm.base import LanguageModel
 from .memory import peak_memory
 from .plan import Plan, cells_of, make_plan
 from .run_log import logging_to
-from .speakers import Speakers, prepare
+from .speakers import GgufSpeakers, Speakers, prepare
 from .store import Record, RunFolder
 
 if TYPE_CHECKING:
@@ -90,10 +90,13 @@ def run_experiment(
         folder.set_aside()
     with folder.locked():
         done = folder.cells()
-        if all(cell.id in done for cell in cells_of(experiment)[:n]):
+        n_missing = sum(cell.id not in done for cell in cells_of(experiment)[:n])
+        if not n_missing:
             return _with_tables(folder, experiment, was_complete=True)
         rules, speakers = _ready(folder, experiment)
         with logging_to(folder):
+            if isinstance(speakers, GgufSpeakers):
+                speakers.measure_batch(n_missing, progress.note)
             plan = plan_for(experiment, speakers, folder.read_manifest().get("lanes")).first(n)
             record, changes = manifest.begin(folder, experiment, speakers, plan)
             _tell_changes(progress, changes)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .auction import Cast
-from .errors import ModelError, UsageError
+from .errors import ModelError, TokauctionError, UsageError
 from .experiment import Experiment
 from .lm.base import LanguageModel, Vocabulary
 from .lm.table import TableModel, TablePrompt, TableVocabulary
@@ -33,6 +33,7 @@ logger = logging.getLogger("tokauction")
 
 CPU_BATCH_ROWS = 32
 GPU_BATCH_ROWS = 128
+ROWS_WORTH_MEASURING = 200_000  # some hundreds of times what a measurement evaluates
 MOST_SEQUENCES = 256  # llama_max_parallel_sequences()
 # llama.cpp's `general.file_type` of formats whose logits were measured to be the same alone and in a batch, on CPU:
 # F32, F16, Q4_0, Q4_1, Q8_0, BF16
@@ -124,18 +125,59 @@ class GgufSpeakers:
     @cached_property
     def lanes(self) -> int:
         """How many texts advance together: as many as fill a batch and fit the context, sequences and memory."""
-        runtime = self._experiment.runtime
-        rows = (
-            (GPU_BATCH_ROWS if self.hardware.gpu_layers else CPU_BATCH_ROWS)
-            if runtime.batch == "auto"
-            else runtime.batch
-        )
-        lanes = max(1, int(rows) // sum(self.most_prompts.values()))
+        lanes = max(1, self._lanes_of_a_batch())
         for model in self.models:
             n_prompts = self.most_prompts[model.path]
             lanes = min(lanes, MOST_SEQUENCES // n_prompts)
             lanes = min(lanes, self._allowed_cells(model) // self._cells_per_lane(model.path))
         return max(1, lanes)
+
+    def _lanes_of_a_batch(self) -> int:
+        """As many as fill the user's batch, or the best one of every file, or the usual one where a file has none."""
+        from .lm.batch_size import best
+
+        batch = self._experiment.runtime.batch
+        if batch == "auto":
+            sizes = {path: best(rates) for path, rates in self._rows_per_second.items()}
+            lanes = [size // self.most_prompts[path] for path, size in sizes.items() if size is not None]
+            if len(lanes) == len(self.models):
+                return min(lanes)
+            batch = GPU_BATCH_ROWS if self.hardware.gpu_layers else CPU_BATCH_ROWS
+        return int(batch) // sum(self.most_prompts.values())
+
+    @cached_property
+    def _rows_per_second(self) -> dict[Path, dict[int, float]]:
+        """By batch size, for each file that was measured on this machine."""
+        from .lm.batch_size import remembered
+
+        known = {m.path: remembered(m.path, self.hardware) for m in self.models} if self._may_choose_batch else {}
+        return {path: rates for path, rates in known.items() if rates is not None}
+
+    @property
+    def _may_choose_batch(self) -> bool:
+        """Whether the batch is left to us, and decides nothing but speed."""
+        runtime = self._experiment.runtime
+        return runtime.batch == "auto" and not runtime.deterministic and self.is_batch_invariant
+
+    def measure_batch(self, n_cells: int, tell: Callable[[str], None]) -> None:
+        """Find the best batch of every file that was never measured here, where so many texts gain from it."""
+        from .lm import batch_size
+
+        n_rows = n_cells * self._experiment.auction.max_tokens * sum(self.most_prompts.values())
+        if not self._may_choose_batch or n_rows < ROWS_WORTH_MEASURING:
+            return
+        for model in self.models:
+            room = self._allowed_cells(model) * self.most_prompts[model.path] // self._cells_per_lane(model.path)
+            sizes = [size for size in batch_size.SIZES if size <= room]
+            if model.path in self._rows_per_second or len(sizes) < 2:
+                continue
+            tell(f"measuring which batch suits {model.local.reference} on this machine, once: about two seconds")
+            n_halfway = self.longest[model.path] - self._experiment.auction.max_tokens // 2
+            try:
+                found = batch_size.measure(model.path, self.hardware, sizes, n_halfway)
+                self._rows_per_second[model.path] = found
+            except (TokauctionError, MemoryError) as error:
+                logger.warning("batches could not be measured, so the usual one is used: %s", error)
 
     def _cells_per_lane(self, path: Path) -> int:
         from .lm.gguf import cells_per_sequence

@@ -14,14 +14,14 @@ from pathlib import Path
 
 def is_known(path: Path) -> bool:
     """Whether this very file has been tried with this version of llama-cpp-python."""
-    return (_folder() / _key(path)).exists()
+    return (_folder() / key(path)).exists()
 
 
 def remember(path: Path) -> None:
     """It evaluated: do not try it again."""
     try:
         _folder().mkdir(parents=True, exist_ok=True)
-        (_folder() / _key(path)).touch()
+        (_folder() / key(path)).touch()
     except OSError:
         return
 
@@ -33,11 +33,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "tokauction"
 
 
+def key(path: Path, *more: object) -> str:
+    """A file name for this very file with this version of llama-cpp-python, and whatever else matters."""
+    status = path.stat()
+    identity = (str(path.resolve()), status.st_size, status.st_mtime_ns, version("llama-cpp-python"), *more)
+    return hashlib.sha256(repr(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
 def _folder() -> Path:
     return cache_folder() / "tried-models"
-
-
-def _key(path: Path) -> str:
-    status = path.stat()
-    identity = (str(path.resolve()), status.st_size, status.st_mtime_ns, version("llama-cpp-python"))
-    return hashlib.sha256(repr(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -8,6 +8,7 @@ caller goes on with the text before. `passes.c` and `ahead.c` are compiled when 
 from __future__ import annotations
 
 import ctypes
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from .distributions import Array, LogMixture, Mixture, Profile
 LIBRARY = Path(__file__).with_name("passes.so")
 _SOFTMAX, _MIXTURE, _LOG_POOL, _RISING = range(4)  # as in ahead.c
 _N_ARGUMENTS = 14
+_SPARE_ROWS: dict[int, list[Array]] = defaultdict(list)  # by size, of closed profiles
 
 
 @lru_cache(maxsize=1)
@@ -108,7 +110,8 @@ class CompiledProfile(Profile):
         self._logits = logits  # keeps them alive
         self._temperatures = temperatures
         self._addresses = np.array([row.ctypes.data for row in logits], dtype=np.uintp)
-        padded = np.empty((n, n_blocks * BLOCK))
+        self._borrowed: list[Array] = []
+        padded = self._row(n * n_blocks * BLOCK).reshape(n, -1)
         super().__init__(p=padded[:, :n_tokens])
         self.blocks = np.empty((n, n_blocks))
         self._softmax = softmax = _Pass(passes, _SOFTMAX, n * (2 + n))
@@ -124,11 +127,21 @@ class CompiledProfile(Profile):
         return self._softmax.answer() == 0
 
     def close(self) -> None:
-        """Wait for everything that was asked for, and forget it."""
+        """Wait for everything that was asked for, and forget it. Nothing that was made of it may be read any more."""
         for asked in (self._softmax, *self._asked.values()):
             asked.answer()
         self._asked.clear()
         self._kept.clear()
+        for row in self._borrowed:
+            _SPARE_ROWS[row.size].append(row)
+        self._borrowed.clear()
+
+    def _row(self, size: int) -> Array:
+        """A row, used before if possible: the pages of a new one cost as much as what is written into it."""
+        spare = _SPARE_ROWS[size]
+        row = spare.pop() if spare else np.empty(size)
+        self._borrowed.append(row)
+        return row
 
     @cached_property
     def log_p(self) -> Array:
@@ -188,7 +201,7 @@ class CompiledProfile(Profile):
         key = _LOG_POOL, weights.tobytes()
         if key not in self._asked:
             n, n_blocks = self._size[0], self.blocks.shape[1]
-            q, blocks = np.empty(n_blocks * BLOCK), np.empty(n_blocks)
+            q, blocks = self._row(n_blocks * BLOCK), np.empty(n_blocks)
             asked = self._asked[key] = self._pass(_LOG_POOL, 1 + 3 * n, weights, q, blocks)
             given = (*self._inputs, self._shift_at, self._p, self._cross_at, _address(weights), *self._size)
             made = _address(q), asked.place(0), _address(blocks)
