@@ -170,18 +170,18 @@ def test_cells_per_sequence(n_tokens: int, n_cells: int) -> None:
 
 
 def test_what_is_not_needed_is_not_evaluated(bigram: Path) -> None:
-    """A beginning that another sequence holds is copied; one token a step is evaluated."""
+    """A beginning that another sequence holds is copied; one token a step is evaluated, and one beside a lone one."""
     context = GgufContext(bigram, CPU, n_sequences=4, n_tokens=64)
     try:
         prompt = (1, *map(of_byte, b"abcdefghij"))
         context.evaluate({0: prompt})
-        assert context.n_decoded == 11
+        assert context.n_decoded == 12
         context.evaluate({k: (*prompt, 10 + k) for k in range(4)})
-        assert context.n_decoded == 11 + 4
-        context.evaluate({3: (*prompt, 13, 20), 1: (*prompt, 13, 21)})
-        assert context.n_decoded == 11 + 4 + 2
+        assert context.n_decoded == 12 + 4
+        context.evaluate({3: (*prompt, 13, 20), 2: (*prompt, 13, 21)})
+        assert context.n_decoded == 12 + 4 + 2
         context.evaluate({2: prompt[:5]})
-        assert context.n_decoded == 11 + 4 + 2 + 1
+        assert context.n_decoded == 12 + 4 + 2 + 2
     finally:
         context.close()
 
@@ -194,7 +194,7 @@ def test_forgetting_evaluates_everything_again(bigram: Path) -> None:
         n_before = context.n_decoded
         context.forget()
         assert same_bits(context.evaluate({0: tokens})[0], before)
-        assert context.n_decoded == n_before + len(tokens)
+        assert context.n_decoded == n_before + len(tokens) + 1
     finally:
         context.close()
 

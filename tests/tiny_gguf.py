@@ -3,21 +3,26 @@
 Every token has an embedding of its own (one-hot), attention and feed-forward add nothing, and the output matrix holds
 log p(next | last): the logits after a text are the row of its last token. The vocabulary is SentencePiece-like: a few
 control tokens, one token per byte, and the pieces asked for.
+
+The other models, one of each kind of memory, have random weights: every token of a text shows in its logits.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+Tensors = dict[str, NDArray[Any]]
 ALIGNMENT = 32
 BOS, EOS, TURN = "<s>", "</s>", "<|im_end|>"
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
+WIDTH, INNER, HEAD = 64, 96, 32  # of the models with random weights: two layers of two heads
+WINDOW = 16
 SURE = 50.0  # a logit beside which zeros have no chance
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% if message.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
@@ -105,15 +110,74 @@ def _llama_tensors(n: int, width: int, output: NDArray[np.float32]) -> dict[str,
     }
 
 
+def attention_model(path: Path) -> Path:
+    """Write a llama."""
+    weights, vocabulary = _random(), pieces()
+    tensors = {**_embeddings(len(vocabulary), weights), "output.weight": weights(len(vocabulary), WIDTH)}
+    for layer in (0, 1):
+        tensors |= {**_norms(layer), **_attention(layer, weights), **_feed_forward(layer, weights)}
+    return write_gguf(path, {**_facts("llama"), **_vocabulary_facts(vocabulary)}, tensors)
+
+
+def mixture_model(path: Path) -> Path:
+    """Write a llama with 64 experts, of which two work on each token."""
+    weights, vocabulary, n = _random(), pieces(), 64
+    tensors = {**_embeddings(len(vocabulary), weights), "output.weight": weights(len(vocabulary), WIDTH)}
+    shapes = {"gate_inp": (n, WIDTH), "gate_exps": (n, INNER, WIDTH), "up_exps": (n, INNER, WIDTH)}
+    for layer in (0, 1):
+        tensors |= {**_norms(layer), **_attention(layer, weights)}
+        tensors |= {f"blk.{layer}.ffn_{name}.weight": weights(*shape) for name, shape in shapes.items()}
+        tensors[f"blk.{layer}.ffn_down_exps.weight"] = weights(n, WIDTH, INNER)
+    facts = {**_facts("llama"), "llama.expert_count": n, "llama.expert_used_count": 2}
+    return write_gguf(path, {**facts, **_vocabulary_facts(vocabulary)}, tensors)
+
+
+def sliding_window_model(path: Path, window: int = WINDOW) -> Path:
+    """Write a Gemma 2: its first layer sees a window of so many tokens, its second the whole text."""
+    weights, vocabulary = _random(), pieces()
+    tensors = _embeddings(len(vocabulary), weights)
+    for layer in (0, 1):
+        tensors |= {**_norms(layer), **_norms(layer, "post_attention_norm", "post_ffw_norm")}
+        tensors |= {**_attention(layer, weights), **_feed_forward(layer, weights)}
+    sizes = {"sliding_window": window, "key_length": HEAD, "value_length": HEAD}
+    facts = {**_facts("gemma2"), **{f"gemma2.attention.{name}": size for name, size in sizes.items()}}
+    return write_gguf(path, {**facts, **_vocabulary_facts(vocabulary)}, tensors)
+
+
+def hybrid_model(path: Path) -> Path:
+    """Write an LFM2: its first layer is a short convolution, whose state cannot be cut back, its second attention."""
+    weights, vocabulary, kernel = _random(), pieces(), 3
+    tensors = {
+        **_embeddings(len(vocabulary), weights, norm="token_embd_norm"),
+        **{name: tensor for layer in (0, 1) for name, tensor in _norms(layer).items()},
+        **{name: tensor for layer in (0, 1) for name, tensor in _feed_forward(layer, weights).items()},
+        "blk.0.shortconv.conv.weight": weights(WIDTH, kernel),
+        "blk.0.shortconv.in_proj.weight": weights(3 * WIDTH, WIDTH),
+        "blk.0.shortconv.out_proj.weight": weights(WIDTH, WIDTH),
+        **_attention(1, weights),
+        **_norms(1, "attn_q_norm", "attn_k_norm", width=HEAD),
+    }
+    sizes = {"attention.head_count_kv": [0, 2], "shortconv.l_cache": kernel, "vocab_size": len(vocabulary)}
+    facts = {**_facts("lfm2"), **{f"lfm2.{name}": size for name, size in sizes.items()}}
+    return write_gguf(path, {**facts, **_vocabulary_facts(vocabulary)}, tensors)
+
+
+def large_vocabulary_model(path: Path, n: int = 262_144) -> Path:
+    """Write a llama of so many tokens; their embeddings, in float16, are also its output matrix."""
+    weights = _random()
+    vocabulary = pieces([f"w{k}" for k in range(n - len(pieces()))])
+    tensors: Tensors = _embeddings(n, weights)
+    tensors["token_embd.weight"] = tensors["token_embd.weight"].astype(np.float16)
+    for layer in (0, 1):
+        tensors |= {**_norms(layer), **_attention(layer, weights), **_feed_forward(layer, weights)}
+    facts = {**_facts("llama"), **_vocabulary_facts(vocabulary), "general.file_type": 1}
+    return write_gguf(path, facts, tensors)
+
+
 def recurrent_model(path: Path) -> Path:
     """Write a Mamba of one layer with arbitrary weights: a model whose state cannot be cut back."""
     width, inner, state, rank, kernel = 64, 128, 16, 4, 4
-    vocabulary = pieces()
-    chance = np.random.default_rng(0)
-
-    def weights(*shape: int) -> NDArray[np.float32]:
-        return chance.normal(0, 0.3, shape).astype(np.float32)
-
+    weights, vocabulary = _random(), pieces()
     facts = {
         "general.architecture": "mamba",
         "general.file_type": 0,
@@ -146,14 +210,51 @@ def recurrent_model(path: Path) -> Path:
     return write_gguf(path, {**facts, **_vocabulary_facts(vocabulary)}, tensors)
 
 
-def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[np.float32]]) -> Path:
-    """Write a GGUF file, version 3, with tensors in float32."""
+def _random(seed: int = 0) -> Callable[..., NDArray[np.float32]]:
+    """Draws tensors of given shapes."""
+    chance = np.random.default_rng(seed)
+    return lambda *shape: 0.3 * chance.standard_normal(shape, np.float32)
+
+
+def _facts(architecture: str) -> dict[str, Any]:
+    sizes = {
+        "context_length": 2048,
+        "embedding_length": WIDTH,
+        "block_count": 2,
+        "feed_forward_length": INNER,
+        "attention.head_count": WIDTH // HEAD,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+    }
+    general = {"general.architecture": architecture, "general.file_type": 0}
+    return {**general, **{f"{architecture}.{name}": size for name, size in sizes.items()}}
+
+
+def _embeddings(n: int, weights: Callable[..., NDArray[np.float32]], norm: str = "output_norm") -> Tensors:
+    return {"token_embd.weight": weights(n, WIDTH), f"{norm}.weight": np.ones(WIDTH, np.float32)}
+
+
+def _norms(layer: int, *names: str, width: int = WIDTH) -> Tensors:
+    return {f"blk.{layer}.{name}.weight": np.ones(width, np.float32) for name in names or ("attn_norm", "ffn_norm")}
+
+
+def _attention(layer: int, weights: Callable[..., NDArray[np.float32]]) -> Tensors:
+    return {f"blk.{layer}.attn_{name}.weight": weights(WIDTH, WIDTH) for name in ("q", "k", "v", "output")}
+
+
+def _feed_forward(layer: int, weights: Callable[..., NDArray[np.float32]]) -> Tensors:
+    shapes = {"gate": (INNER, WIDTH), "up": (INNER, WIDTH), "down": (WIDTH, INNER)}
+    return {f"blk.{layer}.ffn_{name}.weight": weights(*shape) for name, shape in shapes.items()}
+
+
+def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Path:
+    """Write a GGUF file, version 3, with tensors in float32 or float16."""
     head = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(metadata))]
     head += [_string(key) + _value(value) for key, value in metadata.items()]
     data, offset = [], 0
     for name, tensor in tensors.items():
         shape = tensor.shape[::-1]
-        head.append(_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, offset))
+        kind = {np.dtype(np.float32): 0, np.dtype(np.float16): 1}[tensor.dtype]
+        head.append(_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset))
         data.append(_padded(np.ascontiguousarray(tensor).tobytes()))
         offset += len(data[-1])
     path.write_bytes(_padded(b"".join(head)) + b"".join(data))

@@ -7,12 +7,14 @@ request.
 
 Why streams (`kv_unified` off): in a unified cache the cells of a sequence end up in any order once freed cells are used
 again, attention adds them up in that order, and the logits move. In a stream, cell k holds token k, so the logits of a
-text are the same bits whatever was evaluated before or beside it. Two shapes take other kernels on CPU and are never
-emitted: 64 tokens or more of one sequence, and one row alone over 512 cells or more (the token before it is repeated).
+text are the same bits whatever was evaluated before or beside it. Three shapes take other kernels on CPU and are never
+emitted: 64 tokens or more of one sequence, one row alone over 512 cells or more, and one row alone through matrices of
+floats. A lone row gets company: the token before it is repeated.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ _CPU_CHUNK = 32
 _GPU_CHUNK = 512
 _LONG = 512  # cells from which llama.cpp splits the attention of a lone row
 _TO_THE_END = -1
+_FLOATS = {llama_cpp.LLAMA_FTYPE_ALL_F32, llama_cpp.LLAMA_FTYPE_MOSTLY_F16, llama_cpp.LLAMA_FTYPE_MOSTLY_BF16}
 
 
 class OutOfMemoryError(ModelError):
@@ -120,6 +123,9 @@ class GgufContext:
             llama_cpp.llama_model_free(self._model)
             raise
         self._memory = llama_cpp.llama_get_memory(self._context)
+        self._has_floats = _has_floats(self._model)
+        has_other_kernels = not hardware.gpu_layers and (self._has_floats or self._n_cells >= _LONG)
+        self._pairs_lone_rows = has_other_kernels and not _has_state(self._model)
         self._batch = _Batch(2 * n_sequences + self._chunk)
         self._held: list[tuple[int, ...]] = [()] * n_sequences
         self.n_decoded = 0
@@ -207,25 +213,43 @@ class GgufContext:
                 self._cut(number, begun - 1)
                 continue
             chunk = tokens[begun : begun + size]
-            self._decode([Row(number, begun + k, token, False) for k, token in enumerate(chunk)])
+            rows = [Row(number, begun + k, token, False) for k, token in enumerate(chunk)]
+            if size == 1 and self._pairs_lone_rows:
+                rows.append(Row(number, 1, chunk[0], False))
+            self._decode(rows)
+            if len(rows) > size:
+                self._forget(number, 1)
             self._held[number] = tokens[: begun + size]
 
     def _last_tokens(self, wanted: dict[int, tuple[int, ...]]) -> dict[int, Logits]:
         """Evaluate the last token of every sequence in one decode."""
         rows = []
-        numbers = sorted(wanted)
-        for number in numbers:
+        for number in sorted(wanted):
             tokens = wanted[number]
             is_alone = number - 1 not in wanted and number + 1 not in wanted
-            if is_alone and self._n_cells >= _LONG and len(tokens) > 1:
-                self._cut(number, len(tokens) - 2)
-                self._fill(number, tokens[:-2])
-                rows.append(Row(number, len(tokens) - 2, tokens[-2], False))
-            rows.append(Row(number, len(tokens) - 1, tokens[-1], True))
+            rows += (
+                self._in_company(number, tokens) if is_alone and self._pairs_lone_rows else [_last_row(number, tokens)]
+            )
         logits = self._decode(rows)
-        for number in numbers:
-            self._held[number] = wanted[number]
-        return dict(zip(numbers, logits, strict=True))
+        for number, tokens in wanted.items():
+            self._held[number] = tokens
+            if len(tokens) == 1:
+                self._forget(number, 1)  # its company
+        outputs = [row for row in rows if row.is_output]
+        return {
+            row.sequence: found
+            for row, found in zip(outputs, logits, strict=True)
+            if row.position == len(wanted[row.sequence]) - 1
+        }
+
+    def _in_company(self, number: int, tokens: tuple[int, ...]) -> list[Row]:
+        """The last token beside the one before it, or beside one after it, which is forgotten."""
+        last = _last_row(number, tokens)
+        if len(tokens) == 1:
+            return [last, Row(number, 1, tokens[0], self._has_floats)]
+        self._cut(number, len(tokens) - 2)
+        self._fill(number, tokens[:-2])
+        return [Row(number, len(tokens) - 2, tokens[-2], self._has_floats), last]
 
     def _copy(self, source: int, number: int) -> None:
         llama_cpp.llama_memory_seq_cp(self._memory, source, number, _TO_THE_END, _TO_THE_END)
@@ -254,6 +278,28 @@ class Row:
     position: int
     token: int
     is_output: bool
+
+
+def _last_row(number: int, tokens: tuple[int, ...]) -> Row:
+    return Row(number, len(tokens) - 1, tokens[-1], True)
+
+
+def _has_floats(model: llama_cpp.llama_model_p) -> bool:
+    """Whether rows meet matrices of floats: everywhere, or only where a mixture of experts chooses."""
+    n_experts = _metadata(model, f"{_metadata(model, 'general.architecture')}.expert_count")
+    return llama_cpp.llama_model_ftype(model) in _FLOATS or n_experts not in ("", "0")
+
+
+def _metadata(model: llama_cpp.llama_model_p, key: str) -> str:
+    """A short string of the file's metadata, '' where there is none."""
+    room = ctypes.create_string_buffer(64)
+    llama_cpp.llama_model_meta_val_str(model, key.encode(), room, len(room))
+    return room.value.decode("utf-8", "replace")
+
+
+def _has_state(model: llama_cpp.llama_model_p) -> bool:
+    """Whether some layers keep a state that cannot be cut back."""
+    return bool(llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model))
 
 
 class _Batch:

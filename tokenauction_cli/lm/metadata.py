@@ -21,7 +21,10 @@ from . import tried
 
 _CHILD_SECONDS = 300
 _TRIAL_SECONDS = 3600  # a large model on a slow disk is read as a whole
-_NO_WRITER = "this model does not write from left to right (an embedding model?); choose a text-generation GGUF"
+_POOLED = {"1", "2", "4"}  # llama.cpp's poolings over a whole text: mean, CLS, rank
+_NO_WRITER = (
+    "this model does not write from left to right (an embedding or diffusion model?); choose a text-generation GGUF"
+)
 
 
 @dataclass(frozen=True)
@@ -146,13 +149,24 @@ def _describe(path: str) -> dict[str, object]:
         return {"error": f"llama.cpp cannot load this file: {llama_log.last_reason() or 'no reason given'}"}
     if not GgufVocabulary(model).exists:
         return {"error": "this model has no vocabulary, so it cannot write text; choose a text-generation GGUF"}
-    if not llama_cpp.llama_model_has_decoder(model):
-        return {"error": _NO_WRITER}
     strings = _strings(model)
-    if strings.get(f"{strings.get('general.architecture')}.attention.causal") == "false":
+    if not _writes(model, strings):
         return {"error": _NO_WRITER}
     is_recurrent = llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model)
     return {"strings": strings, "is_recurrent": bool(is_recurrent)}
+
+
+def _writes(model: object, strings: dict[str, str]) -> bool:
+    """Whether it continues a text token by token: no encoder, diffusion or embedding model does."""
+    import llama_cpp
+
+    architecture = strings.get("general.architecture")
+    return not (
+        llama_cpp.llama_model_has_encoder(model)
+        or llama_cpp.llama_model_is_diffusion(model)
+        or strings.get(f"{architecture}.attention.causal") == "false"
+        or strings.get(f"{architecture}.pooling_type") in _POOLED
+    )
 
 
 def _strings(model: object) -> dict[str, str]:
