@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
@@ -36,7 +35,7 @@ from .rule_checks import misfit
 from .trace import TextTrace
 
 FAILED = "failed"
-TEXTS_AHEAD = 6  # each holds its rows meanwhile
+TEXTS_AHEAD = 4  # each holds its rows meanwhile
 
 
 @dataclass(frozen=True)
@@ -156,8 +155,10 @@ class _TextSoFar:
         if self._ahead is None:
             return
         for state in self._states:
-            with suppress(MechanismError):
+            try:
                 self._outcome(self._ahead, state).foresee()
+            except MechanismError:
+                continue
 
     def close(self) -> None:
         """To be called before it is let go."""

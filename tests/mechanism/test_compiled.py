@@ -63,6 +63,9 @@ def test_outcomes(given: tuple[list[NDArray[np.float32]], list[float]], offered:
         a.foresee()
         np.testing.assert_allclose(a.q.p, b.q.p, rtol=1e-10, atol=1e-150)
         np.testing.assert_allclose(a.q.blocks, b.q.blocks, rtol=1e-10, atol=1e-150)
+        np.testing.assert_array_equal(here.likely, numpy.likely)
+        clocks = a.q.clocks(here.likely), b.q.clocks(here.likely)
+        np.testing.assert_allclose(*clocks, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(a.distances, b.distances, rtol=1e-10, atol=1e-13)
         np.testing.assert_allclose(a.tvs, b.tvs, rtol=1e-10, atol=1e-13)
         for mine, exact in zip(a.kls, (kl_from_agents(numpy, b.q), kl_to_agents(numpy, b.q)), strict=True):
@@ -99,6 +102,9 @@ def test_logits_that_are_not_finite_are_left_to_numpy(bad: float, place: int) ->
     rows[1][place] = bad
     ahead = profile_ahead(rows, [1.0, 1.0])
     assert ahead is not None
+    for weights in (np.array([0.5, 0.5]), np.array([0.25, 0.75])):
+        ahead.foresee_log_pool(weights)
+        ahead.foresee_mixture(weights)
     assert not ahead.ready()
     if bad == -np.inf:
         assert profile_of(rows, [1.0, 1.0]).p[1, place] == 0

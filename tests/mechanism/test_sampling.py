@@ -37,6 +37,19 @@ def test_the_marginal_is_q_on_a_large_vocabulary(sampling: str) -> None:
     assert marginal_p_value(find("sampling", sampling), outcome("linear", profile, [1, 2]), 4000) > 1e-3
 
 
+def test_gumbel_draws_the_rest_of_a_block_in_which_a_likely_token_stands() -> None:
+    """One token has a clock of its own; the others, one of them beside it in its block, share the clocks of blocks."""
+    p = np.full(600, 0.5 / 599)
+    p[300] = 0.5
+    auction = outcome("linear", [p, p], [1, 1])
+    assert auction.profile.likely.tolist() == [300]
+    np.testing.assert_allclose(auction.q.clocks(auction.profile.likely)[:3] * 599 / 0.5, [256, 255, 88])
+    gumbel = find("sampling", "gumbel")
+    drawn = np.array([gumbel.draw(auction, Moment(Randomness(0, "q", seed), 0)).token for seed in range(4000)])
+    counts = np.array([(drawn == 300).sum(), (drawn < 256).sum(), ((drawn >= 256) & (drawn < 512)).sum()])
+    np.testing.assert_allclose(counts / 4000, [0.5, 0.5 * 256 / 599, 0.5 + 0.5 * 255 / 599], atol=0.03)
+
+
 def test_the_chi_square_test_notices_a_wrong_distribution() -> None:
     counts = np.array([600.0, 400.0, 3.0, 2.0])
     assert chi_square_p_value(counts, np.array([600.0, 400.0, 3.0, 2.0])) == pytest.approx(1)

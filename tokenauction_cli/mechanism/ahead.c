@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define N_JOBS 1024 /* asked for and not yet begun */
-#define N_ARGUMENTS 14
+#define N_ARGUMENTS 16
 #define UNDONE -1.0
 
 enum pass { SOFTMAX, MIXTURE, LOG_POOL, RISING };
@@ -35,15 +35,15 @@ static int perform(const struct job *job) {
   switch (job->pass) {
     case SOFTMAX:
       return pass_softmax((const float *const *)a[0], (const double *)a[1], a[2], a[3], (double *)a[4], (double *)a[5],
-                          (double *)a[6], (double *)a[7]);
+                          (double *)a[6], (double *)a[7], (double *)a[8]);
     case MIXTURE:
       return pass_mixture((const double *)a[0], (const double *)a[1], (const double *)a[2], a[3], a[4], (double *)a[5],
                           (double *)a[6], (double *)a[7]);
     case LOG_POOL:
       return pass_log_pool((const float *const *)a[0], (const double *)a[1], (const double *)a[2],
-                           (const double *)a[3], (const double *)a[4], (const double *)a[5], a[6], a[7],
-                           (double *)a[8], (double *)a[9], (double *)a[10], (double *)a[11], (double *)a[12],
-                           (double *)a[13]);
+                           (const double *)a[3], (const double *)a[4], (const double *)a[5], (const double *)a[6],
+                           a[7], a[8], (double *)a[9], (double *)a[10], (double *)a[11], (double *)a[12],
+                           (double *)a[13], (double *)a[14], (double *)a[15]);
     case RISING:
       return pass_rising((const double *)a[0], (const double *)a[1], a[2], a[3], a[4], (double *)a[5]);
   }
@@ -97,12 +97,12 @@ void ahead_start(void) {
    arguments of its function. */
 uint64_t ahead_ask(int pass, double *answer, const double *after, uintptr_t a0, uintptr_t a1, uintptr_t a2,
                    uintptr_t a3, uintptr_t a4, uintptr_t a5, uintptr_t a6, uintptr_t a7, uintptr_t a8, uintptr_t a9,
-                   uintptr_t a10, uintptr_t a11, uintptr_t a12, uintptr_t a13) {
+                   uintptr_t a10, uintptr_t a11, uintptr_t a12, uintptr_t a13, uintptr_t a14, uintptr_t a15) {
   pthread_mutex_lock(&lock);
   while (asked - begun == N_JOBS) perform_next();
   *answer = UNDONE;
   jobs[asked % N_JOBS] = (struct job){(enum pass)pass, answer, after,
-                                      {a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13}};
+                                      {a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15}};
   uint64_t ticket = asked++;
   if (sleeping) pthread_cond_signal(&wake);
   pthread_mutex_unlock(&lock);

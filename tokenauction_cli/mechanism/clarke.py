@@ -43,5 +43,5 @@ def clarke_payment(outcome: Outcome, i: int) -> float:
     if rivals == 0:
         return 0.0
     o, q = outcome.others(i), outcome.q
-    is_reverse = isinstance(outcome.rule, LogLinear)
-    return rivals * (kl_between(outcome.profile, q, o) if is_reverse else kl_between(outcome.profile, o, q))
+    pair = (q, o) if outcome.is_log_linear else (o, q)
+    return rivals * kl_between(outcome.profile, *pair)

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .cumulative import BLOCK
-from .distributions import Array, LogMixture, Mixture, Profile
+from .distributions import LIKELY, Array, LogMixture, Mixture, Profile
 
 LIBRARY = Path(__file__).with_name("passes.so")
 _SOFTMAX, _MIXTURE, _LOG_POOL, _RISING = range(4)  # as in ahead.c
-_N_ARGUMENTS = 14
+_N_ARGUMENTS = 16
 _SPARE_ROWS: dict[int, list[Array]] = defaultdict(list)  # by size, of closed profiles
 
 
@@ -109,18 +109,22 @@ class CompiledProfile(Profile):
         self._size = (n, n_tokens)
         self._logits = logits  # keeps them alive
         self._temperatures = temperatures
-        self._addresses = np.array([row.ctypes.data for row in logits], dtype=np.uintp)
+        self._addresses = np.array(list(map(_address, logits)), dtype=np.uintp)
         self._borrowed: list[Array] = []
         padded = self._row(n * n_blocks * BLOCK).reshape(n, -1)
         super().__init__(p=padded[:, :n_tokens])
         self.blocks = np.empty((n, n_blocks))
-        self._softmax = softmax = _Pass(passes, _SOFTMAX, n * (2 + n))
+        n_likely = n * round(1 / LIKELY)
+        self._softmax = softmax = _Pass(passes, _SOFTMAX, n * (2 + n) + 1 + n_likely)
         self._shift = softmax.numbers[: 2 * n].reshape(n, 2)
-        self.cross = softmax.numbers[2 * n :].reshape(n, n)
+        self.cross = softmax.numbers[2 * n : n * (2 + n)].reshape(n, n)
+        self._found = softmax.numbers[n * (2 + n) :]
         self._p, self._shift_at, self._cross_at = _address(padded), softmax.place(0), softmax.place(2 * n)
+        self._likely_at = softmax.place(n * (2 + n))
         self._inputs = _address(self._addresses), _address(temperatures)
         self._asked: dict[tuple[int, bytes], _Pass] = {}
-        softmax.ask(*self._inputs, n, n_tokens, self._p, self._shift_at, self._cross_at, _address(self.blocks))
+        made = self._p, self._shift_at, self._cross_at, _address(self.blocks), self._likely_at
+        softmax.ask(*self._inputs, n, n_tokens, *made)
 
     def ready(self) -> bool:
         """Whether it can be read, now that it is worked out; False for logits that are not all finite."""
@@ -142,6 +146,10 @@ class CompiledProfile(Profile):
         row = spare.pop() if spare else np.empty(size)
         self._borrowed.append(row)
         return row
+
+    @cached_property
+    def likely(self) -> NDArray[np.intp]:
+        return self._found[1 : 1 + int(self._found[0])].astype(np.intp)
 
     @cached_property
     def log_p(self) -> Array:
@@ -191,9 +199,9 @@ class CompiledProfile(Profile):
         is_tiny = asked.answer()
         if is_tiny:
             return super().log_pool(weights)
-        (q, blocks), numbers = asked.arrays[1:], asked.numbers
+        (q, blocks, clocks), numbers = asked.arrays[1:], asked.numbers
         pool = LogMixture(self, weights, q[: self.n_tokens], float(numbers[0]))
-        pool.blocks = blocks
+        pool.blocks, pool.known_clocks = blocks, clocks[: len(blocks) + len(self.likely)]
         pool.distances, pool.kls = numbers[1 : 1 + n], (numbers[1 + n : 1 + 2 * n], numbers[1 + 2 * n :])
         return pool
 
@@ -202,9 +210,10 @@ class CompiledProfile(Profile):
         if key not in self._asked:
             n, n_blocks = self._size[0], self.blocks.shape[1]
             q, blocks = self._row(n_blocks * BLOCK), np.empty(n_blocks)
-            asked = self._asked[key] = self._pass(_LOG_POOL, 1 + 3 * n, weights, q, blocks)
-            given = (*self._inputs, self._shift_at, self._p, self._cross_at, _address(weights), *self._size)
-            made = _address(q), asked.place(0), _address(blocks)
+            clocks = np.empty(n_blocks + len(self._found) - 1)
+            asked = self._asked[key] = self._pass(_LOG_POOL, 1 + 3 * n, weights, q, blocks, clocks)
+            given = *self._inputs, self._shift_at, self._p, self._cross_at, self._likely_at, _address(weights)
+            made = *self._size, _address(q), asked.place(0), _address(blocks), _address(clocks)
             asked.ask(*given, *made, *(asked.place(1 + k * n) for k in range(3)))
         return self._asked[key]
 

@@ -25,17 +25,17 @@ def quantile(p: Array | Callable[[slice], Array], blocks: Array, u: float) -> in
 
     `p` is (V,), or gives the slice that is asked for; `blocks` are its block sums. Raises ValueError for a sum of 0.
     """
-    ends = np.cumsum(blocks)
+    ends = blocks.cumsum()
     if not ends[-1] > 0:
         raise ValueError("there is nothing to draw from: all probabilities are 0")
     block = _first_above(ends, u * ends[-1], blocks)
     begun = ends[block - 1] if block else 0.0
     tokens = slice(block * BLOCK, (block + 1) * BLOCK)
     inside = np.asarray(p(tokens) if callable(p) else p[tokens])
-    return block * BLOCK + _first_above(begun + np.cumsum(inside), u * ends[-1], inside)
+    return block * BLOCK + _first_above(begun + inside.cumsum(), u * ends[-1], inside)
 
 
 def _first_above(sums: Array, target: float, steps: Array) -> int:
     """The first index with sums > target; where rounding leaves none, the last that adds anything."""
-    index = int(np.searchsorted(sums, target, side="right"))
+    index = int(sums.searchsorted(target, side="right"))
     return index if index < len(sums) else int(np.flatnonzero(steps)[-1])

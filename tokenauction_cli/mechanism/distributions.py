@@ -10,20 +10,21 @@ Passes over all tokens are methods of the profile, here in NumPy; `compiled.py` 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from .cumulative import BLOCK, block_sums, quantile
 from .cumulative import Array as Array
-from .cumulative import block_sums, quantile
 
 T = TypeVar("T")
 
 SUM_TOLERANCE = 1e-6
+LIKELY = 1 / 64
+ROUNDING = 1e-12
 
 
 class MechanismError(ValueError):
@@ -111,16 +112,23 @@ class Distribution(_Probabilities):
         """The log-probability of one token."""
         return float(self.log_p[token])
 
-    def part(self, tokens: slice) -> Array:
+    def part(self, tokens: slice | NDArray[np.intp]) -> Array:
         """The probabilities of some tokens."""
         return np.asarray(self.p[tokens])
+
+    def clocks(self, likely: NDArray[np.intp]) -> Array:
+        """What it has in each block of tokens beside the likely ones, then of each of these."""
+        rates = self.part(likely)
+        rest = self.blocks - np.bincount(likely // BLOCK, rates, minlength=len(self.blocks))
+        rest[rest < ROUNDING * self.blocks] = 0.0
+        return np.concatenate([rest, rates])
 
     def quantile(self, u: float) -> int:
         """The first token whose cumulative sum exceeds u times the total, 0 <= u < 1; never one of probability 0."""
         return quantile(self.part, self.blocks, u)
 
 
-class Aggregate(Distribution, ABC):
+class Aggregate(Distribution):
     """A distribution made of a profile's own, whose divergences from them come from a few numbers kept for all tokens.
 
     `kls` are KL(p_i || q) and KL(q || p_i), (n,) each, where no agent rules out what another may say
@@ -134,9 +142,9 @@ class Aggregate(Distribution, ABC):
     weights: Array
     _profile: Profile
 
-    @property
-    @abstractmethod
-    def kls(self) -> tuple[Array, Array]: ...
+    @cached_property
+    def kls(self) -> tuple[Array, Array]:
+        raise NotImplementedError
 
     @cached_property
     def distances(self) -> Array:
@@ -210,7 +218,7 @@ class Mixture(Aggregate):
     def blocks(self) -> Array:
         return mixed(self.weights, self._profile.blocks)
 
-    def part(self, tokens: slice) -> Array:
+    def part(self, tokens: slice | NDArray[np.intp]) -> Array:
         return mixed(self.weights, self._profile.p[:, tokens])
 
     @cached_property
@@ -226,6 +234,10 @@ class LogMixture(Aggregate):
         self._profile = profile
         self.weights = weights
         self.log_z = log_z
+        self.known_clocks: Array | None = None
+
+    def clocks(self, likely: NDArray[np.intp]) -> Array:
+        return super().clocks(likely) if self.known_clocks is None else self.known_clocks
 
     @cached_property
     def log_p(self) -> Array:
@@ -350,6 +362,16 @@ class Profile(_Probabilities):
     def rising(self, i: int, shares: Array) -> Array:
         """Sums over blocks of tokens of (p_i - o)^+ with o = sum_j s_j p_j; together TV(p_i, o)."""
         return block_sums(np.maximum(self.p[i] - mixed(shares, self.p), 0.0))
+
+    @cached_property
+    def likely(self) -> NDArray[np.intp]:
+        """The tokens to which some agent gives at least 1/64, ascending; found where a block has as much."""
+        found: set[int] = set()
+        for row, sums in zip(self.p, self.blocks, strict=True):
+            for block in np.flatnonzero(sums >= LIKELY).tolist():
+                inside = row[block * BLOCK : (block + 1) * BLOCK]
+                found.update((block * BLOCK + np.flatnonzero(inside >= LIKELY)).tolist())
+        return np.array(sorted(found), dtype=np.intp)
 
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """compute(), worked out the first time this key is asked for and kept as long as the profile."""

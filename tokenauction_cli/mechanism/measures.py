@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .aggregation import Linear, LogLinear
 from .distributions import Array, checked_bids
 from .outcome import Outcome
+from .power_mean import PowerMean
 from .welfare import optimal_welfare, weighted, welfare, yardstick
 
 
@@ -29,7 +29,8 @@ class Measures(NamedTuple):
     @property
     def vector(self) -> Array:
         """All of them in one row, (3 n + 3,), so that a text adds them up in one step."""
-        return np.concatenate([self.tv, self.kl, self.reverse_kl, [self.welfare, self.optimum, self.offered]])
+        lists = self.tv.tolist(), self.kl.tolist(), self.reverse_kl.tolist()
+        return np.array([*lists[0], *lists[1], *lists[2], self.welfare, self.optimum, self.offered])
 
     @classmethod
     def of(cls, vector: Array) -> Measures:
@@ -47,11 +48,10 @@ def measure(outcome: Outcome, offered: ArrayLike | None = None) -> Measures:
 def _measure(outcome: Outcome, offered: Array) -> Measures:
     profile, q, rule = outcome.profile, outcome.q, outcome.rule
     forward, reverse = outcome.kls
-    best_rule = yardstick(rule)
-    if isinstance(best_rule, Linear | LogLinear):
-        reached = weighted(offered, -(reverse if isinstance(rule, LogLinear) else forward))
-    else:
+    if isinstance(rule, PowerMean):
         reached = welfare(rule, profile, q, offered)
-    is_best = best_rule is rule and (offered is outcome.bids or np.array_equal(offered, outcome.bids))
+    else:
+        reached = -weighted(offered, reverse if outcome.is_log_linear else forward)
+    is_best = yardstick(rule) is rule and (offered is outcome.bids or np.array_equal(offered, outcome.bids))
     best = reached if is_best else optimal_welfare(rule, profile, offered)
     return Measures(outcome.tvs, forward, reverse, reached, best, float(offered.sum()))

@@ -7,13 +7,13 @@ on the others' shares, such as o and TV(p_i, o) along a sweep of relative weight
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .aggregation import AggregationRule, Linear, LogLinear, lone_bidder
+from .aggregation import AggregationRule, Linear, LogLinear
 from .dictatorship import Dictatorship, RandomDictator
 from .distributions import (
     AgentDistribution,
@@ -27,6 +27,11 @@ from .divergences import both_kls, total_variation
 from .terms import Terms, bidding_of
 
 T = TypeVar("T")
+
+
+@lru_cache(maxsize=256)  # asked for at every token
+def _kind(rule: type) -> tuple[bool, bool, bool]:
+    return issubclass(rule, Linear | RandomDictator), issubclass(rule, LogLinear), issubclass(rule, Dictatorship)
 
 
 class Outcome:
@@ -44,8 +49,8 @@ class Outcome:
         self.bids = self.bidding.bids
         self.weights = self.bidding.weights
         self.rivals = self.bidding.rivals
-        self.straight = isinstance(rule, Linear | RandomDictator)
-        """Whether q = (1 - w_i) o_i + w_i p_i for every i, so that all closed forms of the linear rule hold."""
+        self.straight, self.is_log_linear, self.is_dictated = _kind(type(rule))
+        """`straight`: whether q = (1 - w_i) o_i + w_i p_i for every i, so that linear's closed forms hold."""
         self._others: dict[int, Distribution] = {}
         self._kept: dict[Hashable, Any] = {}
 
@@ -60,14 +65,14 @@ class Outcome:
 
     def foresee(self) -> None:
         """Have the profile work out what q, its divergences and D need, beside what goes on here."""
-        if lone_bidder(self.weights) is None:
-            if isinstance(self.rule, LogLinear):
+        if self.bidding.is_contested:
+            if self.is_log_linear:
                 self.profile.foresee_log_pool(self.weights)
             elif self.straight:
                 self.profile.foresee_mixture(self.weights)
-        for i in range(self.n_agents) if self.straight else ():
-            if i == self.terms.swept or self.n_agents > 2:
-                self.profile.foresee_rising(i, self.shares(i))
+        if self.straight:
+            for i in range(self.n_agents) if self.n_agents > 2 else (self.terms.swept,):
+                self.profile.foresee_rising(i, self.bidding.shares[i])
 
     @property
     def swept_id(self) -> str:
@@ -76,7 +81,7 @@ class Outcome:
     @cached_property
     def odds(self) -> Array | None:
         """Of a dictatorship the probability of each agent being the dictator, (n,); otherwise None."""
-        return self.rule.odds(self.bids) if isinstance(self.rule, Dictatorship) else None
+        return self.rule.odds(self.bids) if self.is_dictated and isinstance(self.rule, Dictatorship) else None
 
     def shares(self, i: int) -> Array:
         """How the others divide what agent i leaves, (n,), 0 at i: see `Bidding`."""

@@ -14,6 +14,8 @@
 
 #define BLOCK 256
 #define LANES 8
+#define LIKELY (1.0 / 64)
+#define ROUNDING 1e-12
 #define NEXT_TO_NOTHING 1e-290 /* a probability whose logarithm means nothing any more */
 #define LARGEST_SUM 1e300 /* beyond it, the origin of the exponentials was too low */
 #define SMALLEST_CONSTANT 1e-90 /* below it, what is next to nothing would be a part of the pool that counts */
@@ -165,17 +167,33 @@ INLINE void unscaled(const float *const *logits, const double *temperatures, siz
   }
 }
 
+/* The tokens to which some agent gives LIKELY or more, ascending, behind their number. */
+INLINE void find_likely(const double *p, const double *blocks, size_t n, size_t n_blocks, double *likely) {
+  size_t found = 0;
+  for (size_t b = 0; b < n_blocks; b++) {
+    int there = 0;
+    for (size_t i = 0; i < n; i++) there |= blocks[i * n_blocks + b] >= LIKELY;
+    for (size_t t = b * BLOCK; there && t < (b + 1) * BLOCK; t++) {
+      int is_likely = 0;
+      for (size_t i = 0; i < n; i++) is_likely |= p[i * n_blocks * BLOCK + t] >= LIKELY;
+      if (is_likely) likely[++found] = t;
+    }
+  }
+  likely[0] = found;
+}
+
 /* p_i = softmax(logits_i / temperature_i), with all that is worked out once for a text so far.
 
    shift, (n, 2): an origin a_i, and log sum_t exp((x_it - a_i) / temperature_i); so log p_it is the difference of
    (x_it - a_i) / temperature_i and the second. Any logit near enough to the highest serves as the origin: the first
    block's highest, or else the row's.
-   cross, (n, n): E_{p_i} log p_j. blocks, (n, n_blocks): sums of p_i over blocks of tokens.
+   cross, (n, n): E_{p_i} log p_j. blocks, (n, n_blocks): sums of p_i over blocks of tokens. likely, (1 + n / LIKELY).
    Returns 0, or 1 where a logit is not a finite number: then the rest means nothing. */
 PASS int pass_softmax(const float *const *logits, const double *temperatures, size_t n, size_t n_tokens, double *p,
-                      double *shift, double *cross, double *blocks) {
+                      double *shift, double *cross, double *blocks, double *likely) {
   size_t n_blocks = blocks_of(n_tokens), stride = n_blocks * BLOCK;
   int fits = 0, finite = 1;
+  likely[0] = 0; /* passes that were foreseen read it in any case */
   for (int whole = 0; whole < 2 && !fits; whole++) {
     for (size_t i = 0; i < n; i++) shift[2 * i] = highest(logits[i], whole || n_tokens < BLOCK ? n_tokens : BLOCK);
     unscaled(logits, temperatures, n, n_tokens, p, shift, cross, blocks);
@@ -197,6 +215,7 @@ PASS int pass_softmax(const float *const *logits, const double *temperatures, si
       cross[i * n + j] = cross[i * n + j] / temperatures[j] - shift[2 * j + 1];
       finite &= cross[i * n + j] - cross[i * n + j] == 0;
     }
+  find_likely(p, blocks, n, n_blocks, likely);
   return !finite;
 }
 
@@ -235,12 +254,24 @@ PASS int pass_mixture(const double *p, const double *cross, const double *weight
   return n_zeros > (int64_t)(stride - n_tokens);
 }
 
-/* q proportional to prod_j p_j^(w_j), with log of its constant Z, its block sums, TV(p_i, q), KL(p_i || q) and
-   KL(q || p_i), (n,) each. With E_i = E_q log p_i these are X_ii - sum_j w_j X_ij + log Z and
+/* What q has in each block beside the likely tokens, then what it has of each of these: `Distribution.clocks`. */
+INLINE void part_likely(const double *q, const double *blocks, const double *likely, size_t n_blocks, double *clocks) {
+  memcpy(clocks, blocks, sizeof *clocks * n_blocks);
+  for (size_t k = 0; k < likely[0]; k++) {
+    size_t t = likely[1 + k];
+    clocks[n_blocks + k] = q[t];
+    clocks[t / BLOCK] -= q[t];
+  }
+  for (size_t b = 0; b < n_blocks; b++) clocks[b] = clocks[b] < ROUNDING * blocks[b] ? 0.0 : clocks[b];
+}
+
+/* q proportional to prod_j p_j^(w_j), with log of its constant Z, its block sums, its clocks, TV(p_i, q), KL(p_i || q)
+   and KL(q || p_i), (n,) each. With E_i = E_q log p_i these are X_ii - sum_j w_j X_ij + log Z and
    sum_j w_j E_j - log Z - E_i. Returns 1 where Z is too small to divide by. */
 PASS int pass_log_pool(const float *const *logits, const double *temperatures, const double *shift, const double *p,
-                       const double *cross, const double *weights, size_t n, size_t n_tokens, double *q, double *log_z,
-                       double *blocks, double *distances, double *forward, double *reverse) {
+                       const double *cross, const double *likely, const double *weights, size_t n, size_t n_tokens,
+                       double *q, double *log_z, double *blocks, double *clocks, double *distances, double *forward,
+                       double *reverse) {
   size_t n_blocks = blocks_of(n_tokens), stride = n_blocks * BLOCK;
   double below[n][BLOCK], scores[BLOCK], z = 0, entropy = 0;
   memset(reverse, 0, sizeof *reverse * n);
@@ -270,6 +301,7 @@ PASS int pass_log_pool(const float *const *logits, const double *temperatures, c
     }
   }
   *log_z = log(z);
+  part_likely(q, blocks, likely, n_blocks, clocks);
   for (size_t i = 0; i < n; i++) {
     reverse[i] = reverse[i] / z / temperatures[i] - shift[2 * i + 1];
     entropy += weights[i] * reverse[i];

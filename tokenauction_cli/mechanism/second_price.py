@@ -56,7 +56,7 @@ class SecondPrice:
 
 def mean_prices(outcome: Outcome) -> tuple[Array, Array]:
     """H of every agent, and its expected second price: D H, or of a dictatorship H itself; each (n,)."""
-    if isinstance(outcome.rule, WinnerTakeAll):
+    if outcome.is_dictated and isinstance(outcome.rule, WinnerTakeAll):
         unit = outcome.rule.odds(outcome.bids) * [runner_up(outcome, i) for i in range(outcome.n_agents)]
         return unit, unit
     unit = unit_prices(outcome.bidding)
@@ -90,7 +90,7 @@ def runner_up(outcome: Outcome, i: int) -> float:
 def moved(outcome: Outcome, token: int) -> Array:
     """The part of q_x that agent i's bid brought: (p_x - o_x)^+, or of a dictatorship p_x; (n,)."""
     p = outcome.profile.p[:, token]
-    return p if outcome.odds is not None else np.maximum(p - outcome.others_at(token), 0.0)
+    return p if outcome.is_dictated else np.maximum(p - outcome.others_at(token), 0.0)
 
 
 def realised(outcome: Outcome, draw: Draw, moment: Moment) -> Array:

@@ -50,7 +50,7 @@ class Stable:
         self._fallback = Gumbel()
 
     def draw(self, outcome: Outcome, moment: Moment) -> Draw:
-        if isinstance(outcome.rule, Dictatorship):
+        if outcome.is_dictated and isinstance(outcome.rule, Dictatorship):
             return self._dictated(outcome, moment, outcome.rule)
         if outcome.straight:
             return self._switched(outcome, moment)

@@ -58,6 +58,7 @@ class Bidding:
         self.terms = terms
         self.bids = checked_bids(bids)
         self.weights = weights_of(bids)
+        self.is_contested = np.count_nonzero(self.weights) > 1
         self.due = np.array(terms.charged) & (self.bids > 0)  # who may have to pay
         self.everybody_charged = all(terms.charged)
         # S_i and 1 - w_i, summed, not subtracted: 0 exactly where they should be
