@@ -53,6 +53,8 @@ $(STAMP): pyproject.toml requirements.lock $(PASSES)
 	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@$(PIP) install --quiet --requirement requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@test -e tokenauction_cli/mechanism/passes.so || \
+	  echo "passes.c was not compiled (is there a C compiler?): auctions run on NumPy, several times slower." >&2
 	@touch $@
 
 lock: $(STAMP) ## pin again what make installs, for every Python from 3.10 on

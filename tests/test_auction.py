@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from conftest import Reader
 
@@ -16,6 +17,7 @@ from tokenauction_cli.experiment import Experiment
 from tokenauction_cli.house import House, Rules
 from tokenauction_cli.lm.base import Logits, Request
 from tokenauction_cli.lm.table import TableModel, TablePrompt, TableVocabulary
+from tokenauction_cli.mechanism import compiled
 from tokenauction_cli.plan import Cell, cells_of
 from tokenauction_cli.speakers import TableSpeakers
 
@@ -165,6 +167,24 @@ def test_queries_do_not_mix(read: Reader) -> None:
         assert alone.records == {cell: r for cell, r in written.records.items() if r["query"] == query}
     texts = {query: [r["text"] for r in written.records.values() if r["query"] == query] for query in ("q", "r")}
     assert texts["q"] != texts["r"]
+
+
+def test_nothing_is_worked_out_any_more_when_a_step_fails(read: Reader) -> None:
+    """Whatever ends it: what passes read and write is let go afterwards."""
+    experiment = read(BABBLE, "auction.max_tokens=1")
+    vocabulary = TableVocabulary([agent.distributions or {} for agent in experiment.agents])
+    house = House(experiment, Rules.of(experiment), vocabulary)
+    rows = np.random.default_rng(0).normal(0, 3, (2, 300_000)).astype(np.float32)
+
+    def texts() -> Iterator[tuple[list[Logits], list[Any]]]:
+        for cell in cells_of(experiment)[:3]:
+            yield [row.copy() for row in rows], [house.begin(cell)]
+        raise KeyboardInterrupt
+
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            list(house.auction(texts()))
+        assert not compiled._PENDING
 
 
 # A record is a matter of its cell alone

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 import tokenauction_cli.mechanism
-from tokenauction_cli.build_passes import LIBRARY, SOURCES, compiled
+from tokenauction_cli.build_passes import compiled
+from tokenauction_cli.mechanism import compiled as passes
+from tokenauction_cli.mechanism.sources import HEADERS, LIBRARY, SOURCES
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The sources, where a library may be built."""
     home = Path(tokenauction_cli.mechanism.__file__).parent
-    for name in (*SOURCES, "passes.h"):
+    for name in (*SOURCES, *HEADERS):
         shutil.copy(home / name, tmp_path)
     return tmp_path
 
@@ -44,3 +46,17 @@ def test_without_a_compiler_nothing_is_left_behind(
     before = sorted(folder.iterdir())
     assert not compiled(folder)
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no compiler")
+def test_a_library_of_other_sources_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after an update of the sources alone: its passes would take other arguments."""
+    with (folder / "passes.h").open("a") as header:
+        header.write("\n")
+    assert compiled(folder)
+    monkeypatch.setattr(passes, "LIBRARY", folder / LIBRARY)
+    passes.library.cache_clear()
+    try:
+        assert passes.library() is None
+    finally:
+        passes.library.cache_clear()

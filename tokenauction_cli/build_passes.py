@@ -6,6 +6,7 @@ A shared library for `ctypes` needs a C compiler and no headers of Python.
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path("tokenauction_cli", "mechanism")
-SOURCES = ("passes.c", "ahead.c")
-LIBRARY = "passes.so"
 # no reassociation: exponentials and logarithms rest on the order of their roundings
+_facts = runpy.run_path(str(Path(__file__).with_name("mechanism") / "sources.py"))  # nothing is installed yet
 FLAGS = ("-O3", "-fno-trapping-math", "-fno-math-errno", "-fPIC", "-shared", "-pthread")
 COMPILERS = ("cc", "gcc", "clang")
 
@@ -34,7 +34,7 @@ class PassesHook(BuildHookInterface[Any]):
         if not compiled(Path(self.root, FOLDER)):
             print("The passes were not compiled: auctions are computed by NumPy, several times slower", file=sys.stderr)
             return
-        build_data["artifacts"].append((FOLDER / LIBRARY).as_posix())
+        build_data["artifacts"].append((FOLDER / _facts["LIBRARY"]).as_posix())
         build_data["pure_python"] = False
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform}"
@@ -42,17 +42,20 @@ class PassesHook(BuildHookInterface[Any]):
 
 def compiled(folder: Path) -> bool:
     """Whether some compiler made the library: for the widest registers found at load time, or else for any."""
+    library = folder / _facts["LIBRARY"]
+    library.unlink(missing_ok=True)
     named = os.environ.get("CC")
     compilers = [named] if named else [found for name in COMPILERS if (found := shutil.which(name))]
-    unfinished = folder / f"{LIBRARY}.{os.getpid()}"
+    unfinished = folder / f"{library.name}.{os.getpid()}"
+    origin = f'-DSOURCES="{_facts["digest"](folder)}"'
     for compiler in compilers:
         for extra in ((), ("-DNO_CLONES",)):
-            command = [*compiler.split(), *FLAGS, *extra, *(str(folder / name) for name in SOURCES)]
+            command = [*compiler.split(), *FLAGS, origin, *extra, *(str(folder / name) for name in _facts["SOURCES"])]
             try:
                 subprocess.run([*command, "-o", str(unfinished), "-lm"], check=True, capture_output=True)
             except (OSError, subprocess.CalledProcessError):
                 unfinished.unlink(missing_ok=True)
                 continue
-            unfinished.replace(folder / LIBRARY)
+            unfinished.replace(library)
             return True
     return False

@@ -19,7 +19,7 @@ from .experiment import Experiment
 from .lm.base import Logits, Vocabulary
 from .mechanism import registry
 from .mechanism.aggregation import AggregationRule
-from .mechanism.compiled import profile_ahead, start_thread
+from .mechanism.compiled import finish, profile_ahead, start_thread
 from .mechanism.distributions import Array, MechanismError, Profile
 from .mechanism.measures import Measures, measure
 from .mechanism.outcome import Outcome
@@ -132,8 +132,7 @@ class House:
                 yield coming[0].tokens()
                 coming.popleft().close()
         finally:
-            for text in coming:
-                text.close()
+            finish()
 
     def effective(self, bids: tuple[float, ...]) -> tuple[float, ...]:
         """The bids that a reserve leaves."""

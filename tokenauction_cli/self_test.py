@@ -81,7 +81,7 @@ def _passes() -> tuple[bool | None, str]:
     from .mechanism.distributions import Profile
 
     if library() is None:
-        return None, "no compiler was there when the package was installed: NumPy does all, several times slower"
+        return None, "NumPy does all, several times slower: with a C compiler, install again (`make install`)"
     logits = list(np.random.default_rng(0).normal(0, 4, (2, _N_TOKENS)).astype(np.float32))
     both = profile_of(logits, _TEMPERATURES), Profile.from_logits(logits, _TEMPERATURES)
     kls = [[rule(profile, [1, 2]).kls for rule in (Linear(), LogLinear())] for profile in both]

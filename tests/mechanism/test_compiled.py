@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from tokenauction_cli.mechanism import compiled
 from tokenauction_cli.mechanism.aggregation import Linear, LogLinear
 from tokenauction_cli.mechanism.compiled import CompiledProfile, profile_ahead, profile_of
-from tokenauction_cli.mechanism.distributions import Mixture, Profile
+from tokenauction_cli.mechanism.cumulative import BLOCK
+from tokenauction_cli.mechanism.distributions import LIKELY, ROUNDING, Mixture, Profile
 from tokenauction_cli.mechanism.divergences import kl_from_agents, kl_to_agents
 from tokenauction_cli.mechanism.outcome import Outcome
 from tokenauction_cli.mechanism.terms import Terms
@@ -89,7 +90,7 @@ def test_a_mixture_without_the_only_agent_that_says_a_token() -> None:
     for row in rows[:2]:
         row[0] = -20000
     rows[2][0] = 20
-    for bids in ([1, 1, 0], [1, 2, 1e-200]):
+    for bids in ([1, 1, 0], [1, 2, 1e-200], [1, 1, 1e-300]):
         here, numpy = (Mixture(p, np.array(bids) / np.sum(bids)) for p in both((rows, [1.0, 1.0, 1.0])))
         for mine, exact in zip(here.kls, numpy.kls, strict=True):
             np.testing.assert_allclose(mine, exact, rtol=1e-9, atol=1e-13)
@@ -109,6 +110,48 @@ def test_logits_that_are_not_finite_are_left_to_numpy(bad: float, place: int) ->
     if bad == -np.inf:
         assert profile_of(rows, [1.0, 1.0]).p[1, place] == 0
     ahead.close()
+
+
+def test_weights_are_numbers_whatever_they_come_as() -> None:
+    rows = list(np.random.default_rng(0).normal(0, 3, (2, 300)).astype(np.float32))
+    here, numpy = both((rows, [1.0, 1.0]))
+    exact = numpy.mixture_kls(Mixture(numpy, np.array([0.25, 0.75])))
+    strided = np.array([0.25, 9, 0.75, 9])[::2]
+    for weights in (np.array([0.25, 0.75], np.float32), strided):
+        np.testing.assert_allclose(here.mixture_kls(Mixture(here, weights)), exact, rtol=1e-6)
+        np.testing.assert_allclose(here.log_pool(weights).p, numpy.log_pool(np.array([0.25, 0.75])).p, rtol=1e-6)
+        np.testing.assert_allclose(here.rising(0, weights), numpy.rising(0, np.array([0.25, 0.75])), atol=1e-9)
+
+
+def test_rows_of_different_lengths_are_left_to_numpy() -> None:
+    rows = [np.zeros(300, np.float32), np.zeros(200, np.float32)]
+    assert profile_ahead(rows, [1.0, 1.0]) is None
+    assert profile_ahead([np.zeros(0, np.float32)], [1.0]) is None
+    with pytest.raises(ValueError):
+        profile_of(rows, [1.0, 1.0])
+
+
+@given(logits(), st.lists(st.sampled_from([0.2, 1.0, 5.0]), min_size=4, max_size=4))
+def test_what_is_foreseen_is_what_is_needed(
+    given: tuple[list[NDArray[np.float32]], list[float]], offered: list[float]
+) -> None:
+    here, _ = both(given)
+    terms = Terms(tuple("abcd"[: here.n_agents]))
+    for rule in (Linear(), LogLinear()):
+        auction = Outcome(rule, here, offered[: here.n_agents], terms)
+        auction.foresee()
+        n_foreseen = len(here._asked)
+        assert auction.q.distances is not None
+        assert auction.kls is not None
+        assert not auction.straight or auction.distances is not None
+        assert len(here._asked) == n_foreseen
+
+
+def test_constants_are_the_same_in_both_languages() -> None:
+    source = (Path(compiled.__file__).parent / "passes.c").read_text()
+    assert f"#define BLOCK {BLOCK}\n" in source
+    assert f"#define LIKELY (1.0 / {round(1 / LIKELY)})\n" in source
+    assert f"#define ROUNDING {ROUNDING:.0e}\n" in source
 
 
 def test_a_thread_performs_what_was_asked_for_in_any_amount() -> None:

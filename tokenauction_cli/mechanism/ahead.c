@@ -11,6 +11,9 @@
 #include <signal.h>
 #include <stdint.h>
 
+#ifndef SOURCES
+#define SOURCES "unknown"
+#endif
 #define N_JOBS 1024 /* asked for and not yet begun */
 #define N_ARGUMENTS 16
 #define UNDONE -1.0
@@ -24,9 +27,12 @@ struct job {
   uintptr_t a[N_ARGUMENTS];
 };
 
+/* The sources that this was compiled from: the library is of no use to others. */
+const char *passes_sources(void) { return SOURCES; }
+
 static struct job jobs[N_JOBS];
 static uint64_t asked, begun; /* tickets given out, and jobs taken up */
-static int started, sleeping, waiting;
+static int started, sleeping, waiting, running;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER, finished = PTHREAD_COND_INITIALIZER;
 
@@ -47,7 +53,7 @@ static int perform(const struct job *job) {
     case RISING:
       return pass_rising((const double *)a[0], (const double *)a[1], a[2], a[3], a[4], (double *)a[5]);
   }
-  return -1;
+  return 1;
 }
 
 static void wait_for(const double *answer) {
@@ -59,11 +65,13 @@ static void wait_for(const double *answer) {
 /* Take up the next job; the lock is held before and after. What it needs was taken up before it. */
 static void perform_next(void) {
   struct job job = jobs[begun++ % N_JOBS];
+  running++;
   if (job.after) wait_for(job.after);
   pthread_mutex_unlock(&lock);
   int answer = perform(&job);
   pthread_mutex_lock(&lock);
   *job.answer = answer;
+  running--;
   if (waiting) pthread_cond_broadcast(&finished);
 }
 
@@ -117,4 +125,14 @@ int ahead_wait(uint64_t ticket, const double *answer) {
   int known = (int)*answer;
   pthread_mutex_unlock(&lock);
   return known;
+}
+
+/* Return when nothing that was asked for is left to do. */
+void ahead_finish(void) {
+  pthread_mutex_lock(&lock);
+  while (begun < asked) perform_next();
+  waiting++;
+  while (running) pthread_cond_wait(&finished, &lock);
+  waiting--;
+  pthread_mutex_unlock(&lock);
 }

@@ -17,26 +17,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import sources
 from .cumulative import BLOCK
 from .distributions import LIKELY, Array, LogMixture, Mixture, Profile
 
-LIBRARY = Path(__file__).with_name("passes.so")
+LIBRARY = Path(__file__).with_name(sources.LIBRARY)
 _SOFTMAX, _MIXTURE, _LOG_POOL, _RISING = range(4)  # as in ahead.c
 _N_ARGUMENTS = 16
+SMALLEST_WEIGHT = 1e-100
+_PENDING: dict[int, _Pass] = {}  # by identity: what may still be written to is not let go
 _SPARE_ROWS: dict[int, list[Array]] = defaultdict(list)  # by size, of closed profiles
 
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL | None:
-    """The compiled passes, or None where there are none for this machine."""
+    """The compiled passes, or None where there are none for this machine or they are of other sources."""
     try:
         passes = ctypes.CDLL(str(LIBRARY))
+        passes.passes_sources.restype = ctypes.c_char_p
+        if passes.passes_sources().decode() != sources.digest(Path(__file__).parent):
+            return None
         passes.ahead_ask.argtypes = (ctypes.c_int, *[ctypes.c_void_p] * (2 + _N_ARGUMENTS))
         passes.ahead_ask.restype = ctypes.c_uint64
         passes.ahead_wait.argtypes = (ctypes.c_uint64, ctypes.c_void_p)
     except (OSError, AttributeError):
         return None
     return passes
+
+
+def finish() -> None:
+    """Return when nothing that was asked for is left to do: before memory goes that passes read."""
+    passes = library()
+    if passes is not None:
+        passes.ahead_finish()
+    _PENDING.clear()
 
 
 def start_thread() -> None:
@@ -59,16 +73,17 @@ def profile_ahead(logits: Sequence[ArrayLike], temperatures: Sequence[float]) ->
     """A profile that is only being worked out: nothing of it may be read before `ready`. None where that cannot be."""
     passes = library()
     rows = [np.asarray(row) for row in logits]
-    if passes is None or any(row.dtype != np.float32 or not row.flags.c_contiguous for row in rows):
+    fit = all(row.dtype == np.float32 and row.flags.c_contiguous and row.shape == (rows[0].size,) for row in rows)
+    if passes is None or not rows or not rows[0].size or not fit:
         return None
     return CompiledProfile(passes, rows, np.array(temperatures, dtype=np.float64))
 
 
 class _Pass:
-    """A pass that was asked for: it writes into `numbers` and into those of `arrays` that it does not read."""
+    """A pass that was asked for: it writes into `numbers`, and reads from and writes into `arrays`."""
 
     def __init__(
-        self, passes: ctypes.CDLL, number: int, n_numbers: int, *arrays: Array, after: _Pass | None = None
+        self, passes: ctypes.CDLL, number: int, n_numbers: int, *arrays: NDArray[Any], after: _Pass | None = None
     ) -> None:
         self._passes = passes
         self._after = after  # what it reads from
@@ -77,6 +92,7 @@ class _Pass:
         self._answered = np.empty(1 + n_numbers)
         self.numbers = self._answered[1:]
         self._at = _address(self._answered)
+        self._ticket: int | None = None
         self._answer: int | None = None
 
     def place(self, k: int) -> int:
@@ -87,12 +103,14 @@ class _Pass:
         """Have it performed with these arguments of its function in `passes.h`."""
         rest = [0] * (_N_ARGUMENTS - len(arguments))
         after = None if self._after is None else self._after._at
+        _PENDING[id(self)] = self
         self._ticket = self._passes.ahead_ask(self._number, self._at, after, *arguments, *rest)
 
     def answer(self) -> int:
         """What the pass returned; waits for it."""
         if self._answer is None:
             self._answer = int(self._passes.ahead_wait(self._ticket, self._at))
+            _PENDING.pop(id(self), None)
         return self._answer
 
 
@@ -115,7 +133,8 @@ class CompiledProfile(Profile):
         super().__init__(p=padded[:, :n_tokens])
         self.blocks = np.empty((n, n_blocks))
         n_likely = n * round(1 / LIKELY)
-        self._softmax = softmax = _Pass(passes, _SOFTMAX, n * (2 + n) + 1 + n_likely)
+        arrays: list[NDArray[Any]] = [padded, self.blocks, temperatures, self._addresses, *logits]
+        self._softmax = softmax = _Pass(passes, _SOFTMAX, n * (2 + n) + 1 + n_likely, *arrays)
         self._shift = softmax.numbers[: 2 * n].reshape(n, 2)
         self.cross = softmax.numbers[2 * n : n * (2 + n)].reshape(n, n)
         self._found = softmax.numbers[n * (2 + n) :]
@@ -136,9 +155,9 @@ class CompiledProfile(Profile):
             asked.answer()
         self._asked.clear()
         self._kept.clear()
-        for row in self._borrowed:
+        while self._borrowed:
+            row = self._borrowed.pop()
             _SPARE_ROWS[row.size].append(row)
-        self._borrowed.clear()
 
     def _row(self, size: int) -> Array:
         """A row, used before if possible: the pages of a new one cost as much as what is written into it."""
@@ -176,7 +195,8 @@ class CompiledProfile(Profile):
         n = self.n_agents
         asked = self._mixture(q.weights)
         has_zeros = asked.answer()
-        if has_zeros and not q.weights.all():  # where all weights are positive q is 0 only where every p_i is
+        # where every agent has some weight q is next to 0 only where every p_i is
+        if has_zeros and q.weights.min() < SMALLEST_WEIGHT:
             return super().mixture_kls(q)
         return asked.numbers[:n], asked.numbers[n : 2 * n]
 
@@ -186,6 +206,7 @@ class CompiledProfile(Profile):
         return int(asked.numbers[-1])
 
     def _mixture(self, weights: Array) -> _Pass:
+        weights = _row_of_numbers(weights)
         key = _MIXTURE, weights.tobytes()
         if key not in self._asked:
             asked = self._asked[key] = self._pass(_MIXTURE, 2 * self._size[0] + 1, weights)
@@ -206,6 +227,7 @@ class CompiledProfile(Profile):
         return pool
 
     def _log_pool(self, weights: Array) -> _Pass:
+        weights = _row_of_numbers(weights)
         key = _LOG_POOL, weights.tobytes()
         if key not in self._asked:
             n, n_blocks = self._size[0], self.blocks.shape[1]
@@ -223,11 +245,17 @@ class CompiledProfile(Profile):
         return asked.numbers
 
     def _rising(self, i: int, shares: Array) -> _Pass:
+        shares = _row_of_numbers(shares)
         key = _RISING, b"%d " % i + shares.tobytes()
         if key not in self._asked:
             asked = self._asked[key] = self._pass(_RISING, self.blocks.shape[1], shares)
             asked.ask(self._p, _address(shares), i, *self._size, asked.place(0))
         return self._asked[key]
+
+
+def _row_of_numbers(weights: Array) -> Array:
+    """As C reads them, whatever a rule of the user's own gives."""
+    return np.ascontiguousarray(weights, dtype=np.float64)
 
 
 def _address(array: NDArray[Any]) -> int:

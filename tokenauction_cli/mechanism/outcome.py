@@ -99,9 +99,15 @@ class Outcome:
 
     def rising(self, i: int) -> Array:
         """Sums over blocks of tokens of (p_i - o_i)^+ where o_i is a mixture."""
+        return self._shared("rising", i, lambda: self.profile.rising(i, self._others_weights(i)))
+
+    def _others_weights(self, i: int) -> Array:
+        """Of o_i where it is a mixture, (n,)."""
+        if self.straight:
+            return self.shares(i)
         others = self.others(i)
         assert isinstance(others, AgentDistribution | Mixture)
-        return self._shared("rising", i, lambda: self.profile.rising(i, others.weights))
+        return others.weights
 
     def distance(self, i: int) -> float:
         """D_i = TV(p_i, o_i)."""

@@ -4,7 +4,8 @@
    blocks of BLOCK tokens together, with zeros behind the last token: row i of p begins at p + i * n_blocks * BLOCK.
 
    Work goes block by block, so that what one loop writes the next one finds in the nearest cache. Loops over a block
-   are written for compilers to make vectors of; sums are kept in LANES parts, in the same order on every processor.
+   are written for compilers to make vectors of. Sums are kept in LANES parts, in the same order on every processor;
+   where one fuses a multiplication with an addition, last digits differ from where none does.
 */
 #include "passes.h"
 
