@@ -24,20 +24,19 @@ SCENARIOS = {
     ],
     "11 weights, 2 rules, 20 seeds": ["auction.aggregation=[linear, log_linear]", "sweep.seeds=20"],
 }
-SHOWN = {
-    "scenario": "{}",
-    "cells": "{}",
-    "sharing": "{:.2f}",
-    "times_naive": "{:.1f}",
-    "tokens_per_second": "{:.0f}",
-    "naive_tokens_per_second": "{:.0f}",
-    "evaluations_per_second": "{:.0f}",
-    "decode_efficiency": "{:.2f}",
-    "share_evaluating": "{:.0%}",
-    "share_auctioning": "{:.0%}",
-    "share_writing": "{:.1%}",
-    "mean_rows": "{:.1f}",
-    "peak_memory_mib": "{:.0f}",
+SHOWN = {  # label and format
+    "cells": ("texts", "{:.0f}"),
+    "sharing": ("evaluations of a loop without sharing / ours", "{:.2f}"),
+    "times_naive": ("speed of our run / one Llama object per agent", "{:.2f}"),
+    "tokens_per_second": ("tokens/s: ours", "{:.0f}"),
+    "naive_tokens_per_second": ("tokens/s: one Llama object per agent", "{:.0f}"),
+    "evaluations_per_second": ("evaluations/s", "{:.0f}"),
+    "decode_efficiency": ("time of the same bare llama_decode calls / our run's", "{:.2f}"),
+    "share_evaluating": ("share of time: evaluating", "{:.1%}"),
+    "share_auctioning": ("share of time: auctioning, payments, measures, traces", "{:.1%}"),
+    "share_writing": ("share of time: writing", "{:.1%}"),
+    "mean_rows": ("rows in a batch, mean", "{:.1f}"),
+    "peak_memory_mib": ("peak memory, MiB", "{:.0f}"),
 }
 
 
@@ -97,6 +96,5 @@ def _table(medians: list[dict[str, float | str]]) -> Table:
     from .tables import Table
 
     columns = ("measure", *(str(row["scenario"]) for row in medians))
-    names = [name for name in SHOWN if name != "scenario"]
-    rows = tuple((name.replace("_", " "), *(SHOWN[name].format(row[name]) for row in medians)) for name in names)
+    rows = tuple((label, *(how.format(row[name]) for row in medians)) for name, (label, how) in SHOWN.items())
     return Table("", columns, rows)
