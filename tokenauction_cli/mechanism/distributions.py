@@ -175,6 +175,22 @@ class AgentDistribution(Aggregate):
     def log_at(self, token: int) -> float:
         return float(self._profile.log_at(token)[self.index])
 
+    @property
+    def _others(self) -> list[int]:
+        return [i for i in range(self._profile.n_agents) if i != self.index]
+
+    def foresee_distances(self) -> None:
+        """`distances` will be asked for."""
+        for i in self._others:
+            self._profile.foresee_rising(i, self.weights)
+
+    @cached_property
+    def distances(self) -> Array:
+        distances = np.zeros(self._profile.n_agents)
+        for i in self._others:
+            distances[i] = self._profile.rising(i, self.weights).sum()
+        return distances
+
     @cached_property
     def kls(self) -> tuple[Array, Array]:
         x, k = self._profile.cross, self.index

@@ -70,6 +70,8 @@ class Outcome:
                 self.profile.foresee_log_pool(self.weights)
             elif self.straight:
                 self.profile.foresee_mixture(self.weights)
+        elif self.is_log_linear:
+            self.profile.agent(int(self.weights.argmax())).foresee_distances()
         if self.straight:
             for i in range(self.n_agents) if self.n_agents > 2 else (self.terms.swept,):
                 self.profile.foresee_rising(i, self.bidding.shares[i])
