@@ -25,7 +25,6 @@ from .lm.base import LanguageModel, Logits, Request
 from .plan import Cell
 
 Record = dict[str, Any]
-NOTHING: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -135,13 +134,10 @@ class Auction:
         for group in groups:
             asked: dict[Any, tuple[int, int]] = {}
             for party in group.parties:
-                here = [(len(requests), k) for k in range(len(party.cast.prompts))]
-                left_out = NOTHING
-                if len(group.parties) > 1:
-                    left_out = frozenset(k for k, prompt in enumerate(party.cast.prompts) if prompt in asked)
-                    here = [asked.setdefault(p, place) for p, place in zip(party.cast.prompts, here, strict=True)]
-                sources.append(here)
-                requests.append(Request(len(requests), party.cast.prompts, group.text, left_out))
+                prompts = party.cast.prompts
+                left_out = frozenset(k for k, prompt in enumerate(prompts) if prompt in asked)
+                sources.append([asked.setdefault(prompt, (len(requests), k)) for k, prompt in enumerate(prompts)])
+                requests.append(Request(len(requests), prompts, group.text, left_out))
         self.n_evaluations += sum(len(r.prompts) - len(r.left_out) for r in requests if r.text)
         answers = self._model.evaluate(requests)
         return [_collected(answers, places) for places in sources]

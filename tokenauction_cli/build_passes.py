@@ -17,8 +17,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path("tokenauction_cli", "mechanism")
-# no reassociation: exponentials and logarithms rest on the order of their roundings
 _facts = runpy.run_path(str(Path(__file__).with_name("mechanism") / "sources.py"))  # nothing is installed yet
+# no reassociation: exponentials and logarithms rest on the order of their roundings
 FLAGS = ("-O3", "-fno-trapping-math", "-fno-math-errno", "-fPIC", "-shared", "-pthread")
 COMPILERS = ("cc", "gcc", "clang")
 

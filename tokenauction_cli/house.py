@@ -13,7 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from .auction import CellState, Record
+from .auction import Record
 from .errors import CellError, UsageError
 from .experiment import Experiment
 from .lm.base import Logits, Vocabulary
@@ -32,6 +32,7 @@ from .mechanism.welfare import welfare_share
 from .plan import Cell
 from .processors import usable_processors
 from .rule_checks import misfit
+from .sweep import terms_of_agents
 from .trace import TextTrace
 
 FAILED = "failed"
@@ -78,13 +79,7 @@ class Rules:
 
 def terms_of(experiment: Experiment) -> Terms:
     """Who bids, who is swept and who is charged."""
-    return Terms(
-        ids=tuple(agent.id for agent in experiment.agents),
-        configured=tuple(agent.bid for agent in experiment.agents),
-        swept=experiment.swept_agent,
-        charged=tuple(not agent.reference for agent in experiment.agents),
-        reserve=experiment.auction.reserve or 0.0,
-    )
+    return terms_of_agents(experiment.agents, experiment.swept_agent, experiment.auction.reserve or 0.0)
 
 
 class House:
@@ -100,7 +95,7 @@ class House:
         self.charge = experiment.auction.charge
         self.budgets = np.array([agent.budget or np.inf for agent in experiment.agents])
         self.stops = tuple(stop.encode() for stop in experiment.auction.stop)
-        self.temperatures = [agent.temperature for agent in experiment.agents]
+        self.temperatures = np.array([agent.temperature for agent in experiment.agents], dtype=np.float64)
         self._randomness: dict[tuple[str, int], Randomness] = {}
         if usable_processors() > 1 and experiment.runtime.threads != 1:
             start_thread()
@@ -112,7 +107,7 @@ class House:
         return TextState(self, cell, self._randomness[key])
 
     def auction(
-        self, texts: Iterable[tuple[Sequence[Logits], Sequence[CellState]]]
+        self, texts: Iterable[tuple[Sequence[Logits], Sequence[TextState]]]
     ) -> Generator[list[int], None, None]:
         """For each text so far, given as the logits after it and the cells that share it, the token of every cell.
 
@@ -142,7 +137,7 @@ class House:
 class _TextSoFar:
     """One text so far: the profile after it, and an outcome for every (rule, bids) of its cells."""
 
-    def __init__(self, house: House, logits: Sequence[Logits], states: Sequence[CellState]) -> None:
+    def __init__(self, house: House, logits: Sequence[Logits], states: Sequence[TextState]) -> None:
         self._house = house
         self._logits = logits
         self._states = states
@@ -174,7 +169,6 @@ class _TextSoFar:
             return [-1] * len(self._states)
         tokens = []
         for state in self._states:  # in the plan's order: all cells of a seed before those of the next
-            assert isinstance(state, TextState)
             try:
                 tokens.append(self._token(profile, state))
             except MechanismError as error:
@@ -198,8 +192,7 @@ class _TextSoFar:
         state.receive(outcome, draw, moment)
         return draw.token
 
-    def _outcome(self, profile: Profile, state: CellState) -> Outcome:
-        assert isinstance(state, TextState)
+    def _outcome(self, profile: Profile, state: TextState) -> Outcome:
         key = state.cell.aggregation, state.bids
         if key not in self._outcomes:
             rule = self._house.rules.aggregation[state.cell.aggregation]

@@ -66,15 +66,21 @@ def weights_of_sweep(weights: tuple[float, ...] | Steps) -> Iterable[float]:
 
 def shared_bids(agents: Sequence[Agent], swept: int, weight: float, total_bid: float | None) -> tuple[float, ...]:
     """The bids at one relative weight."""
-    terms = Terms(
+    terms = terms_of_agents(agents, swept)
+    total = sum(agent.bid for agent in agents if not agent.reference) if total_bid is None else total_bid
+    bids = relative_bids(terms, weight, total).tolist()
+    return tuple(agent.bid if agent.reference else _tidy(bid) for agent, bid in zip(agents, bids, strict=True))
+
+
+def terms_of_agents(agents: Sequence[Agent], swept: int, reserve: float = 0.0) -> Terms:
+    """Who bids, who is swept and who is charged."""
+    return Terms(
         ids=tuple(agent.id for agent in agents),
         configured=tuple(agent.bid for agent in agents),
         swept=swept,
         charged=tuple(not agent.reference for agent in agents),
+        reserve=reserve,
     )
-    total = sum(agent.bid for agent in agents if not agent.reference) if total_bid is None else total_bid
-    bids = relative_bids(terms, weight, total).tolist()
-    return tuple(agent.bid if agent.reference else _tidy(bid) for agent, bid in zip(agents, bids, strict=True))
 
 
 def share_of(agents: Sequence[Agent], swept: int, bids: Sequence[float]) -> float | None:

@@ -14,7 +14,6 @@ floats. A lone row gets company: the token before it is repeated.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ import numpy as np
 from ..errors import CellError, ModelError, TokauctionError
 from . import llama_log
 from .base import NO_LOGITS, Logits, Request
+from .metadata import has_state, value_of
 from .vocabulary import GgufVocabulary
 
 CELL_BLOCK = 256  # llama.cpp rounds the cells of a stream up to a multiple of this
@@ -125,7 +125,7 @@ class GgufContext:
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._has_floats = _has_floats(self._model)
         has_other_kernels = not hardware.gpu_layers and (self._has_floats or self._n_cells >= _LONG)
-        self._pairs_lone_rows = has_other_kernels and not _has_state(self._model)
+        self._pairs_lone_rows = has_other_kernels and not has_state(self._model)
         self._batch = _Batch(2 * n_sequences + self._chunk)
         self._held: list[tuple[int, ...]] = [()] * n_sequences
         self.n_decoded = 0
@@ -286,20 +286,8 @@ def _last_row(number: int, tokens: tuple[int, ...]) -> Row:
 
 def _has_floats(model: llama_cpp.llama_model_p) -> bool:
     """Whether rows meet matrices of floats: everywhere, or only where a mixture of experts chooses."""
-    n_experts = _metadata(model, f"{_metadata(model, 'general.architecture')}.expert_count")
+    n_experts = value_of(model, f"{value_of(model, 'general.architecture')}.expert_count")
     return llama_cpp.llama_model_ftype(model) in _FLOATS or n_experts not in ("", "0")
-
-
-def _metadata(model: llama_cpp.llama_model_p, key: str) -> str:
-    """A short string of the file's metadata, '' where there is none."""
-    room = ctypes.create_string_buffer(64)
-    llama_cpp.llama_model_meta_val_str(model, key.encode(), room, len(room))
-    return room.value.decode("utf-8", "replace")
-
-
-def _has_state(model: llama_cpp.llama_model_p) -> bool:
-    """Whether some layers keep a state that cannot be cut back."""
-    return bool(llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model))
 
 
 class _Batch:

@@ -152,8 +152,7 @@ def _describe(path: str) -> dict[str, object]:
     strings = _strings(model)
     if not _writes(model, strings):
         return {"error": _NO_WRITER}
-    is_recurrent = llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model)
-    return {"strings": strings, "is_recurrent": bool(is_recurrent)}
+    return {"strings": strings, "is_recurrent": has_state(model)}
 
 
 def _writes(model: object, strings: dict[str, str]) -> bool:
@@ -167,6 +166,20 @@ def _writes(model: object, strings: dict[str, str]) -> bool:
         or strings.get(f"{architecture}.attention.causal") == "false"
         or strings.get(f"{architecture}.pooling_type") in _POOLED
     )
+
+
+def has_state(model: object) -> bool:
+    """Whether some layers keep a state that cannot be cut back: of a recurrent or hybrid model."""
+    import llama_cpp
+
+    return bool(llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model))
+
+
+def value_of(model: object, key: str) -> str:
+    """A string of the file's metadata, '' where there is none."""
+    import llama_cpp
+
+    return _sized(lambda buffer, room: llama_cpp.llama_model_meta_val_str(model, key.encode(), buffer, room))
 
 
 def _strings(model: object) -> dict[str, str]:

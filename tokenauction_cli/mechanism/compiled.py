@@ -60,7 +60,7 @@ def start_thread() -> None:
         passes.ahead_start()
 
 
-def profile_of(logits: Sequence[ArrayLike], temperatures: Sequence[float]) -> Profile:
+def profile_of(logits: Sequence[ArrayLike], temperatures: ArrayLike) -> Profile:
     """As `Profile.from_logits`, by compiled passes for n rows of V float32 logits.
 
     The rows are not copied: the profile is valid as long as they are.
@@ -69,14 +69,14 @@ def profile_of(logits: Sequence[ArrayLike], temperatures: Sequence[float]) -> Pr
     return profile if profile is not None and profile.ready() else Profile.from_logits(logits, temperatures)
 
 
-def profile_ahead(logits: Sequence[ArrayLike], temperatures: Sequence[float]) -> CompiledProfile | None:
+def profile_ahead(logits: Sequence[ArrayLike], temperatures: ArrayLike) -> CompiledProfile | None:
     """A profile that is only being worked out: nothing of it may be read before `ready`. None where that cannot be."""
     passes = library()
     rows = [np.asarray(row) for row in logits]
     fit = all(row.dtype == np.float32 and row.flags.c_contiguous and row.shape == (rows[0].size,) for row in rows)
     if passes is None or not rows or not rows[0].size or not fit:
         return None
-    return CompiledProfile(passes, rows, np.array(temperatures, dtype=np.float64))
+    return CompiledProfile(passes, rows, _row_of_numbers(temperatures))
 
 
 class _Pass:
@@ -253,9 +253,9 @@ class CompiledProfile(Profile):
         return self._asked[key]
 
 
-def _row_of_numbers(weights: Array) -> Array:
-    """As C reads them, whatever a rule of the user's own gives."""
-    return np.ascontiguousarray(weights, dtype=np.float64)
+def _row_of_numbers(numbers: ArrayLike) -> Array:
+    """As C reads them, whatever a user's own rule gives."""
+    return np.ascontiguousarray(numbers, dtype=np.float64)
 
 
 def _address(array: NDArray[Any]) -> int:

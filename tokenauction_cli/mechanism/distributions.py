@@ -39,13 +39,16 @@ def log_normalize(scores: ArrayLike) -> Array:
     return softmax(scores)["log_p"]
 
 
-def softmax(scores: ArrayLike) -> dict[str, Array]:
-    """`p` and `log_p` of the softmax along the last axis, from one exponential. As `log_normalize` otherwise."""
+def softmax(scores: ArrayLike, temperature: ArrayLike = 1.0) -> dict[str, Array]:
+    """`p` and `log_p` of softmax(scores / temperature) along the last axis, from one exponential.
+
+    A common offset of the scores costs no digits. As `log_normalize` otherwise.
+    """
     x = np.asarray(scores, dtype=np.float64)
     top = x.max(axis=-1, keepdims=True)
     if not np.isfinite(top).all():
         raise MechanismError("a distribution needs at least one finite score and no NaN or +inf")
-    x = np.asarray(x - top, dtype=np.float64)
+    x = np.asarray((x - top) / temperature)
     p = np.exp(x)
     total = p.sum(axis=-1, keepdims=True)
     p /= total
@@ -294,13 +297,10 @@ class Profile(_Probabilities):
         return cls(p=rows / rows.sum(axis=1, keepdims=True))
 
     @classmethod
-    def from_logits(cls, logits: Sequence[ArrayLike], temperatures: Sequence[float]) -> Profile:
+    def from_logits(cls, logits: Sequence[ArrayLike], temperatures: ArrayLike) -> Profile:
         """p_i = softmax(logits_i / temperature_i), n rows of V logits (float32 or float64)."""
         rows = np.stack([np.asarray(row, dtype=np.float64) for row in logits])
-        with np.errstate(invalid="ignore"):  # before dividing: a common offset costs no digits
-            rows -= rows.max(axis=1, keepdims=True)
-        rows /= np.asarray(temperatures, dtype=np.float64)[:, None]
-        return cls(**softmax(rows))
+        return cls(**softmax(rows, np.asarray(temperatures, dtype=np.float64)[:, None]))
 
     @property
     def n_agents(self) -> int:

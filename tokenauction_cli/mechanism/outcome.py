@@ -7,7 +7,7 @@ on the others' shares, such as o and TV(p_i, o) along a sweep of relative weight
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,11 +29,6 @@ from .terms import Terms, bidding_of
 T = TypeVar("T")
 
 
-@lru_cache(maxsize=256)  # asked for at every token
-def _kind(rule: type) -> tuple[bool, bool, bool]:
-    return issubclass(rule, Linear | RandomDictator), issubclass(rule, LogLinear), issubclass(rule, Dictatorship)
-
-
 class Outcome:
     """q and what surrounds it: weights w_i = b_i / B, the others' bids S_i = B - b_i, and o_i = q with b_i = 0.
 
@@ -49,8 +44,10 @@ class Outcome:
         self.bids = self.bidding.bids
         self.weights = self.bidding.weights
         self.rivals = self.bidding.rivals
-        self.straight, self.is_log_linear, self.is_dictated = _kind(type(rule))
-        """`straight`: whether q = (1 - w_i) o_i + w_i p_i for every i, so that linear's closed forms hold."""
+        self.is_log_linear = isinstance(rule, LogLinear)
+        self.dictatorship = rule if isinstance(rule, Dictatorship) else None
+        self.straight = isinstance(rule, Linear | RandomDictator)
+        """Whether q = (1 - w_i) o_i + w_i p_i for every i, so that all closed forms of the linear rule hold."""
         self._others: dict[int, Distribution] = {}
         self._kept: dict[Hashable, Any] = {}
 
@@ -83,7 +80,7 @@ class Outcome:
     @cached_property
     def odds(self) -> Array | None:
         """Of a dictatorship the probability of each agent being the dictator, (n,); otherwise None."""
-        return self.rule.odds(self.bids) if self.is_dictated and isinstance(self.rule, Dictatorship) else None
+        return None if self.dictatorship is None else self.dictatorship.odds(self.bids)
 
     def shares(self, i: int) -> Array:
         """How the others divide what agent i leaves, (n,), 0 at i: see `Bidding`."""

@@ -46,7 +46,7 @@ class SecondPrice:
 
     def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
         unit, expected = outcome.once(self.name, lambda: mean_prices(outcome))
-        given = unit * (moved(outcome, draw.token) / outcome.q.at(draw.token))
+        given = unit * moved(outcome, draw.token) / outcome.q.at(draw.token)
         amounts = realised(outcome, draw, moment), given, expected
         return dict(zip(self.columns, map(outcome.charged, amounts), strict=True))
 
@@ -56,8 +56,8 @@ class SecondPrice:
 
 def mean_prices(outcome: Outcome) -> tuple[Array, Array]:
     """H of every agent, and its expected second price: D H, or of a dictatorship H itself; each (n,)."""
-    if outcome.is_dictated and isinstance(outcome.rule, WinnerTakeAll):
-        unit = outcome.rule.odds(outcome.bids) * [runner_up(outcome, i) for i in range(outcome.n_agents)]
+    if isinstance(outcome.dictatorship, WinnerTakeAll):
+        unit = outcome.dictatorship.odds(outcome.bids) * [runner_up(outcome, i) for i in range(outcome.n_agents)]
         return unit, unit
     unit = unit_prices(outcome.bidding)
     if outcome.odds is not None:
@@ -90,13 +90,11 @@ def runner_up(outcome: Outcome, i: int) -> float:
 def moved(outcome: Outcome, token: int) -> Array:
     """The part of q_x that agent i's bid brought: (p_x - o_x)^+, or of a dictatorship p_x; (n,)."""
     p = outcome.profile.p[:, token]
-    return p if outcome.is_dictated else np.maximum(p - outcome.others_at(token), 0.0)
+    return p if outcome.dictatorship is not None else np.maximum(p - outcome.others_at(token), 0.0)
 
 
 def realised(outcome: Outcome, draw: Draw, moment: Moment) -> Array:
     """The realised prices, (n,): the seed's own where it sets them, otherwise by a fresh u."""
-    if None not in draw.prices and draw.prices and not outcome.terms.reserve:
-        return np.array(draw.prices)
     prices = []
     for i, bid in enumerate(outcome.bids.tolist()):
         price = draw.prices[i] if draw.prices else None

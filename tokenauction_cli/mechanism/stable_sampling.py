@@ -50,8 +50,8 @@ class Stable:
         self._fallback = Gumbel()
 
     def draw(self, outcome: Outcome, moment: Moment) -> Draw:
-        if outcome.is_dictated and isinstance(outcome.rule, Dictatorship):
-            return self._dictated(outcome, moment, outcome.rule)
+        if outcome.dictatorship is not None:
+            return self._dictated(outcome, moment, outcome.dictatorship)
         if outcome.straight:
             return self._switched(outcome, moment)
         return self._fallback.draw(outcome, moment)
