@@ -8,8 +8,6 @@ ours         the whole run of the same cells: evaluating, aggregating, drawing, 
 from __future__ import annotations
 
 import contextlib
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +22,7 @@ from .errors import UsageError
 from .experiment import Experiment
 from .house import House, Rules
 from .lm.gguf import GgufContext, GgufPrompt, Row
+from .memory import peak_memory
 from .plan import Plan
 from .run import plan_for
 from .speakers import GgufSpeakers, prepare
@@ -102,7 +101,7 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
         share_auctioning=auction.seconds_auctioning / seconds,
         share_writing=writing / seconds,
         mean_rows=float(np.mean(decodes)),
-        peak_memory_mib=_peak_memory_mib(),
+        peak_memory_mib=peak_memory() / (1 << 20),
     )
 
 
@@ -195,11 +194,6 @@ def _last_logits(model: Any) -> Any:
 def _softmax(logits: Any) -> Any:
     p = np.exp(np.asarray(logits, dtype=np.float64) - np.max(logits))
     return p / p.sum()
-
-
-def _peak_memory_mib() -> float:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / (1 << 20)
 
 
 def as_rows(measured: Sequence[Measured]) -> list[dict[str, Any]]:
