@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +22,12 @@ from .errors import UsageError
 from .experiment import Experiment
 from .house import House, Rules
 from .lm.gguf import GgufContext, GgufPrompt, Row
+from .mechanism.aggregation import AggregationRule
+from .mechanism.distributions import Array
+from .mechanism.outcome import Outcome
+from .mechanism.payments import PaymentRule
+from .mechanism.randomness import Moment
+from .mechanism.sampling import Draw, SamplingRule
 from .memory import peak_memory
 from .plan import Plan
 from .run import plan_for
@@ -47,6 +53,7 @@ class Measured:
     decode_efficiency: float
     share_evaluating: float
     share_auctioning: float
+    share_charging: float
     share_writing: float
     mean_rows: float
     peak_memory_mib: float
@@ -72,6 +79,27 @@ class JournalContext(GgufContext):
         return super()._decode(rows)
 
 
+class TimedPayment:
+    """A payment rule and the seconds that its charges take."""
+
+    def __init__(self, rule: PaymentRule) -> None:
+        self._rule = rule
+        self.name, self.columns = rule.name, rule.columns
+        self.seconds = 0.0
+
+    def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
+        return self._rule.fits(aggregation, sampling, reserve)
+
+    def expected(self, outcome: Outcome) -> Array:
+        return self._rule.expected(outcome)
+
+    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
+        begun = time.perf_counter()
+        amounts = self._rule.charge(outcome, draw, moment)
+        self.seconds += time.perf_counter() - begun
+        return amounts
+
+
 def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     """Run an experiment, replay its decodes, and write a few of its texts the naive way."""
     speakers = prepare(experiment, try_models=True)
@@ -79,8 +107,11 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
         raise UsageError(f"{experiment.path}: bench needs agents with language models, not tables")
     plan = plan_for(experiment, speakers)
     naive = _naive_tokens_per_second(experiment, speakers)
+    rules = Rules.of(experiment)
+    payments = {name: TimedPayment(rule) for name, rule in rules.payments.items()}
     with speakers.loaded(plan.lanes, JournalContext) as model:
-        auction = Auction(model, House(experiment, Rules.of(experiment), model.vocabulary), speakers.casts)
+        house = House(experiment, replace(rules, payments=payments), model.vocabulary)
+        auction = Auction(model, house, speakers.casts)
         seconds, writing = _run(auction, plan)
         journals = [context.journal for context in model.contexts if isinstance(context, JournalContext)]
     bare = _replay(speakers, plan, journals)
@@ -99,6 +130,7 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
         decode_efficiency=bare / seconds,
         share_evaluating=auction.seconds_evaluating / seconds,
         share_auctioning=auction.seconds_auctioning / seconds,
+        share_charging=sum(payment.seconds for payment in payments.values()) / seconds,
         share_writing=writing / seconds,
         mean_rows=float(np.mean(decodes)),
         peak_memory_mib=peak_memory() / (1 << 20),

@@ -34,6 +34,7 @@ SHOWN = {  # label and format
     "decode_efficiency": ("time of the same bare llama_decode calls / our run's", "{:.2f}"),
     "share_evaluating": ("share of time: evaluating", "{:.1%}"),
     "share_auctioning": ("share of time: auctioning, payments, measures, traces", "{:.1%}"),
+    "share_charging": ("share of time: payments, a part of the line above", "{:.1%}"),
     "share_writing": ("share of time: writing", "{:.1%}"),
     "mean_rows": ("rows in a batch, mean", "{:.1f}"),
     "peak_memory_mib": ("peak memory, MiB", "{:.0f}"),
