@@ -5,10 +5,11 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PASSES := tokenauction_cli/build_passes.py $(wildcard tokenauction_cli/mechanism/*.[ch])
+LLAMA := tokenauction_cli/lm/build_llama.py tokenauction_cli/lm/compile_llama.sh
 NEWER := import sys; sys.exit(sys.version_info < (3, 10))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak check lock clean clean-venv
+.PHONY: given-cmake-args help install demo test soak check lock clean clean-venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +32,12 @@ check: $(STAMP) ## format, lint and types
 	@$(BIN)/mypy
 
 # A .venv made by hand is used and completed. Whatever is missing is named before pip starts.
-$(STAMP): pyproject.toml requirements.lock $(PASSES)
+# CMAKE_ARGS="-DGGML_CUDA=on" make install builds llama.cpp for a GPU; that is remembered until other ones are given.
+ifneq ($(origin CMAKE_ARGS), undefined)
+$(STAMP): given-cmake-args
+endif
+given-cmake-args: ;
+$(STAMP): pyproject.toml requirements.lock $(PASSES) $(LLAMA)
 	@test -x $(BIN)/python || { \
 	  command -v $(PYTHON) >/dev/null || { \
 	    echo "There is no $(PYTHON): install it (Debian: apt install python3), or name one: make PYTHON=python3.12" >&2; exit 1; }; \
@@ -48,13 +54,15 @@ $(STAMP): pyproject.toml requirements.lock $(PASSES)
 	    echo "There is no C compiler for llama.cpp: install one (Debian: apt install build-essential; macOS: xcode-select --install)" >&2; exit 1; }; \
 	  command -v make >/dev/null || command -v ninja >/dev/null || { \
 	    echo "There is neither make nor ninja to build llama.cpp: install one (Debian: apt install make)" >&2; exit 1; }; \
-	  echo "Installing into .venv. The slow step is compiling llama.cpp: some minutes, once." >&2; }
+	  echo "Installing into .venv." >&2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@$(BIN)/python -m tokenauction_cli.lm.build_llama --requirements requirements.lock
 	@$(PIP) install --quiet --requirement requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@test -e tokenauction_cli/mechanism/passes.so || \
 	  echo "passes.c was not compiled (is there a C compiler?): auctions run on NumPy, several times slower." >&2
+	@$(BIN)/python -m tokenauction_cli.lm.build_llama --try "$$($(BIN)/tokauction models path smollm2-135m-instruct)"
 	@touch $@
 
 lock: $(STAMP) ## pin again what make installs, for every Python from 3.10 on
