@@ -105,6 +105,14 @@ def in_process(
     signal.signal(signal.SIGTERM, before)
 
 
+@pytest.fixture
+def batches_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within this process every probe finds that a batch moves bits."""
+    from tokenauction_cli.lm.probe import Finding
+
+    monkeypatch.setattr(Finding, "keeps_bits", False)
+
+
 @pytest.fixture(scope="session")
 def model_path() -> Path:
     """The GGUF file of the extra `demo`."""

@@ -22,12 +22,13 @@ from tokenauction_cli.errors import ModelError
 from tokenauction_cli.experiment import Experiment
 from tokenauction_cli.lm import batch_size
 from tokenauction_cli.lm.batch_size import SECONDS, SIZES, best, measure, remembered
-from tokenauction_cli.lm.gguf import GgufContext, Hardware
+from tokenauction_cli.lm.gguf import GgufContext
+from tokenauction_cli.lm.hardware import Hardware, choose_hardware
 from tokenauction_cli.progress import SilentProgress
 from tokenauction_cli.run import RunResult, run_experiment
 from tokenauction_cli.speakers import CPU_BATCH_ROWS, GPU_BATCH_ROWS, GgufSpeakers, prepare
 
-CPU = Hardware(0, 2)
+CPU = choose_hardware("cpu", "auto", 2)
 N_CELLS = 120
 MAX_TOKENS = 3
 EXPERIMENT = f"""
@@ -106,7 +107,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def gguf_speakers(experiment: Experiment) -> GgufSpeakers:
-    found = prepare(experiment)
+    found = prepare(experiment, probe=True)
     assert isinstance(found, GgufSpeakers)
     return found
 
@@ -309,6 +310,7 @@ def test_texts_that_are_written_already_or_not_asked_for_do_not_count(
 def test_a_short_run_and_a_check_use_what_is_remembered(read: Reader, tmp_path: Path, model: Path, find: Find) -> None:
     find(FASTEST_AT_64)
     measure(model, CPU, SIZES, 9)
+    gguf_speakers(read(EXPERIMENT))
     find(AssertionError("it is known"))
     result, notes = run(read(EXPERIMENT), tmp_path)
     assert (manifest(result.folder.path)["lanes"], notes) == (64, [])
@@ -317,22 +319,17 @@ def test_a_short_run_and_a_check_use_what_is_remembered(read: Reader, tmp_path: 
 
 @pytest.mark.usefixtures("worth_it")
 @pytest.mark.parametrize(
-    ("file_type", "override", "lanes"),
+    ("write", "override", "lanes"),
     [
-        (15, "runtime.device=cpu", CPU_BATCH_ROWS),  # K-quants: a batch may change a record
-        (None, "runtime.device=cpu", CPU_BATCH_ROWS),  # recurrent, likewise
-        (0, "runtime.deterministic=true", CPU_BATCH_ROWS),
-        (0, "runtime.batch=8", 8),
+        (recurrent_model, "runtime.device=cpu", CPU_BATCH_ROWS),  # a batch may change a record
+        (bigram_model, "runtime.deterministic=true", CPU_BATCH_ROWS),
+        (bigram_model, "runtime.batch=8", 8),
     ],
 )
 def test_elsewhere_nothing_is_measured_or_remembered(
-    read: Reader, tmp_path: Path, find: Find, file_type: int | None, override: str, lanes: int
+    read: Reader, tmp_path: Path, find: Find, write: Callable[[Path], Path], override: str, lanes: int
 ) -> None:
-    path = tmp_path / "m.gguf"
-    if file_type is None:
-        recurrent_model(path)
-    else:
-        bigram_model(path, metadata={"general.file_type": file_type})
+    path = write(tmp_path / "m.gguf")
     find(FASTEST_AT_64)
     measure(path, CPU, SIZES, 9)
     asked = find(AssertionError("it must not be measured"))

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import Command
-from tiny_gguf import bigram_model
 
-from tokenauction_cli.lm.gguf import GgufContext
 from tokenauction_cli.self_test import self_test
 
 
 @pytest.mark.model
 def test_it_says_everything(in_process: Command, model_path: Path) -> None:
-    begun = time.monotonic()
     done = in_process("doctor")
-    assert time.monotonic() - begun < 10
     assert (done.returncode, done.stderr) == (0, "")
-    facts = {line[:34].strip(): line[34:] for line in done.stdout.splitlines()}
+    facts = {line[:36].strip(): line[36:] for line in done.stdout.splitlines()}
     versions = ("tokauction", "python", "llama-cpp-python", "numpy", "extra stats", "extra demo")
-    machine = ("system", "processor", "threads used", "free memory", "llama.cpp", "GPU offload")
+    machine = ("system", "processor", "threads used", "free memory", "llama.cpp", "AMX", "GPUs")
     for name in (*versions, *machine, "hub cache", "HF_TOKEN", "HF_ENDPOINT"):
         assert facts[name]
     assert "CPU" in facts["llama.cpp"]
     assert facts["test: an auction between tables"].startswith("ok: 0.5")
-    assert facts["test: logits alone and in a batch"].startswith("ok: 8 of 8 the same bits")
+    assert facts["test: llama.cpp in a child process"].startswith("ok: CPU, ")
+    assert "measured: records" in facts["test: llama.cpp in a child process"]
 
 
 def test_without_a_model() -> None:
@@ -36,20 +31,6 @@ def test_without_a_model() -> None:
     assert passes.is_good is not False
     assert batch.is_good is None
     assert "tokenauction-cli[demo]" in batch.found
-
-
-def test_a_machine_whose_batches_move_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluate = GgufContext.evaluate
-
-    def moved(self: GgufContext, wanted: dict[int, tuple[int, ...]]) -> dict[int, np.ndarray]:
-        return {k: logits + (1e-5 if len(wanted) > 1 and k == 3 else 0) for k, logits in evaluate(self, wanted).items()}
-
-    path = bigram_model(tmp_path / "m.gguf", {k: {k + 1: 1.0} for k in range(100)})
-    assert self_test(path)[-1].is_good
-    monkeypatch.setattr(GgufContext, "evaluate", moved)
-    outcome = self_test(path)[-1]
-    assert outcome.is_good is False
-    assert outcome.found.startswith("7 of 8")
 
 
 def test_a_test_that_fails_is_an_error(tmp_path: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,16 +21,16 @@ from tokenauction_cli.auction import Auction, Record
 from tokenauction_cli.errors import ModelError
 from tokenauction_cli.experiment import Experiment
 from tokenauction_cli.house import House, Rules
+from tokenauction_cli.lm import libraries
 from tokenauction_cli.lm.base import Request
 from tokenauction_cli.lm.gguf import (
     GgufContext,
     GgufModel,
     GgufPrompt,
-    Hardware,
     cells_per_sequence,
-    choose_hardware,
     open_vocabulary,
 )
+from tokenauction_cli.lm.hardware import GGML_TYPES, Hardware, choose_hardware, kv_format
 from tokenauction_cli.lm.prompt_tokens import tokens_of_messages, tokens_of_text
 from tokenauction_cli.lm.silence import quiet
 from tokenauction_cli.plan import Cell, cells_of
@@ -40,7 +40,8 @@ from tokenauction_cli.speakers import prepare
 Tokens = tuple[int, ...]
 Evaluate = Callable[[Sequence[int]], NDArray[np.float32]]
 N_THREADS = 2
-CPU = Hardware(0, N_THREADS)
+KV_CACHE = kv_format(gpu_layers=0)  # what runs use on this processor
+CPU = Hardware(0, N_THREADS, KV_CACHE)
 
 
 def texts_of(experiment: Experiment) -> list[Record]:
@@ -157,9 +158,9 @@ def test_a_vocabulary_without_weights_is_refused_when_it_is_loaded(tmp_path: Pat
 
 
 def test_device_gpu_without_one() -> None:
-    if llama_cpp.llama_supports_gpu_offload():
+    if libraries.gpus():
         pytest.skip("this llama.cpp has a GPU")
-    assert choose_hardware("auto", "auto", 3) == Hardware(0, 3)
+    assert choose_hardware("auto", "auto", 3).gpu_layers == 0
     with pytest.raises(ModelError, match="CMAKE_ARGS"):
         choose_hardware("gpu", "auto", 3)
 
@@ -222,10 +223,11 @@ def test_a_memory_that_cannot_be_cut_back(tmp_path: Path, n_tokens: int) -> None
 def test_records_of_a_recurrent_model_depend_on_batches(read: Reader, tmp_path: Path) -> None:
     recurrent_model(tmp_path / "m.gguf")
     experiment = read("name: t\nagents: [{name: A, model: m.gguf, prompt: abc}]\nauction: {max_tokens: 3}\n")
-    assert not prepare(experiment).is_batch_invariant
+    assert not prepare(experiment, probe=True).is_batch_invariant
     assert texts_of(experiment)[0]["tokens"] <= 3
     bigram_model(tmp_path / "m.gguf")
-    assert prepare(experiment).is_batch_invariant
+    assert not prepare(experiment).is_batch_invariant, "nobody has measured"
+    assert prepare(experiment, probe=True).is_batch_invariant
 
 
 def test_slots_of_a_file_with_two_prompts(tmp_path: Path) -> None:
@@ -313,6 +315,8 @@ def llama(model_path: Path) -> Iterator[llama_cpp.Llama]:
             n_threads=N_THREADS,
             n_threads_batch=N_THREADS,
             flash_attn=True,
+            type_k=GGML_TYPES[KV_CACHE],
+            type_v=GGML_TYPES[KV_CACHE],
             verbose=True,
         )
     yield llama

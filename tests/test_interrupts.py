@@ -198,9 +198,9 @@ def test_no_memory_left_is_said_and_what_is_finished_is_kept(
     assert lines(folder) < whole
 
 
+@pytest.mark.usefixtures("batches_matter")
 def test_a_continued_run_keeps_its_batches_where_they_matter(read: Reader, tmp_path: Path) -> None:
-    """The model's file says that its format is not invariant."""
-    bigram_model(tmp_path / "m.gguf", metadata={"general.file_type": 15})
+    bigram_model(tmp_path / "m.gguf")
     text = "name: t\nagents: [{name: A, model: m.gguf, prompt: a}]\nauction: {max_tokens: 2}\nsweep: {seeds: 200}\n"
     first = run.run_experiment(read(text, "runtime.batch=8"), tmp_path, SilentProgress(), n=1)
     assert (len(first.cells), first.folder.read_manifest()["lanes"]) == (128, 8)

@@ -29,7 +29,8 @@ from tiny_gguf import (
 )
 
 from tokenauction_cli.lm.base import Request
-from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt, Hardware
+from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt
+from tokenauction_cli.lm.hardware import choose_hardware
 from tokenauction_cli.lm.one_by_one import OneByOneContext
 from tokenauction_cli.lm.silence import quiet
 from tokenauction_cli.progress import SilentProgress
@@ -54,7 +55,7 @@ PAIRS = {
     **{f"{kind}, many cells": (kind, GgufContext, MANY_CELLS) for kind in ("attention", *SPECIAL_MEMORY)},
     **{f"{kind}, one by one": (kind, OneByOneContext, 100) for kind in SPECIAL_MEMORY},
 }
-CPU = Hardware(0, 2)
+CPU = choose_hardware("cpu", "auto", 2)
 N_SEQUENCES = 21
 NEAR = 0.01  # keys and values are float16: a last bit may become one of these
 Model = Callable[[str], Path]
@@ -176,8 +177,8 @@ def test_any_history(pair: Pair, seed: int) -> None:
 def test_what_is_claimed(read: Reader, model: Model, kind: str) -> None:
     """The tests above ask for equal bits where records are said not to depend on the batch."""
     text = two_agents(model(kind))
-    assert prepare(read(text)).is_batch_invariant is (kind not in CANNOT_BE_CUT)
-    assert prepare(read(text, "runtime.deterministic=true")).is_batch_invariant
+    assert prepare(read(text), probe=True).is_batch_invariant is (kind not in CANNOT_BE_CUT)
+    assert prepare(read(text, "runtime.deterministic=true"), probe=True).is_batch_invariant
 
 
 @pytest.mark.parametrize("name", ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1"])

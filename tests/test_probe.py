@@ -1,20 +1,32 @@
-"""Models whose metadata is fine and whose weights are not: tried in a child process, once, before a run is written."""
+"""What a child process finds out before a run loads a model: broken files, crashes, bits that batches move.
+
+Crashes are injected: `child_command` starts a process that dies where the settings are those that shall crash.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import signal
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Command
-from tiny_gguf import bigram_model
+from tiny_gguf import attention_model, bigram_model, recurrent_model
 
 from tokenauction_cli.errors import ModelError
-from tokenauction_cli.lm import metadata, tried
+from tokenauction_cli.lm import libraries, probe, probe_child
+from tokenauction_cli.lm.gguf import GgufContext
+from tokenauction_cli.lm.hardware import CELL_BLOCK, Hardware, choose_hardware, kv_format
 from tokenauction_cli.lm.metadata import read_metadata
+from tokenauction_cli.lm.probe import SIZES, Finding, Shape, find, remembered
+
+CPU = choose_hardware("cpu", "auto", 2)
+SMALL = Shape(4, CELL_BLOCK)
 
 
 def facts(**values: Any) -> Callable[[Path], object]:
@@ -49,17 +61,52 @@ UNFIT: Mapping[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is remembered when a test begins."""
+    monkeypatch.setenv("TOKAUCTION_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return bigram_model(tmp_path / "m.gguf", {k: {k + 1: 1.0} for k in range(4, 100)})
+
+
+Dies = Callable[..., None]
+REAL_COMMAND = probe.child_command
+
+
+@pytest.fixture
+def dies(monkeypatch: pytest.MonkeyPatch) -> Dies:
+    """Has children die, by this line of Python, where `hardware`, a dictionary, meets this condition."""
+
+    def dies(how: str, condition: str = "hardware['uses_extra_buffers']") -> None:
+        def command(question: str) -> list[str]:
+            hardware = json.loads(question)["hardware"]
+            if not eval(condition, {"hardware": hardware}):
+                return REAL_COMMAND(question)
+            says = """print('{"at": "loading", "has_amx": true}\\n{"at": "2 rows"}', flush=True)"""
+            return [sys.executable, "-c", f"import os, time\n{says}\n{how}"]
+
+        monkeypatch.setattr(probe, "child_command", command)
+
+    return dies
+
+
+# Broken files
+
+
 @pytest.mark.parametrize("name", UNFIT)
 def test_what_cannot_be_evaluated_is_an_error_like_any_other(tmp_path: Path, name: str) -> None:
     write, reason = UNFIT[name]
     path = tmp_path / "m.gguf"
     write(path)
-    for _ in range(2):  # it is not remembered as good
-        with pytest.raises(ModelError) as caught:
-            read_metadata(path, try_weights=True)
-        assert str(caught.value).startswith(f"{path}: ")
-        assert reason in str(caught.value)
-        assert "\n" not in str(caught.value)
+    with pytest.raises(ModelError) as caught:
+        find(path, CPU, SMALL)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert remembered(path, CPU, SMALL) is None
 
 
 def test_a_run_of_such_a_file_ends_with_the_reason_and_leaves_nothing(tmp_path: Path, tokauction: Command) -> None:
@@ -67,42 +114,262 @@ def test_a_run_of_such_a_file_ends_with_the_reason_and_leaves_nothing(tmp_path: 
     (tmp_path / "e.yaml").write_text("name: e\nagents: [{name: A, model: m.gguf, prompt: a}]\n")
     done = tokauction("run", "e.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "m.gguf: llama.cpp cannot open this file, which seems damaged: it crashed (SIGABRT)" in done.stderr
+    assert "m.gguf: llama.cpp cannot evaluate this file, which seems damaged: it crashed (SIGABRT)" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "results").iterdir()) == []
 
 
-def test_a_good_file_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = bigram_model(tmp_path / "m.gguf")
-    children: list[bool] = []
-    child = metadata._child
-
-    def noted(path: Path, try_weights: bool) -> Any:
-        children.append(try_weights)
-        return child(path, try_weights)
-
-    monkeypatch.setattr(metadata, "_child", noted)
-    read_metadata(path)
-    assert not tried.is_known(path), "only what was evaluated is remembered"
-    for _ in range(2):
-        read_metadata(path, try_weights=True)
-    assert children == [False, True, False]
-    path.touch()
-    os.utime(path, ns=(1, 1))
-    assert not tried.is_known(path), "another file, for all we know"
+# What is remembered
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_good_file_is_evaluated_once(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert remembered(model, CPU, SMALL) is None
+    found = find(model, CPU, SMALL)
+    assert found.keeps_bits
+    assert found.in_words == "measured: records do not depend on batching"
+    assert remembered(model, CPU, SMALL) == found
+    assert remembered(model, CPU, Shape(max(SIZES), CELL_BLOCK)) == found, "the usual batches were measured too"
+
+
+@pytest.mark.parametrize("shape", [Shape(max(SIZES) + 1, CELL_BLOCK), Shape(4, 2 * CELL_BLOCK)])
+def test_a_larger_run_is_evaluated_again(model: Path, shape: Shape) -> None:
+    find(model, CPU, SMALL)
+    assert remembered(model, CPU, shape) is None
+    find(model, CPU, shape)
+    assert remembered(model, CPU, shape) is not None
+
+
+def test_long_texts_say_nothing_of_short_ones(model: Path) -> None:
+    """A context of 512 cells pairs lone rows."""
+    find(model, CPU, Shape(4, 2 * CELL_BLOCK))
+    assert remembered(model, CPU, SMALL) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda patch: patch.setattr(libraries, "digests", lambda: {"libggml-cpu.so": "another build"}),
+        lambda patch: patch.setattr(probe, "processor_identity", lambda: "another processor"),
+    ],
+    ids=["libraries", "processor"],
+)
+def test_another_build_or_processor_is_another_question(
+    model: Path, monkeypatch: pytest.MonkeyPatch, changed: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    find(model, CPU, SMALL)
+    changed(monkeypatch)
+    assert remembered(model, CPU, SMALL) is None
+
+
+@pytest.mark.parametrize(
+    "other", [Hardware(0, 1, CPU.kv_cache), Hardware(0, 2, "q8_0"), Hardware(0, 2, CPU.kv_cache, False)]
+)
+def test_other_settings_are_another_question(model: Path, other: Hardware) -> None:
+    find(model, CPU, SMALL)
+    assert remembered(model, other, SMALL) is None
+
+
+def test_another_file_in_its_place(model: Path) -> None:
+    find(model, CPU, SMALL)
+    os.utime(model, ns=(1, 1))
+    assert remembered(model, CPU, SMALL) is None, "another file, for all we know"
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"hardware": 3}', b"[" * 100_000])
+def test_a_memory_that_says_nothing(model: Path, content: bytes) -> None:
+    find(model, CPU, SMALL)
+    for memory in (probe.cache_folder() / "probes").iterdir():
+        memory.write_bytes(content)
+    assert remembered(model, CPU, SMALL) is None
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, model: Path) -> None:
     (tmp_path / "cache").write_text("a file in its place")
-    monkeypatch.setenv("TOKAUCTION_CACHE", str(tmp_path / "cache"))
-    path = bigram_model(tmp_path / "m.gguf")
-    read_metadata(path, try_weights=True)
-    assert not tried.is_known(path)
+    assert find(model, CPU, SMALL).keeps_bits
+    assert remembered(model, CPU, SMALL) is None
+
+
+# Crashes
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGILL", "SIGABRT"])
+def test_a_crash_is_answered_by_other_settings(model: Path, dies: Dies, name: str) -> None:
+    dies(f"os.kill(os.getpid(), {int(getattr(signal, name))})")
+    told: list[str] = []
+    found = find(model, CPU, SMALL, tell=told.append)
+    assert not found.hardware.uses_extra_buffers
+    assert found.keeps_bits
+    assert told == [
+        f"AMX: compiled in, crashes here (it crashed ({name}) at: 2 rows; llama.cpp issue 20824), switched off; "
+        "rebuild with `python -m tokenauction_cli.lm.build_llama` for twice the speed"
+    ]
+    assert remembered(model, CPU, SMALL) == found
+    assert remembered(model, found.hardware, SMALL) == found
+
+
+def test_silence_is_a_crash(model: Path, dies: Dies, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "SILENT_SECONDS", 0.2)
+    dies("time.sleep(1000)", "True")
+    with pytest.raises(ModelError, match="no answer within 0 seconds at: 2 rows"):
+        find(model, CPU, SMALL)
+
+
+def test_a_gpu_that_crashes_is_left_alone(model: Path, dies: Dies) -> None:
+    dies("os.abort()", "hardware['gpu_layers'] != 0")
+    told: list[str] = []
+    found = find(model, Hardware(-1, 2), SMALL, tell=told.append)
+    assert found.hardware == Hardware(0, 2)
+    assert [text.split(" (")[0] for text in told] == [
+        "llama.cpp crashes here with all layers offloaded, 2 threads, f16 KV cache",
+        "llama.cpp crashes here with all layers offloaded, 2 threads, f16 KV cache, weights in their own order",
+    ]
+
+
+def test_a_child_that_is_killed_is_no_crash_of_llama(model: Path, dies: Dies) -> None:
+    dies(f"os.kill(os.getpid(), {int(signal.SIGKILL)})")
+    with pytest.raises(ModelError, match=r"it crashed \(SIGKILL\), probably for lack of memory"):
+        find(model, CPU, SMALL)
+
+
+def test_a_run_uses_what_works_and_says_so_once(
+    tmp_path: Path, model: Path, dies: Dies, in_process: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[bool] = []
+    new_context = GgufContext._new_context
+
+    def noted(self: GgufContext, hardware: Hardware, n_sequences: int) -> Any:
+        used.append(hardware.uses_extra_buffers)
+        return new_context(self, hardware, n_sequences)
+
+    monkeypatch.setattr(GgufContext, "_new_context", noted)
+    dies("os.kill(os.getpid(), 11)")
+    (tmp_path / "e.yaml").write_text(
+        "name: e\nagents: [{name: A, model: m.gguf, prompt: a}]\nauction: {max_tokens: 3}\nruntime: {device: cpu}\n"
+    )
+    checked = in_process("check", "e.yaml")
+    assert "not measured yet" in checked.stdout
+    done = in_process("run", "e.yaml")
+    assert done.returncode == 0
+    assert done.stderr.count("AMX: compiled in, crashes here") == 1
+    again = in_process("run", "e.yaml", "--fresh")
+    assert "AMX" not in again.stderr
+    assert used == [False, False]
+    checked = in_process("check", "e.yaml")
+    assert "crashes here" in checked.stdout
+    assert "records do not depend on batching" in checked.stdout
+    folder = next(path for path in (tmp_path / "results").iterdir() if ".old" not in path.name)
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    assert manifest["extra_buffers"] is False
+    assert manifest["probes"][0]["crashes"][0].startswith("AMX: compiled in, crashes here (it crashed (SIGSEGV)")
+
+
+# Bits
+
+
+class Moving(GgufContext):
+    """Adds a little to the logits of one sequence where so many rows are together."""
+
+    rows = 17
+
+    def evaluate(self, wanted: dict[int, tuple[int, ...]]) -> Any:
+        by = 1e-3 if len(wanted) == self.rows else 0
+        return {k: logits + (by if k == 3 else 0) for k, logits in super().evaluate(wanted).items()}
+
+
+def examined(model: Path, seconds: float | None = None, n_tokens: int = CELL_BLOCK) -> dict[str, Any]:
+    answer: dict[str, Any] = probe_child.examine(model, CPU, (40, n_tokens), False, SIZES, seconds)
+    return answer
+
+
+@pytest.mark.parametrize("rows", [2, 3, 8, 17, 32, 40])
+def test_the_shape_that_moves_bits_is_named(model: Path, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    assert examined(model)["moved"] == ""
+    monkeypatch.setattr(Moving, "rows", rows)
+    monkeypatch.setattr(probe_child, "GgufContext", Moving)
+    if rows > 3:
+        assert examined(model)["moved"] == f"{rows} rows in a batch move logits by up to 1.0e-03"
+    else:  # the sequence that moves has no part in it
+        assert examined(model)["moved"] == ""
+
+
+def test_beyond_a_block_of_cells(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Long(GgufContext):
+        def evaluate(self, wanted: dict[int, tuple[int, ...]]) -> Any:
+            found = super().evaluate(wanted)
+            by = {k: 1e-3 if len(wanted) > 1 and len(wanted[k]) > CELL_BLOCK else 0 for k in found}
+            return {k: logits + by[k] for k, logits in found.items()}
+
+    monkeypatch.setattr(probe_child, "GgufContext", Long)
+    assert examined(model)["moved"] == ""
+    assert "1.0e-03" in examined(model, n_tokens=2 * CELL_BLOCK)["moved"]
+
+
+def test_what_there_is_no_time_for_counts_as_no(model: Path) -> None:
+    answer = examined(model, seconds=0.0)
+    assert answer["moved"] is None
+    assert "check --probe" in answer["why_not"]
+    finding = Finding(CPU, SMALL, None, answer["why_not"])
+    assert not finding.keeps_bits
+    assert finding.in_words.startswith("not measured: it takes about 0 s here")
+
+
+def test_what_moved_is_told(tmp_path: Path, in_process: Command) -> None:
+    recurrent_model(tmp_path / "m.gguf")
+    (tmp_path / "e.yaml").write_text(
+        "name: e\nagents: [{name: A, model: m.gguf, prompt: a}]\nauction: {max_tokens: 3}\nruntime: {device: cpu}\n"
+    )
+    checked = in_process("check", "e.yaml", "--probe")
+    assert "measured: records may depend on batching: " in checked.stdout
+    assert " move logits by up to " in checked.stdout
+
+
+# The format of keys and values
+
+
+@pytest.mark.parametrize(
+    ("feature", "expected"), [("AVX512_BF16 = 1", "bf16"), ("AVX512_BF16 = 0", "f16"), ("", "f16")]
+)
+def test_keys_and_values_follow_the_processor(monkeypatch: pytest.MonkeyPatch, feature: str, expected: str) -> None:
+    monkeypatch.setattr(libraries, "system_info", lambda: f"CPU : AVX2 = 1 | {feature}")
+    assert kv_format(gpu_layers=0) == expected
+    assert kv_format(gpu_layers=-1) == "f16"
+
+
+@pytest.mark.parametrize("kv_cache", ["f16", "bf16", "q8_0", "f32"])
+def test_every_format_writes(tmp_path: Path, in_process: Command, kv_cache: str) -> None:
+    attention_model(tmp_path / "m.gguf")
+    (tmp_path / "e.yaml").write_text(
+        f"name: e\nagents: [{{name: A, model: m.gguf, prompt: abc}}]\nruntime: {{kv_cache: {kv_cache}}}\n"
+    )
+    assert in_process("run", "e.yaml", "-q").returncode == 0
+    (folder,) = (tmp_path / "results").iterdir()
+    assert json.loads((folder / "manifest.json").read_text("utf-8"))["kv_cache"] == kv_cache
+
+
+def test_a_run_keeps_the_format_that_it_began_with(tmp_path: Path, in_process: Command) -> None:
+    attention_model(tmp_path / "m.gguf")
+    (tmp_path / "e.yaml").write_text(
+        "name: e\nagents: [{name: A, model: m.gguf, prompt: abc}]\nauction: {max_tokens: 3}\nsweep: {seeds: 20}\n"
+    )
+    options = ("run", "e.yaml", "-S", "runtime.kv_cache=q8_0")
+    assert in_process(*options, "-o", "whole", "-q").returncode == 0
+    assert in_process(*options, "-o", "parts", "-n", "5", "-q").returncode == 0
+    continued = in_process("run", "e.yaml", "-S", "runtime.kv_cache=f32", "-o", "parts")
+    assert "this run began with a KV cache in q8_0, and keeps it" in continued.stderr
+    whole, parts = (next((tmp_path / name).iterdir()) for name in ("whole", "parts"))
+    assert json.loads((parts / "manifest.json").read_text("utf-8"))["kv_cache"] == "q8_0"
+    records = [sorted(b"".join(p.read_bytes() for p in f.glob("records-*")).splitlines()) for f in (whole, parts)]
+    assert records[0] == records[1]
+    assert in_process("verify", str(parts)).returncode == 0
+
+
+# Damage
 
 
 def refusal(path: Path) -> str | None:
     try:
-        read_metadata(path, try_weights=True)
+        read_metadata(path)
+        find(path, CPU, SMALL)
     except ModelError as error:
         return str(error)
     return None

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Command, Reader
-from tiny_gguf import bigram_model, of_byte
+from tiny_gguf import bigram_model, of_byte, recurrent_model
 
 from tokenauction_cli.errors import TokauctionError, UsageError
 from tokenauction_cli.experiment import Experiment
@@ -248,10 +248,11 @@ def test_a_torn_line_is_written_again(read: Reader, finished: Path) -> None:
     assert lines(finished) == everything
 
 
+@pytest.mark.usefixtures("batches_matter")
 def test_whole_waves(read: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where batches may change bits, -n rounds up, and a torn wave is repeated but no record is written twice."""
     monkeypatch.setattr("tokenauction_cli.plan.CELLS_PER_WHOLE_WAVE", 4)
-    bigram_model(tmp_path / "m.gguf", metadata={"general.file_type": 15})
+    bigram_model(tmp_path / "m.gguf")
     experiment = read(
         "name: t\nagents: [{name: A, model: m.gguf, prompt: a}]\nauction: {max_tokens: 2}\nsweep: {seeds: 10}\n"
     )
@@ -358,8 +359,8 @@ def write_babble(tmp_path: Path) -> str:
 
 
 def write_whole_waves(tmp_path: Path) -> str:
-    """200 cells of a tiny model whose file says that batches may change bits: 128 reach the disk together."""
-    bigram_model(tmp_path / "tiny.gguf", metadata={"general.file_type": 15})
+    """200 cells of a tiny model whose bits depend on batches: 128 reach the disk together."""
+    recurrent_model(tmp_path / "tiny.gguf")
     (tmp_path / "experiment.yaml").write_text(
         "name: tiny\nagents: [{name: A, model: tiny.gguf, prompt: a}, {name: B, model: tiny.gguf, prompt: b}]\n"
         f"auction: {{max_tokens: 2, sampling: stall:Stalling}}\nsweep: {{seeds: 200}}\n{CUSTOM}"

@@ -93,9 +93,10 @@ def test_the_demos_model(tmp_path: Path, in_process: Command, model_path: Path) 
     assert sum(": the same bytes" in line for line in lines) == 8
 
 
+@pytest.mark.usefixtures("batches_matter")
 def test_whole_waves_are_computed_again_where_a_batch_matters(tmp_path: Path, in_process: Command) -> None:
-    """The file says that its format is not invariant: the cells of a wave belong together."""
-    write_tiny(tmp_path, file_type=15)
+    """The cells of a wave belong together."""
+    write_tiny(tmp_path)
     run(in_process)
     code, lines, _ = verified(in_process, tmp_path, "--cells", "1")
     assert code == 0

@@ -113,6 +113,7 @@ def _result(target: Path, overrides: list[str], trust: list[str], output: Path, 
 def _findings(
     result: RunResult, rules: Rules, n_prefixes: int, orders: list[str] | None, quiet: bool
 ) -> tuple[Looked, list[Finding], Vocabulary]:
+    from . import manifest
     from .house import terms_of
     from .mechanism.aggregation import ORDERS
     from .mechanism.audit import Audit
@@ -120,7 +121,8 @@ def _findings(
     from .speakers import prepare
 
     experiment = result.experiment
-    speakers = prepare(experiment, try_models=True)
+    kept = manifest.kv_cache_of(result.folder.read_manifest())
+    speakers = prepare(experiment, probe=True, kv_cache=kept)
     with speakers.loaded(1) as model:
         looked = look(experiment, speakers, model, result.folder.records(), n_prefixes)
         brands = {} if looked.exact else _brand_tokens(experiment, model.vocabulary)

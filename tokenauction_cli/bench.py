@@ -42,6 +42,7 @@ class Measured:
     """One experiment's ratios and what they come from; seconds are wall time."""
 
     scenario: str
+    machine: dict[str, str]
     cells: int
     tokens: int
     evaluations: int
@@ -102,7 +103,7 @@ class TimedPayment:
 
 def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     """Run an experiment, replay its decodes, and write a few of its texts the naive way."""
-    speakers = prepare(experiment, try_models=True)
+    speakers = prepare(experiment, probe=True)
     if not isinstance(speakers, GgufSpeakers):
         raise UsageError(f"{experiment.path}: bench needs agents with language models, not tables")
     plan = plan_for(experiment, speakers)
@@ -119,6 +120,7 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     decodes = [len(call[1]) for journal in journals for call in journal if call[0] == "_decode"]
     return Measured(
         scenario=scenario,
+        machine=machine_of(speakers),
         cells=plan.n_cells,
         tokens=auction.n_tokens,
         evaluations=auction.n_evaluations,
@@ -198,6 +200,20 @@ def _naive_models(prompts: Sequence[GgufPrompt], n_tokens: int, speakers: GgufSp
     finally:
         for model in models:
             model.close()
+
+
+def machine_of(speakers: GgufSpeakers) -> dict[str, str]:
+    """What ratios depend on: processor, threads and build."""
+    from .lm import libraries
+    from .processors import processor_name
+
+    build = libraries.digests()
+    return {
+        "processor": processor_name(),
+        "amx": libraries.amx(),
+        "computes": speakers.hardware.in_words,
+        "build": ", ".join(f"{name} {digest[:12]}" for name, digest in build.items() if "ggml-cpu" in name),
+    }
 
 
 def _naive_text(

@@ -6,7 +6,7 @@ import json
 import statistics
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -76,24 +76,27 @@ def bench(
         _print_table(medians)
 
 
-def median_of(runs: list[Measured]) -> dict[str, float | str]:
+def median_of(runs: list[Measured]) -> dict[str, Any]:
     """The median of every figure over runs of one scenario."""
     from .bench import as_rows
 
     rows = as_rows(runs)
     return {
-        name: rows[0][name] if name == "scenario" else statistics.median(row[name] for row in rows) for name in rows[0]
+        name: value if isinstance(value, (str, dict)) else statistics.median(row[name] for row in rows)
+        for name, value in rows[0].items()
     }
 
 
-def _print_table(medians: list[dict[str, float | str]]) -> None:
+def _print_table(medians: list[dict[str, Any]]) -> None:
     from .tables import rich_table
     from .terminal import console
 
     console().print(rich_table(_table(medians)))
+    for name, value in medians[0]["machine"].items():
+        typer.echo(f"{name:<10} {value}")
 
 
-def _table(medians: list[dict[str, float | str]]) -> Table:
+def _table(medians: list[dict[str, Any]]) -> Table:
     from .tables import Table
 
     columns = ("measure", *(str(row["scenario"]) for row in medians))

@@ -1,18 +1,26 @@
-"""What a run would do and cost: agents, prompts, cells, memory, model files. Loads no weights."""
+"""What a run would do and cost: agents, prompts, cells, memory, model files, and what the probe knows of them.
+
+No weights are loaded, but by the child processes of a probe that is asked for.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from .experiment import Experiment
+from .plan import Plan
 from .run import plan_for
-from .speakers import Speakers, prepare
+from .speakers import GgufSpeakers, Speakers, prepare
 from .tables import Table
 
 _MIB = 1 << 20
 
 
-def plan_report(experiment: Experiment) -> list[Table]:
-    """The tables that `tokauction check` prints."""
+def plan_report(experiment: Experiment, *, probe: bool = False) -> list[Table]:
+    """The tables that `tokauction check` prints; `probe` measures anew whether records depend on batching."""
     speakers = prepare(experiment)
+    if probe and isinstance(speakers, GgufSpeakers):
+        speakers.probe(thoroughly=True)
     return [_agents(experiment, speakers), _plan(experiment, speakers), *_models(speakers)]
 
 
@@ -28,10 +36,9 @@ def _agents(experiment: Experiment, speakers: Speakers) -> Table:
 
 def _plan(experiment: Experiment, speakers: Speakers) -> Table:
     plan = plan_for(experiment, speakers)
-    cells_per_model = speakers.kv_cells(plan.lanes)
     n_prompts = max(len(cast.prompts) for cast in speakers.casts.values())
     most_tokens = plan.n_cells * experiment.auction.max_tokens
-    rows = [
+    rows: list[tuple[str, object]] = [
         ("queries", len(experiment.queries)),
         ("aggregation rules", len(experiment.auction.aggregation)),
         ("sweep points", len(experiment.points())),
@@ -41,14 +48,29 @@ def _plan(experiment: Experiment, speakers: Speakers) -> Table:
         ("texts in a batch", plan.lanes),
         ("tokens at most", most_tokens),
         ("evaluations at most", most_tokens * n_prompts),
-        ("records independent of batching", "yes" if speakers.is_batch_invariant else "no"),
     ]
-    for model in speakers.models:
-        n_cells = cells_per_model[model.path]
-        size = model.metadata.kv_bytes_per_token
-        memory = f" ({n_cells * size / _MIB:.0f} MiB)" if size else ""
-        rows.append((f"KV cells of {model.local.reference}", f"{n_cells}{memory}"))
+    if isinstance(speakers, GgufSpeakers):
+        rows += _cost_of_models(experiment, speakers, plan)
     return Table("Plan", ("what", "how many"), tuple(rows))
+
+
+def _cost_of_models(experiment: Experiment, speakers: GgufSpeakers, plan: Plan) -> Iterator[tuple[str, str]]:
+    """How llama.cpp computes here, what its memory holds, and what a probe found out."""
+    yield "llama.cpp", speakers.hardware.in_words
+    for model in speakers.models:
+        n_cells = speakers.kv_cells(plan.lanes)[model.path]
+        size = speakers.kv_bytes_per_token(model)
+        yield (
+            f"KV cells of {model.local.reference}",
+            f"{n_cells}" + (f" ({n_cells * size / _MIB:.0f} MiB)" if size else ""),
+        )
+        finding = speakers.findings.get(model.path)
+        for crash in finding.crashes if finding else ():
+            yield "crashes", crash.in_words
+        if experiment.runtime.deterministic:
+            yield "batches", "every token is evaluated alone: records do not depend on batching"
+        else:
+            yield "batches", finding.in_words if finding else "not measured yet: `check --probe` does, and `run`"
 
 
 def _models(speakers: Speakers) -> list[Table]:

@@ -104,13 +104,20 @@ def schema() -> None:
 
 
 @app.command()
-def check(experiment: ExperimentFile, overrides: Overrides = None, trust: Trust = None) -> None:
-    """Validate an experiment and print its plan and cost; no weights are loaded."""
+def check(
+    experiment: ExperimentFile,
+    overrides: Overrides = None,
+    trust: Trust = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Measure now whether records depend on batching, for as long as it takes.")
+    ] = False,
+) -> None:
+    """Validate an experiment and print its plan and cost; no weights are loaded, but by --probe."""
     from .check import plan_report
 
     with _quiet_llama():
         loaded = _load(experiment, overrides, trust)
-        for table in plan_report(loaded):
+        for table in plan_report(loaded, probe=probe):
             _print_rich([table], loaded)
 
 

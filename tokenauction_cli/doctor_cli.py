@@ -36,16 +36,16 @@ def _say(name: str, value: object) -> None:
     from .hub import without_secrets
     from .tables import visible
 
-    typer.echo(f"{name:<34}{visible(without_secrets(str(value)))}")
+    typer.echo(f"{name:<36}{visible(without_secrets(str(value)))}")
 
 
 def _machine() -> Iterator[tuple[str, object]]:
     import platform
 
     from . import __version__
-    from .manifest import passes_build, processor_name, versions
+    from .manifest import passes_build, versions
     from .memory import free_memory
-    from .processors import usable_processors
+    from .processors import processor_name, usable_processors
 
     yield "tokauction", __version__
     packages = ("llama-cpp-python", "numpy", "pandas", "pydantic", "jinja2", "huggingface_hub", "rich", "typer")
@@ -64,20 +64,20 @@ def _machine() -> Iterator[tuple[str, object]]:
 def _llama() -> Iterator[tuple[str, object]]:
     import llama_cpp
 
-    from .manifest import llama_build
+    from .lm import libraries
 
-    build = llama_build()
-    yield "llama.cpp", build["system_info"]
-    yield "GPU offload", "yes" if llama_cpp.llama_supports_gpu_offload() else "no: this build computes on the CPU only"
+    yield "llama.cpp", libraries.system_info()
+    yield "AMX", libraries.amx()
+    yield "GPUs", ", ".join(libraries.gpus()) or "none: this build computes on the CPU only, or finds none"
     yield "sequences at most", llama_cpp.llama_max_parallel_sequences()
-    for name, digest in build["libraries"].items():
+    for name, digest in libraries.digests().items():
         yield name, f"sha256 {digest[:12]}"
 
 
 def _settings() -> Iterator[tuple[str, object]]:
     from huggingface_hub import constants
 
-    from .lm.tried import cache_folder
+    from .lm.probe import cache_folder
 
     yield "cache (TOKAUCTION_CACHE)", cache_folder()
     yield "hub cache", constants.HF_HUB_CACHE

@@ -257,6 +257,14 @@ def _list_or_mapping(value: Any) -> str | None:
     return "steps" if isinstance(value, (dict, Steps)) else None
 
 
+Server = Annotated[
+    str,
+    Strict(),
+    StringConstraints(pattern=r"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$"),
+    says("a server as host:port"),
+]
+
+
 def _list_or_number(value: Any) -> str:
     return "list" if isinstance(value, (list, tuple)) else "number"
 
@@ -324,6 +332,13 @@ class Runtime(Section):
         default="auto", description="Sequences evaluated together; auto: measured once per model, for long runs."
     )
     gpu_layers: Layers = Field(default="auto", description="Layers of the model kept on the GPU.")
+    rpc: tuple[Server, ...] = Field(
+        default=(), description="Servers of llama.cpp that hold layers, each host:port. Trusted networks only."
+    )
+    kv_cache: Annotated[Literal["auto", "f16", "bf16", "q8_0", "f32"], says("auto, f16, bf16, q8_0 or f32")] = Field(
+        default="auto",
+        description="Format of keys and values. auto: bf16 where the processor multiplies it (AVX512_BF16), else f16.",
+    )
     deterministic: Flag = Field(
         default=False, description="Evaluate every token alone: slower, and the same bits in any company."
     )

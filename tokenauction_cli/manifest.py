@@ -10,7 +10,6 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,12 +18,12 @@ from . import __version__
 from .errors import StoreError, TokauctionError
 from .experiment import Experiment
 from .plan import Plan
+from .processors import processor_name
 from .speakers import ModelInUse, Speakers
 from .store import RunFolder
 
 Manifest = dict[str, Any]
-_LIBRARY_SUFFIXES = (".so", ".dylib", ".dll")
-_OF_THE_ENVIRONMENT = ("tokauction", "device", "gpu_layers", "llama", "passes", "versions", "host")
+_OF_THE_ENVIRONMENT = ("tokauction", "device", "gpu_layers", "extra_buffers", "llama", "passes", "versions", "host")
 
 
 def begin(folder: RunFolder, experiment: Experiment, speakers: Speakers, plan: Plan) -> tuple[Manifest, list[str]]:
@@ -42,6 +41,7 @@ def begin(folder: RunFolder, experiment: Experiment, speakers: Speakers, plan: P
         "experiment": str(experiment.path.absolute()),
         "models": models,
         **_hardware(speakers),
+        "probes": _probes(speakers),
         "lanes": plan.lanes,
         "batch_invariant": speakers.is_batch_invariant,
         **environment(with_llama=bool(models)),
@@ -50,6 +50,11 @@ def begin(folder: RunFolder, experiment: Experiment, speakers: Speakers, plan: P
     }
     folder.write_manifest(manifest)
     return manifest, changes(old, manifest) if old else []
+
+
+def kv_cache_of(manifest: Manifest) -> str | None:
+    """The format of keys and values that a run began with, and keeps; None before it has begun."""
+    return str(manifest.get("kv_cache", "f16")) if manifest.get("models") else None
 
 
 def new_session(changed: list[str]) -> dict[str, Any]:
@@ -108,15 +113,9 @@ def versions(packages: Iterable[str] = ("llama-cpp-python", "numpy", "pandas", "
 
 def llama_build() -> dict[str, Any]:
     """What llama.cpp says of its build, and the digests of its libraries: equal digests compute equally."""
-    import llama_cpp
+    from .lm import libraries
 
-    from .models import sha256_of
-
-    libraries = sorted(p for p in Path(llama_cpp.__file__).parent.glob("lib/*") if p.suffix in _LIBRARY_SUFFIXES)
-    return {
-        "system_info": llama_cpp.llama_print_system_info().decode("utf-8", "replace").strip(" |"),
-        "libraries": {path.name: sha256_of(path) for path in libraries},
-    }
+    return {"system_info": libraries.system_info(), "libraries": libraries.digests()}
 
 
 def passes_build() -> str:
@@ -125,15 +124,6 @@ def passes_build() -> str:
     from .models import sha256_of
 
     return "NumPy" if compiled.library() is None else f"compiled, sha256 {sha256_of(compiled.LIBRARY)}"
-
-
-def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor's model, as far as the system says."""
-    try:
-        lines = cpuinfo.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _described(model: ModelInUse) -> dict[str, Any]:
@@ -155,7 +145,19 @@ def _hardware(speakers: Speakers) -> dict[str, Any]:
         "gpu_layers": None if hardware is None else hardware.gpu_layers,
         "threads": None if hardware is None else hardware.n_threads,
         "prompt_tokens_at_once": None if hardware is None else hardware.chunk,
+        "kv_cache": None if hardware is None else hardware.kv_cache,
+        "extra_buffers": None if hardware is None else hardware.uses_extra_buffers,
+        "rpc": None if hardware is None else list(hardware.rpc),
     }
+
+
+def _probes(speakers: Speakers) -> list[dict[str, Any]]:
+    """What child processes found out about the models."""
+    findings = {} if speakers.hardware is None else speakers.findings
+    return [
+        {"path": str(path), "bits": finding.in_words, "crashes": [crash.in_words for crash in finding.crashes]}
+        for path, finding in findings.items()
+    ]
 
 
 def _check_models(folder: RunFolder, before: list[dict[str, Any]], models: list[dict[str, Any]]) -> None:

@@ -88,7 +88,7 @@ def bids_at(experiment: Experiment, weight: float) -> tuple[float, ...]:
 @contextmanager
 def playing(experiment: Experiment, query: str, aggregation: str, weight: float, seed: int) -> Iterator[Play]:
     """An auction that is ready for its first token; `experiment` must be traced (`auction.trace: chosen`)."""
-    speakers = prepare(experiment, try_models=True)
+    speakers = prepare(experiment, probe=True)
     cell = Cell(query, aggregation, 0, weight, bids_at(experiment, weight), seed)
     with speakers.loaded(1) as model:
         yield Play(experiment, model, speakers.casts[query], cell)

@@ -1,4 +1,4 @@
-"""How many threads to compute with: the processors that this process may use, as physical cores.
+"""Which processor this is, and how many threads to compute with: the physical cores that this process may use.
 
 Linux: the cores behind the scheduler's affinity mask (hyper-threads of one core count once), within the processor quota
 of the process's control group and of every group above it (`cpu.max`, or `cpu.cfs_quota_us` in version 1).
@@ -6,12 +6,37 @@ of the process's control group and of every group above it (`cpu.max`, or `cpu.c
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
 from math import inf
 from pathlib import Path, PurePosixPath
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def processor_name(cpuinfo: Path = _CPUINFO) -> str:
+    """The processor's model, as far as the system says."""
+    return _fact(cpuinfo, "model name") or platform.processor()
+
+
+def processor_has(feature: str, cpuinfo: Path = _CPUINFO) -> bool:
+    """Whether the processor has an instruction set, by Linux' name, such as amx_int8."""
+    return feature in _fact(cpuinfo, "flags").split()
+
+
+def processor_identity(cpuinfo: Path = _CPUINFO) -> str:
+    """Equal texts compute alike: the model and a digest of its instruction sets."""
+    features = _fact(cpuinfo, "flags") or _fact(cpuinfo, "Features")
+    return f"{processor_name(cpuinfo)} {hashlib.sha256(features.encode()).hexdigest()[:12]}"
+
+
+def _fact(cpuinfo: Path, name: str) -> str:
+    lines = (line.partition(":") for line in _read(cpuinfo).splitlines())
+    return next((value.strip() for key, _, value in lines if key.strip() == name), "")
 
 
 def usable_processors() -> int:

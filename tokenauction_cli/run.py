@@ -93,7 +93,7 @@ def run_experiment(
         n_missing = sum(cell.id not in done for cell in cells_of(experiment)[:n])
         if not n_missing:
             return _with_tables(folder, experiment, was_complete=True)
-        rules, speakers = _ready(folder, experiment)
+        rules, speakers = _ready(folder, experiment, progress)
         with logging_to(folder):
             if isinstance(speakers, GgufSpeakers):
                 speakers.measure_batch(n_missing, progress.note)
@@ -105,12 +105,15 @@ def run_experiment(
             return _with_tables(folder, experiment, was_complete=False)
 
 
-def _ready(folder: RunFolder, experiment: Experiment) -> tuple[Rules, Speakers]:
+def _ready(folder: RunFolder, experiment: Experiment, progress: Progress) -> tuple[Rules, Speakers]:
     """What can be wrong with rules and models shows before anything is written."""
     from .house import Rules
 
     try:
-        return Rules.of(experiment), prepare(experiment, try_models=True)
+        rules, kept = Rules.of(experiment), manifest.kv_cache_of(folder.read_manifest())
+        if kept is not None and experiment.runtime.kv_cache not in ("auto", kept):
+            progress.note(f"this run began with a KV cache in {kept}, and keeps it; --fresh begins anew")
+        return rules, prepare(experiment, probe=True, kv_cache=kept, tell=progress.note)
     except BaseException:
         folder.forget_if_empty()
         raise

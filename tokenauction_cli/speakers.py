@@ -25,8 +25,10 @@ from .prompts import render_messages, render_prompt
 
 if TYPE_CHECKING:
     from .experiment_format import Agent
-    from .lm.gguf import GgufContext, GgufModel, Hardware
+    from .lm.gguf import GgufContext, GgufModel
+    from .lm.hardware import Hardware
     from .lm.metadata import GgufMetadata
+    from .lm.probe import Finding, Shape
     from .lm.vocabulary import GgufVocabulary
 
 logger = logging.getLogger("tokauction")
@@ -35,9 +37,6 @@ CPU_BATCH_ROWS = 32
 GPU_BATCH_ROWS = 128
 ROWS_WORTH_MEASURING = 200_000  # some hundreds of times what a measurement evaluates
 MOST_SEQUENCES = 256  # llama_max_parallel_sequences()
-# llama.cpp's `general.file_type` of formats whose logits were measured to be the same alone and in a batch, on CPU:
-# F32, F16, Q4_0, Q4_1, Q8_0, BF16
-_BATCH_INVARIANT_FILE_TYPES = frozenset({"0", "1", "2", "3", "7", "32"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,27 +86,80 @@ class TableSpeakers:
 class GgufSpeakers:
     """Agents with language models in GGUF files."""
 
-    def __init__(self, experiment: Experiment, *, try_models: bool = False) -> None:
-        from .lm.gguf import choose_hardware
+    def __init__(self, experiment: Experiment, kv_cache: str | None = None) -> None:
+        from .lm.hardware import choose_hardware
 
         runtime = experiment.runtime
         n_threads = usable_processors() if runtime.threads == "auto" else int(runtime.threads)
-        self.hardware: Hardware = choose_hardware(runtime.device, runtime.gpu_layers, n_threads)
+        kept = kv_cache or runtime.kv_cache
+        self.hardware: Hardware = choose_hardware(runtime.device, runtime.gpu_layers, n_threads, kept, runtime.rpc)
         self._experiment = experiment
-        in_use = _models_in_use(experiment, try_models)
+        self._rows_per_second: dict[Path, dict[int, float]] = {}
+        self.findings: dict[Path, Finding] = {}
+        in_use = _models_in_use(experiment)
         self.models = tuple(dict.fromkeys(in_use.values()))
         self.casts: Mapping[str, Cast] = _casts(experiment, in_use)
+        self._settle(self._remembered)
 
     @property
     def is_batch_invariant(self) -> bool:
-        """Whether a cell's record cannot depend on which cells share its batches."""
+        """Whether a cell's record cannot depend on which cells share its batches: False where nobody has measured."""
         if self._experiment.runtime.deterministic:
             return True
-        return not self.hardware.gpu_layers and all(
-            model.metadata.strings.get("general.file_type") in _BATCH_INVARIANT_FILE_TYPES
-            and not model.metadata.is_recurrent
-            for model in self.models
+        return all(model.path in self.findings and self.findings[model.path].keeps_bits for model in self.models)
+
+    def probe(self, tell: Callable[[str], None] = logger.info, *, thoroughly: bool = False) -> None:
+        """Have child processes evaluate every file as this run will, where that was never done here.
+
+        Raises ModelError for a file that cannot be evaluated. `thoroughly`: anew, and for as long as it takes.
+        """
+        self._settle(lambda path: self._measured(path, tell, None) if thoroughly else self._known(path, tell))
+        self._settle(lambda path: self._known(path, tell))  # one that keeps its bits may have got a larger batch
+
+    def _settle(self, find: Callable[[Path], Finding | None]) -> None:
+        """Compute as it works for every file."""
+        for model in self.models:
+            finding = find(model.path)
+            if finding is None:
+                continue
+            if finding.hardware != self.hardware:
+                self.hardware, self.findings = finding.hardware, {}
+                self._settle(find)
+                return
+            self.findings[model.path] = finding
+
+    def _known(self, path: Path, tell: Callable[[str], None]) -> Finding:
+        from .lm.probe import SECONDS
+
+        return self._remembered(path) or self._measured(path, tell, SECONDS)
+
+    def _measured(self, path: Path, tell: Callable[[str], None], seconds: float | None) -> Finding:
+        from .lm import probe
+
+        logger.info("%s: a child process evaluates it first, once for these settings", path)
+        finding = probe.find(
+            path,
+            self.hardware,
+            self._shape(path),
+            sizes=[size for size in probe.SIZES if size <= self._room(path)],
+            alone=self._experiment.runtime.deterministic,
+            seconds=seconds,
+            tell=tell,
         )
+        logger.info("%s: %s; %s", path, finding.hardware.in_words, finding.in_words)
+        return finding
+
+    def _remembered(self, path: Path) -> Finding | None:
+        from .lm import probe
+
+        return probe.remembered(path, self.hardware, self._shape(path))
+
+    def _shape(self, path: Path) -> Shape:
+        """What this run asks of the context of a file."""
+        from .lm.gguf import cells_per_sequence
+        from .lm.probe import Shape
+
+        return Shape(self.lanes * self.most_prompts[path], cells_per_sequence(self.longest[path]))
 
     @cached_property
     def most_prompts(self) -> dict[Path, int]:
@@ -122,14 +174,12 @@ class GgufSpeakers:
         most_text = self._experiment.auction.max_tokens
         return {m.path: most_text + max(len(p.tokens) for p in prompts if p.path == m.path) for m in self.models}
 
-    @cached_property
+    @property
     def lanes(self) -> int:
         """How many texts advance together: as many as fill a batch and fit the context, sequences and memory."""
         lanes = max(1, self._lanes_of_a_batch())
         for model in self.models:
-            n_prompts = self.most_prompts[model.path]
-            lanes = min(lanes, MOST_SEQUENCES // n_prompts)
-            lanes = min(lanes, self._allowed_cells(model) // self._cells_per_lane(model.path))
+            lanes = min(lanes, self._room(model.path) // self.most_prompts[model.path])
         return max(1, lanes)
 
     def _lanes_of_a_batch(self) -> int:
@@ -138,26 +188,31 @@ class GgufSpeakers:
 
         batch = self._experiment.runtime.batch
         if batch == "auto":
-            sizes = {path: best(rates) for path, rates in self._rows_per_second.items()}
+            sizes = {path: best(rates) for path, rates in self._known_rates().items()}
             lanes = [size // self.most_prompts[path] for path, size in sizes.items() if size is not None]
             if len(lanes) == len(self.models):
                 return min(lanes)
             batch = GPU_BATCH_ROWS if self.hardware.gpu_layers else CPU_BATCH_ROWS
         return int(batch) // sum(self.most_prompts.values())
 
-    @cached_property
-    def _rows_per_second(self) -> dict[Path, dict[int, float]]:
-        """By batch size, for each file that was measured on this machine."""
+    def _known_rates(self) -> dict[Path, dict[int, float]]:
+        """Rows per second by batch size, for each file that was measured on this machine."""
         from .lm.batch_size import remembered
 
-        known = {m.path: remembered(m.path, self.hardware) for m in self.models} if self._may_choose_batch else {}
-        return {path: rates for path, rates in known.items() if rates is not None}
+        if not self._may_choose_batch:
+            return {}
+        for model in self.models:
+            rates = self._rows_per_second.get(model.path) or remembered(model.path, self.hardware)
+            if rates is not None:
+                self._rows_per_second[model.path] = rates
+        return self._rows_per_second
 
     @property
     def _may_choose_batch(self) -> bool:
-        """Whether the batch is left to us, and decides nothing but speed."""
+        """Whether the batch is left to us, and decides nothing but speed. On a GPU the usual one is good enough."""
         runtime = self._experiment.runtime
-        return runtime.batch == "auto" and not runtime.deterministic and self.is_batch_invariant
+        is_ours = runtime.batch == "auto" and not runtime.deterministic and not self.hardware.gpu_layers
+        return is_ours and self.is_batch_invariant
 
     def measure_batch(self, n_cells: int, tell: Callable[[str], None]) -> None:
         """Find the best batch of every file that was never measured here, where so many texts gain from it."""
@@ -167,9 +222,8 @@ class GgufSpeakers:
         if not self._may_choose_batch or n_rows < ROWS_WORTH_MEASURING:
             return
         for model in self.models:
-            room = self._allowed_cells(model) * self.most_prompts[model.path] // self._cells_per_lane(model.path)
-            sizes = [size for size in batch_size.SIZES if size <= room]
-            if model.path in self._rows_per_second or len(sizes) < 2:
+            sizes = [size for size in batch_size.SIZES if size <= self._room(model.path)]
+            if model.path in self._known_rates() or len(sizes) < 2:
                 continue
             tell(f"measuring which batch suits {model.local.reference} on this machine, once: about two seconds")
             n_halfway = self.longest[model.path] - self._experiment.auction.max_tokens // 2
@@ -178,6 +232,13 @@ class GgufSpeakers:
                 self._rows_per_second[model.path] = found
             except (TokauctionError, MemoryError) as error:
                 logger.warning("batches could not be measured, so the usual one is used: %s", error)
+        self.probe(tell)
+
+    def _room(self, path: Path) -> int:
+        """For how many sequences of a file there are sequence numbers and memory."""
+        model = next(model for model in self.models if model.path == path)
+        n_prompts = self.most_prompts[path]
+        return min(MOST_SEQUENCES, self._allowed_cells(model) * n_prompts // self._cells_per_lane(path))
 
     def _cells_per_lane(self, path: Path) -> int:
         from .lm.gguf import cells_per_sequence
@@ -188,14 +249,21 @@ class GgufSpeakers:
         """`runtime.context`, or what half of the free memory holds. Raises UsageError where one text does not fit."""
         allowed = self._experiment.runtime.context
         if allowed == "auto":
-            per_cell = model.metadata.kv_bytes_per_token
-            return free_memory() // 2 // per_cell if per_cell else 1 << 31
+            per_cell = self.kv_bytes_per_token(model)
+            return int(free_memory() / 2 / per_cell) if per_cell else 1 << 31
         if int(allowed) < self._cells_per_lane(model.path):
             raise UsageError(
                 f"runtime.context is {allowed} tokens, but one text of {model.local.reference} needs "
                 f"{self._cells_per_lane(model.path)}: raise it, use `auto`, or lower `auction.max_tokens`"
             )
         return int(allowed)
+
+    def kv_bytes_per_token(self, model: ModelInUse) -> float | None:
+        """Of the KV cache; None where the file does not say enough."""
+        from .lm.hardware import BYTES
+
+        numbers = model.metadata.kv_numbers_per_token
+        return numbers * BYTES[self.hardware.kv_cache] if numbers else None
 
     def kv_cells(self, lanes: int) -> dict[Path, int]:
         """The KV cells of each file's context."""
@@ -204,9 +272,11 @@ class GgufSpeakers:
     @contextmanager
     def loaded(self, lanes: int, context_type: type[GgufContext] | None = None) -> Iterator[GgufModel]:
         """The models with their weights and contexts, for fewer lanes where memory does not hold as many."""
+        from .lm import llama_log
         from .lm.gguf import GgufContext, GgufModel
         from .lm.one_by_one import OneByOneContext
 
+        llama_log.tell_last_word()
         usual = OneByOneContext if self._experiment.runtime.deterministic else GgufContext
         contexts, lanes = self._contexts(lanes, context_type or usual)
         try:
@@ -237,18 +307,27 @@ class GgufSpeakers:
 Speakers = TableSpeakers | GgufSpeakers
 
 
-def prepare(experiment: Experiment, *, try_models: bool = False) -> Speakers:
+def prepare(
+    experiment: Experiment,
+    *,
+    probe: bool = False,
+    kv_cache: str | None = None,
+    tell: Callable[[str], None] = logger.info,
+) -> Speakers:
     """What speaks for the agents of an experiment; raises ModelError and UsageError before any weights are loaded.
 
-    `try_models` has a child process evaluate with every file that this machine has not seen before: one that makes
-    llama.cpp abort is then an error like any other.
+    `probe` has child processes evaluate first with every file that this machine has not seen with these settings: one
+    that makes llama.cpp abort is then an error like any other. `kv_cache` is the format that a run began with.
     """
     if any(agent.distributions is not None for agent in experiment.agents):
         return TableSpeakers(experiment)
-    return GgufSpeakers(experiment, try_models=try_models)
+    speakers = GgufSpeakers(experiment, kv_cache)
+    if probe:
+        speakers.probe(tell)
+    return speakers
 
 
-def _models_in_use(experiment: Experiment, try_models: bool) -> dict[str, ModelInUse]:
+def _models_in_use(experiment: Experiment) -> dict[str, ModelInUse]:
     """One entry per model reference; equal files are one model."""
     from .lm.metadata import read_metadata
 
@@ -260,7 +339,7 @@ def _models_in_use(experiment: Experiment, try_models: bool) -> dict[str, ModelI
             local = locate(parse_reference(agent.model, experiment.path.parent))
             path = local.path.resolve()
             if path not in by_path:
-                by_path[path] = ModelInUse(local, read_metadata(local.path, try_weights=try_models))
+                by_path[path] = ModelInUse(local, read_metadata(local.path))
             in_use[agent.model] = by_path[path]
     return in_use
 

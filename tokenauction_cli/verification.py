@@ -89,7 +89,7 @@ def _cells(folder: RunFolder, record: dict[str, Any], n_cells: int) -> Iterator[
 
     experiment = experiment_of(folder)
     rules = Rules.of(experiment)
-    speakers = prepare(experiment, try_models=True)
+    speakers = prepare(experiment, probe=True, kv_cache=manifest.kv_cache_of(record))
     plan = _sample(plan_for(experiment, speakers, record.get("lanes")), folder.cells(), n_cells)
     written = folder.raw_lines({cell.id for cell in plan.cells})
     with speakers.loaded(plan.lanes) as model:

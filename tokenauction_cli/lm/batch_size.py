@@ -17,8 +17,9 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from . import tried
-from .gguf import CELL_BLOCK, GgufContext, Hardware
+from . import probe
+from .gguf import GgufContext
+from .hardware import CELL_BLOCK, Hardware
 
 logger = logging.getLogger("tokauction")
 
@@ -72,8 +73,7 @@ def _remember(path: Path, hardware: Hardware, rows_per_second: Mapping[int, floa
 
 
 def _memory(path: Path, hardware: Hardware) -> Path:
-    key = tried.key(path, hardware.gpu_layers, hardware.n_threads)
-    return tried.cache_folder() / "batch-sizes" / f"{key}.json"
+    return probe.cache_folder() / "batch-sizes" / f"{probe.key(path, hardware)}.json"
 
 
 def _is_ours(size: str, rate: Any) -> bool:

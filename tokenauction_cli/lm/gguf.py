@@ -24,16 +24,15 @@ import llama_cpp
 import numpy as np
 
 from ..errors import CellError, ModelError, TokauctionError
-from . import llama_log
+from . import libraries, llama_log
 from .base import NO_LOGITS, Logits, Request
+from .hardware import CELL_BLOCK, GGML_TYPES, Hardware
 from .metadata import has_state, value_of
 from .vocabulary import GgufVocabulary
 
-CELL_BLOCK = 256  # llama.cpp rounds the cells of a stream up to a multiple of this
-_CPU_CHUNK = 32
-_GPU_CHUNK = 512
 _LONG = 512  # cells from which llama.cpp splits the attention of a lone row
 _TO_THE_END = -1
+_NO_WEIGHTS = Hardware(0, 1)
 _FLOATS = {llama_cpp.LLAMA_FTYPE_ALL_F32, llama_cpp.LLAMA_FTYPE_MOSTLY_F16, llama_cpp.LLAMA_FTYPE_MOSTLY_BF16}
 
 
@@ -47,37 +46,6 @@ class GgufPrompt:
 
     path: Path
     tokens: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """Where and how llama.cpp computes. `gpu_layers` is -1 for all of them."""
-
-    gpu_layers: int
-    n_threads: int
-
-    @property
-    def chunk(self) -> int:
-        """Prompt tokens evaluated together."""
-        return _GPU_CHUNK if self.gpu_layers else _CPU_CHUNK
-
-
-def choose_hardware(device: str, gpu_layers: int | str, n_threads: int) -> Hardware:
-    """Resolve `runtime.device` (auto, cpu, gpu) against what this build of llama.cpp can do."""
-    can_offload = bool(llama_cpp.llama_supports_gpu_offload())
-    if device == "gpu" and not can_offload:
-        raise ModelError(
-            "runtime.device is gpu, but this build of llama-cpp-python computes on the CPU only; reinstall it with "
-            'CMAKE_ARGS="-DGGML_CUDA=on" (or GGML_METAL, GGML_VULKAN), or set `device: cpu`'
-        )
-    if gpu_layers not in ("auto", 0) and (device == "cpu" or not can_offload):
-        why = "runtime.device is cpu" if device == "cpu" else "this build of llama-cpp-python computes on the CPU only"
-        raise ModelError(f"runtime.gpu_layers is {gpu_layers}, but {why}: leave gpu_layers out, or change that")
-    if device == "gpu" and gpu_layers == 0:
-        raise ModelError("runtime.device is gpu, but runtime.gpu_layers is 0: leave gpu_layers out, or set device: cpu")
-    if device == "cpu" or not can_offload:
-        return Hardware(0, n_threads)
-    return Hardware(-1 if gpu_layers == "auto" else int(gpu_layers), n_threads)
 
 
 def cells_per_sequence(n_tokens: int) -> int:
@@ -95,12 +63,14 @@ def open_vocabulary(path: Path) -> Iterator[GgufVocabulary]:
         llama_cpp.llama_model_free(model)
 
 
-def _load(path: Path, *, vocab_only: bool = False, gpu_layers: int = 0) -> llama_cpp.llama_model_p:
+def _load(path: Path, hardware: Hardware = _NO_WEIGHTS, *, vocab_only: bool = False) -> llama_cpp.llama_model_p:
     llama_log.listen()
     llama_cpp.llama_backend_init()
+    libraries.connect(hardware.rpc)
     parameters = llama_cpp.llama_model_default_params()
     parameters.vocab_only = vocab_only
-    parameters.n_gpu_layers = gpu_layers
+    parameters.n_gpu_layers = hardware.gpu_layers
+    parameters.use_extra_bufts = hardware.uses_extra_buffers
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
     if not model:
         reason = llama_log.last_reason() or "no reason given"
@@ -113,9 +83,9 @@ class GgufContext:
 
     def __init__(self, path: Path, hardware: Hardware, *, n_sequences: int, n_tokens: int) -> None:
         self.path = path
-        self._chunk = hardware.chunk
+        self.chunk = hardware.chunk
         self._n_cells = cells_per_sequence(n_tokens)
-        self._model = _load(path, gpu_layers=hardware.gpu_layers)
+        self._model = _load(path, hardware)
         self.vocabulary = GgufVocabulary(self._model)
         try:
             self._context = self._new_context(hardware, n_sequences)
@@ -123,10 +93,13 @@ class GgufContext:
             llama_cpp.llama_model_free(self._model)
             raise
         self._memory = llama_cpp.llama_get_memory(self._context)
+        self.n_sequences = n_sequences
+        self.trained_length: int = llama_cpp.llama_model_n_ctx_train(self._model)
+        self.has_state = has_state(self._model)
         self._has_floats = _has_floats(self._model)
         has_other_kernels = not hardware.gpu_layers and (self._has_floats or self._n_cells >= _LONG)
-        self._pairs_lone_rows = has_other_kernels and not has_state(self._model)
-        self._batch = _Batch(2 * n_sequences + self._chunk)
+        self._pairs_lone_rows = has_other_kernels and not self.has_state
+        self._batch = _Batch(2 * n_sequences + self.chunk)
         self._held: list[tuple[int, ...]] = [()] * n_sequences
         self.n_decoded = 0
 
@@ -135,9 +108,10 @@ class GgufContext:
         parameters = llama_cpp.llama_context_default_params()
         parameters.n_ctx = self._n_cells * n_sequences
         parameters.n_seq_max = n_sequences
-        parameters.n_batch = parameters.n_ubatch = max(2 * n_sequences, self._chunk)
+        parameters.n_batch = parameters.n_ubatch = max(2 * n_sequences, self.chunk)
         parameters.n_threads = parameters.n_threads_batch = hardware.n_threads
         parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        parameters.type_k = parameters.type_v = GGML_TYPES[hardware.kv_cache]
         parameters.kv_unified = False
         parameters.swa_full = True  # a sliding window that forgets could not be cut back
         parameters.offload_kqv = parameters.op_offload = on_gpu
@@ -206,7 +180,7 @@ class GgufContext:
         """Evaluate what a sequence lacks of these tokens, in chunks of at least two."""
         while (begun := len(self._held[number])) < len(tokens):
             missing = len(tokens) - begun
-            size = min(missing, self._chunk)
+            size = min(missing, self.chunk)
             if missing - size == 1:
                 size -= 1
             if size == 1 and begun:

@@ -1,12 +1,19 @@
-"""llama.cpp's log: kept for error messages and the log file, never shown on the terminal."""
+"""llama.cpp's log: kept for error messages and the log file, never shown on the terminal; and its last word.
+
+Where llama.cpp gives up (a server of layers is gone, an assertion fails), it ends the process: its reason is told.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import logging
+import os
+import sys
 from collections import deque
 
 import llama_cpp
+
+from . import libraries
 
 logger = logging.getLogger("tokauction.llama")
 logger.addHandler(logging.NullHandler())
@@ -24,7 +31,24 @@ def _receive(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
         _recent_errors.append(line)
 
 
+def _give_up(reason: bytes) -> None:
+    """End the process as an error, with what llama.cpp says of it. Nothing else can be done: it would abort."""
+    text = reason.decode("utf-8", "replace").strip()
+    logger.error("llama.cpp gave up: %s", text)
+    print(f"llama.cpp gave up: {text}", file=sys.stderr)
+    print("What is finished is kept; the same command continues.", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
 _receiver = llama_cpp.llama_log_callback(_receive)  # lives as long as the module: llama.cpp keeps no reference
+
+
+_last_word = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_give_up)
+
+
+def tell_last_word() -> None:
+    """From now on llama.cpp ends this process with a message and status 1, where it would abort."""
+    libraries.on_abort(_last_word)
 
 
 def listen() -> None:

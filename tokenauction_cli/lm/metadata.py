@@ -1,7 +1,6 @@
 """What a GGUF file says of itself, read through llama.cpp without loading weights.
 
 The file is opened in a child process first: llama.cpp may abort on a broken file, and must not take the run with it.
-Where weights are wanted, the child also evaluates two tokens, once per file and machine (see `tried`).
 Numbers come from the metadata strings; llama.cpp's hyper-parameter getters abort on a model without weights.
 """
 
@@ -17,10 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelError
-from . import tried
 
 _CHILD_SECONDS = 300
-_TRIAL_SECONDS = 3600  # a large model on a slow disk is read as a whole
 _POOLED = {"1", "2", "4"}  # llama.cpp's poolings over a whole text: mean, CLS, rank
 _NO_WRITER = (
     "this model does not write from left to right (an embedding or diffusion model?); choose a text-generation GGUF"
@@ -33,7 +30,6 @@ class GgufMetadata:
 
     path: Path
     strings: dict[str, str]
-    is_recurrent: bool = False  # keeps a state that cannot be cut back, in some layers or in all
 
     @property
     def architecture(self) -> str:
@@ -53,8 +49,8 @@ class GgufMetadata:
         return self._number("context_length")
 
     @property
-    def kv_bytes_per_token(self) -> int | None:
-        """Bytes of float16 keys and values that one token occupies; None where the file does not say enough."""
+    def kv_numbers_per_token(self) -> int | None:
+        """Keys and values that one token occupies; None where the file does not say enough."""
         layers, heads = self._number("block_count"), self._number("attention.head_count")
         width = self._number("embedding_length")
         kv_heads = self._number("attention.head_count_kv") or heads
@@ -62,7 +58,7 @@ class GgufMetadata:
             return None
         key = self._number("attention.key_length") or width // heads
         value = self._number("attention.value_length") or width // heads
-        return 2 * layers * kv_heads * (key + value)
+        return layers * kv_heads * (key + value)
 
     def _number(self, key: str) -> int | None:
         try:
@@ -71,66 +67,42 @@ class GgufMetadata:
             return None
 
 
-def read_metadata(path: Path, *, try_weights: bool = False) -> GgufMetadata:
-    """The metadata of a GGUF file; raises ModelError with llama.cpp's reason where it cannot be opened.
-
-    `try_weights` also raises where it cannot be evaluated.
-    """
-    is_new = try_weights and not tried.is_known(path)
-    child = _child(path, is_new)
+def read_metadata(path: Path) -> GgufMetadata:
+    """The metadata of a GGUF file; raises ModelError with llama.cpp's reason where it cannot be opened."""
+    child = _child(path)
     try:
         answer = json.loads(child.stdout)
     except ValueError:
-        reason = _why_it_ended(child)
+        reason = how_it_ended(child.returncode, child.stderr)
         raise ModelError(f"{path}: llama.cpp cannot open this file, which seems damaged: {reason}") from None
     if "error" in answer:
         raise ModelError(f"{path}: {answer['error']}")
-    if is_new:
-        tried.remember(path)
-    return GgufMetadata(path, answer["strings"], answer["is_recurrent"])
+    return GgufMetadata(path, answer["strings"])
 
 
-def _child(path: Path, try_weights: bool) -> subprocess.CompletedProcess[bytes]:
+def _child(path: Path) -> subprocess.CompletedProcess[bytes]:
     package_root = Path(__file__).parents[2]  # `-m` looks in the working directory, where a user's json.py may lie
-    seconds = _TRIAL_SECONDS if try_weights else _CHILD_SECONDS
     try:
         return subprocess.run(
-            [sys.executable, "-m", __name__, str(path.absolute()), *(["--try"] if try_weights else [])],
+            [sys.executable, "-m", __name__, str(path.absolute())],
             cwd=package_root,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env={**os.environ, "GGML_NO_BACKTRACE": "1"},  # else a debugger is looked for
-            timeout=seconds,
+            timeout=_CHILD_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ModelError(f"{path}: llama.cpp did not open this file within {seconds} seconds") from None
+        raise ModelError(f"{path}: llama.cpp did not open this file within {_CHILD_SECONDS} seconds") from None
 
 
-def _why_it_ended(child: subprocess.CompletedProcess[bytes]) -> str:
-    """What the child said last, or the signal that ended it."""
-    complaints = child.stderr.decode("utf-8", "replace").strip().splitlines()
-    failed = [line[line.index("GGML_ASSERT") :] for line in complaints if "GGML_ASSERT" in line]
-    if child.returncode < 0:
-        name = signal.Signals(-child.returncode).name
-        return f"it crashed ({name})" + (f": {failed[-1]}" if failed else "")
-    return complaints[-1] if complaints else f"it ended with status {child.returncode}"
-
-
-def _evaluation_error(path: Path) -> str | None:
-    """Runs in the child: why the file cannot be evaluated."""
-    import numpy as np
-
-    from .gguf import CELL_BLOCK, GgufContext, Hardware
-
-    try:
-        context = GgufContext(path, Hardware(0, 1), n_sequences=1, n_tokens=CELL_BLOCK)
-        logits = context.evaluate({0: (context.vocabulary.first_token or 0, 0)})[0]
-    except Exception as error:
-        return str(error).removeprefix(f"{path}: ")
-    if np.isnan(logits).any() or np.isposinf(logits).any():
-        return "its logits are not numbers: the file is damaged; download it again"
-    return None
+def how_it_ended(code: int, complaints: bytes) -> str:
+    """The signal that ended a child process, with llama.cpp's reason, or what it said last."""
+    lines = complaints.decode("utf-8", "replace").strip().splitlines()
+    failed = [line[line.index("GGML_ASSERT") :] for line in lines if "GGML_ASSERT" in line]
+    if code < 0:
+        return f"it crashed ({signal.Signals(-code).name})" + (f": {failed[-1]}" if failed else "")
+    return lines[-1] if lines else f"it ended with status {code}"
 
 
 def _describe(path: str) -> dict[str, object]:
@@ -152,7 +124,7 @@ def _describe(path: str) -> dict[str, object]:
     strings = _strings(model)
     if not _writes(model, strings):
         return {"error": _NO_WRITER}
-    return {"strings": strings, "is_recurrent": has_state(model)}
+    return {"strings": strings}
 
 
 def _writes(model: object, strings: dict[str, str]) -> bool:
@@ -207,7 +179,5 @@ def _sized(read: object) -> str:
 
 
 if __name__ == "__main__":
-    described = _describe(sys.argv[1])
-    complaint = _evaluation_error(Path(sys.argv[1])) if "--try" in sys.argv[2:] and "strings" in described else None
-    print(json.dumps({"error": complaint} if complaint else described), flush=True)
+    print(json.dumps(_describe(sys.argv[1])), flush=True)
     os._exit(0)  # without llama.cpp's own tidying up

@@ -1,0 +1,80 @@
+"""Where and how llama.cpp computes: on which device, with how many threads, with keys and values in which format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..errors import ModelError
+from . import libraries
+
+CELL_BLOCK = 256  # llama.cpp rounds the cells of a stream up to a multiple of this
+_CPU_CHUNK = 32
+_GPU_CHUNK = 512
+GGML_TYPES = {"f32": 0, "f16": 1, "q8_0": 8, "bf16": 30}  # of the KV cache, as in ggml.h
+BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32, "bf16": 2.0}  # per number
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where and how llama.cpp computes. `gpu_layers` is -1 for all of them."""
+
+    gpu_layers: int
+    n_threads: int
+    kv_cache: str = "f16"
+    uses_extra_buffers: bool = True  # weights are put in other order for AMX and other wide instructions
+    rpc: tuple[str, ...] = ()  # host:port of servers that hold layers
+
+    @property
+    def chunk(self) -> int:
+        """Prompt tokens evaluated together."""
+        return _GPU_CHUNK if self.gpu_layers else _CPU_CHUNK
+
+    @property
+    def in_words(self) -> str:
+        device = f"{'all' if self.gpu_layers < 0 else self.gpu_layers} layers offloaded" if self.gpu_layers else "CPU"
+        extra = "" if self.uses_extra_buffers else ", weights in their own order (no AMX, no repacking)"
+        return f"{device}, {self.n_threads} threads, {self.kv_cache} KV cache{extra}"
+
+    def fallbacks(self) -> list[Hardware]:
+        """What to try, one after the other, where llama.cpp crashes with these."""
+        plain = replace(self, uses_extra_buffers=False)
+        on_cpu = replace(self, gpu_layers=0, rpc=())
+        wanted = [self, plain, *([on_cpu, replace(on_cpu, uses_extra_buffers=False)] if self.gpu_layers else [])]
+        return list(dict.fromkeys(wanted))
+
+
+def choose_hardware(
+    device: str, gpu_layers: int | str, n_threads: int, kv_cache: str = "auto", rpc: tuple[str, ...] = ()
+) -> Hardware:
+    """Resolve `runtime` against what this build of llama.cpp can do on this processor."""
+    if device == "cpu" and rpc:
+        raise ModelError("runtime.rpc names servers for layers, but runtime.device is cpu: leave one of them out")
+    libraries.connect(rpc)
+    layers = _layers(device, gpu_layers, can_offload=bool(libraries.gpus()))
+    return Hardware(layers, n_threads, kv_format(layers) if kv_cache == "auto" else kv_cache, rpc=rpc)
+
+
+def kv_format(gpu_layers: int) -> str:
+    """`runtime.kv_cache: auto`: a rule, not a timing, so that a file gives one result on one machine.
+
+    bf16 where the processor multiplies it (AVX512_BF16): with 140 tokens held half of the time is attention, which it
+    takes half of; it is no less exact than f16 for quantised models.
+    """
+    return "bf16" if not gpu_layers and libraries.computes_with("AVX512_BF16") else "f16"
+
+
+def _layers(device: str, gpu_layers: int | str, *, can_offload: bool) -> int:
+    if device == "gpu" and not can_offload:
+        raise ModelError(
+            "runtime.device is gpu, but llama.cpp finds none: this build of llama-cpp-python computes on the CPU only, "
+            'or no driver is there; build it with CMAKE_ARGS="-DGGML_CUDA=on" (or GGML_METAL, GGML_VULKAN), or set '
+            "`device: cpu`"
+        )
+    if gpu_layers not in ("auto", 0) and (device == "cpu" or not can_offload):
+        why = "runtime.device is cpu" if device == "cpu" else "this build of llama-cpp-python computes on the CPU only"
+        raise ModelError(f"runtime.gpu_layers is {gpu_layers}, but {why}: leave gpu_layers out, or change that")
+    if device == "gpu" and gpu_layers == 0:
+        raise ModelError("runtime.device is gpu, but runtime.gpu_layers is 0: leave gpu_layers out, or set device: cpu")
+    if device == "cpu" or not can_offload:
+        return 0
+    return -1 if gpu_layers == "auto" else int(gpu_layers)

@@ -1,0 +1,249 @@
+"""What a child process finds out about a GGUF file before a run loads it: does llama.cpp survive, and keep its bits?
+
+llama.cpp may end the process: on a broken file, by an instruction that this processor or its compiler gets wrong, by a
+driver. So a child evaluates first what a run emits (`probe_child.py`). Where it crashes, other children try other
+settings (`Hardware.fallbacks`), and the run uses what works. Whether a batch may change a bit of a record is measured,
+never read off a file's type; what there was no time to measure counts as no.
+
+A finding is remembered by the file, llama.cpp's libraries, the processor and the settings, as one JSON file in the
+user's cache folder, which may be deleted at any time; a folder that cannot be written is no error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import ModelError
+from ..processors import processor_identity
+from . import libraries
+from .build_llama import COMMAND as REBUILD
+from .hardware import CELL_BLOCK, Hardware
+from .metadata import how_it_ended
+
+SIZES = (2, 3, 8, 17, 32)  # of batches
+SECONDS = 20.0  # for measuring bits: a model of some hundred million parameters takes 2 or 3
+LOADING_SECONDS = 3600.0  # a large model on a slow disk is read as a whole
+SILENT_SECONDS = 300.0  # between two words of a child that evaluates
+_ISSUE = "llama.cpp issue 20824"
+_CHILD = "tokenauction_cli.lm.probe_child"
+
+
+class Shape(NamedTuple):
+    """What a run asks of a context: so many sequences of at most so many tokens."""
+
+    n_sequences: int
+    n_tokens: int
+
+    def holds(self, other: Shape) -> bool:
+        """Whether what is known of this shape is known of the other: a lone row is evaluated otherwise in long ones."""
+        is_alike = other.n_tokens <= CELL_BLOCK if self.n_tokens <= CELL_BLOCK else other.n_tokens > CELL_BLOCK
+        return is_alike and self.n_sequences >= other.n_sequences and self.n_tokens >= other.n_tokens
+
+
+@dataclass(frozen=True)
+class Crash:
+    """How a child ended, and what it was at."""
+
+    hardware: Hardware
+    how: str
+    has_amx: bool = False
+
+    @property
+    def in_words(self) -> str:
+        if self.has_amx and self.hardware.uses_extra_buffers and not self.hardware.gpu_layers:
+            return (
+                f"AMX: compiled in, crashes here ({self.how}; {_ISSUE}), switched off; rebuild with "
+                f"`{REBUILD}` for twice the speed"
+            )
+        return f"llama.cpp crashes here with {self.hardware.in_words} ({self.how}): switched off"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found out about one file; `hardware` is what works."""
+
+    hardware: Hardware
+    shape: Shape
+    moved: str | None  # the shape that moved bits most, '' where none did, None where that was not measured
+    why_not: str = ""  # it was not measured
+    crashes: tuple[Crash, ...] = ()
+
+    @property
+    def keeps_bits(self) -> bool:
+        """Whether a record cannot depend on what else is in a batch."""
+        return self.moved == ""
+
+    @property
+    def in_words(self) -> str:
+        if self.moved is None:
+            return f"not measured: {self.why_not}; counts as: they may depend on batching"
+        if self.moved:
+            return f"measured: records may depend on batching: {self.moved}"
+        return "measured: records do not depend on batching"
+
+
+def remembered(path: Path, hardware: Hardware, shape: Shape) -> Finding | None:
+    """What was found out before, for as many sequences of as many tokens."""
+    try:
+        plain = json.loads(_memory(path, hardware).read_bytes())
+        crashes = tuple(Crash(_hardware(crash.pop("hardware")), **crash) for crash in plain.pop("crashes"))
+        finding = Finding(_hardware(plain.pop("hardware")), Shape(*plain.pop("shape")), crashes=crashes, **plain)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return finding if finding.shape.holds(shape) else None
+
+
+def find(
+    path: Path,
+    hardware: Hardware,
+    shape: Shape,
+    *,
+    sizes: Sequence[int] = SIZES,
+    alone: bool = False,
+    seconds: float | None = SECONDS,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Finding:
+    """Have child processes evaluate the file, and remember; raises ModelError where none of them can.
+
+    `sizes` of batches are evaluated beside the shape's own. `alone`: tokens are evaluated one by one, so that only
+    crashes matter. `seconds` bounds the measuring of bits.
+    """
+    crashes: list[Crash] = []
+    for setting in hardware.fallbacks():
+        answer = _ask(_Question(path, setting, shape, alone, seconds, tuple(sizes)))
+        if isinstance(answer, Crash):
+            crashes.append(answer)
+            continue
+        if "error" in answer:
+            raise ModelError(f"{path}: {answer['error']}")
+        moved, why_not = answer["moved"], answer["why_not"]
+        finding = Finding(setting, Shape(*answer["shape"]), moved, why_not, tuple(crashes))
+        for crash in crashes:
+            tell(crash.in_words)
+        _remember(path, hardware, finding)
+        if setting != hardware:
+            _remember(path, setting, finding)
+        return finding
+    raise ModelError(f"{path}: llama.cpp cannot evaluate this file, which seems damaged: {crashes[0].how}")
+
+
+def crash_of(path: Path, hardware: Hardware, sizes: Sequence[int]) -> Crash | None:
+    """Evaluate batches of so many rows in a child; how it crashed, if it did."""
+    answer = _ask(
+        _Question(path, hardware, Shape(max(sizes), CELL_BLOCK), alone=False, seconds=0.0, sizes=tuple(sizes))
+    )
+    return answer if isinstance(answer, Crash) else None
+
+
+class _Question(NamedTuple):
+    path: Path
+    hardware: Hardware
+    shape: Shape
+    alone: bool
+    seconds: float | None
+    sizes: tuple[int, ...]
+
+    @property
+    def plain(self) -> str:
+        return json.dumps({**self._asdict(), "path": str(self.path.absolute()), "hardware": asdict(self.hardware)})
+
+
+def child_command(question: str) -> list[str]:
+    """What starts a child."""
+    return [sys.executable, "-m", _CHILD, question]
+
+
+def _ask(question: _Question) -> dict[str, Any] | Crash:
+    """A child's answer, or how it ended without one. It says what it is at, so that a crash has a place."""
+    child = subprocess.Popen(
+        child_command(question.plain),
+        cwd=Path(__file__).parents[2],  # `-m` looks in the working directory, where a user's json.py may lie
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "GGML_NO_BACKTRACE": "1"},  # else a debugger is looked for
+    )
+    said: dict[str, Any] = {"at": "start", "has_amx": False}
+    complaints = bytearray()
+    try:
+        with child:
+            for line in _lines(child, complaints):
+                said |= line
+                if "answer" in said:
+                    return dict(said["answer"])
+    except TimeoutError:
+        how = f"no answer within {SILENT_SECONDS:.0f} seconds at: {said['at']}"
+        return Crash(question.hardware, how, said["has_amx"])
+    how = how_it_ended(child.returncode, bytes(complaints))
+    if child.returncode == -signal.SIGKILL:
+        raise ModelError(f"{question.path}: {how}, probably for lack of memory: lower `runtime.batch`")
+    return Crash(question.hardware, f"{how} at: {said['at']}", said["has_amx"])
+
+
+def _lines(child: subprocess.Popen[bytes], complaints: bytearray) -> Iterator[dict[str, Any]]:
+    """What the child says, as it comes; raises TimeoutError, and ends it, where it falls silent."""
+    waiting = b""
+    seconds = LOADING_SECONDS
+    with selectors.DefaultSelector() as selector:
+        for stream in (child.stdout, child.stderr):
+            assert stream is not None
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(seconds)
+            if not ready:
+                child.kill()
+                raise TimeoutError
+            for key, _ in ready:
+                data = os.read(key.fd, 1 << 16)
+                if not data:
+                    selector.unregister(key.fileobj)
+                elif key.fileobj is child.stderr:
+                    complaints += data
+                else:
+                    *lines, waiting = (waiting + data).split(b"\n")
+                    for line in lines:
+                        said = json.loads(line)
+                        seconds = LOADING_SECONDS if said.get("at") == "loading" else SILENT_SECONDS
+                        yield said
+
+
+def _hardware(plain: dict[str, Any]) -> Hardware:
+    return Hardware(**{**plain, "rpc": tuple(plain["rpc"])})
+
+
+def _remember(path: Path, hardware: Hardware, finding: Finding) -> None:
+    try:
+        memory = _memory(path, hardware)
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(json.dumps(asdict(finding), indent=1), "utf-8")
+    except OSError:
+        return
+
+
+def _memory(path: Path, hardware: Hardware) -> Path:
+    return cache_folder() / "probes" / f"{key(path, hardware)}.json"
+
+
+def key(path: Path, hardware: Hardware) -> str:
+    """A name for this very file with these libraries, this processor and these settings."""
+    status = path.stat()
+    file = str(path.resolve()), status.st_size, status.st_mtime_ns
+    identity = (*file, sorted(libraries.digests().items()), processor_identity(), sorted(asdict(hardware).items()))
+    return hashlib.sha256(repr(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def cache_folder() -> Path:
+    """The cache folder of this program: TOKAUCTION_CACHE, else XDG_CACHE_HOME/tokauction, else ~/.cache/tokauction."""
+    if own := os.environ.get("TOKAUCTION_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "tokauction"

@@ -1,0 +1,189 @@
+"""The child process of a probe: evaluates what a run emits, and says on stdout what it is at, one JSON line each.
+
+A made-up text is evaluated in chunks, and its logits after several lengths are kept: alone, cut back, row by row. Then
+the same texts are reached as a run reaches them: forked from another sequence, in chunks of other sizes, a token at a
+time in batches of several sizes, and beyond a block of 256 cells. Every bit is compared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import libraries
+from .gguf import GgufContext, OutOfMemoryError, cells_per_sequence
+from .hardware import CELL_BLOCK, Hardware
+from .one_by_one import OneByOneContext
+
+N_STEPS = 3  # tokens that each text gets beyond a fork
+LENGTHS = (4, 37, 103, 160, CELL_BLOCK - N_STEPS, CELL_BLOCK + 34, 2 * CELL_BLOCK + 3)  # tokens at a fork
+REFILLED = (37, 103)  # lengths that are reached in chunks that begin elsewhere
+NOT_NUMBERS = "its logits are not numbers: the file is damaged; download it again"
+
+
+class NotNumbersError(Exception):
+    """A model whose logits are NaN or infinite."""
+
+
+def say(**what: Any) -> None:
+    print(json.dumps(what), flush=True)
+
+
+@dataclass
+class Examination:
+    """A context, the text that it is asked about, and which shapes moved its logits by how much."""
+
+    context: GgufContext
+    text: tuple[int, ...]
+    known: dict[int, NDArray[np.float32]] = field(default_factory=dict)  # logits by length
+    moved: dict[str, float] = field(default_factory=dict)
+    n_rows: int = 0
+
+    @property
+    def lengths(self) -> list[int]:
+        return [n for n in LENGTHS if n + N_STEPS <= len(self.text)]
+
+    def begin(self) -> float:
+        """The shapes that every run has, one chunk and a lone row: seconds of a row."""
+        n = min(len(self.text), self.context.chunk + 1)
+        say(at=f"{n - 1} tokens of a prompt")
+        self.evaluate({0: n})  # reads the weights from the disk
+        begun = perf_counter()
+        say(at="1 row")
+        self.evaluate({0: n})
+        self.evaluate({0: 2})
+        self.evaluate({0: n})
+        return (perf_counter() - begun) / (n + 1)
+
+    def batches(self, sizes: Iterable[int]) -> None:
+        """One token of so many sequences together: nothing is compared."""
+        for size in sizes:
+            say(at=f"{size} rows")
+            self.evaluate({k: 2 + k % 3 for k in range(size)})
+            self.evaluate({k: 3 + k % 3 for k in range(size)})
+
+    def cost(self, sizes: Sequence[int]) -> int:
+        """Rows that `compare` evaluates, about."""
+        if self.context.has_state:  # every cut evaluates a text anew
+            return len(self.text) * (len(self.lengths) * (1 + N_STEPS) + sum(sizes))
+        return 2 * len(self.text) + len(self.lengths) * (1 + N_STEPS) + sum(REFILLED) + (1 + N_STEPS) * sum(sizes)
+
+    def compare(self, sizes: Sequence[int]) -> None:
+        """Reach the same texts in every way of a run, and compare."""
+        self._alone()
+        self._refilled()
+        for size in sizes:
+            say(at=f"{size} rows, compared")
+            places = {k: self.lengths[(k + size) % len(self.lengths)] for k in range(size)}
+            for step in range(N_STEPS + 1):
+                self._compare({k: n + step for k, n in places.items()}, f"{size} rows in a batch")
+
+    def _alone(self) -> None:
+        last = self.context.n_sequences - 1
+        say(at=f"{len(self.text)} tokens")
+        self.evaluate({0: len(self.text)})
+        if last:
+            self.evaluate({last: len(self.text)})  # a copy, from which the others fork
+        say(at="alone")
+        for n in reversed(self.lengths):
+            for length in range(n + N_STEPS, n - 1, -1):
+                self.known[length] = self.evaluate({0: length})[0]
+
+    def _refilled(self) -> None:
+        say(at="chunks that begin elsewhere")
+        for n in REFILLED:
+            self._compare({0: n + 1}, "a prompt in other chunks")
+
+    def _compare(self, lengths: Mapping[int, int], shape: str) -> None:
+        for number, logits in self.evaluate(lengths).items():
+            alone = self.known[lengths[number]]
+            if logits.tobytes() != alone.tobytes():
+                by = float(np.abs(logits - alone).max())
+                self.moved[shape] = max(self.moved.get(shape, 0.0), by)
+
+    def evaluate(self, lengths: Mapping[int, int]) -> dict[int, NDArray[np.float32]]:
+        """The logits after the first tokens of the text, by sequence."""
+        answer = self.context.evaluate({number: self.text[:n] for number, n in lengths.items()})
+        found = {number: np.array(logits) for number, logits in answer.items()}
+        if any(np.isnan(logits).any() or np.isposinf(logits).any() for logits in found.values()):
+            raise NotNumbersError
+        return found
+
+    @property
+    def in_words(self) -> str:
+        """The shape that moved logits most, '' where none did."""
+        if not self.moved:
+            return ""
+        shape = max(self.moved, key=lambda name: self.moved[name])
+        return f"{shape} move logits by up to {self.moved[shape]:.1e}"
+
+
+def examine(
+    path: Path, hardware: Hardware, shape: Sequence[int], alone: bool, sizes: Sequence[int], seconds: Any
+) -> Any:
+    """The answer to the question that came."""
+    say(at="loading", has_amx=libraries.computes_with("AMX_INT8"))
+    n_sequences, n_tokens = shape
+    context = _context(path, hardware, max(n_sequences, *sizes), n_tokens, alone)
+    n_there = context.n_sequences
+    at_work = Examination(context, _text(context, min(cells_per_sequence(n_tokens), LENGTHS[-1] + N_STEPS)))
+    tried = sorted({size for size in (*sizes, n_sequences) if 1 < size <= n_there})
+    seconds_per_row = at_work.begin()
+    needed = seconds_per_row * at_work.cost(tried)
+    answer = {"shape": (max(n_sequences, n_there), n_tokens), "moved": None, "why_not": ""}
+    if alone:
+        at_work.batches(tried)
+        return answer | {"moved": ""}
+    if not at_work.lengths:
+        at_work.batches(tried)
+        return answer | {"why_not": "the model's texts are too short"}
+    if seconds is not None and needed > seconds:
+        at_work.batches(tried)
+        return answer | {"why_not": f"it takes about {needed:.0f} s here; `tokauction check --probe` measures it"}
+    at_work.compare(tried)
+    return answer | {"moved": at_work.in_words}
+
+
+def _text(context: GgufContext, n_tokens: int) -> tuple[int, ...]:
+    """Any tokens of the vocabulary, none often, as many as the model was made for."""
+    numbers = range(1, min(n_tokens, context.trained_length))
+    return context.vocabulary.first_token or 0, *((7 * k * k + 11 * k + 5) % context.vocabulary.size for k in numbers)
+
+
+def _context(path: Path, hardware: Hardware, n_sequences: int, n_tokens: int, alone: bool) -> GgufContext:
+    """As many sequences as memory has room for."""
+    kind = OneByOneContext if alone else GgufContext
+    while True:
+        try:
+            return kind(path, hardware, n_sequences=n_sequences, n_tokens=n_tokens)
+        except OutOfMemoryError:
+            if n_sequences == 1:
+                raise
+            n_sequences //= 2
+
+
+def main(question: Mapping[str, Any]) -> None:
+    path = Path(question["path"])
+    hardware = Hardware(**{**question["hardware"], "rpc": tuple(question["hardware"]["rpc"])})
+    rest = {name: question[name] for name in ("shape", "alone", "sizes", "seconds")}
+    try:
+        answer = examine(path, hardware, **rest)
+    except NotNumbersError:
+        answer = {"error": NOT_NUMBERS}
+    except Exception as error:
+        answer = {"error": str(error).removeprefix(f"{path}: ")}
+    say(answer=answer)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
+    os._exit(0)  # without llama.cpp's own tidying up
