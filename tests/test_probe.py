@@ -169,6 +169,15 @@ def test_other_settings_are_another_question(model: Path, other: Hardware) -> No
     assert remembered(model, other, SMALL) is None
 
 
+def test_tokens_alone_are_another_question(model: Path) -> None:
+    """Nothing is compared for them."""
+    alone = Shape(4, CELL_BLOCK, alone=True)
+    find(model, CPU, alone)
+    assert remembered(model, CPU, SMALL) is None
+    assert find(model, CPU, SMALL).keeps_bits
+    assert remembered(model, CPU, alone) is not None
+
+
 def test_another_file_in_its_place(model: Path) -> None:
     find(model, CPU, SMALL)
     os.utime(model, ns=(1, 1))
@@ -277,7 +286,7 @@ class Moving(GgufContext):
 
 
 def examined(model: Path, seconds: float | None = None, n_tokens: int = CELL_BLOCK) -> dict[str, Any]:
-    answer: dict[str, Any] = probe_child.examine(model, CPU, (40, n_tokens), False, SIZES, seconds)
+    answer: dict[str, Any] = probe_child.examine(model, CPU, Shape(40, n_tokens), SIZES, seconds)
     return answer
 
 

@@ -184,17 +184,12 @@ def _naive_models(prompts: Sequence[GgufPrompt], n_tokens: int, speakers: GgufSp
     from llama_cpp import Llama
 
     hardware = speakers.hardware
-    models = [
-        Llama(
-            str(prompt.path),
-            n_ctx=n_tokens + 1,
-            n_threads=hardware.n_threads,
-            n_threads_batch=hardware.n_threads,
-            n_gpu_layers=hardware.gpu_layers,
-            verbose=False,
-        )
-        for prompt in prompts
-    ]
+    settings = {"n_threads": hardware.n_threads, "n_threads_batch": hardware.n_threads, "verbose": False}
+    with contextlib.nullcontext() if hardware.uses_extra_buffers else _weights_in_their_own_order():
+        models = [
+            Llama(str(prompt.path), n_ctx=n_tokens + 1, n_gpu_layers=hardware.gpu_layers, **settings)
+            for prompt in prompts
+        ]
     try:
         yield models
     finally:
@@ -214,6 +209,25 @@ def machine_of(speakers: GgufSpeakers) -> dict[str, str]:
         "computes": speakers.hardware.in_words,
         "build": ", ".join(f"{name} {digest[:12]}" for name, digest in build.items() if "ggml-cpu" in name),
     }
+
+
+@contextlib.contextmanager
+def _weights_in_their_own_order() -> Iterator[None]:
+    """For a llama.cpp that crashes otherwise: `Llama` has no option for it."""
+    from llama_cpp import llama_cpp
+
+    usual = llama_cpp.llama_model_default_params
+
+    def parameters() -> Any:
+        changed = usual()
+        changed.use_extra_bufts = False
+        return changed
+
+    llama_cpp.llama_model_default_params = parameters
+    try:
+        yield
+    finally:
+        llama_cpp.llama_model_default_params = usual
 
 
 def _naive_text(

@@ -340,7 +340,7 @@ class Runtime(Section):
         description="Format of keys and values. auto: bf16 where the processor multiplies it (AVX512_BF16), else f16.",
     )
     deterministic: Flag = Field(
-        default=False, description="Evaluate every token alone: slower, and the same bits in any company."
+        default=False, description="Evaluate every token alone: slower, and bit-identical in any batch."
     )
 
 

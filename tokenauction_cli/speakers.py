@@ -142,7 +142,6 @@ class GgufSpeakers:
             self.hardware,
             self._shape(path),
             sizes=[size for size in probe.SIZES if size <= self._room(path)],
-            alone=self._experiment.runtime.deterministic,
             seconds=seconds,
             tell=tell,
         )
@@ -159,7 +158,8 @@ class GgufSpeakers:
         from .lm.gguf import cells_per_sequence
         from .lm.probe import Shape
 
-        return Shape(self.lanes * self.most_prompts[path], cells_per_sequence(self.longest[path]))
+        n_sequences, n_tokens = self.lanes * self.most_prompts[path], cells_per_sequence(self.longest[path])
+        return Shape(n_sequences, n_tokens, alone=self._experiment.runtime.deterministic)
 
     @cached_property
     def most_prompts(self) -> dict[Path, int]:

@@ -39,15 +39,17 @@ _CHILD = "tokenauction_cli.lm.probe_child"
 
 
 class Shape(NamedTuple):
-    """What a run asks of a context: so many sequences of at most so many tokens."""
+    """What a run asks of a context: so many sequences of at most so many tokens, or tokens `alone`, one by one."""
 
     n_sequences: int
     n_tokens: int
+    alone: bool = False
 
     def holds(self, other: Shape) -> bool:
         """Whether what is known of this shape is known of the other: a lone row is evaluated otherwise in long ones."""
         is_alike = other.n_tokens <= CELL_BLOCK if self.n_tokens <= CELL_BLOCK else other.n_tokens > CELL_BLOCK
-        return is_alike and self.n_sequences >= other.n_sequences and self.n_tokens >= other.n_tokens
+        is_enough = self.n_sequences >= other.n_sequences and self.n_tokens >= other.n_tokens
+        return is_alike and is_enough and self.alone == other.alone
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Finding:
 def remembered(path: Path, hardware: Hardware, shape: Shape) -> Finding | None:
     """What was found out before, for as many sequences of as many tokens."""
     try:
-        plain = json.loads(_memory(path, hardware).read_bytes())
+        plain = json.loads(_memory(path, hardware, shape).read_bytes())
         crashes = tuple(Crash(_hardware(crash.pop("hardware")), **crash) for crash in plain.pop("crashes"))
         finding = Finding(_hardware(plain.pop("hardware")), Shape(*plain.pop("shape")), crashes=crashes, **plain)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -109,18 +111,17 @@ def find(
     shape: Shape,
     *,
     sizes: Sequence[int] = SIZES,
-    alone: bool = False,
     seconds: float | None = SECONDS,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Finding:
     """Have child processes evaluate the file, and remember; raises ModelError where none of them can.
 
-    `sizes` of batches are evaluated beside the shape's own. `alone`: tokens are evaluated one by one, so that only
-    crashes matter. `seconds` bounds the measuring of bits.
+    `sizes` of batches are evaluated beside the shape's own. `seconds` bounds the measuring of bits, which tokens
+    alone need not.
     """
     crashes: list[Crash] = []
     for setting in hardware.fallbacks():
-        answer = _ask(_Question(path, setting, shape, alone, seconds, tuple(sizes)))
+        answer = _ask(_Question(path, setting, shape, seconds, tuple(sizes)))
         if isinstance(answer, Crash):
             crashes.append(answer)
             continue
@@ -139,9 +140,7 @@ def find(
 
 def crash_of(path: Path, hardware: Hardware, sizes: Sequence[int]) -> Crash | None:
     """Evaluate batches of so many rows in a child; how it crashed, if it did."""
-    answer = _ask(
-        _Question(path, hardware, Shape(max(sizes), CELL_BLOCK), alone=False, seconds=0.0, sizes=tuple(sizes))
-    )
+    answer = _ask(_Question(path, hardware, Shape(max(sizes), CELL_BLOCK), 0.0, tuple(sizes)))
     return answer if isinstance(answer, Crash) else None
 
 
@@ -149,7 +148,6 @@ class _Question(NamedTuple):
     path: Path
     hardware: Hardware
     shape: Shape
-    alone: bool
     seconds: float | None
     sizes: tuple[int, ...]
 
@@ -223,15 +221,15 @@ def _hardware(plain: dict[str, Any]) -> Hardware:
 
 def _remember(path: Path, hardware: Hardware, finding: Finding) -> None:
     try:
-        memory = _memory(path, hardware)
+        memory = _memory(path, hardware, finding.shape)
         memory.parent.mkdir(parents=True, exist_ok=True)
         memory.write_text(json.dumps(asdict(finding), indent=1), "utf-8")
     except OSError:
         return
 
 
-def _memory(path: Path, hardware: Hardware) -> Path:
-    return cache_folder() / "probes" / f"{key(path, hardware)}.json"
+def _memory(path: Path, hardware: Hardware, shape: Shape) -> Path:
+    return cache_folder() / "probes" / f"{key(path, hardware)}{'-alone' if shape.alone else ''}.json"
 
 
 def key(path: Path, hardware: Hardware) -> str:

@@ -23,6 +23,7 @@ from . import libraries
 from .gguf import GgufContext, OutOfMemoryError, cells_per_sequence
 from .hardware import CELL_BLOCK, Hardware
 from .one_by_one import OneByOneContext
+from .probe import Shape
 
 N_STEPS = 3  # tokens that each text gets beyond a fork
 LENGTHS = (4, 37, 103, 160, CELL_BLOCK - N_STEPS, CELL_BLOCK + 34, 2 * CELL_BLOCK + 3)  # tokens at a fork
@@ -127,29 +128,23 @@ class Examination:
         return f"{shape} move logits by up to {self.moved[shape]:.1e}"
 
 
-def examine(
-    path: Path, hardware: Hardware, shape: Sequence[int], alone: bool, sizes: Sequence[int], seconds: Any
-) -> Any:
+def examine(path: Path, hardware: Hardware, shape: Shape, sizes: Sequence[int], seconds: float | None) -> Any:
     """The answer to the question that came."""
     say(at="loading", has_amx=libraries.computes_with("AMX_INT8"))
-    n_sequences, n_tokens = shape
-    context = _context(path, hardware, max(n_sequences, *sizes), n_tokens, alone)
-    n_there = context.n_sequences
-    at_work = Examination(context, _text(context, min(cells_per_sequence(n_tokens), LENGTHS[-1] + N_STEPS)))
-    tried = sorted({size for size in (*sizes, n_sequences) if 1 < size <= n_there})
-    seconds_per_row = at_work.begin()
-    needed = seconds_per_row * at_work.cost(tried)
-    answer = {"shape": (max(n_sequences, n_there), n_tokens), "moved": None, "why_not": ""}
-    if alone:
-        at_work.batches(tried)
-        return answer | {"moved": ""}
-    if not at_work.lengths:
-        at_work.batches(tried)
-        return answer | {"why_not": "the model's texts are too short"}
-    if seconds is not None and needed > seconds:
-        at_work.batches(tried)
-        return answer | {"why_not": f"it takes about {needed:.0f} s here; `tokauction check --probe` measures it"}
-    at_work.compare(tried)
+    context = _context(path, hardware, max(shape.n_sequences, *sizes), shape)
+    at_work = Examination(context, _text(context, min(cells_per_sequence(shape.n_tokens), LENGTHS[-1] + N_STEPS)))
+    sizes = sorted({size for size in (*sizes, shape.n_sequences) if 1 < size <= context.n_sequences})
+    needed = at_work.begin() * at_work.cost(sizes)
+    known = shape._replace(n_sequences=max(shape.n_sequences, context.n_sequences))
+    answer = {"shape": known, "moved": None, "why_not": ""}
+    if shape.alone:
+        at_work.batches(sizes)
+        return answer
+    if not at_work.lengths or (seconds is not None and needed > seconds):
+        at_work.batches(sizes)
+        why_not = f"it takes about {needed:.0f} s here; `tokauction check --probe` measures it"
+        return answer | {"why_not": why_not if at_work.lengths else "the model's texts are too short"}
+    at_work.compare(sizes)
     return answer | {"moved": at_work.in_words}
 
 
@@ -159,12 +154,12 @@ def _text(context: GgufContext, n_tokens: int) -> tuple[int, ...]:
     return context.vocabulary.first_token or 0, *((7 * k * k + 11 * k + 5) % context.vocabulary.size for k in numbers)
 
 
-def _context(path: Path, hardware: Hardware, n_sequences: int, n_tokens: int, alone: bool) -> GgufContext:
+def _context(path: Path, hardware: Hardware, n_sequences: int, shape: Shape) -> GgufContext:
     """As many sequences as memory has room for."""
-    kind = OneByOneContext if alone else GgufContext
+    kind = OneByOneContext if shape.alone else GgufContext
     while True:
         try:
-            return kind(path, hardware, n_sequences=n_sequences, n_tokens=n_tokens)
+            return kind(path, hardware, n_sequences=n_sequences, n_tokens=shape.n_tokens)
         except OutOfMemoryError:
             if n_sequences == 1:
                 raise
@@ -174,9 +169,8 @@ def _context(path: Path, hardware: Hardware, n_sequences: int, n_tokens: int, al
 def main(question: Mapping[str, Any]) -> None:
     path = Path(question["path"])
     hardware = Hardware(**{**question["hardware"], "rpc": tuple(question["hardware"]["rpc"])})
-    rest = {name: question[name] for name in ("shape", "alone", "sizes", "seconds")}
     try:
-        answer = examine(path, hardware, **rest)
+        answer = examine(path, hardware, Shape(*question["shape"]), question["sizes"], question["seconds"])
     except NotNumbersError:
         answer = {"error": NOT_NUMBERS}
     except Exception as error:
