@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -135,20 +134,20 @@ class CompiledProfile(Profile):
         self._answers = _Answers(needs, n, n_blocks, prefetch)
         self._later: dict[Need, _Answers] = {}
         self._answer: int | None = None
-        self._call: Future[int] | None = prefetch.begin(self._work_out)
+        self._call = prefetch.begin(self._work_out)
 
-    def _work_out(self) -> int:
+    def _work_out(self) -> None:
         """A method, so that what a thread reads and writes is not let go before."""
-        answer: int = self._passes.pass_prefix(*self._arguments(self._answers))
-        return answer
+        self._answer = self._passes.pass_prefix(*self._arguments(self._answers))
 
     def ready(self) -> bool:
         """Whether it can be read, now that it is worked out; False for logits that are not all finite."""
+        while self._call is not None and not self._call.done() and self._prefetch.help():
+            pass  # with what comes later, or with this
+        if self._call is not None and not self._call.cancelled():
+            self._call.result()
         if self._answer is None:
-            if self._call is None or self._call.cancel():  # nobody has begun it
-                self._answer = self._work_out()
-            else:
-                self._answer = self._call.result()
+            self._work_out()
         return self._answer == 0
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ do it, one for each prefix; they hold no lock of Python's meanwhile.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import IntEnum
@@ -82,14 +82,15 @@ class Row(NamedTuple):
 
 
 class Prefetch:
-    """A pool of `n_threads` threads, made when there is work for it, and the rows that its calls write.
+    """A pool of threads, `n_threads` with the caller's, made when there is work for it, and the rows that calls write.
 
-    With one thread there is no pool: whoever needs a result makes the call.
+    A caller who waits makes calls that nobody has begun. With one thread there is no pool.
     """
 
     def __init__(self, n_threads: int = 1) -> None:
         self.n_threads = n_threads
         self._pool: ThreadPoolExecutor | None = None
+        self._begun: deque[tuple[Future[None], Callable[[], None]]] = deque()
         self._spare: dict[int, list[Row]] = defaultdict(list)  # by size
 
     @property
@@ -97,24 +98,38 @@ class Prefetch:
         """How many prefixes beside the one in hand keep all threads busy."""
         return 2 * self.n_threads if self.n_threads > 1 else 0
 
-    def begin(self, call: Callable[[], int]) -> Future[int] | None:
+    def begin(self, call: Callable[[], None]) -> Future[None] | None:
         """Have a thread make this call; None where there is none."""
         if self.n_threads == 1:
             return None
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="prefetch")
+            self._pool = ThreadPoolExecutor(self.n_threads - 1, thread_name_prefix="prefetch")
         try:
-            return self._pool.submit(call)
+            future = self._pool.submit(call)
         except RuntimeError:  # the machine has no thread to give: what was begun is finished, the rest done without
             self.close()
             self.n_threads = 1
             return None
+        while self._begun and self._begun[0][0].done():
+            self._begun.popleft()
+        self._begun.append((future, call))
+        return future
+
+    def help(self) -> bool:
+        """Make the first call that no thread has taken up; False where there is none."""
+        while self._begun:
+            future, call = self._begun.popleft()
+            if not future.cancelled() and future.cancel():
+                call()
+                return True
+        return False
 
     def close(self) -> None:
         """Wait for the calls that run and end the threads; what nobody has begun is cancelled.
 
         It may be used again. An interruption waits too: memory that the calls read may go next.
         """
+        self._begun.clear()
         interruption = None
         while self._pool is not None:
             try:
