@@ -169,22 +169,71 @@ def test_queries_do_not_mix(read: Reader) -> None:
     assert texts["q"] != texts["r"]
 
 
-def test_nothing_is_worked_out_any_more_when_a_step_fails(read: Reader) -> None:
-    """Whatever ends it: what passes read and write is let go afterwards."""
-    experiment = read(BABBLE, "auction.max_tokens=1")
+@pytest.fixture
+def large() -> list[list[Logits]]:
+    """Rows that take a thread some time, a pair for each prefix."""
+    chance = np.random.default_rng(0)
+    return [list(chance.normal(0, 3, (2, 300_000)).astype(np.float32)) for _ in range(8)]
+
+
+def house_of(experiment: Experiment) -> House:
     vocabulary = TableVocabulary([agent.distributions or {} for agent in experiment.agents])
-    house = House(experiment, Rules.of(experiment), vocabulary)
-    rows = np.random.default_rng(0).normal(0, 3, (2, 300_000)).astype(np.float32)
+    return House(experiment, Rules.of(experiment), vocabulary)
+
+
+def test_nothing_is_worked_out_any_more_when_a_step_fails(read: Reader, large: list[list[Logits]]) -> None:
+    """Whatever ends it: what threads read is let go afterwards."""
+    house = house_of(read(BABBLE, "auction.max_tokens=1", "runtime.threads=2"))
+    cells = cells_of(house.experiment)
 
     def texts() -> Iterator[tuple[list[Logits], list[Any]]]:
-        for cell in cells_of(experiment)[:3]:
-            yield [row.copy() for row in rows], [house.begin(cell)]
+        for logits in large[:3]:
+            yield logits, [house.begin(cells[0])]
         raise KeyboardInterrupt
 
     for _ in range(5):
         with pytest.raises(KeyboardInterrupt):
             list(house.auction(texts()))
-        assert not compiled._PENDING
+        assert house.prefetch._pool is None
+
+
+def test_closing_mid_way_waits_for_the_threads(
+    read: Reader, large: list[list[Logits]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = house_of(read(BABBLE, "runtime.threads=4"))
+    cells = cells_of(house.experiment)
+    running: set[int] = set()
+    work_out = compiled.CompiledProfile._work_out
+
+    def noted(profile: compiled.CompiledProfile) -> None:
+        running.add(id(profile))
+        work_out(profile)
+        running.discard(id(profile))
+
+    monkeypatch.setattr(compiled.CompiledProfile, "_work_out", noted)
+    tokens = house.auction((logits, [house.begin(cell) for cell in cells[:2]]) for logits in large)
+    next(tokens)
+    tokens.close()
+    assert not running
+    assert len(list(house.auction((logits, [house.begin(cells[0])]) for logits in large))) == len(large)
+    house.close()
+
+
+@pytest.mark.parametrize("rule", ["linear", "log_linear"])
+def test_threads_do_not_matter(read: Reader, large: list[list[Logits]], rule: str) -> None:
+    """A prefix whose logits are not numbers fails alone, whoever works it out."""
+    large[3][1][7] = np.nan
+    records = []
+    for n in (1, 2, 4):
+        house = house_of(read(BABBLE, "auction.payments=[vcg]", f"runtime.threads={n}"))
+        cells = [cell for cell in cells_of(house.experiment) if cell.aggregation == rule]
+        texts = [(logits, [house.begin(cell) for cell in cells[:6]]) for logits in large]
+        drawn = list(house.auction(texts))
+        assert drawn[3] == [-1] * len(cells[:6])
+        states = [state for _, states in texts for state in states]
+        records.append([(drawn, [(s._log_prob, s._measured.tolist(), s.end_reason) for s in states])])
+        house.close()
+    assert records[0] == records[1] == records[2]
 
 
 # A record is a matter of its cell alone

@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Command
 from tiny_gguf import bigram_model, of_byte
+
+from tokenauction_cli import processors
+from tokenauction_cli.experiment import load_experiment
+from tokenauction_cli.replay import Shape, made, recorded, replay, replayed
 
 EXPERIMENT = """
 name: tiny
@@ -54,3 +59,42 @@ def test_tables_have_nothing_to_measure(tmp_path: Path, in_process: Command) -> 
     done = in_process("bench", str(tmp_path / "t.yaml"))
     assert done.returncode == 2
     assert "bench needs agents with language models" in done.stderr
+
+
+def test_logits_are_recorded_and_replayed_by_several_threads(experiment: Path) -> None:
+    loaded = load_experiment(experiment, ["auction.payments=[vcg]", "auction.sampling=stable"])
+    found = list(replayed(loaded, [1, 2], [Shape(600, 3)], repeats=1))
+    shapes = [(item.logits, item.n_tokens, item.n_agents, item.aggregation) for item in found]
+    n_tokens = len(recorded(loaded, most=1)[0][0])
+    assert shapes == [
+        ("recorded", n_tokens, 2, "linear"),
+        ("recorded", n_tokens, 2, "log_linear"),
+        ("made", 600, 3, "linear"),
+        ("made", 600, 3, "log_linear"),
+    ]
+    assert all(item.per_second.keys() == {1, 2} and item.times_one_thread[1] == 1 for item in found)
+
+
+def test_replaying_takes_made_logits_where_there_is_no_model(tmp_path: Path, experiment: Path) -> None:
+    (tmp_path / "m.gguf").unlink()
+    found = list(replayed(load_experiment(experiment), [1], [Shape(300, 2)], repeats=1))
+    assert [item.logits for item in found] == ["made", "made"]
+
+
+def test_made_logits_stand_out_as_a_models_do() -> None:
+    for row in made(Shape(5000, 2), most=1)[0]:
+        p = np.exp(row - row.max())
+        assert 0.05 < (p / p.sum()).max() < 0.95
+
+
+def test_the_table_of_a_replay(experiment: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "usable_processors", lambda: 2)
+    shown = list(replay(load_experiment(experiment), made(Shape(300, 2), most=3), [1, 2], "made", 1))
+    monkeypatch.setattr("tokenauction_cli.replay.replayed", lambda *_, **__: iter(shown))
+    done = in_process("bench", str(experiment), "--replay")
+    assert done.returncode == 0
+    assert "2 threads" in done.stdout
+    assert "2 / 1" in done.stdout
+    assert "log_linear" in done.stdout
+    (first, _) = json.loads(in_process("bench", str(experiment), "--replay", "--format", "json").stdout)
+    assert first["n_tokens"] == 300

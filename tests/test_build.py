@@ -35,7 +35,7 @@ def test_it_is_built(folder: Path, refused: str, monkeypatch: pytest.MonkeyPatch
     before = {path.name for path in folder.iterdir()}
     assert compiled(folder)
     assert {path.name for path in folder.iterdir()} == before | {LIBRARY}
-    assert ctypes.CDLL(str(folder / LIBRARY)).ahead_ask
+    assert ctypes.CDLL(str(folder / LIBRARY)).pass_prefix
 
 
 @pytest.mark.parametrize("compiler", ["/nowhere/cc", "false"])

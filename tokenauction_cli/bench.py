@@ -86,6 +86,7 @@ class TimedPayment:
     def __init__(self, rule: PaymentRule) -> None:
         self._rule = rule
         self.name, self.columns = rule.name, rule.columns
+        self.compares_others = getattr(rule, "compares_others", False)
         self.seconds = 0.0
 
     def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
@@ -113,7 +114,8 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     with speakers.loaded(plan.lanes, JournalContext) as model:
         house = House(experiment, replace(rules, payments=payments), model.vocabulary)
         auction = Auction(model, house, speakers.casts)
-        seconds, writing = _run(auction, plan)
+        with contextlib.closing(house):
+            seconds, writing = _run(auction, plan)
         journals = [context.journal for context in model.contexts if isinstance(context, JournalContext)]
     bare = _replay(speakers, plan, journals)
     n_prompts = sum(speakers.most_prompts.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from .bench import Measured
+    from .replay import Replayed
     from .tables import Table
 
 SCENARIOS = {
@@ -55,8 +57,14 @@ def bench(
     repeat: Annotated[int, typer.Option("--repeat", min=1, help="Experiment seeds; medians are shown.")] = 1,
     overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
     how: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Only the auction, on recorded logits: prefixes/s by 1, 2, 4, ... threads.")
+    ] = False,
 ) -> None:
     """Measure speed in ratios, on a quiet machine: against one Llama object per agent and against bare decoding."""
+    if replay:
+        _replay(experiment, repeat, overrides or [], how)
+        return
     from .bench import measure_experiment
     from .experiment import load_experiment
 
@@ -74,6 +82,50 @@ def bench(
         typer.echo(json.dumps(medians, indent=2))
     else:
         _print_table(medians)
+
+
+def _replay(file: Path | None, repeat: int, overrides: list[str], how: Format) -> None:
+    """Print prefixes/s by numbers of threads, a line for each shape and rule."""
+    from .experiment import load_experiment
+    from .processors import usable_processors
+    from .replay import REPEATS, replayed
+    from .tables import rich_table
+    from .terminal import console
+
+    changes = [] if file else ["auction.aggregation=[linear, log_linear]", "sweep.seeds=4"]
+    loaded = load_experiment(file or Path(__file__).with_name("bench.yaml"), [*changes, *overrides])
+    most = usable_processors()
+    threads = sorted({1, most, *(1 << k for k in range(most.bit_length()))})
+    found = []
+    for item in replayed(loaded, threads, repeats=max(repeat, REPEATS)):
+        typer.echo(
+            f"{item.logits} logits, {item.n_tokens} tokens, {item.n_agents} agents, {item.aggregation}", err=True
+        )
+        found.append(item)
+    if how is Format.json:
+        typer.echo(json.dumps([asdict(item) for item in found], indent=2))
+    else:
+        console().print(rich_table(_replay_table(found)))
+
+
+def _replay_table(found: list[Replayed]) -> Table:
+    from .tables import Table
+
+    threads = list(found[0].per_second)
+    speeds = ["prefixes/s: 1 thread", *(f"{n} threads" for n in threads[1:])]
+    columns = ("logits", "tokens", "agents", "rule", *speeds, *(f"{n} / 1" for n in threads[1:]))
+    rows = tuple(
+        (
+            item.logits,
+            str(item.n_tokens),
+            str(item.n_agents),
+            item.aggregation,
+            *(f"{speed:.0f}" for speed in item.per_second.values()),
+            *(f"{item.times_one_thread[n]:.2f}" for n in threads[1:]),
+        )
+        for item in found
+    )
+    return Table("", columns, rows)
 
 
 def median_of(runs: list[Measured]) -> dict[str, Any]:

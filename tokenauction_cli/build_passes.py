@@ -5,6 +5,7 @@ A shared library for `ctypes` needs a C compiler and no headers of Python.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import runpy
 import shutil
@@ -53,6 +54,7 @@ def compiled(folder: Path) -> bool:
             command = [*compiler.split(), *FLAGS, origin, *extra, *(str(folder / name) for name in _facts["SOURCES"])]
             try:
                 subprocess.run([*command, "-o", str(unfinished), "-lm"], check=True, capture_output=True)
+                ctypes.CDLL(str(unfinished))  # clang 14 makes clones without what chooses among them
             except (OSError, subprocess.CalledProcessError):
                 unfinished.unlink(missing_ok=True)
                 continue

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
@@ -19,15 +18,16 @@ from .experiment import Experiment
 from .lm.base import Logits, Vocabulary
 from .mechanism import registry
 from .mechanism.aggregation import AggregationRule
-from .mechanism.compiled import finish, profile_ahead, start_thread
+from .mechanism.compiled import profile_begun
 from .mechanism.distributions import Array, MechanismError, Profile
 from .mechanism.measures import Measures, measure
 from .mechanism.outcome import Outcome
 from .mechanism.payments import PaymentRule
 from .mechanism.posterior import posterior
+from .mechanism.prefetch import Need, Needs, Prefetch, needs_of
 from .mechanism.randomness import Moment, Randomness
 from .mechanism.sampling import Draw, SamplingRule
-from .mechanism.terms import Terms
+from .mechanism.terms import Terms, bidding_of
 from .mechanism.welfare import welfare_share
 from .plan import Cell
 from .processors import usable_processors
@@ -36,7 +36,8 @@ from .sweep import terms_of_agents
 from .trace import TextTrace
 
 FAILED = "failed"
-TEXTS_AHEAD = 4  # each holds its rows meanwhile
+MOST_PREFETCHED_BYTES = 1 << 29  # of rows that prefixes hold which wait for their turn
+MOST_KNOWN_NEEDS = 4096
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,13 @@ class House:
         self.payments = {name: self.rules.fitting(name, self.terms.reserve) for name in self.rules.aggregation}
         self.charge = experiment.auction.charge
         self.budgets = np.array([agent.budget or np.inf for agent in experiment.agents])
+        self.has_budgets = bool(np.isfinite(self.budgets).any())
         self.stops = tuple(stop.encode() for stop in experiment.auction.stop)
         self.temperatures = np.array([agent.temperature for agent in experiment.agents], dtype=np.float64)
         self._randomness: dict[tuple[str, int], Randomness] = {}
-        if usable_processors() > 1 and experiment.runtime.threads != 1:
-            start_thread()
+        threads = experiment.runtime.threads
+        self.prefetch = Prefetch(usable_processors() if threads == "auto" else int(threads))
+        self._needs: dict[frozenset[tuple[str, tuple[float, ...]]], Needs] = {}
 
     def begin(self, cell: Cell) -> TextState:
         key = (cell.query, cell.seed)
@@ -111,23 +114,59 @@ class House:
     ) -> Generator[list[int], None, None]:
         """For each text so far, given as the logits after it and the cells that share it, the token of every cell.
 
-        While one text is auctioned, what the next ones need is worked out beside it. A cell whose outcome is undefined
+        While one prefix is auctioned, threads work out what the next ones need. A cell whose outcome is undefined
         fails alone.
         """
         coming: deque[_TextSoFar] = deque()
         waiting = iter(texts)
+        is_settled = False
         try:
-            while True:
-                new = [_TextSoFar(self, *text) for text in islice(waiting, 1 + TEXTS_AHEAD - len(coming))]
-                coming.extend(new)
-                for text in new:  # behind all profiles: what reads from one must wait for it
-                    text.foresee()
-                if not coming:
-                    return
+            while self._prefetched(coming, waiting):
                 yield coming[0].tokens()
                 coming.popleft().close()
+            is_settled = True
+        except GeneratorExit:
+            is_settled = not any(text.is_running for text in coming)
+            raise
         finally:
-            finish()
+            if not is_settled:
+                self.close()
+            for text in coming:
+                text.close()
+
+    def _prefetched(
+        self, coming: deque[_TextSoFar], waiting: Iterator[tuple[Sequence[Logits], Sequence[TextState]]]
+    ) -> bool:
+        """Begin as many prefixes as keep the threads busy; whether there is any."""
+        while not coming or (
+            len(coming) <= self.prefetch.most_prefixes and sum(text.n_bytes for text in coming) < MOST_PREFETCHED_BYTES
+        ):
+            text = next(waiting, None)
+            if text is None:
+                break
+            coming.append(_TextSoFar(self, *text))
+        return bool(coming)
+
+    def close(self) -> None:
+        """End the threads; where there is more to do, others begin."""
+        self.prefetch.close()
+
+    def needs(self, states: Sequence[TextState]) -> Needs:
+        """What the outcomes of these cells need; undefined ones are met, and said, when they are auctioned."""
+        outcomes = frozenset((state.cell.aggregation, state.bids) for state in states)
+        if outcomes not in self._needs:
+            if len(self._needs) == MOST_KNOWN_NEEDS:  # bids that budgets change never return
+                self._needs.clear()
+            self._needs[outcomes] = Needs(need for outcome in outcomes for need in self._needs_of(*outcome))
+        return self._needs[outcomes]
+
+    def _needs_of(self, aggregation: str, bids: tuple[float, ...]) -> list[Need]:
+        others = any(getattr(payment, "compares_others", False) for payment in self.payments[aggregation])
+        try:
+            bidding = bidding_of(self.terms, self.effective(bids))
+        except MechanismError:
+            return []
+        return list(needs_of(self.rules.aggregation[aggregation], bidding, others=others))
 
     def effective(self, bids: tuple[float, ...]) -> tuple[float, ...]:
         """The bids that a reserve leaves."""
@@ -142,22 +181,21 @@ class _TextSoFar:
         self._logits = logits
         self._states = states
         self._outcomes: dict[tuple[str, tuple[float, ...]], Outcome] = {}
-        self._ahead = profile_ahead(logits, house.temperatures)
+        self._begun = profile_begun(logits, house.temperatures, house.needs(states), house.prefetch)
 
-    def foresee(self) -> None:
-        """Ask for what the outcomes need. Those that are undefined are met again, and said, when they are auctioned."""
-        if self._ahead is None:
-            return
-        for state in self._states:
-            try:
-                self._outcome(self._ahead, state).foresee()
-            except MechanismError:
-                continue
+    @property
+    def is_running(self) -> bool:
+        """Whether a thread may still read its logits."""
+        return self._begun is not None and self._begun.is_running
+
+    @property
+    def n_bytes(self) -> int:
+        return 0 if self._begun is None else self._begun.n_bytes
 
     def close(self) -> None:
         """To be called before it is let go."""
-        if self._ahead is not None:
-            self._ahead.close()
+        if self._begun is not None:
+            self._begun.close()
 
     def tokens(self) -> list[int]:
         """The token of every cell, -1 for one that fails."""
@@ -180,9 +218,8 @@ class _TextSoFar:
         return tokens
 
     def _profile(self) -> Profile:
-        if self._ahead is not None and self._ahead.ready():
-            return self._ahead
-        self._outcomes.clear()
+        if self._begun is not None and self._begun.ready():
+            return self._begun
         return Profile.from_logits(self._logits, self._house.temperatures)
 
     def _token(self, profile: Profile, state: TextState) -> int:
@@ -231,10 +268,11 @@ class TextState:
         self._sampling = draw.used
         self._tokens.append(draw.token)
         paid = self._charge(outcome, draw, moment)
+        log_q = outcome.q.log_at(draw.token)
         if self._trace is not None:
-            self._trace.add(outcome, draw, paid)
+            self._trace.add(outcome, draw, paid, log_q)
         self._log_likelihoods += outcome.profile.log_at(draw.token)
-        self._log_prob += outcome.q.log_at(draw.token)
+        self._log_prob += log_q
         offered = self.cell.bids
         self._measured = self._measured + outcome.once(("row", offered), lambda: measure(outcome, offered).vector)
         self.end_reason = self._reason_to_end(draw.token)
@@ -266,7 +304,7 @@ class TextState:
             return "stop"
         if self.n_tokens >= self._house.experiment.auction.max_tokens:
             return "length"
-        return "budget" if self._everybody_spent() else None
+        return "budget" if self._house.has_budgets and self._everybody_spent() else None
 
     def _everybody_spent(self) -> bool:
         """Whether the budgets are why no charged agent bids any more."""

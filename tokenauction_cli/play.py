@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,10 @@ class Play:
         self._house = House(experiment, Rules.of(experiment), model.vocabulary)
         self._state = self._house.begin(cell)
         self._text: tuple[int, ...] = ()
+
+    def close(self) -> None:
+        """End the threads of the auction."""
+        self._house.close()
 
     @property
     def bids(self) -> tuple[float, ...]:
@@ -90,8 +94,8 @@ def playing(experiment: Experiment, query: str, aggregation: str, weight: float,
     """An auction that is ready for its first token; `experiment` must be traced (`auction.trace: chosen`)."""
     speakers = prepare(experiment, probe=True)
     cell = Cell(query, aggregation, 0, weight, bids_at(experiment, weight), seed)
-    with speakers.loaded(1) as model:
-        yield Play(experiment, model, speakers.casts[query], cell)
+    with speakers.loaded(1) as model, closing(Play(experiment, model, speakers.casts[query], cell)) as play:
+        yield play
 
 
 def _last_token(trace: dict[str, Any], payments: tuple[str, ...]) -> Token:

@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -181,9 +182,13 @@ def _compute(
     progress.begin(work.plan.n_cells, n_done)
     with Interrupts() as interrupts:
         try:
-            with work.speakers.loaded(work.plan.lanes) as model, folder.appending() as appender:
+            with (
+                work.speakers.loaded(work.plan.lanes) as model,
+                folder.appending() as appender,
+                closing(House(work.experiment, work.rules, model.vocabulary)) as house,
+            ):
                 plan = _with_room(work.plan, model, record, progress)
-                auction = Auction(model, House(work.experiment, work.rules, model.vocabulary), work.speakers.casts)
+                auction = Auction(model, house, work.speakers.casts)
                 for records in _in_batches(auction, plan.without(dict.fromkeys(work.done)), interrupts):
                     with interrupts.held():
                         new = [record for record in records if record["cell"] not in work.done]

@@ -51,12 +51,12 @@ class TextTrace:
         self._payments: dict[str, list[Array]] = {}
         self._candidates: list[dict[str, Any]] = []
 
-    def add(self, outcome: Outcome, draw: Draw, payments: Mapping[str, Array]) -> None:
-        """Take down one drawn token."""
+    def add(self, outcome: Outcome, draw: Draw, payments: Mapping[str, Array], log_q: float) -> None:
+        """Take down one drawn token, and log q of it."""
         self._pieces.append(self._decoder.decode(self._vocabulary.piece(draw.token)))
         self._bids.append(outcome.bids)
         self._log_p.append(outcome.profile.log_at(draw.token))
-        self._log_q.append(outcome.q.log_at(draw.token))
+        self._log_q.append(log_q)
         self._switch.append(draw.switch)
         self._dictators.append(draw.dictator)
         for column, amounts in payments.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,9 +93,9 @@ def _cells(folder: RunFolder, record: dict[str, Any], n_cells: int) -> Iterator[
     speakers = prepare(experiment, probe=True, kv_cache=manifest.kv_cache_of(record))
     plan = _sample(plan_for(experiment, speakers, record.get("lanes")), folder.cells(), n_cells)
     written = folder.raw_lines({cell.id for cell in plan.cells})
-    with speakers.loaded(plan.lanes) as model:
+    with speakers.loaded(plan.lanes) as model, closing(House(experiment, rules, model.vocabulary)) as house:
         lanes = min(plan.lanes, model.lanes or plan.lanes)
-        auction = Auction(model, House(experiment, rules, model.vocabulary), speakers.casts)
+        auction = Auction(model, house, speakers.casts)
         for wave in plan.waves:
             for finished in auction.run(wave, lanes, afresh=plan.whole_waves):
                 for cell in finished:

@@ -1,4 +1,4 @@
-"""The passes in C say what NumPy says, performed by the caller or by the thread beside it."""
+"""The passes in C say what NumPy says."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from tokenauction_cli.mechanism import compiled
 from tokenauction_cli.mechanism.aggregation import Linear, LogLinear
-from tokenauction_cli.mechanism.compiled import CompiledProfile, profile_ahead, profile_of
+from tokenauction_cli.mechanism.clarke import Clarke
+from tokenauction_cli.mechanism.compiled import NOTHING, CompiledProfile, profile_begun, profile_of
 from tokenauction_cli.mechanism.cumulative import BLOCK
 from tokenauction_cli.mechanism.distributions import LIKELY, ROUNDING, Mixture, Profile
 from tokenauction_cli.mechanism.divergences import kl_from_agents, kl_to_agents
 from tokenauction_cli.mechanism.outcome import Outcome
-from tokenauction_cli.mechanism.terms import Terms
+from tokenauction_cli.mechanism.prefetch import Kind, Need, Needs, Prefetch, needs_of
+from tokenauction_cli.mechanism.terms import Terms, bidding_of
 
 pytestmark = pytest.mark.skipif(
     compiled.library() is None and shutil.which("cc") is None, reason="there is no compiler for the passes"
@@ -61,7 +63,6 @@ def test_outcomes(given: tuple[list[NDArray[np.float32]], list[float]], offered:
     terms = Terms(tuple("abcd"[:n]))
     for rule in (Linear(), LogLinear()):
         a, b = Outcome(rule, here, bids, terms), Outcome(rule, numpy, bids, terms)
-        a.foresee()
         np.testing.assert_allclose(a.q.p, b.q.p, rtol=1e-10, atol=1e-150)
         np.testing.assert_allclose(a.q.blocks, b.q.blocks, rtol=1e-10, atol=1e-150)
         np.testing.assert_array_equal(here.likely, numpy.likely)
@@ -101,15 +102,14 @@ def test_a_mixture_without_the_only_agent_that_says_a_token() -> None:
 def test_logits_that_are_not_finite_are_left_to_numpy(bad: float, place: int) -> None:
     rows = [np.zeros(512, np.float32), np.zeros(512, np.float32)]
     rows[1][place] = bad
-    ahead = profile_ahead(rows, [1.0, 1.0])
-    assert ahead is not None
-    for weights in (np.array([0.5, 0.5]), np.array([0.25, 0.75])):
-        ahead.foresee_log_pool(weights)
-        ahead.foresee_mixture(weights)
-    assert not ahead.ready()
+    weights = np.array([0.25, 0.75]).tobytes()
+    needs = Needs(Need(kind, weights) for kind in Kind)
+    begun = profile_begun(rows, [1.0, 1.0], needs, Prefetch())
+    assert begun is not None
+    assert not begun.ready()
     if bad == -np.inf:
         assert profile_of(rows, [1.0, 1.0]).p[1, place] == 0
-    ahead.close()
+    begun.close()
 
 
 def test_weights_are_numbers_whatever_they_come_as() -> None:
@@ -125,26 +125,60 @@ def test_weights_are_numbers_whatever_they_come_as() -> None:
 
 def test_rows_of_different_lengths_are_left_to_numpy() -> None:
     rows = [np.zeros(300, np.float32), np.zeros(200, np.float32)]
-    assert profile_ahead(rows, [1.0, 1.0]) is None
-    assert profile_ahead([np.zeros(0, np.float32)], [1.0]) is None
+    assert profile_begun(rows, [1.0, 1.0], NOTHING, Prefetch()) is None
+    assert profile_begun([np.zeros(0, np.float32)], [1.0], NOTHING, Prefetch()) is None
     with pytest.raises(ValueError):
         profile_of(rows, [1.0, 1.0])
 
 
-@given(logits(), st.lists(st.sampled_from([0.2, 1.0, 5.0]), min_size=4, max_size=4))
-def test_what_is_foreseen_is_what_is_needed(
+@given(logits(), st.lists(st.sampled_from([0.0, 0.2, 1.0, 5.0]), min_size=4, max_size=4))
+def test_what_is_prefetched_is_what_is_needed(
     given: tuple[list[NDArray[np.float32]], list[float]], offered: list[float]
 ) -> None:
-    here, _ = both(given)
-    terms = Terms(tuple("abcd"[: here.n_agents]))
+    """Clarke payments included; and what one call says of everything is what a call for each says, to the last bit."""
+    n = len(given[0])
+    bids = (1.0, *offered[1:])[:n]
+    terms = Terms(tuple("abcd"[:n]))
     for rule in (Linear(), LogLinear()):
-        auction = Outcome(rule, here, offered[: here.n_agents], terms)
-        auction.foresee()
-        n_foreseen = len(here._asked)
-        assert auction.q.distances is not None
-        assert auction.kls is not None
-        assert not auction.straight or auction.distances is not None
-        assert len(here._asked) == n_foreseen
+        needs = Needs(needs_of(rule, bidding_of(terms, bids), others=True))
+        begun = profile_begun(*given, needs, Prefetch())
+        assert begun is not None
+        assert begun.ready()
+        seen = [everything(Outcome(rule, profile, bids, terms)) for profile in (begun, profile_of(*given))]
+        assert not begun._later
+        assert [array.tobytes() for array in seen[0]] == [array.tobytes() for array in seen[1]]
+
+
+def everything(outcome: Outcome) -> list[NDArray[np.float64]]:
+    """What a run asks of an outcome."""
+    numbers = [*outcome.kls, outcome.tvs, Clarke().expected(outcome)]
+    return [*numbers, outcome.distances] if outcome.straight else [*numbers, outcome.q.blocks]
+
+
+def test_many_agents() -> None:
+    chance = np.random.default_rng(3)
+    rows = list(chance.normal(0, 3, (64, 1000)).astype(np.float32))
+    bids = tuple(chance.uniform(0.5, 2, 64).tolist())
+    terms = Terms(tuple(f"a{i}" for i in range(64)))
+    here, numpy = both((rows, [1.0] * 64))
+    for rule in (Linear(), LogLinear()):
+        a, b = (Outcome(rule, profile, bids, terms) for profile in (here, numpy))
+        np.testing.assert_allclose(a.kls, b.kls, rtol=1e-9)
+        np.testing.assert_allclose(a.tvs, b.tvs, rtol=1e-9)
+
+
+def test_a_constant_alone_becomes_a_pool_where_more_is_asked_for() -> None:
+    rows = list(np.random.default_rng(0).normal(0, 3, (2, 700)).astype(np.float32))
+    weights = np.array([0.25, 0.75])
+    begun = profile_begun(rows, [1.0, 1.0], Needs([Need(Kind.CONSTANT, weights.tobytes())]), Prefetch())
+    assert begun is not None
+    assert begun.ready()
+    pool, numpy = begun.log_pool(weights), Profile.from_logits(rows, [1.0, 1.0]).log_pool(weights)
+    assert not begun._later
+    assert pool.log_z == pytest.approx(numpy.log_z, rel=1e-12)
+    np.testing.assert_allclose(pool.p, numpy.p, rtol=1e-11)
+    np.testing.assert_allclose(pool.kls, numpy.kls, rtol=1e-9)
+    begun.close()
 
 
 def test_constants_are_the_same_in_both_languages() -> None:
@@ -152,38 +186,6 @@ def test_constants_are_the_same_in_both_languages() -> None:
     assert f"#define BLOCK {BLOCK}\n" in source
     assert f"#define LIKELY (1.0 / {round(1 / LIKELY)})\n" in source
     assert f"#define ROUNDING {ROUNDING:.0e}\n" in source
-
-
-def test_a_thread_performs_what_was_asked_for_in_any_amount() -> None:
-    compiled.start_thread()
-    chance = np.random.default_rng(0)
-    rows = [chance.normal(0, 3, 3000).astype(np.float32) for _ in range(2)]
-    weights = [np.array([w, 1 - w]) for w in np.linspace(0.001, 0.999, 1500)]
-    ahead = profile_ahead(rows, [1.0, 0.5])
-    assert ahead is not None
-    for w in weights:
-        ahead.foresee_mixture(w)
-    assert ahead.ready()
-    numpy = Profile.from_logits(rows, [1.0, 0.5])
-    for w in reversed(weights[::100]):
-        np.testing.assert_allclose(
-            ahead.mixture_kls(Mixture(ahead, w)), numpy.mixture_kls(Mixture(numpy, w)), rtol=1e-9
-        )
-    ahead.close()
-
-
-def test_what_reads_from_a_pass_waits_for_it_whoever_performs_which() -> None:
-    compiled.start_thread()
-    chance = np.random.default_rng(1)
-    rows = [chance.normal(0, 3, 20_000).astype(np.float32) for _ in range(2)]
-    weights = np.array([0.3, 0.7])
-    numpy = Profile.from_logits(rows, [1.0, 1.0])
-    exact = numpy.mixture_kls(Mixture(numpy, weights))
-    for _ in range(300):
-        ahead = profile_ahead(rows, [1.0, 1.0])
-        assert ahead is not None
-        np.testing.assert_allclose(ahead.mixture_kls(Mixture(ahead, weights)), exact, rtol=1e-9)
-        ahead.close()
 
 
 def test_equal_tokens_the_first_is_the_mode() -> None:
@@ -201,6 +203,6 @@ def test_without_the_library_profiles_are_numpys(monkeypatch: pytest.MonkeyPatch
     try:
         profile = profile_of([np.zeros(4, np.float32)], [1.0])
         assert type(profile) is Profile
-        assert profile_ahead([np.zeros(4, np.float32)], [1.0]) is None
+        assert profile_begun([np.zeros(4, np.float32)], [1.0], NOTHING, Prefetch()) is None
     finally:
         compiled.library.cache_clear()

@@ -8,6 +8,7 @@ time in batches of several sizes, and beyond a block of 256 cells. Every bit is 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ from .probe import Shape
 N_STEPS = 3  # tokens that each text gets beyond a fork
 LENGTHS = (4, 37, 103, 160, CELL_BLOCK - N_STEPS, CELL_BLOCK + 34, 2 * CELL_BLOCK + 3)  # tokens at a fork
 REFILLED = (37, 103)  # lengths that are reached in chunks that begin elsewhere
+_OF_A_GUESS = 4  # a first guess of the time is this much too high on a busy machine
 NOT_NUMBERS = "its logits are not numbers: the file is damaged; download it again"
 
 
@@ -47,7 +49,6 @@ class Examination:
     text: tuple[int, ...]
     known: dict[int, NDArray[np.float32]] = field(default_factory=dict)  # logits by length
     moved: dict[str, float] = field(default_factory=dict)
-    n_rows: int = 0
 
     @property
     def lengths(self) -> list[int]:
@@ -78,15 +79,18 @@ class Examination:
             return len(self.text) * (len(self.lengths) * (1 + N_STEPS) + sum(sizes))
         return 2 * len(self.text) + len(self.lengths) * (1 + N_STEPS) + sum(REFILLED) + (1 + N_STEPS) * sum(sizes)
 
-    def compare(self, sizes: Sequence[int]) -> None:
-        """Reach the same texts in every way of a run, and compare."""
+    def compare(self, sizes: Sequence[int], deadline: float) -> bool:
+        """Reach the same texts in every way of a run, and compare; False where time is over before."""
         self._alone()
         self._refilled()
         for size in sizes:
+            if perf_counter() > deadline:
+                return False
             say(at=f"{size} rows, compared")
             places = {k: self.lengths[(k + size) % len(self.lengths)] for k in range(size)}
             for step in range(N_STEPS + 1):
                 self._compare({k: n + step for k, n in places.items()}, f"{size} rows in a batch")
+        return True
 
     def _alone(self) -> None:
         last = self.context.n_sequences - 1
@@ -140,12 +144,14 @@ def examine(path: Path, hardware: Hardware, shape: Shape, sizes: Sequence[int], 
     if shape.alone:
         at_work.batches(sizes)
         return answer
-    if not at_work.lengths or (seconds is not None and needed > seconds):
+    if not at_work.lengths:
         at_work.batches(sizes)
-        why_not = f"it takes about {needed:.0f} s here; `tokauction check --probe` measures it"
-        return answer | {"why_not": why_not if at_work.lengths else "the model's texts are too short"}
-    at_work.compare(sizes)
-    return answer | {"moved": at_work.in_words}
+        return answer | {"why_not": "the model's texts are too short"}
+    seconds = math.inf if seconds is None else seconds
+    if needed < _OF_A_GUESS * seconds and at_work.compare(sizes, perf_counter() + seconds):
+        return answer | {"moved": at_work.in_words}
+    at_work.batches(sizes)
+    return answer | {"why_not": f"it takes about {needed:.0f} s here; `tokauction check --probe` measures it"}
 
 
 def _text(context: GgufContext, n_tokens: int) -> tuple[int, ...]:

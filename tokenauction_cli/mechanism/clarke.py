@@ -26,6 +26,7 @@ class Clarke:
 
     name = "vcg"
     columns = (name,)
+    compares_others = True
 
     def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
         return sampling.lottery and reserve == 0 and isinstance(aggregation, Linear | LogLinear)

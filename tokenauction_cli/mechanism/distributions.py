@@ -178,19 +178,10 @@ class AgentDistribution(Aggregate):
     def log_at(self, token: int) -> float:
         return float(self._profile.log_at(token)[self.index])
 
-    @property
-    def _others(self) -> list[int]:
-        return [i for i in range(self._profile.n_agents) if i != self.index]
-
-    def foresee_distances(self) -> None:
-        """`distances` will be asked for."""
-        for i in self._others:
-            self._profile.foresee_rising(i, self.weights)
-
     @cached_property
     def distances(self) -> Array:
         distances = np.zeros(self._profile.n_agents)
-        for i in self._others:
+        for i in np.flatnonzero(self.weights == 0).tolist():
             distances[i] = self._profile.rising(i, self.weights).sum()
         return distances
 
@@ -253,10 +244,6 @@ class LogMixture(Aggregate):
         self._profile = profile
         self.weights = weights
         self.log_z = log_z
-        self.known_clocks: Array | None = None
-
-    def clocks(self, likely: NDArray[np.intp]) -> Array:
-        return super().clocks(likely) if self.known_clocks is None else self.known_clocks
 
     @cached_property
     def log_p(self) -> Array:
@@ -319,15 +306,6 @@ class Profile(_Probabilities):
     def agent(self, i: int) -> AgentDistribution:
         """Agent i's own distribution."""
         return self.once(("agent", i), lambda: AgentDistribution(self, i))
-
-    def foresee_mixture(self, weights: Array) -> None:
-        """`mixture_kls` will be asked for: a profile that can do so works it out beside what goes on here."""
-
-    def foresee_log_pool(self, weights: Array) -> None:
-        """`log_pool` will be asked for."""
-
-    def foresee_rising(self, i: int, shares: Array) -> None:
-        """`rising` will be asked for."""
 
     def log_at(self, token: int) -> Array:
         """log p_i of one token, (n,), not to be written to."""

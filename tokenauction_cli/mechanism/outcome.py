@@ -60,19 +60,6 @@ class Outcome:
         """The aggregate distribution; of a dictatorship its expectation over the dictator."""
         return self.rule(self.profile, self.bids)
 
-    def foresee(self) -> None:
-        """Have the profile work out what q, its divergences and D need, beside what goes on here."""
-        if self.bidding.is_contested:
-            if self.is_log_linear:
-                self.profile.foresee_log_pool(self.weights)
-            elif self.straight:
-                self.profile.foresee_mixture(self.weights)
-        elif self.is_log_linear:
-            self.profile.agent(int(self.weights.argmax())).foresee_distances()
-        if self.straight:
-            for i in range(self.n_agents) if self.n_agents > 2 else (self.terms.swept,):
-                self.profile.foresee_rising(i, self.bidding.shares[i])
-
     @property
     def swept_id(self) -> str:
         return self.terms.ids[self.terms.swept]
@@ -87,8 +74,9 @@ class Outcome:
         return np.asarray(self.bidding.shares[i])
 
     def others_at(self, token: int) -> Array:
-        """o_i of one token for every i under a mixture of the p_i by weight, (n,)."""
-        return np.asarray(self.bidding.shares @ self.profile.p[:, token])
+        """o_i of one token for every i under a mixture of the p_i by weight, (n,), not to be written to."""
+        shares = self.bidding.shares
+        return self.profile.once(("o", self.bidding.share_keys, token), lambda: shares @ self.profile.p[:, token])
 
     def others(self, i: int) -> Distribution:
         """o_i: what the others would do alone."""
@@ -114,7 +102,12 @@ class Outcome:
 
     @cached_property
     def distances(self) -> Array:
-        """D_i of every agent, (n,)."""
+        """D_i of every agent, (n,), not to be written to."""
+        if self.n_agents > 2:
+            return self._each_distance()
+        return self.profile.once(("D", self.rule.name, self.bidding.share_keys), self._each_distance)
+
+    def _each_distance(self) -> Array:
         return np.array([self.distance(i) for i in range(self.n_agents)])
 
     def _distance(self, i: int) -> float:

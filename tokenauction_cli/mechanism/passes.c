@@ -3,7 +3,10 @@
    Logits are float32 rows of n_tokens entries, each wherever it is. All other rows are float64 and as long as their
    blocks of BLOCK tokens together, with zeros behind the last token: row i of p begins at p + i * n_blocks * BLOCK.
 
-   Work goes block by block, so that what one loop writes the next one finds in the nearest cache. Loops over a block
+   Nothing here is kept between calls: any number of threads may work on profiles of their own.
+
+   Work goes block by block, so that what one loop writes the next one finds in the nearest cache, and all mixtures,
+   or a few pools, read a block of their rows while it is there. Loops over a block
    are written for compilers to make vectors of. Sums are kept in LANES parts, in the same order on every processor;
    where one fuses a multiplication with an addition, last digits differ from where none does.
 */
@@ -13,12 +16,17 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifndef SOURCES
+#define SOURCES "unknown"
+#endif
 #define BLOCK 256
 #define LANES 8
 #define LIKELY (1.0 / 64)
+#define MOST_LIKELY 64 /* tokens of one agent */
 #define ROUNDING 1e-12
 #define NEXT_TO_NOTHING 1e-290 /* a probability whose logarithm means nothing any more */
 #define LARGEST_SUM 1e300 /* beyond it, the origin of the exponentials was too low */
+#define POOLS_AT_ONCE 2 /* of more, the rows would push each other out of the second cache */
 #define SMALLEST_CONSTANT 1e-90 /* below it, what is next to nothing would be a part of the pool that counts */
 
 /* The widest registers of the processor that runs it, where compiler and loader can choose at load time. */
@@ -92,11 +100,14 @@ INLINE void exponentials(const double *x, double rate, double *block) {
   EACH(t) block[t] = exponential(block[t]);
 }
 
+INLINE double positive(double x) { return x > 0 ? x : 0; }
+
 INLINE size_t blocks_of(size_t n_tokens) { return (n_tokens + BLOCK - 1) / BLOCK; }
 
-/* What stands behind the last token of a row is 0. */
-INLINE void clear_rest(double *row, size_t n_tokens) {
-  memset(row + n_tokens, 0, (blocks_of(n_tokens) * BLOCK - n_tokens) * sizeof *row);
+/* What stands behind the last token is 0, in the last block of a row. */
+INLINE void clear_rest(double *block, size_t n_tokens) {
+  size_t n_left = n_tokens - (blocks_of(n_tokens) - 1) * BLOCK;
+  memset(block + n_left, 0, (BLOCK - n_left) * sizeof *block);
 }
 
 /* x_t - origin of one block of logits; 0 behind the last token. */
@@ -149,110 +160,122 @@ INLINE float highest(const float *row, size_t n_tokens) {
 
 /* e_it = exp((x_it - origin_i) / temperature_i) into p, its block sums, and sum_t e_it (x_jt - origin_j) into cross;
    the sums over all tokens into the second column of shift, which holds the origins in its first. */
-INLINE void unscaled(const float *const *logits, const double *temperatures, size_t n, size_t n_tokens, double *p,
-                     double *shift, double *cross, double *blocks) {
-  size_t n_blocks = blocks_of(n_tokens), stride = n_blocks * BLOCK;
-  double below[n][BLOCK];
+INLINE void unscaled(const struct profile *of) {
+  size_t n = of->n, n_blocks = blocks_of(of->n_tokens), stride = n_blocks * BLOCK;
+  double *p = of->p, *shift = of->shift, *cross = of->cross, *blocks = of->blocks, *below = of->scratch;
   for (size_t i = 0; i < n; i++) shift[2 * i + 1] = 0;
   memset(cross, 0, sizeof *cross * n * n);
   for (size_t b = 0; b < n_blocks; b++) {
     for (size_t i = 0; i < n; i++) {
       double *block = p + i * stride + b * BLOCK;
-      shifted(logits[i], b, n_tokens, shift[2 * i], below[i]);
-      exponentials(below[i], 1 / temperatures[i], block);
-      if (b == n_blocks - 1) clear_rest(p + i * stride, n_tokens);
+      shifted(of->logits[i], b, of->n_tokens, shift[2 * i], below + i * BLOCK);
+      exponentials(below + i * BLOCK, 1 / of->temperatures[i], block);
+      if (b == n_blocks - 1) clear_rest(block, of->n_tokens);
       shift[2 * i + 1] += blocks[i * n_blocks + b] = sum_of(block);
     }
     for (size_t i = 0; i < n; i++)
-      for (size_t j = 0; j < n; j++) cross[i * n + j] += product(p + i * stride + b * BLOCK, below[j]);
+      for (size_t j = 0; j < n; j++) cross[i * n + j] += product(p + i * stride + b * BLOCK, below + j * BLOCK);
   }
 }
 
 /* The tokens to which some agent gives LIKELY or more, ascending, behind their number. */
-INLINE void find_likely(const double *p, const double *blocks, size_t n, size_t n_blocks, double *likely) {
-  size_t found = 0;
+INLINE void find_likely(const struct profile *of) {
+  size_t found = 0, n = of->n, n_blocks = blocks_of(of->n_tokens);
   for (size_t b = 0; b < n_blocks; b++) {
     int there = 0;
-    for (size_t i = 0; i < n; i++) there |= blocks[i * n_blocks + b] >= LIKELY;
+    for (size_t i = 0; i < n; i++) there |= of->blocks[i * n_blocks + b] >= LIKELY;
     for (size_t t = b * BLOCK; there && t < (b + 1) * BLOCK; t++) {
       int is_likely = 0;
-      for (size_t i = 0; i < n; i++) is_likely |= p[i * n_blocks * BLOCK + t] >= LIKELY;
-      if (is_likely) likely[++found] = t;
+      for (size_t i = 0; i < n; i++) is_likely |= of->p[i * n_blocks * BLOCK + t] >= LIKELY;
+      if (is_likely) of->likely[++found] = t;
     }
   }
-  likely[0] = found;
+  of->likely[0] = found;
 }
 
-/* p_i = softmax(logits_i / temperature_i), with all that is worked out once for a text so far.
-
-   shift, (n, 2): an origin a_i, and log sum_t exp((x_it - a_i) / temperature_i); so log p_it is the difference of
-   (x_it - a_i) / temperature_i and the second. Any logit near enough to the highest serves as the origin: the first
-   block's highest, or else the row's.
-   cross, (n, n): E_{p_i} log p_j. blocks, (n, n_blocks): sums of p_i over blocks of tokens. likely, (1 + n / LIKELY).
-   Returns 0, or 1 where a logit is not a finite number: then the rest means nothing. */
-PASS int pass_softmax(const float *const *logits, const double *temperatures, size_t n, size_t n_tokens, double *p,
-                      double *shift, double *cross, double *blocks, double *likely) {
-  size_t n_blocks = blocks_of(n_tokens), stride = n_blocks * BLOCK;
+/* Everything in a profile below its temperatures. Any logit near enough to the highest serves as an origin: the first
+   block's highest, or else the row's. Returns 0, or 1 where a logit is not a finite number: then the rest means
+   nothing. */
+PASS int pass_softmax(const struct profile *of) {
+  size_t n = of->n, n_tokens = of->n_tokens, n_blocks = blocks_of(n_tokens), stride = n_blocks * BLOCK;
+  double *shift = of->shift, *cross = of->cross;
   int fits = 0, finite = 1;
-  likely[0] = 0; /* passes that were foreseen read it in any case */
   for (int whole = 0; whole < 2 && !fits; whole++) {
-    for (size_t i = 0; i < n; i++) shift[2 * i] = highest(logits[i], whole || n_tokens < BLOCK ? n_tokens : BLOCK);
-    unscaled(logits, temperatures, n, n_tokens, p, shift, cross, blocks);
+    for (size_t i = 0; i < n; i++) shift[2 * i] = highest(of->logits[i], whole || n_tokens < BLOCK ? n_tokens : BLOCK);
+    unscaled(of);
     fits = 1;
     for (size_t i = 0; i < n; i++) fits &= shift[2 * i + 1] < LARGEST_SUM;
   }
   if (!fits) return 1;
   for (size_t i = 0; i < n; i++) {
-    double scale = 1 / shift[2 * i + 1], *row = p + i * stride;
+    double scale = 1 / shift[2 * i + 1], *row = of->p + i * stride;
     shift[2 * i + 1] = log(shift[2 * i + 1]);
     for (size_t b = 0; b < n_blocks; b++) {
-      blocks[i * n_blocks + b] *= scale;
+      of->blocks[i * n_blocks + b] *= scale;
       scale_by(scale, row + b * BLOCK);
     }
     for (size_t j = 0; j < n; j++) cross[i * n + j] *= scale;
   }
   for (size_t i = 0; i < n; i++)
     for (size_t j = 0; j < n; j++) {
-      cross[i * n + j] = cross[i * n + j] / temperatures[j] - shift[2 * j + 1];
+      cross[i * n + j] = cross[i * n + j] / of->temperatures[j] - shift[2 * j + 1];
       finite &= cross[i * n + j] - cross[i * n + j] == 0;
     }
-  find_likely(p, blocks, n, n_blocks, likely);
+  find_likely(of);
   return !finite;
 }
 
-INLINE double positive(double x) { return x > 0 ? x : 0; }
-
-/* KL(p_i || q) and KL(q || p_i), (n,) each, of q = sum_j w_j p_j. With A_i = E_{p_i} log q and X_ij = E_{p_i} log p_j
-   they are X_ii - A_i and sum_j w_j (A_j - X_ji). The mode is the likeliest token, of equal ones the first.
-   Returns 1 where q is next to 0 for some token. */
-PASS int pass_mixture(const double *p, const double *cross, const double *weights, size_t n, size_t n_tokens,
-                      double *forward, double *reverse, double *mode) {
-  size_t n_blocks = blocks_of(n_tokens), stride = n_blocks * BLOCK;
-  double q[BLOCK], tops[BLOCK] = {0}, top_block[BLOCK] = {0}; /* by place in a block: the highest q, and its block */
+/* Of q = sum_j w_j p_j over one block: E_{p_i} log q added to a_i, and to top the highest q, its block, of equal ones
+   the first, and how many tokens are next to 0. */
+INLINE void mixture_block(const struct profile *of, const double *weights, size_t b, double *a, double *top) {
+  size_t stride = blocks_of(of->n_tokens) * BLOCK;
+  double q[BLOCK], tops[LANES] = {0}, highest_here = 0;
   int64_t n_zeros = 0;
-  memset(forward, 0, sizeof *forward * n);
-  memset(reverse, 0, sizeof *reverse * n);
-  for (size_t b = 0; b < n_blocks; b++) {
-    mix(p + b * BLOCK, stride, weights, n, q);
-    EACH(t) top_block[t] = q[t] > tops[t] ? b : top_block[t];
-    EACH(t) tops[t] = q[t] > tops[t] ? q[t] : tops[t];
-    EACH(t) n_zeros += q[t] < NEXT_TO_NOTHING;
-    EACH(t) q[t] = logarithm(q[t] < NEXT_TO_NOTHING ? NEXT_TO_NOTHING : q[t]);
-    for (size_t i = 0; i < n; i++) forward[i] += product(p + i * stride + b * BLOCK, q);
+  mix(of->p + b * BLOCK, stride, weights, of->n, q);
+  for (size_t t = 0; t < BLOCK; t += LANES)
+    for (size_t k = 0; k < LANES; k++) tops[k] = q[t + k] > tops[k] ? q[t + k] : tops[k];
+  for (size_t k = 0; k < LANES; k++) highest_here = tops[k] > highest_here ? tops[k] : highest_here;
+  EACH(t) n_zeros += q[t] < NEXT_TO_NOTHING;
+  EACH(t) q[t] = logarithm(q[t] < NEXT_TO_NOTHING ? NEXT_TO_NOTHING : q[t]);
+  for (size_t i = 0; i < of->n; i++) a[i] += product(of->p + i * stride + b * BLOCK, q);
+  if (highest_here > top[0]) {
+    top[0] = highest_here;
+    top[1] = b;
   }
-  for (size_t i = 0; i < n; i++)
-    for (size_t j = 0; j < n; j++) reverse[i] += weights[j] * (forward[j] - cross[j * n + i]);
-  for (size_t i = 0; i < n; i++) {
-    forward[i] = positive(cross[i * n + i] - forward[i]);
-    reverse[i] = positive(reverse[i]);
+  top[2] += n_zeros;
+}
+
+/* The first token of a block where q = sum_j w_j p_j is this high. */
+INLINE size_t place_of(double high, const struct profile *of, const double *weights, size_t b) {
+  double q[BLOCK];
+  size_t t = 0;
+  mix(of->p + b * BLOCK, blocks_of(of->n_tokens) * BLOCK, weights, of->n, q);
+  while (t < BLOCK - 1 && q[t] != high) t++;
+  return b * BLOCK + t;
+}
+
+/* Of q = sum_j w_j p_j for each row of weights: KL(p_i || q) and KL(q || p_i), (n,) each; with A_i = E_{p_i} log q
+   and X_ij = E_{p_i} log p_j they are X_ii - A_i and sum_j w_j (A_j - X_ji). Behind them the mode, of equal ones the
+   first; 1 where q is next to 0 for some token; and a number without a meaning. */
+PASS void pass_mixtures(const struct profile *of, const double *weights, size_t n_mixtures, double *facts) {
+  size_t n = of->n, n_blocks = blocks_of(of->n_tokens), width = 2 * n + 3;
+  memset(facts, 0, sizeof *facts * n_mixtures * width);
+  for (size_t b = 0; b < n_blocks; b++)
+    for (size_t k = 0; k < n_mixtures; k++) {
+      double *a = facts + k * width;
+      mixture_block(of, weights + k * n, b, a, a + 2 * n);
+    }
+  for (size_t k = 0; k < n_mixtures; k++, weights += n, facts += width) {
+    double *forward = facts, *reverse = facts + n, *top = facts + 2 * n;
+    for (size_t i = 0; i < n; i++)
+      for (size_t j = 0; j < n; j++) reverse[i] += weights[j] * (forward[j] - of->cross[j * n + i]);
+    for (size_t i = 0; i < n; i++) {
+      forward[i] = positive(of->cross[i * n + i] - forward[i]);
+      reverse[i] = positive(reverse[i]);
+    }
+    top[0] = place_of(top[0], of, weights, (size_t)top[1]);
+    top[1] = top[2] > n_blocks * BLOCK - of->n_tokens;
   }
-  size_t likeliest = 0;
-  EACH(t) {
-    double lead = tops[t] - tops[likeliest], places = top_block[t] - top_block[likeliest];
-    if (lead > 0 || (lead == 0 && places < 0)) likeliest = t;
-  }
-  *mode = top_block[likeliest] * BLOCK + likeliest;
-  return n_zeros > (int64_t)(stride - n_tokens);
 }
 
 /* What q has in each block beside the likely tokens, then what it has of each of these: `Distribution.clocks`. */
@@ -266,65 +289,141 @@ INLINE void part_likely(const double *q, const double *blocks, const double *lik
   for (size_t b = 0; b < n_blocks; b++) clocks[b] = clocks[b] < ROUNDING * blocks[b] ? 0.0 : clocks[b];
 }
 
-/* q proportional to prod_j p_j^(w_j), with log of its constant Z, its block sums, its clocks, TV(p_i, q), KL(p_i || q)
-   and KL(q || p_i), (n,) each. With E_i = E_q log p_i these are X_ii - sum_j w_j X_ij + log Z and
-   sum_j w_j E_j - log Z - E_i. Returns 1 where Z is too small to divide by. */
-PASS int pass_log_pool(const float *const *logits, const double *temperatures, const double *shift, const double *p,
-                       const double *cross, const double *likely, const double *weights, size_t n, size_t n_tokens,
-                       double *q, double *log_z, double *blocks, double *clocks, double *distances, double *forward,
-                       double *reverse) {
-  size_t n_blocks = blocks_of(n_tokens), stride = n_blocks * BLOCK;
-  double below[n][BLOCK], scores[BLOCK], z = 0, entropy = 0;
-  memset(reverse, 0, sizeof *reverse * n);
-  memset(distances, 0, sizeof *distances * n);
-  for (size_t b = 0; b < n_blocks; b++) {
-    double *block = q + b * BLOCK;
-    EACH(t) scores[t] = 0;
-    for (size_t j = 0; j < n; j++) {
-      double rate = weights[j] / temperatures[j], rest = weights[j] * shift[2 * j + 1], *from = below[j];
-      shifted(logits[j], b, n_tokens, shift[2 * j], from);
-      EACH(t) scores[t] += from[t] * rate - rest;
-    }
-    exponentials(scores, 1, block);
-    if (b == n_blocks - 1) clear_rest(q, n_tokens);
-    z += blocks[b] = sum_of(block);
-    for (size_t i = 0; i < n; i++) reverse[i] += product(block, below[i]);
+/* x_jt - origin_j of every agent over one block, into scratch */
+INLINE void below_origins(const struct profile *of, size_t b) {
+  for (size_t j = 0; j < of->n; j++)
+    shifted(of->logits[j], b, of->n_tokens, of->shift[2 * j], of->scratch + j * BLOCK);
+}
+
+/* prod_j p_j^(w_j) over one block, of which scratch holds x_jt - origin_j; returns the sum */
+INLINE double product_block(const struct profile *of, const double *weights, size_t b, double *block) {
+  double scores[BLOCK];
+  EACH(t) scores[t] = 0;
+  for (size_t j = 0; j < of->n; j++) {
+    double rate = weights[j] / of->temperatures[j], rest = weights[j] * of->shift[2 * j + 1];
+    const double *from = of->scratch + j * BLOCK;
+    EACH(t) scores[t] += from[t] * rate - rest;
   }
-  if (!(z > SMALLEST_CONSTANT)) return 1;
+  exponentials(scores, 1, block);
+  if (b == blocks_of(of->n_tokens) - 1) clear_rest(block, of->n_tokens);
+  return sum_of(block);
+}
+
+/* Of the first stage: products into q, their block sums, in z their sum, E_q log p_i before scaling into reverse. */
+INLINE void unscaled_pools(const struct profile *of, const double *weights, size_t n_pools, double *const *q,
+                           double *blocks, double *facts) {
+  size_t n = of->n, n_blocks = blocks_of(of->n_tokens), width = 3 * n + 2;
+  memset(facts, 0, sizeof *facts * n_pools * width);
   for (size_t b = 0; b < n_blocks; b++) {
-    double *block = q + b * BLOCK, difference[BLOCK], scale = 1 / z;
-    blocks[b] *= scale;
-    scale_by(scale, block);
-    for (size_t i = 0; i < n; i++) {
-      const double *row = p + i * stride + b * BLOCK;
-      EACH(t) difference[t] = fabs(row[t] - block[t]);
-      distances[i] += sum_of(difference) / 2;
+    below_origins(of, b);
+    for (size_t k = 0; k < n_pools; k++) {
+      double *block = q[k] + b * BLOCK, *reverse = facts + k * width + 2 * n, *z = facts + k * width + 3 * n;
+      *z += blocks[k * n_blocks + b] = product_block(of, weights + k * n, b, block);
+      for (size_t i = 0; i < n; i++) reverse[i] += product(block, of->scratch + i * BLOCK);
     }
   }
+}
+
+/* Of the second stage: q scaled, its block sums too, and TV(p_i, q). */
+INLINE void scale_pools(const struct profile *of, size_t n_pools, double *const *q, double *blocks, double *facts) {
+  size_t n = of->n, n_blocks = blocks_of(of->n_tokens), stride = n_blocks * BLOCK, width = 3 * n + 2;
+  for (size_t b = 0; b < n_blocks; b++)
+    for (size_t k = 0; k < n_pools; k++) {
+      double *block = q[k] + b * BLOCK, *distances = facts + k * width, scale = 1 / facts[k * width + 3 * n];
+      double difference[BLOCK];
+      blocks[k * n_blocks + b] *= scale;
+      scale_by(scale, block);
+      for (size_t i = 0; i < n; i++) {
+        const double *row = of->p + i * stride + b * BLOCK;
+        EACH(t) difference[t] = fabs(row[t] - block[t]);
+        distances[i] += sum_of(difference) / 2;
+      }
+    }
+}
+
+/* What is left: divergences from sums. With E_i = E_q log p_i they are X_ii - sum_j w_j X_ij + log Z and
+   sum_j w_j E_j - log Z - E_i. */
+INLINE void settle_pool(const struct profile *of, const double *weights, double *facts) {
+  size_t n = of->n;
+  double *forward = facts + n, *reverse = facts + 2 * n, *log_z = facts + 3 * n, z = *log_z, entropy = 0;
   *log_z = log(z);
-  part_likely(q, blocks, likely, n_blocks, clocks);
+  facts[3 * n + 1] = !(z > SMALLEST_CONSTANT);
   for (size_t i = 0; i < n; i++) {
-    reverse[i] = reverse[i] / z / temperatures[i] - shift[2 * i + 1];
+    reverse[i] = reverse[i] / z / of->temperatures[i] - of->shift[2 * i + 1];
     entropy += weights[i] * reverse[i];
   }
   for (size_t i = 0; i < n; i++) {
-    forward[i] = cross[i * n + i] + *log_z;
-    for (size_t j = 0; j < n; j++) forward[i] -= weights[j] * cross[i * n + j];
+    forward[i] = of->cross[i * n + i] + *log_z;
+    for (size_t j = 0; j < n; j++) forward[i] -= weights[j] * of->cross[i * n + j];
     forward[i] = positive(forward[i]);
     reverse[i] = positive(entropy - *log_z - reverse[i]);
   }
+}
+
+/* q_k proportional to prod_j p_j^(w_kj) for each row of weights, with its block sums and its clocks; of each TV(p_i, q),
+   KL(p_i || q) and KL(q || p_i), (n,) each, log of its constant Z, and 1 where Z is too small to divide by: then the
+   rest means nothing. */
+PASS void pass_pools(const struct profile *of, const double *weights, size_t n_pools, double *const *q, double *blocks,
+                     double *clocks, double *facts) {
+  size_t n = of->n, n_blocks = blocks_of(of->n_tokens), n_clocks = n_blocks + n * MOST_LIKELY;
+  for (size_t k = 0; k < n_pools; k += POOLS_AT_ONCE) {
+    size_t n_here = n_pools - k < POOLS_AT_ONCE ? n_pools - k : POOLS_AT_ONCE;
+    unscaled_pools(of, weights + k * n, n_here, q + k, blocks + k * n_blocks, facts + k * (3 * n + 2));
+    scale_pools(of, n_here, q + k, blocks + k * n_blocks, facts + k * (3 * n + 2));
+  }
+  for (size_t k = 0; k < n_pools; k++) {
+    part_likely(q[k], blocks + k * n_blocks, of->likely, n_blocks, clocks + k * n_clocks);
+    settle_pool(of, weights + k * n, facts + k * (3 * n + 2));
+  }
+}
+
+/* Of prod_j p_j^(w_j) for each row of weights the log of its sum Z, and 1 where Z is too small to divide by. */
+PASS void pass_constants(const struct profile *of, const double *weights, size_t n_constants, double *facts) {
+  size_t n_blocks = blocks_of(of->n_tokens);
+  memset(facts, 0, sizeof *facts * n_constants * 2);
+  for (size_t b = 0; b < n_blocks; b++) {
+    double padded[BLOCK];
+    below_origins(of, b);
+    for (size_t k = 0; k < n_constants; k++) facts[2 * k] += product_block(of, weights + k * of->n, b, padded);
+  }
+  for (size_t k = 0; k < n_constants; k++) {
+    facts[2 * k + 1] = !(facts[2 * k] > SMALLEST_CONSTANT);
+    facts[2 * k] = log(facts[2 * k]);
+  }
+}
+
+/* Block sums of (p_i - o)^+ with o = sum_j s_j p_j, for each agent i and row of shares. */
+PASS void pass_positive_parts(const struct profile *of, const double *shares, const size_t *agents, size_t n_parts,
+                              double *sums) {
+  size_t n_blocks = blocks_of(of->n_tokens), stride = n_blocks * BLOCK;
+  double o[BLOCK];
+  for (size_t b = 0; b < n_blocks; b++)
+    for (size_t k = 0; k < n_parts; k++) {
+      const double *block = of->p + agents[k] * stride + b * BLOCK;
+      mix(of->p + b * BLOCK, stride, shares + k * of->n, of->n, o);
+      EACH(t) o[t] = block[t] > o[t] ? block[t] - o[t] : 0.0;
+      sums[k * n_blocks + b] = sum_of(o);
+    }
+}
+
+/* Everything that was asked of a profile that is there. */
+void pass_asked(const struct profile *of, const struct asked *asked) {
+  const double *weights = asked->weights;
+  pass_mixtures(of, weights, asked->n_mixtures, asked->mixtures);
+  weights += asked->n_mixtures * of->n;
+  pass_pools(of, weights, asked->n_pools, asked->q, asked->pool_blocks, asked->pool_clocks, asked->pools);
+  weights += asked->n_pools * of->n;
+  pass_constants(of, weights, asked->n_constants, asked->constants);
+  weights += asked->n_constants * of->n;
+  pass_positive_parts(of, weights, asked->agents, asked->n_parts, asked->parts);
+}
+
+/* The profile after one prefix and everything that was asked of it, unless a logit is not a finite number: then 1. */
+int pass_prefix(const struct profile *of, const struct asked *asked) {
+  if (pass_softmax(of)) return 1;
+  pass_asked(of, asked);
   return 0;
 }
 
-/* Block sums of (p_i - o)^+ with o = sum_j s_j p_j. */
-PASS int pass_rising(const double *p, const double *shares, size_t i, size_t n, size_t n_tokens, double *blocks) {
-  size_t n_blocks = blocks_of(n_tokens), stride = n_blocks * BLOCK;
-  double o[BLOCK];
-  for (size_t b = 0; b < n_blocks; b++) {
-    const double *block = p + i * stride + b * BLOCK;
-    mix(p + b * BLOCK, stride, shares, n, o);
-    EACH(t) o[t] = block[t] > o[t] ? block[t] - o[t] : 0.0;
-    blocks[b] = sum_of(o);
-  }
-  return 0;
-}
+/* The sources that this was compiled from: the library is of no use to others. */
+const char *passes_sources(void) { return SOURCES; }

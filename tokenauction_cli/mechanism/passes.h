@@ -1,12 +1,31 @@
-/* The passes over the tokens (`passes.c`), which a queue performs ahead of whoever needs them (`ahead.c`). */
+/* The passes over the tokens (`passes.c`): what the agents say after one prefix, and what is asked about it.
+
+   n agents, n_tokens tokens in n_blocks blocks. All memory is the caller's. */
 #include <stddef.h>
 
-int pass_softmax(const float *const *logits, const double *temperatures, size_t n, size_t n_tokens, double *p,
-                 double *shift, double *cross, double *blocks, double *likely);
-int pass_mixture(const double *p, const double *cross, const double *weights, size_t n, size_t n_tokens,
-                 double *forward, double *reverse, double *mode);
-int pass_log_pool(const float *const *logits, const double *temperatures, const double *shift, const double *p,
-                  const double *cross, const double *likely, const double *weights, size_t n, size_t n_tokens,
-                  double *q, double *log_z, double *blocks, double *clocks, double *distances, double *forward,
-                  double *reverse);
-int pass_rising(const double *p, const double *shares, size_t i, size_t n, size_t n_tokens, double *blocks);
+/* p_i = softmax(logits_i / temperature_i), with all that is worked out once for a prefix. */
+struct profile {
+  size_t n, n_tokens;
+  const float *const *logits; /* n rows */
+  const double *temperatures; /* (n,) */
+  double *p;       /* (n, n_blocks * BLOCK) */
+  double *shift;   /* (n, 2): an origin a_i, and L_i = log sum_t exp((x_it - a_i) / temperature_i); so log p_it is
+                      (x_it - a_i) / temperature_i - L_i */
+  double *cross;   /* (n, n): E_{p_i} log p_j */
+  double *blocks;  /* (n, n_blocks): sums of p_i over blocks of tokens */
+  double *likely;  /* (1 + n / LIKELY,): the number of likely tokens, then these */
+  double *scratch; /* (n, BLOCK) */
+};
+
+/* Rows of weights, (n,) each, for mixtures, pools, constants and shares for positive parts, in this order; and, from
+   `mixtures` on, where the answers go, a row for each row of weights. */
+struct asked {
+  size_t n_mixtures, n_pools, n_constants, n_parts;
+  const double *weights;
+  const size_t *agents; /* (n_parts,) */
+  double *const *q;     /* n_pools rows as long as those of p */
+  double *mixtures, *pools, *pool_blocks, *pool_clocks, *constants, *parts;
+};
+
+int pass_prefix(const struct profile *of, const struct asked *asked);
+void pass_asked(const struct profile *of, const struct asked *asked);

@@ -30,6 +30,7 @@ class PaymentRule(Protocol):
     `columns` are the names after `payment.`, the one that is charged first. `fits` says whether the premise holds;
     where it does not the columns stay empty and `charge` must not be called. `charge` gives one amount per agent and
     column, (n,) float64, for one drawn token; `expected` the mean of the first column over the draw, (n,), for audits.
+    One that compares q with every o_i may have `compares_others = True`: that is then prefetched.
     """
 
     name: str

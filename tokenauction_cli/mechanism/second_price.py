@@ -89,8 +89,11 @@ def runner_up(outcome: Outcome, i: int) -> float:
 
 def moved(outcome: Outcome, token: int) -> Array:
     """The part of q_x that agent i's bid brought: (p_x - o_x)^+, or of a dictatorship p_x; (n,)."""
-    p = outcome.profile.p[:, token]
-    return p if outcome.dictatorship is not None else np.maximum(p - outcome.others_at(token), 0.0)
+    profile = outcome.profile
+    if outcome.dictatorship is not None:
+        return np.asarray(profile.p[:, token])
+    key = ("moved", outcome.bidding.share_keys, token)
+    return profile.once(key, lambda: np.maximum(profile.p[:, token] - outcome.others_at(token), 0.0))
 
 
 def realised(outcome: Outcome, draw: Draw, moment: Moment) -> Array:

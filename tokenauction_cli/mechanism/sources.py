@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-SOURCES = ("passes.c", "ahead.c")
+SOURCES = ("passes.c",)
 HEADERS = ("passes.h",)
 LIBRARY = "passes.so"
 

@@ -1,0 +1,160 @@
+"""Prefetch: what outcomes will need of passes over the tokens is known before, and worked out beside the caller.
+
+`needs_of` says what that is, from rules and bids alone: what it leaves out, for a rule of a user's own or for a payment
+by quadrature, is worked out when it is asked for. `Prefetch` is a pool of threads for the calls of compiled code that
+do it, one for each prefix; they hold no lock of Python's meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .aggregation import AggregationRule, Linear, LogLinear
+from .dictatorship import RandomDictator
+from .distributions import Array, weights_of
+from .terms import Bidding
+
+
+class Kind(IntEnum):
+    """What is worked out of one row of weights w, (n,); rows are handed to the compiled passes in this order."""
+
+    MIXTURE = 0  # sum_j w_j p_j: its divergences and its mode
+    POOL = 1  # prod_j p_j^w_j / Z, with its divergences
+    CONSTANT = 2  # log Z alone
+    PART = 3  # block sums of the positive part (p_i - sum_j w_j p_j)^+
+
+
+class Need(NamedTuple):
+    """One row of weights, as the bytes of its float64 numbers; `agent` is the i of a positive part."""
+
+    kind: Kind
+    weights: bytes
+    agent: int = 0
+
+
+class Needs:
+    """Distinct needs, sorted by kind. `place` tells the row of each among those of its kind."""
+
+    def __init__(self, needs: Iterable[Need]) -> None:
+        ordered = sorted(set(needs))
+        self.place: dict[Need, int] = {}
+        self.counts = [0] * len(Kind)
+        for need in ordered:
+            self.place[need] = self.counts[need.kind]
+            self.counts[need.kind] += 1
+        self.weights = np.frombuffer(b"".join(need.weights for need in ordered) or bytes(8))
+        self.agents = np.array([need.agent for need in ordered if need.kind is Kind.PART] or [0], dtype=np.uintp)
+
+
+def needs_of(rule: AggregationRule, bidding: Bidding, *, others: bool) -> Iterator[Need]:
+    """What q, its divergences and D = TV(p, o) need under the rules that have compiled passes.
+
+    With `others` also what a comparison of q with every o_i does: KLs of a mixture, the constant of a log pool.
+    """
+    weights, n = bidding.weights.tobytes(), len(bidding.weights)
+    is_log_linear, is_linear = isinstance(rule, LogLinear), isinstance(rule, Linear | RandomDictator)
+    if bidding.is_contested and (is_log_linear or is_linear):
+        yield Need(Kind.POOL if is_log_linear else Kind.MIXTURE, weights)
+    elif is_log_linear:  # a lone bidder's own distribution, and how far the others' are from it
+        yield from (Need(Kind.PART, weights, i) for i in range(n) if not bidding.weights[i])
+    if is_linear:
+        for i in range(n) if n > 2 else (bidding.terms.swept,):
+            yield Need(Kind.PART, bidding.share_keys[i], i)
+    if others and (is_log_linear or is_linear):
+        kind = Kind.CONSTANT if is_log_linear else Kind.MIXTURE
+        for i in np.flatnonzero(bidding.due & (bidding.rivals > 0)).tolist():
+            if np.count_nonzero(bidding.shares[i]) > 1:
+                yield Need(kind, weights_of(bidding.shares[i]).tobytes())  # as the rule itself divides them
+
+
+class Row(NamedTuple):
+    """Numbers for C to write, and their address."""
+
+    numbers: Array
+    address: int
+
+
+class Prefetch:
+    """A pool of threads, `n_threads` with the caller's, made when there is work for it, and the rows that calls write.
+
+    A caller who waits makes calls that nobody has begun. With one thread there is no pool.
+    """
+
+    def __init__(self, n_threads: int = 1) -> None:
+        self.n_threads = n_threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._begun: deque[tuple[Future[None], Callable[[], None]]] = deque()
+        self._spare: dict[int, list[Row]] = defaultdict(list)  # by size
+
+    @property
+    def most_prefixes(self) -> int:
+        """How many prefixes beside the one in hand keep all threads busy."""
+        return 2 * self.n_threads if self.n_threads > 1 else 0
+
+    def begin(self, call: Callable[[], None]) -> Future[None] | None:
+        """Have a thread make this call; None where there is none."""
+        if self.n_threads == 1:
+            return None
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.n_threads - 1, thread_name_prefix="prefetch")
+        try:
+            future = self._pool.submit(call)
+        except RuntimeError:  # the machine has no thread to give: what was begun is finished, the rest done without
+            self.close()
+            self.n_threads = 1
+            return None
+        while self._begun and self._begun[0][0].done():
+            self._begun.popleft()
+        self._begun.append((future, call))
+        return future
+
+    def help(self) -> bool:
+        """Make the first call that no thread has taken up; False where there is none."""
+        while self._begun:
+            future, call = self._begun.popleft()
+            if not future.cancelled() and future.cancel():
+                call()
+                return True
+        return False
+
+    def close(self) -> None:
+        """Wait for the calls that run and end the threads; what nobody has begun is cancelled.
+
+        It may be used again. An interruption waits too: memory that the calls read may go next.
+        """
+        self._begun.clear()
+        interruption = None
+        while self._pool is not None:
+            try:
+                self._pool.shutdown(wait=True, cancel_futures=True)
+                self._pool = None
+            except KeyboardInterrupt as error:
+                interruption = error
+        if interruption is not None:
+            raise interruption
+
+    def row(self, size: int) -> Row:
+        """A row, used before if possible: the pages of a new one cost as much as what is written into it."""
+        spare = self._spare[size]
+        if spare:
+            return spare.pop()
+        numbers = np.empty(size)
+        return Row(numbers, address_of(numbers))
+
+    def give_back(self, rows: Sequence[Row]) -> None:
+        """Rows that nobody reads or writes any more."""
+        for row in rows:
+            self._spare[row.numbers.size].append(row)
+
+
+def address_of(array: NDArray[Any]) -> int:
+    """Where its first number is."""
+    address: int = array.__array_interface__["data"][0]
+    return address
