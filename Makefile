@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-PASSES := tokenauction_cli/build_passes.py $(wildcard tokenauction_cli/mechanism/*.[ch])
+PASSES := $(wildcard tokenauction_cli/mechanism/native/*.py tokenauction_cli/mechanism/native/*.[ch])
 LLAMA := tokenauction_cli/lm/build_llama.py tokenauction_cli/lm/compile_llama.sh
 NEWER := import sys; sys.exit(sys.version_info < (3, 10))
 
@@ -60,7 +60,7 @@ $(STAMP): pyproject.toml requirements.lock $(PASSES) $(LLAMA)
 	@$(BIN)/python -m tokenauction_cli.lm.build_llama --requirements requirements.lock
 	@$(PIP) install --quiet --requirement requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
-	@test -e tokenauction_cli/mechanism/passes.so || \
+	@test -e tokenauction_cli/mechanism/native/passes.so || \
 	  echo "passes.c was not compiled (is there a C compiler?): auctions run on NumPy, several times slower." >&2
 	@$(BIN)/python -m tokenauction_cli.lm.build_llama --try "$$($(BIN)/tokauction models path smollm2-135m-instruct)"
 	@touch $@

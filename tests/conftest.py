@@ -14,7 +14,7 @@ from hypothesis import settings
 
 import tokenauction_cli
 import tokenauction_cli.lm  # before anything loads llama.cpp: it says how llama.cpp's threads wait
-from tokenauction_cli.experiment import Experiment, load_experiment
+from tokenauction_cli.experiment.experiment import Experiment, load_experiment
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no failure of a law
 settings.load_profile("patient")
@@ -87,7 +87,7 @@ def in_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Command]:
     """The same within this process: half a second faster."""
-    from tokenauction_cli import cli
+    from tokenauction_cli.cli import app
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -97,7 +97,7 @@ def in_process(
         capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["tokauction", *arguments])
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            app.main()
         code = stop.value.code
         return subprocess.CompletedProcess(arguments, code if isinstance(code, int) else 0, *capsys.readouterr())
 
@@ -117,7 +117,7 @@ def batches_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 def model_path() -> Path:
     """The GGUF file of the extra `demo`."""
     from tokenauction_cli.errors import ModelError
-    from tokenauction_cli.models import locate, parse_reference
+    from tokenauction_cli.model_files.models import locate, parse_reference
 
     try:
         return locate(parse_reference(DEMO_MODEL, Path()), offline=True).path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenauction_cli.experiment import load_experiment
+from tokenauction_cli.experiment.experiment import load_experiment
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

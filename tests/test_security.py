@@ -187,7 +187,7 @@ PIRATE = "from pathlib import Path\nPath('owned').touch()\n"
 
 
 def test_a_rule_of_ones_own_needs_trust(tmp_path: Path, in_process: Command) -> None:
-    rule = "from tokenauction_cli.mechanism.aggregation import Linear\nclass Mine(Linear):\n    pass\n"
+    rule = "from tokenauction_cli.mechanism.aggregation.rules import Linear\nclass Mine(Linear):\n    pass\n"
     (tmp_path / "my_rules.py").write_text(PIRATE + rule)
     (tmp_path / "e.yaml").write_text(TOY + "auction: {aggregation: 'my_rules:Mine'}\n")
     for command in ("check", "run", "audit"):
@@ -218,7 +218,9 @@ def test_a_file_beside_an_experiment_is_no_module(tmp_path: Path, tokauction: Co
         for name in names:
             (folder / f"{name}.py").write_text(PIRATE)
     (tmp_path / "experiments" / "e.yaml").write_text(TOY + "auction: {payments: [pay_your_bid, myerson_tv]}\n")
-    main = "import sys; sys.path.pop(0); from tokenauction_cli.cli import main; main()"  # as the console script starts
+    main = (
+        "import sys; sys.path.pop(0); from tokenauction_cli.cli.app import main; main()"  # as the console script starts
+    )
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     for command in (["check"], ["run"], ["audit"]):
         done = subprocess.run(
@@ -231,7 +233,7 @@ def test_a_file_beside_an_experiment_is_no_module(tmp_path: Path, tokauction: Co
 
 def test_a_run_of_a_stranger_brings_no_code(tmp_path: Path, in_process: Command) -> None:
     """What its experiment trusts is trusted again by whom verifies it, or not at all."""
-    rule = "from tokenauction_cli.mechanism.aggregation import Linear\nclass Mine(Linear):\n    pass\n"
+    rule = "from tokenauction_cli.mechanism.aggregation.rules import Linear\nclass Mine(Linear):\n    pass\n"
     (tmp_path / "their_rules.py").write_text(rule)
     (tmp_path / "e.yaml").write_text(TOY + "auction: {aggregation: 'their_rules:Mine'}\ntrust: [their_rules]\n")
     importlib.invalidate_caches()
@@ -287,8 +289,8 @@ def test_tokens_are_written_nowhere(tmp_path: Path, in_process: Command, monkeyp
 def test_the_log_blots_tokens_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import logging
 
-    from tokenauction_cli.run_log import logging_to
-    from tokenauction_cli.store import RunFolder
+    from tokenauction_cli.runs.run_folder import RunFolder
+    from tokenauction_cli.runs.run_log import logging_to
 
     monkeypatch.setenv("HF_TOKEN", "correct horse")
     with pytest.raises(ValueError), logging_to(RunFolder(tmp_path)):  # noqa: PT012

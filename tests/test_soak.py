@@ -18,9 +18,10 @@ import pytest
 from conftest import Command, Reader
 from tiny_gguf import bigram_model, of_byte
 
-from tokenauction_cli import metrics, run
-from tokenauction_cli.progress import SilentProgress
-from tokenauction_cli.run import read_run, run_experiment
+from tokenauction_cli.analysis import metrics
+from tokenauction_cli.cli.progress import SilentProgress
+from tokenauction_cli.engine import run
+from tokenauction_cli.engine.run import read_run, run_experiment
 
 BYTES_PER_CELL = 1024
 TABLE_BYTES_PER_CELL = 8 * 1024  # of the tables at the end, which hold every cell
@@ -29,10 +30,10 @@ MEASURED_RUN = """
 import ctypes, os, resource
 from pathlib import Path
 import llama_cpp  # which keeps two files open
-from tokenauction_cli import run
-from tokenauction_cli.experiment import load_experiment
-from tokenauction_cli.memory import peak_memory
-from tokenauction_cli.progress import SilentProgress
+from tokenauction_cli.engine import run
+from tokenauction_cli.experiment.experiment import load_experiment
+from tokenauction_cli.system.memory import peak_memory
+from tokenauction_cli.cli.progress import SilentProgress
 run.SECONDS_BETWEEN_APPENDS = 0.0
 
 class Allocated(ctypes.Structure):

@@ -1,6 +1,6 @@
 """`python -m tokenauction_cli` is `tokauction`."""
 
-from .cli import main
+from .cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tokenauction_cli.mechanism import compiled
-from tokenauction_cli.mechanism.aggregation import Linear, LogLinear
-from tokenauction_cli.mechanism.clarke import Clarke
-from tokenauction_cli.mechanism.compiled import NOTHING, CompiledProfile, profile_begun, profile_of
+from tokenauction_cli.mechanism.aggregation.rules import Linear, LogLinear
 from tokenauction_cli.mechanism.cumulative import BLOCK
 from tokenauction_cli.mechanism.distributions import LIKELY, ROUNDING, Mixture, Profile
 from tokenauction_cli.mechanism.divergences import kl_from_agents, kl_to_agents
+from tokenauction_cli.mechanism.native import compiled
+from tokenauction_cli.mechanism.native.compiled import NOTHING, CompiledProfile, profile_begun, profile_of
 from tokenauction_cli.mechanism.outcome import Outcome
+from tokenauction_cli.mechanism.payments.clarke import Clarke
 from tokenauction_cli.mechanism.prefetch import Kind, Need, Needs, Prefetch, needs_of
 from tokenauction_cli.mechanism.terms import Terms, bidding_of
 

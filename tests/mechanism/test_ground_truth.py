@@ -9,7 +9,7 @@ from mechanism_strategies import BLOG, outcome
 from tokenauction_cli.mechanism.distributions import Array, MechanismError
 from tokenauction_cli.mechanism.outcome import Outcome
 from tokenauction_cli.mechanism.registry import find
-from tokenauction_cli.mechanism.sampling import Draw
+from tokenauction_cli.mechanism.sampling.rules import Draw
 
 EXACT = {"rtol": 0, "atol": 1e-9}
 

@@ -13,12 +13,12 @@ from scipy.integrate import quad
 
 from tokenauction_cli.mechanism.distributions import Array, Profile
 from tokenauction_cli.mechanism.divergences import kl, total_variation
-from tokenauction_cli.mechanism.myerson_tv import breaks, by_quadrature, myerson_payment, q_at, tv_at
 from tokenauction_cli.mechanism.outcome import Outcome
-from tokenauction_cli.mechanism.quadrature import integrate
-from tokenauction_cli.mechanism.randomness import Moment, Randomness
+from tokenauction_cli.mechanism.payments.myerson_tv import breaks, by_quadrature, myerson_payment, q_at, tv_at
+from tokenauction_cli.mechanism.payments.quadrature import integrate
+from tokenauction_cli.mechanism.payments.second_price import mean_price
 from tokenauction_cli.mechanism.registry import find, names
-from tokenauction_cli.mechanism.second_price import mean_price
+from tokenauction_cli.mechanism.sampling.randomness import Moment, Randomness
 from tokenauction_cli.mechanism.terms import without
 
 MIXING = ("linear", "random_dictator", "winner_take_all")

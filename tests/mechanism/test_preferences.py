@@ -8,10 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from mechanism_strategies import ALL_RULES, auctions, outcome, profiles
 
-from tokenauction_cli.mechanism.aggregation import ORDERS
+from tokenauction_cli.mechanism.aggregation.rules import ORDERS
+from tokenauction_cli.mechanism.audit.preferences import TOLERANCE, compare, excess, outside, weakly_prefers
 from tokenauction_cli.mechanism.distributions import Distribution, MechanismError, Profile
 from tokenauction_cli.mechanism.outcome import Outcome
-from tokenauction_cli.mechanism.preferences import TOLERANCE, compare, excess, outside, weakly_prefers
 
 
 def dist(*p: float) -> Distribution:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tokenauction_cli.mechanism import compiled
-from tokenauction_cli.mechanism.compiled import CompiledProfile, profile_begun
 from tokenauction_cli.mechanism.distributions import Mixture
+from tokenauction_cli.mechanism.native import compiled
+from tokenauction_cli.mechanism.native.compiled import CompiledProfile, profile_begun
 from tokenauction_cli.mechanism.prefetch import Kind, Need, Needs, Prefetch
 
 pytestmark = pytest.mark.skipif(

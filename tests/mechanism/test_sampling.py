@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from mechanism_strategies import ALL_RULES, BLOG, outcome, profiles
 
 from tokenauction_cli.mechanism.distributions import Profile
-from tokenauction_cli.mechanism.goodness_of_fit import chi_square_p_value, marginal_p_value
 from tokenauction_cli.mechanism.outcome import Outcome
-from tokenauction_cli.mechanism.randomness import Moment, Purpose, Randomness
 from tokenauction_cli.mechanism.registry import find, names
-from tokenauction_cli.mechanism.sampling import Draw, SamplingRule
+from tokenauction_cli.mechanism.sampling.goodness_of_fit import chi_square_p_value, marginal_p_value
+from tokenauction_cli.mechanism.sampling.randomness import Moment, Purpose, Randomness
+from tokenauction_cli.mechanism.sampling.rules import Draw, SamplingRule
 from tokenauction_cli.mechanism.terms import Terms, relative_bids
 
 LOTTERIES = ("stable", "inverse_cdf", "gumbel")

@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _try(model: Path, build: Build | None) -> None:
     """Evaluate as runs do, with all threads; where that crashes with AMX, build without it."""
-    from ..processors import usable_processors
+    from ..system.processors import usable_processors
     from .hardware import choose_hardware
     from .probe import crash_of
 

@@ -13,7 +13,7 @@ from typing import Any
 import llama_cpp
 
 from ..errors import ModelError
-from ..processors import processor_has
+from ..system.processors import processor_has
 from .build_llama import COMMAND as REBUILD
 from .build_llama import installed
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import ModelError
-from ..processors import processor_identity
+from ..system.processors import processor_identity
 from . import libraries
 from .build_llama import COMMAND as REBUILD
 from .hardware import CELL_BLOCK, Hardware

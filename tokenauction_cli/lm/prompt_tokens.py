@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..errors import ModelError
-from ..prompts import MAX_CHARACTERS
+from ..experiment.prompts import MAX_CHARACTERS
 from .bounded import bounded
 from .vocabulary import GgufVocabulary
 

@@ -12,15 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .distributions import (
-    AgentDistribution,
-    Aggregate,
-    Array,
-    Distribution,
-    LogMixture,
-    Profile,
-    expectation,
-)
+from .distributions import AgentDistribution, Aggregate, Array, Distribution, LogMixture, Profile, expectation
 
 
 def total_variation(p: Array, q: Array) -> float:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .aggregation.power_mean import PowerMean
 from .distributions import Array, checked_bids
 from .outcome import Outcome
-from .power_mean import PowerMean
 from .welfare import optimal_welfare, weighted, welfare, yardstick
 
 

@@ -13,16 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .aggregation import AggregationRule, Linear, LogLinear
-from .dictatorship import Dictatorship, RandomDictator
-from .distributions import (
-    AgentDistribution,
-    Aggregate,
-    Array,
-    Distribution,
-    Mixture,
-    Profile,
-)
+from .aggregation.dictatorship import Dictatorship, RandomDictator
+from .aggregation.rules import AggregationRule, Linear, LogLinear
+from .distributions import AgentDistribution, Aggregate, Array, Distribution, Mixture, Profile
 from .divergences import both_kls, total_variation
 from .terms import Terms, bidding_of
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .aggregation import AggregationRule, Linear, LogLinear
-from .dictatorship import RandomDictator
+from .aggregation.dictatorship import RandomDictator
+from .aggregation.rules import AggregationRule, Linear, LogLinear
 from .distributions import Array, weights_of
 from .terms import Bidding
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 import importlib
 from typing import Any, Literal
 
-from .aggregation import Linear, LogLinear
-from .clarke import Clarke
-from .dictatorship import RandomDictator, WinnerTakeAll
-from .myerson_tv import MyersonTV
-from .payments import PayBidTimesInfluence, PayYourBid
-from .power_mean import PowerMean
-from .sampling import Greedy, Gumbel, InverseCdf
-from .second_price import SecondPrice
-from .stable_sampling import Stable
+from .aggregation.dictatorship import RandomDictator, WinnerTakeAll
+from .aggregation.power_mean import PowerMean
+from .aggregation.rules import Linear, LogLinear
+from .payments.clarke import Clarke
+from .payments.myerson_tv import MyersonTV
+from .payments.rules import PayBidTimesInfluence, PayYourBid
+from .payments.second_price import SecondPrice
+from .sampling.rules import Greedy, Gumbel, InverseCdf
+from .sampling.stable import Stable
 
 Kind = Literal["aggregation", "payment", "sampling"]
 

@@ -20,10 +20,10 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .aggregation import AggregationRule, Linear, LogLinear
+from .aggregation.power_mean import PowerMean
+from .aggregation.rules import AggregationRule, Linear, LogLinear
 from .distributions import Array, Distribution, MechanismError, Profile, checked_bids
 from .divergences import alpha_divergence, kl_from_agents, kl_to_agents
-from .power_mean import PowerMean
 
 
 def yardstick(rule: AggregationRule) -> AggregationRule:

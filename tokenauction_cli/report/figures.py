@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..pooled import pooled_frame
-from ..run import RunResult
+from ..analysis.pooled import pooled_frame
+from ..engine.run import RunResult
 from .palette import INK
 
 if TYPE_CHECKING:

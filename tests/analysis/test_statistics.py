@@ -1,0 +1,223 @@
+"""Intervals, trends and comparisons, against scipy, by hand, and against the distributions they speak of."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Reader
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenauction_cli.analysis.bootstrap import Interval, mean_intervals
+from tokenauction_cli.analysis.comparison import comparisons_frame, sign_flip
+from tokenauction_cli.analysis.mentions import blend_pattern, find_mentions
+from tokenauction_cli.analysis.metrics import figures_of_summary
+from tokenauction_cli.analysis.pooled import clustered, pooled_frame
+from tokenauction_cli.analysis.statistics_frames import statistics_frames
+from tokenauction_cli.analysis.trend import isotonic, kendall_tau, trend, trends_frame
+from tokenauction_cli.cli.progress import SilentProgress
+from tokenauction_cli.engine.run import RunResult, run_experiment
+
+finite = st.floats(-1e6, 1e6, allow_subnormal=False)
+
+
+def column(values: list[float]) -> Interval:
+    return mean_intervals(np.array(values, dtype=float)[:, None])[0]
+
+
+def test_bca_is_scipys() -> None:
+    from scipy.stats import bootstrap
+
+    sample = np.random.default_rng(3).exponential(size=25)
+    own = column(list(sample))
+    its = bootstrap((sample,), np.mean, n_resamples=20_000, rng=np.random.default_rng(1)).confidence_interval
+    assert own.mean == pytest.approx(sample.mean())
+    assert own.low == pytest.approx(its.low, abs=0.02)
+    assert own.high == pytest.approx(its.high, abs=0.04)
+
+
+def test_bca_of_skewed_data_leans_to_the_long_tail() -> None:
+    interval = column([0.0] * 18 + [10.0, 12.0])
+    assert interval.high - interval.mean > interval.mean - interval.low > 0
+
+
+def test_bca_covers() -> None:
+    """95 % intervals of means of 30 gamma variables contain the truth about that often."""
+    samples = np.random.default_rng(5).gamma(2.0, size=(30, 400))
+    inside = [low <= 2.0 <= high for _, low, high in mean_intervals(samples)]
+    assert 0.90 <= np.mean(inside) <= 0.98
+
+
+def test_intervals_of_little() -> None:
+    assert column([2.0, 2.0, 2.0]) == (2, 2, 2)
+    single, empty, infinite = column([2.0]), column([np.nan]), column([1.0, np.inf])
+    assert single.mean == 2
+    assert np.isnan(single.low)
+    assert np.isnan(empty.mean)
+    assert infinite.mean == np.inf
+    assert np.isnan(infinite.high)
+
+
+def test_of_very_many_the_interval_is_normal() -> None:
+    sample = np.random.default_rng(1).normal(size=(4001, 1))
+    mean, low, high = mean_intervals(sample)[0]
+    assert (mean - low, high - mean) == pytest.approx((1.96 * sample.std() / 4001**0.5,) * 2, rel=1e-3)
+    assert column(list(sample[:4000, 0])).low == pytest.approx(low, abs=2e-3)
+
+
+def test_missing_values_are_left_out_column_by_column() -> None:
+    both = mean_intervals(np.array([[1.0, np.nan], [2.0, 5.0], [4.0, 7.0]]))
+    assert both == [column([1.0, 2.0, 4.0]), column([5.0, 7.0])]
+
+
+def test_many_figures_take_little_time() -> None:
+    values = np.random.default_rng(0).normal(size=(20, 400))
+    begun = time.perf_counter()
+    for _ in range(5):
+        mean_intervals(values)
+    assert time.perf_counter() - begun < 5
+
+
+@given(st.lists(st.integers(0, 5), min_size=3, max_size=12))
+def test_tau_is_scipys(values: list[int]) -> None:
+    from scipy.stats import kendalltau
+
+    x, y = np.arange(len(values), dtype=float), np.array(values, dtype=float)
+    own = kendall_tau(x, y)
+    assert np.isnan(own) if len(set(values)) == 1 else own == pytest.approx(kendalltau(x, y).statistic)
+
+
+@given(st.lists(finite, min_size=1, max_size=15))
+def test_the_isotonic_fit_is_scipys(values: list[float]) -> None:
+    from scipy.optimize import isotonic_regression
+
+    y = np.array(values)
+    assert isotonic(np.arange(len(y), dtype=float), y) == pytest.approx(isotonic_regression(y).x, abs=1e-6)
+
+
+def test_a_trend_by_hand() -> None:
+    rising = trend(np.array([0, 0.5, 1]), np.array([1.0, 2.0, 5.0]))
+    assert (rising.tau, rising.violation, rising.unexplained) == (1, 0, 0)
+    bent = trend(np.array([0, 1, 2, 3.0]), np.array([0.0, 2.0, 1.0, 3.0]))  # 2 and 1 are pooled to 1.5
+    assert bent.tau == pytest.approx(4 / 6)
+    assert bent.violation == pytest.approx(0.5)
+    assert bent.unexplained == pytest.approx(0.5 / 5)
+    falling = trend(np.array([2, 1, 0.0]), np.array([1.0, 2.0, 3.0]))
+    assert (falling.tau, falling.violation) == (-1, 0)
+    flat = trend(np.array([0, 1, 2.0]), np.array([0.1 + 0.2, 0.3, 0.3]))
+    assert np.isnan(flat.tau)
+
+
+def test_sign_flips_are_exact_for_few_seeds() -> None:
+    assert sign_flip(np.array([1.0, 1.0, 1.0, 1.0])) == 2 / 16
+    assert sign_flip(np.array([1.0, -1.0])) == 1
+    assert sign_flip(np.zeros(5)) == 1
+
+
+def test_sign_flips_keep_their_level() -> None:
+    rng = np.random.default_rng(2)
+    p_values = np.array([sign_flip(rng.normal(size=20)) for _ in range(300)])
+    assert 0.02 < np.mean(p_values < 0.05) < 0.09
+
+
+def test_a_t_interval_over_queries_by_hand() -> None:
+    intervals, how = clustered(np.array([[1.0], [2.0], [3.0]]))
+    assert how == "t over queries"
+    assert intervals[0] == pytest.approx((2.0, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
+
+
+def test_without_scipy_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.split(".")[0] == "scipy"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    intervals, how = clustered(np.array([[1.0], [2.0], [4.0]]))
+    assert how == "bootstrap over queries"
+    assert intervals[0].low < intervals[0].mean < intervals[0].high
+    rising = trend(np.array([0, 0.5, 1]), np.array([1.0, 2.0, 5.0]))
+    assert rising.tau == 1
+    assert np.isnan(rising.p_value)
+
+
+SWEEP = """
+name: t
+queries: [q, r]
+blends: true
+agents:
+  - {name: Alpha Airlines, distribution: {" Alpha Airlines": 0.6, " Alpha Resort": 0.3, <end>: 0.1}}
+  - {name: Beta Resort, distribution: {" Beta Resort": 0.8, " x": 0.1, <end>: 0.1}}
+auction: {aggregation: [linear, random_dictator], payments: [pay_your_bid, second_price], max_tokens: 3}
+sweep: {agent: Alpha Airlines, relative_weight: [0, 0.25, 0.5, 0.75, 1], seeds: 12}
+"""
+
+
+@pytest.fixture
+def swept(read: Reader, tmp_path: Path) -> RunResult:
+    return run_experiment(read(SWEEP), tmp_path, SilentProgress())
+
+
+def test_the_files_are_in_the_run_folder(swept: RunResult) -> None:
+    for name, frame in statistics_frames(swept.experiment, swept.cells, swept.summary).items():
+        written = pd.read_csv(swept.folder.path / name)
+        assert list(written.columns) == list(frame.columns)
+        assert len(written) == len(frame)
+
+
+def test_trends_point_the_right_way(swept: RunResult) -> None:
+    found = trends_frame(swept.summary).set_index(["query", "aggregation", "figure"])
+    for query in ("q", "r"):
+        for rule in ("linear", "random_dictator"):
+            assert found.loc[(query, rule, "mention_rate.alpha_airlines"), "tau"] > 0.5
+            assert found.loc[(query, rule, "tv.alpha_airlines"), "tau"] == -1
+            assert found.loc[(query, rule, "tv.alpha_airlines"), "p_value"] < 0.05
+
+
+def test_comparisons_are_paired_by_seed(swept: RunResult) -> None:
+    found = comparisons_frame(swept.experiment, swept.cells)
+    row = found[(found["query"] == "q") & (found["point"] == 2) & (found["figure"] == "tokens")].iloc[0]
+    cells = swept.cells[(swept.cells["query"] == "q") & (swept.cells["point"] == 2)]
+    by_rule = cells.pivot_table(index="seed", columns="aggregation", values="tokens")
+    apart = (by_rule["linear"] - by_rule["random_dictator"]).to_numpy(dtype=float)
+    assert row["seeds"] == 12
+    assert row["difference"] == pytest.approx(apart.mean())
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert row["p_value"] == sign_flip(apart)
+    assert set(found[found["point"].isna()]["figure"]) >= set(found[found["point"] == 2]["figure"])
+
+
+def test_queries_are_pooled_with_equal_weight(swept: RunResult) -> None:
+    found = pooled_frame(swept.summary)
+    assert len(found) == 2 * 5
+    first = found.iloc[0]
+    same = swept.summary[
+        (swept.summary["aggregation"] == first["aggregation"]) & (swept.summary["point"] == first["point"])
+    ]
+    assert first["queries"] == 2
+    assert first["tokens"] == pytest.approx(same["tokens"].mean())
+    assert ((found["mention_rate.alpha_airlines.low"] >= 0) & (found["mention_rate.alpha_airlines.high"] <= 1)).all()
+
+
+def test_every_figure_lies_within_its_interval(swept: RunResult) -> None:
+    figures = figures_of_summary(swept.summary)
+    assert {"mention_rate.beta_resort", "co_mention_rate", "blend_rate", "first_mention.beta_resort"} <= set(figures)
+    for figure in figures:
+        mean, low, high = (swept.summary[f"{figure}{part}"] for part in ("", ".low", ".high"))
+        assert ((low <= mean + 1e-12) & (mean <= high + 1e-12) | low.isna()).all(), figure
+
+
+def test_blends() -> None:
+    pattern = blend_pattern([["Alpha Airlines", "Alpha"], ["Beta Resort", "Gamma Beach Resort"]])
+    text = "Alpha Resort, beta airlines, Alpha Beach Resort, Gamma Beach Airlines; Alpha Airlines; Beta Resort; Resort"
+    assert find_mentions(pattern, text).count == 4
+    rivals = blend_pattern([["Stingray Resort"], ["Beta Resort"]])  # a blend that is the other's own name is none
+    assert find_mentions(rivals, "Stingray Resort or Beta Resort").count == 0
+
+
+def test_blends_are_counted_on_request(swept: RunResult, read: Reader, tmp_path: Path) -> None:
+    assert (swept.cells["blends"] > 0).any()
+    without = run_experiment(read(SWEEP.replace("blends: true", "")), tmp_path, SilentProgress())
+    assert "blends" not in without.cells

@@ -1,0 +1,194 @@
+"""Tables for people and programs: what is a row, a column, a title; what is safe on a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import Reader
+
+from tokenauction_cli.analysis.metrics import cells_frame, summary_frame
+from tokenauction_cli.analysis.tables import Table, rate_tables, render, rich_tables, text_tables, visible
+from tokenauction_cli.errors import UsageError
+from tokenauction_cli.experiment.experiment import Experiment
+
+AGENTS = """
+name: t
+queries: [q, r]
+agents:
+  - {name: Alpha, distribution: {x: 1}}
+  - {name: Beta, distribution: {y: 1}}
+auction: {aggregation: [linear, log_linear], payments: [pay_your_bid]}
+"""
+
+
+def cells(experiment: Experiment, **changes: Any) -> pd.DataFrame:
+    """cells.csv of an experiment in which every text says which cell it is."""
+    from tokenauction_cli.engine.plan import cells_of
+
+    records = []
+    for cell in cells_of(experiment):
+        bids = dict(zip(("bid.alpha", "bid.beta"), cell.bids, strict=True))
+        identity = {"cell": cell.id, "query": cell.query, "aggregation": cell.aggregation, "seed": cell.seed}
+        sweep = {"point": cell.point, "relative_weight": cell.relative_weight}
+        text = f"{cell.query} {cell.aggregation} {cell.point} {cell.seed}"
+        figures = {"tokens": 4, "revenue.pay_your_bid": sum(cell.bids)}
+        records.append({**identity, **sweep, **bids, "text": text, "end_reason": "end", **figures, **changes})
+    return cells_frame(experiment, records)
+
+
+@pytest.fixture
+def sweep(read: Reader) -> Experiment:
+    """2 queries x 2 rules x 2 points x 2 seeds."""
+    return read(AGENTS + "sweep: {agent: Alpha, relative_weight: [0, 1], seeds: [5, 3]}\n")
+
+
+def test_rules_are_columns_and_weights_rows(sweep: Experiment) -> None:
+    q, r = text_tables(sweep, cells(sweep))
+    assert (q.title, r.title) == ("q", "r")
+    assert q.columns == r.columns == ("weight of Alpha", "linear", "log_linear")
+    assert q.rows == ((0, "q linear 0 5", "q log_linear 0 5"), (1, "q linear 1 5", "q log_linear 1 5"))
+    assert r.rows[1] == (1, "r linear 1 5", "r log_linear 1 5")
+
+
+def test_another_seed(sweep: Experiment) -> None:
+    q, _ = text_tables(sweep, cells(sweep), seed=3)
+    assert q.rows[0] == (0, "q linear 0 3", "q log_linear 0 3")
+    with pytest.raises(UsageError, match="there is no seed 4; this run has 3, 5"):
+        text_tables(sweep, cells(sweep), seed=4)
+
+
+def test_seeds_as_columns(sweep: Experiment) -> None:
+    tables = text_tables(sweep, cells(sweep), "seed")
+    assert [table.title for table in tables] == ["q / linear", "q / log_linear", "r / linear", "r / log_linear"]
+    assert tables[1].columns == ("weight of Alpha", "seed 5", "seed 3")
+    assert tables[1].rows[0] == (0, "q log_linear 0 5", "q log_linear 0 3")
+
+
+def test_queries_as_columns(sweep: Experiment) -> None:
+    linear, log_linear = text_tables(sweep, cells(sweep), "query")
+    assert (linear.title, log_linear.title) == ("linear", "log_linear")
+    assert linear.columns == ("weight of Alpha", "q", "r")
+    assert linear.rows[1] == (1, "q linear 1 5", "r linear 1 5")
+
+
+def test_a_cell_that_is_missing_or_failed(sweep: Experiment) -> None:
+    frame = cells(sweep)
+    frame["error"] = None
+    frame.loc[0, ["end_reason", "error"]] = "failed", "no distribution"
+    q, _ = text_tables(sweep, frame.drop(index=1))
+    assert q.rows == ((0, "[failed: no distribution]", "q log_linear 0 5"), (1, "", "q log_linear 1 5"))
+
+
+def test_bids_tell_points_apart_where_weights_do_not(read: Reader) -> None:
+    experiment = read(AGENTS + "sweep: {agent: Alpha, bids: [{Alpha: 1, Beta: 1}, {Alpha: 2, Beta: 2}]}\n")
+    q, _ = text_tables(experiment, cells(experiment))
+    assert q.columns[:2] == ("bid of Alpha", "bid of Beta")
+    assert [row[:2] for row in q.rows] == [(1, 1), (2, 2)]
+
+
+def test_rates_show_what_differs(sweep: Experiment) -> None:
+    """The texts of weight 0 mention Alpha; lengths and revenues are all the same, so they are left out."""
+    frame = cells(sweep)
+    frame.loc[frame["point"] == 0, "mentions.alpha"] = 1
+    tables = rate_tables(sweep, summary_frame(sweep, frame))
+    assert [table.title for table in tables] == [
+        f"{query} / {rule}, 2 texts each" for query in "qr" for rule in ("linear", "log_linear")
+    ]
+    assert tables[0].columns == ("weight of Alpha", "mentions Alpha")
+    assert tables[0].rows == ((0, 1), (1, 0))
+
+
+def test_one_row_of_rates_shows_everything(read: Reader) -> None:
+    experiment = read(AGENTS)
+    table = rate_tables(experiment, summary_frame(experiment, cells(experiment)))[0]
+    assert table.columns == (
+        *("weight of Alpha", "mentions Alpha", "mentions Beta", "mentions all", "tokens", "revenue pay_your_bid"),
+    )
+    assert table.rows == ((0.5, 0, 0, 0, 4, 2),)
+
+
+def test_no_table_of_rates_where_nothing_differs(sweep: Experiment) -> None:
+    assert rate_tables(sweep, summary_frame(sweep, cells(sweep))) == []
+
+
+# Formats
+
+ONE = Table("", ("weight", "a|b"), ((0.1 + 0.2, "one\ntwo"), (1.0, 'say "x", <b> *y*')))
+
+
+def test_csv() -> None:
+    assert render([ONE], "csv") == 'weight,a|b\n0.3,"one\ntwo"\n1,"say ""x"", <b> *y*"\n'
+
+
+def test_json_and_jsonl() -> None:
+    expected = [{"weight": 0.1 + 0.2, "a|b": "one\ntwo"}, {"weight": 1.0, "a|b": 'say "x", <b> *y*'}]
+    assert json.loads(render([ONE], "json")) == expected
+    assert [json.loads(line) for line in render([ONE], "jsonl").splitlines()] == expected
+
+
+def test_markdown() -> None:
+    assert render([ONE], "md") == (
+        '| weight | a\\|b |\n|---|---|\n| 0.3 | one<br>two |\n| 1 | say "x", \\<b\\> \\*y\\* |\n'
+    )
+
+
+def test_several_tables_are_told_apart_by_their_titles() -> None:
+    other = Table("second", ("weight", "c"), ((2.0, 3),))
+    first = Table("first", *ONE[1:]) if isinstance(ONE, tuple) else Table("first", ONE.columns, ONE.rows)
+    found = list(csv.DictReader(io.StringIO(render([first, other], "csv"))))
+    assert [row["title"] for row in found] == ["first", "first", "second"]
+    assert found[2] == {"title": "second", "weight": "2", "a|b": "", "c": "3"}
+    assert render([first, other], "md").count("### ") == 2
+
+
+@pytest.mark.parametrize(("value", "plain"), [(math.inf, "inf"), (math.nan, ""), (1e-12, "1e-12"), (7, "7")])
+def test_numbers(value: float, plain: str) -> None:
+    table = Table("", ("x",), ((value,),))
+    assert next(csv.DictReader(io.StringIO(render([table], "csv") + "\n")), {"x": ""})["x"] == plain
+    (row,) = json.loads(render([table], "json"), parse_constant=pytest.fail)
+    assert row["x"] in (value, plain)
+
+
+# Safety
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("\x07\x00\x7f\x9b", "\\x07\\x00\\x7f\\x9b"),
+        ("abc\u202edef", "abc\\x202edef"),
+        ("tab\tnew\nline é 😀", "tab\tnew\nline é 😀"),
+    ],
+)
+def test_control_characters_are_spelled_out(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_nothing_a_model_writes_reaches_the_terminal_raw(read: Reader) -> None:
+    from rich.console import Console
+
+    experiment = read(AGENTS)
+    table = Table("\x1b]0;title\x07", ("\x1b[2J",), (("[bold]\x1b[31mAlpha[/bold]",),))
+    console = Console(file=io.StringIO(), force_terminal=False, width=80)
+    for drawn in rich_tables([table], experiment):
+        console.print(drawn)
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b" not in output
+    assert "\x07" not in output
+    assert "[bold]\\x1b[31mAlpha[/bold]" in output  # no markup either
+
+
+def test_a_character_0_can_be_written_by_every_python() -> None:
+    import pandas as pd
+
+    from tokenauction_cli.analysis.tables import frame_csv
+
+    assert frame_csv(pd.DataFrame({"text": ["a\0b"], "n": [1]})) == "text,n\na\ufffdb,1\n"
+    assert render([Table("", ("text",), (("a\0b",),))], "csv") == "text\na\ufffdb\n"

@@ -1,0 +1,100 @@
+"""`tokauction bench` counts what it runs, and says what its ratios are; no timing decides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command
+from tiny_gguf import bigram_model, of_byte
+
+from tokenauction_cli.engine.replay import Shape, made, recorded, replay, replayed
+from tokenauction_cli.experiment.experiment import load_experiment
+from tokenauction_cli.system import processors
+
+EXPERIMENT = """
+name: tiny
+agents: [{name: A, model: m.gguf, prompt: a}, {name: B, model: m.gguf, prompt: b}]
+auction: {max_tokens: 3, sampling: greedy, payments: [pay_your_bid]}
+sweep: {relative_weight: [0, 0.5, 1]}
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    """Whatever was said before, c follows, and then d and e: three cells with one text, evaluated once."""
+    a, b, c, d, e = map(of_byte, b"abcde")
+    bigram_model(tmp_path / "m.gguf", {a: {c: 50.0}, b: {c: 50.0}, c: {d: 50.0}, d: {e: 50.0}})
+    path = tmp_path / "e.yaml"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+def test_it_counts_what_it_runs(experiment: Path, in_process: Command) -> None:
+    done = in_process("bench", str(experiment), "--format", "json")
+    (row,) = json.loads(done.stdout)
+    assert (row["scenario"], row["cells"], row["tokens"]) == ("e", 3, 9)
+    assert row["evaluations"] == 4  # after c and after cd, for each of two prompts
+    assert row["sharing"] == pytest.approx(9 * 2 / 4)
+    assert row["times_naive"] == pytest.approx(row["tokens_per_second"] / row["naive_tokens_per_second"])
+    assert 0 < row["share_charging"] < row["share_auctioning"]
+    assert 0 < row["share_evaluating"] + row["share_auctioning"] + row["share_writing"] <= 1
+    assert row["decode_efficiency"] > 0
+    assert row["peak_memory_mib"] > 1
+
+
+def test_the_table_names_every_ratio(experiment: Path, in_process: Command) -> None:
+    done = in_process("bench", str(experiment))
+    assert done.returncode == 0
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert any(line.startswith("evaluations of a loop without sharing / ours") and "4.50" in line for line in lines)
+    for label in ("speed of our run / one Llama object per agent", "time of the same bare llama_decode calls"):
+        assert any(line.startswith(label) for line in lines)
+
+
+def test_tables_have_nothing_to_measure(tmp_path: Path, in_process: Command) -> None:
+    (tmp_path / "t.yaml").write_text("name: t\nagents: [{name: A, distribution: {x: 1}}]\n")
+    done = in_process("bench", str(tmp_path / "t.yaml"))
+    assert done.returncode == 2
+    assert "bench needs agents with language models" in done.stderr
+
+
+def test_logits_are_recorded_and_replayed_by_several_threads(experiment: Path) -> None:
+    loaded = load_experiment(experiment, ["auction.payments=[vcg]", "auction.sampling=stable"])
+    found = list(replayed(loaded, [1, 2], [Shape(600, 3)], repeats=1))
+    shapes = [(item.logits, item.n_tokens, item.n_agents, item.aggregation) for item in found]
+    n_tokens = len(recorded(loaded, most=1)[0][0])
+    assert shapes == [
+        ("recorded", n_tokens, 2, "linear"),
+        ("recorded", n_tokens, 2, "log_linear"),
+        ("made", 600, 3, "linear"),
+        ("made", 600, 3, "log_linear"),
+    ]
+    assert all(item.per_second.keys() == {1, 2} and item.times_one_thread[1] == 1 for item in found)
+
+
+def test_replaying_takes_made_logits_where_there_is_no_model(tmp_path: Path, experiment: Path) -> None:
+    (tmp_path / "m.gguf").unlink()
+    found = list(replayed(load_experiment(experiment), [1], [Shape(300, 2)], repeats=1))
+    assert [item.logits for item in found] == ["made", "made"]
+
+
+def test_made_logits_stand_out_as_a_models_do() -> None:
+    for row in made(Shape(5000, 2), most=1)[0]:
+        p = np.exp(row - row.max())
+        assert 0.05 < (p / p.sum()).max() < 0.95
+
+
+def test_the_table_of_a_replay(experiment: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "usable_processors", lambda: 2)
+    shown = list(replay(load_experiment(experiment), made(Shape(300, 2), most=3), [1, 2], "made", 1))
+    monkeypatch.setattr("tokenauction_cli.engine.replay.replayed", lambda *_, **__: iter(shown))
+    done = in_process("bench", str(experiment), "--replay")
+    assert done.returncode == 0
+    assert "2 threads" in done.stdout
+    assert "2 / 1" in done.stdout
+    assert "log_linear" in done.stdout
+    (first, _) = json.loads(in_process("bench", str(experiment), "--replay", "--format", "json").stdout)
+    assert first["n_tokens"] == 300

@@ -1,0 +1,129 @@
+"""Prompts: what a template may say, where it is wrong, and that it cannot take long."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokenauction_cli.experiment.file_format import Agent
+from tokenauction_cli.experiment.prompts import PromptError, render, render_messages, render_prompt, template_mistakes
+
+QUERY = "vacations in Hawaii"
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("Ad for {{ query }}:\n", "Ad for vacations in Hawaii:\n"),
+        ("{{ agent }}", "Alpha"),
+        ("no braces { } %", "no braces { } %"),
+        ("{{ query | upper }}", "VACATIONS IN HAWAII"),
+        ("{{ query | replace('Hawaii', 'Rome') | title }}", "Vacations In Rome"),
+        ("{{ query ~ '!' }} {{ agent + '?' }}", "vacations in Hawaii! Alpha?"),
+        ("{% if 'Hawaii' in query %}aloha{% else %}hello{% endif %}", "aloha"),
+        ("{% for c in ['x', 'y'] %}{{ loop.index }}{{ c }}{{ ' ' if not loop.last }}{% endfor %}", "1x 2y"),
+        ("{% for i in range(3) %}{{ i + 1 }}{% endfor %}", "123"),
+        ("{% set where = query[-6:] %}{{ where }}", "Hawaii"),
+        ("{% raw %}{{ x }}{% endraw %}{# a comment #}", "{{ x }}"),
+        ("{{ '<b>' }}", "<b>"),
+    ],
+)
+def test_templates(template: str, text: str) -> None:
+    assert template_mistakes(template, "Alpha", [QUERY], True) == []
+    assert render(template, "Alpha", QUERY) == text
+
+
+def test_a_query_is_text_and_no_template() -> None:
+    assert render("{{ query }}", "Alpha", "{{ 7 * 7 }} <&>") == "{{ 7 * 7 }} <&>"
+
+
+MISTAKES = [
+    ("a\n{{ qurey }}", 2, "did you mean 'query'?"),
+    ("{{ x }}\n{{ y }}", 1, "unknown name 'x'"),
+    ("a\n\n{{ query", 3, "unexpected end of template"),
+    ("{% if %}", 1, "Expected an expression"),
+    ("\n{% for i in [1] %}", 2, "Unexpected end of template"),
+    ("{{ query | uper }}", 1, "did you mean 'upper'?"),
+    ("{{ query is funny }}", 1, "unknown test 'funny'"),
+    ("\n{{ query.__class__.__mro__ }}", 2, "attributes such as"),
+    ("{{ query['__class__'] }}", 1, "__class__"),
+    ("{{ query.upper() }}", 1, "only range() can be called"),
+    ("{{ ''.join(['a']) }}", 1, "only range() can be called"),
+    ("{{ lipsum() }}", 1, "only range() can be called"),
+    ("{{ self }}", 1, "unknown name 'self'"),
+    ("{{ range }}", 1, "range is used as in range(3)"),
+    ("{% for i in [1] %}{{ loop.cycle }}{% endfor %}", 1, "attributes such as .cycle"),
+    ("{% include 'x' %}", 1, "include is not available"),
+    ("{% import 'os' as os %}", 1, "import is not available"),
+    ("{% macro f() %}{% endmacro %}", 1, "a macro is not available"),
+    ("x\n{{ 'a' * 1000000000 }}", 2, "'*' takes numbers"),
+    ("{{ 9 ** 9 ** 9 }}", 1, "'**' is not available"),
+    ("{{ 999999999999 * 9 }}", 1, "up to a billion"),
+    ("{{ '%1000000000d' % 1 }}", 1, "'%' takes numbers"),
+    ("{{ 1 + 'a' }}", 1, "'+' takes numbers"),
+    ("{{ 1 - query }}", 1, "'-' takes numbers"),
+    ("\n{% for i in range(10000000000) %}a{% endfor %}", 2, "more than 10,000 steps"),
+    ("{% for i in range(5000) %}\n{% for j in range(5000) %}{% endfor %}{% endfor %}", 2, "more than 10,000 steps"),
+    ("{% for i in range(1, 2, 0) %}{% endfor %}", 1, "must not be zero"),
+    ("{% for a in query %}" * 4 + "{% endfor %}" * 4, 1, "nested more than 3 deep"),
+    ("{% set x = 'aaaaaaaaaaaaaaaa' %}" + "{% set x = x ~ x %}" * 40 + "{{ x }}", 1, "grows beyond"),
+    ("{% set x = 'aaaaaaaaaaaaaaaa' %}" + "{% set x = x + x %}" * 40 + "{{ x }}", 1, "grows beyond"),
+    ("{% set x = 'aaaaaaaaaaaaaaaa' %}" + "{% set x = x | replace('a', x) %}" * 9 + "{{ x }}", 1, "grows beyond"),
+    ("{% set x = [1, 1] %}{% set x = [x, x] %}{{ x }}", 1, "made of constants"),
+    ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", 1, "nested too deeply"),
+    ("{{ 1" + "+1" * 20000 + " }}", 1, "nested too deeply"),
+    ("{{ " + "9" * 5000 + " }}", 1, "too many digits"),
+    ("{{ 1 }}" * 1001, 1, "more than 1,000 pairs of braces"),
+    ("{{ query | title(1) }}", 1, "positional argument"),
+]
+
+
+@pytest.mark.parametrize(("template", "line", "words"), MISTAKES, ids=range(len(MISTAKES)))
+def test_mistakes(template: str, line: int, words: str) -> None:
+    started = time.perf_counter()
+    mistake = template_mistakes(template, "Alpha", [QUERY], True)[0]
+    assert words in mistake.message
+    assert mistake.line == line
+    assert time.perf_counter() - started < 2
+
+
+def test_a_query_that_is_used_must_be_given() -> None:
+    assert template_mistakes("{{ agent }}", "Alpha", [""], False) == []
+    (mistake,) = template_mistakes("a\n{{ query }}", "Alpha", [""], False)
+    assert mistake == (2, "{{ query }} is used, but the file has no queries")
+
+
+def test_a_query_that_breaks_the_template_is_found() -> None:
+    template = "{% for letter in query %}{% for other in query %}.{% endfor %}{% endfor %}"
+    assert template_mistakes(template, "Alpha", ["short", "x" * 50], True) == []
+    assert "10,000 steps" in template_mistakes(template, "Alpha", ["short", "x" * 200], True)[0].message
+
+
+def test_counters_start_anew_with_every_rendering() -> None:
+    for _ in range(3):
+        assert len(render("{% for i in range(6000) %}.{% endfor %}", "Alpha", QUERY)) == 6000
+
+
+def test_prompt_and_messages_of_agents() -> None:
+    raw = Agent.model_validate({"name": "Alpha", "prompt": "{{ agent }}: {{ query }}"})
+    assert render_prompt(raw, "x") == "Alpha: x"
+    chat = Agent.model_validate({"name": "Alpha", "chat": {"user": "{{ query }}"}})
+    assert render_messages(chat, "x") == [{"role": "user", "content": "x"}]
+    messages = [{"role": "system", "content": "be {{ agent }}"}, {"role": "user", "content": "{{ query }}"}]
+    talk = Agent.model_validate({"name": "Alpha", "messages": messages})
+    assert render_messages(talk, "x") == [{"role": "system", "content": "be Alpha"}, {"role": "user", "content": "x"}]
+
+
+def test_an_error_at_run_time_names_the_line() -> None:
+    with pytest.raises(PromptError, match="line 2 of the prompt: 'x' is undefined"):
+        render("\n{{ x }}", "Alpha", QUERY)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("{}%#'\" queryforinendifset.|~+*()[]=_19\n-", max_size=60))
+def test_any_template_renders_or_is_refused(template: str) -> None:
+    if not template_mistakes(template, "Alpha", [QUERY], True):
+        assert isinstance(render(template, "Alpha", QUERY), str)

@@ -1,0 +1,308 @@
+"""The report's file: its numbers are the summary's, hostile texts are data, its size is bounded, figures are files."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Command, Reader
+from hostile_run import HOSTILE, SWEEP
+
+from tokenauction_cli.cli.progress import SilentProgress
+from tokenauction_cli.engine.run import RunResult, run_experiment
+from tokenauction_cli.report import traces as packing
+from tokenauction_cli.report.figures import ALL_QUERIES, figures_of, horizontal_of
+from tokenauction_cli.report.prose import sentences
+from tokenauction_cli.report.report import write_report
+from tokenauction_cli.report.vega import paper_spec, queries_drawn
+
+
+@pytest.fixture
+def swept(read: Reader, tmp_path: Path) -> RunResult:
+    return run_experiment(read(SWEEP), tmp_path / "results", SilentProgress())
+
+
+class Scripts(HTMLParser):
+    """What a browser's parser finds: the script elements, and every other tag."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.tags: list[str] = []
+        self.policy = ""
+        self.inside = False
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        values = dict(attrs)
+        if tag == "script":
+            self.scripts.append((values, ""))
+        self.inside = tag == "script"
+        if values.get("http-equiv") == "Content-Security-Policy":
+            self.policy = values["content"] or ""
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            attributes, text = self.scripts[-1]
+            self.scripts[-1] = attributes, text + data
+
+
+def parsed(page: Path) -> Scripts:
+    scripts = Scripts()
+    scripts.feed(page.read_text("utf-8"))
+    return scripts
+
+
+def block(page: Path, name: str) -> str:
+    return next(text for attributes, text in parsed(page).scripts if attributes.get("id") == name)
+
+
+def test_numbers_are_the_summarys(swept: RunResult, tmp_path: Path) -> None:
+    """Every mean and interval in the page is a number of summary.csv or pooled.csv, to the last bit."""
+    data = json.loads(block(write_report([swept], tmp_path / "r.html").page, "data"))
+    known: dict[tuple[Any, ...], dict[str, str]] = {}
+    for name in ("summary.csv", "pooled.csv"):
+        with open(swept.folder.path / name, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                query = ALL_QUERIES if name == "pooled.csv" else data["queries"].index(row["query"])
+                known[query, f"0/{row['aggregation']}", float(row["relative_weight"])] = row
+    n_numbers = 0
+    for figure in data["figures"]:
+        columns = {series["name"]: series["column"] for series in figure["series"]}
+        for row in figure["rows"]:
+            line = known[row["query"], row["panel"], row["x"]]
+            for part, suffix in (("mean", ""), ("low", ".low"), ("high", ".high")):
+                text = line[f"{columns[row['series']]}{suffix}"]
+                assert row[part] == (float(text) if text else None)
+                n_numbers += 1
+    assert n_numbers > 500
+
+
+def test_exported_figures_hold_the_same_rows(swept: RunResult) -> None:
+    axis = horizontal_of([swept])
+    for figure in figures_of([swept]):
+        for query in queries_drawn(figure):
+            spec = paper_spec(figure, axis, query)
+            rows = [{k: v for k, v in row.items() if k != "query"} for row in figure.rows if row["query"] == query]
+            assert spec["data"]["values"] == rows
+            assert len(spec["hconcat"]) == len({row["panel"] for row in rows})
+
+
+def test_every_axis_says_its_unit(swept: RunResult) -> None:
+    axis = horizontal_of([swept])
+    for figure in figures_of([swept]):
+        for panel in paper_spec(figure, axis, 0)["hconcat"]:
+            assert panel["encoding"]["x"]["title"]
+            assert panel["encoding"]["y"]["title"] == figure.unit != ""
+
+
+def test_hostile_texts_are_data(swept: RunResult, tmp_path: Path) -> None:
+    page = write_report([swept], tmp_path / "r.html").page
+    found = parsed(page)
+    assert set(found.tags) == {"html", "head", "meta", "title", "style", "body", "main", "noscript", "script"}
+    data = json.loads(block(page, "data"))
+    texts = ["".join(words for words, _ in text) for text in data["runs"][0]["texts"]]
+    assert any(HOSTILE in text for text in texts)
+    assert set(texts) == set(swept.cells["text"])
+    assert not re.search(r"[<>&\u2028\u2029]", block(page, "data"))
+
+
+def test_the_policy_names_just_the_scripts_in_the_page(swept: RunResult, tmp_path: Path) -> None:
+    found = parsed(write_report([swept], tmp_path / "r.html").page)
+    running = [text for attributes, text in found.scripts if "type" not in attributes]
+    hashes = {base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in running}
+    assert set(re.findall(r"'sha256-([^']+)'", found.policy)) == hashes
+    assert found.policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-eval" not in found.policy
+
+
+def test_texts_are_marked_where_agents_are_named(swept: RunResult, tmp_path: Path) -> None:
+    run = json.loads(block(write_report([swept], tmp_path / "r.html").page, "data"))["runs"][0]
+    marked = {words for text in run["texts"] for words, agent in text if agent == 1}
+    assert marked == {"Beta Resort"}
+    for column in ("query", "rule", "point", "seed", "text", "tokens", "end"):
+        assert len(run["cells"][column]) == len(swept.cells)
+
+
+def test_traces_are_those_of_the_records(swept: RunResult, tmp_path: Path) -> None:
+    packed = block(write_report([swept], tmp_path / "r.html").page, "traces-0")
+    found = json.loads(zlib.decompress(base64.b64decode(packed)))
+    assert len(found["cells"]) == len(swept.cells)
+    recorded = dict(swept.folder.traces())
+    for position, cell in enumerate(swept.cells["cell"]):
+        trace, own = recorded[cell], found["cells"][str(position)]
+        assert [found["words"][k] for k in own["w"]] == trace["pieces"]
+        assert [None if q is None else q / 1000 for q in own["q"]] == pytest.approx(trace["log_q"])
+        tokens, log_p, _ = found["lists"][own["c"][0]]
+        assert [found["words"][k] for k in tokens] == trace["candidates"][0]["tokens"]
+        assert [None if p is None else p / 1000 for p in log_p[0]] == trace["candidates"][0]["log_p"][0]
+
+
+def test_a_large_run_embeds_the_traces_of_a_sample(swept: RunResult, tmp_path: Path, monkeypatch: Any) -> None:
+    whole = len(block(write_report([swept], tmp_path / "whole.html").page, "traces-0"))
+    monkeypatch.setattr("tokenauction_cli.report.report.MOST_BYTES", whole - 1)
+    report = write_report([swept], tmp_path / "r.html")
+    assert len(block(report.page, "traces-0")) < whole
+    assert re.search(r"the traces of [123] of 4 seeds", report.notes[0])
+    assert report.notes[0] in json.loads(block(report.page, "data"))["notes"]
+
+
+def test_460_cells_of_48_tokens_stay_below_3_mb(tmp_path: Path, read: Reader, monkeypatch: Any) -> None:
+    """With noise for probabilities and hardly a shared prefix, which no real run is as hard to press as."""
+    text = SWEEP.replace(
+        "relative_weight: [0, 0.5, 1], seeds: 4", "relative_weight: {from: 0, to: 1, step: 0.1}, seeds: 21"
+    )
+    swept = run_experiment(read(text, "queries=[q]"), tmp_path / "results", SilentProgress())
+    assert len(swept.cells) >= 460
+    rng = np.random.default_rng(0)
+
+    def noisy() -> list[float | None]:
+        return [round(float(x), 3) for x in -rng.exponential(3, size=48)]
+
+    def candidates() -> dict[str, Any]:
+        words = [f" word{k}" for k in rng.integers(0, 3000, 12)]
+        log_p = -rng.exponential(3, size=(3, 12)).round(3)
+        return {"tokens": words, "log_p": log_p[:2].tolist(), "log_q": log_p[2].tolist()}
+
+    def traces() -> Any:
+        for cell in swept.cells["cell"]:
+            rows = {"log_p": [noisy(), noisy()], "posterior": [noisy(), noisy()], "log_q": noisy()}
+            paid = {"second_price": [noisy(), noisy()]}
+            words = [f" word{k}" for k in rng.integers(0, 3000, 48)]
+            yield cell, {"pieces": words, **rows, "payments": paid, "candidates": [candidates() for _ in range(48)]}
+
+    monkeypatch.setattr(swept.folder, "traces", traces)
+    report = write_report([swept], tmp_path / "r.html")
+    assert report.page.stat().st_size < 3_000_000
+    assert len(block(report.page, "traces-0")) > packing.MOST_BYTES / 2
+    assert "seeds, to stay small" in report.notes[0]
+
+
+def test_the_summary_in_words(swept: RunResult) -> None:
+    text = " ".join(sentences(swept))
+    assert "48 texts on 2 queries" in text
+    first = swept.summary.iloc[0]
+    assert f"from {100 * first['mention_rate.beta']:.0f}\u00a0% to" in text
+    assert "The highest mean revenue" in text
+
+
+def test_one_setting_of_the_bids_in_words(read: Reader, tmp_path: Path) -> None:
+    run = run_experiment(
+        read(SWEEP.split("sweep:")[0] + "sweep: {seeds: 5}\n", "queries=[q]"), tmp_path, SilentProgress()
+    )
+    text = " ".join(sentences(run))
+    assert "one setting of the bids, 5 seeds" in text
+    assert re.search(r"is named in \d+\u00a0% \(\d+–\d+\u00a0%\) under linear", text)
+
+
+def test_two_runs_stand_side_by_side(swept: RunResult, read: Reader, tmp_path: Path) -> None:
+    other = run_experiment(
+        read(SWEEP.replace("name: hostile", "name: other"), "seed=1"), tmp_path / "o", SilentProgress()
+    )
+    data = json.loads(block(write_report([swept, other], tmp_path / "r.html").page, "data"))
+    assert [panel["key"] for panel in data["figures"][0]["panels"]] == [
+        *("0/linear", "0/random_dictator", "1/linear", "1/random_dictator")
+    ]
+    assert data["runs"][0]["agents"][0]["colour"] == data["runs"][1]["agents"][0]["colour"]
+    assert data["title"] == "hostile and other"
+
+
+def test_no_path_of_this_machine_is_in_the_page(swept: RunResult, tmp_path: Path) -> None:
+    assert str(tmp_path) not in write_report([swept], tmp_path / "r.html").page.read_text("utf-8")
+
+
+def test_the_audit_of_the_run_folder_is_shown(swept: RunResult, tmp_path: Path) -> None:
+    swept.folder.write("audit.csv", "rule,agent,violated,token\nlinear,,0,\nlinear,alpha,0.25,<b>\n")
+    tables = json.loads(block(write_report([swept], tmp_path / "r.html").page, "data"))["runs"][0]["tables"]
+    assert tables[-1]["columns"] == ["rule", "agent", "violated", "token"]
+    assert tables[-1]["rows"] == [["linear", "alpha", 0.25, "<b>"], ["linear", "", 0, ""]]
+
+
+def test_figures_in_three_formats(swept: RunResult, tmp_path: Path, monkeypatch: Any) -> None:
+    chosen = [figure for figure in figures_of([swept]) if figure.id == "mention_rate"]
+    monkeypatch.setattr("tokenauction_cli.report.report.figures_of", lambda runs: chosen)
+    report = write_report([swept], tmp_path / "r.html", ["svg", "pdf", "png"])
+    names = {
+        f"mention_rate.{query}.{kind}"
+        for query in ("query-1", "query-2", "all")
+        for kind in ("svg", "pdf", "png", "vl.json")
+    }
+    assert {path.name for path in report.figures} == names
+    folder = tmp_path / "r-figures"
+    pdf = (folder / "mention_rate.all.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert b"/FontFile" in pdf
+    width = re.search(rb"/MediaBox \[0 0 ([\d.]+)", pdf)
+    assert width is not None
+    assert 200 < float(width[1]) < 260  # one column of a paper
+    assert (folder / "mention_rate.all.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (folder / "mention_rate.all.svg").read_text("utf-8")
+    assert json.loads((folder / "mention_rate.all.vl.json").read_text("utf-8"))["$schema"].endswith("v6.json")
+
+
+def test_without_the_extra_texts_and_numbers_still_come(
+    swept: RunResult, tmp_path: Path, command_line: list[str], environment: dict[str, str]
+) -> None:
+    hidden = tmp_path / "hidden"
+    (hidden / "vl_convert").mkdir(parents=True)
+    (hidden / "vl_convert" / "__init__.py").write_text("raise ImportError('hidden by a test')\n")
+    path = f"{hidden}:{environment['PYTHONPATH']}"
+    done = subprocess.run(
+        [*command_line, "report", str(swept.folder.path), "-o", str(tmp_path / "r.html")],
+        env={**environment, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "pip install 'tokenauction-cli[report]'" in done.stderr
+    data = json.loads(block(tmp_path / "r.html", "data"))
+    assert "charts" in data["notes"][0]
+    assert data["figures"][0]["rows"]
+    assert not (tmp_path / "r-figures").exists()
+
+
+def test_the_command(swept: RunResult, tokauction: Command) -> None:
+    done = tokauction("report", str(swept.folder.path), "--figures", "none")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == str(swept.folder.path / "report.html")
+    assert Path(done.stdout.strip()).is_file()
+    by_file = tokauction(
+        "report", str(swept.experiment.path), "--results", "results", "--figures", "none", "-o", "x/y.html"
+    )
+    assert by_file.returncode == 0, by_file.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "not a run folder"),
+        (["results", "--figures", "gif"], "--figures gif: expected a list of svg, pdf, png, or none"),
+        ([], "Missing argument"),
+    ],
+)
+def test_bad_usage(tokauction: Command, arguments: list[str], words: str) -> None:
+    done = tokauction("report", *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stdout == ""
+
+
+def test_help_stays_quick() -> None:
+    """Nothing heavy is imported to parse a command line."""
+    code = "import sys, tokenauction_cli.cli.app; print({'vl_convert', 'pandas', 'scipy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

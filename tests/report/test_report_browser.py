@@ -1,0 +1,283 @@
+"""The report in a real browser: it opens from a file without a word on the console and without a request.
+
+Chromium is the system's (Debian: apt install chromium), driven by playwright. Without it these tests are skipped, or
+fail where TOKAUCTION_BROWSER_TESTS=required, which `.ci/run` sets.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostile_run import HOSTILE, SWEEP
+
+from tokenauction_cli.cli.progress import SilentProgress
+from tokenauction_cli.engine.run import RunResult, run_experiment
+from tokenauction_cli.experiment.experiment import load_experiment
+from tokenauction_cli.report.report import write_report
+
+pytestmark = pytest.mark.browser
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 900}
+
+
+def missing(what: str) -> None:
+    message = f"{what}: the report is not tested in a browser"
+    if os.environ.get("TOKAUCTION_BROWSER_TESTS") == "required":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    executable = next(filter(None, map(shutil.which, NAMES)), None)
+    if executable is None:
+        missing("there is no Chromium (Debian: apt install chromium)")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("playwright is not installed (extra dev)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    folder = tmp_path_factory.mktemp("browser")
+    (folder / "e.yaml").write_text(SWEEP, "utf-8")
+    return run_experiment(load_experiment(folder / "e.yaml"), folder / "results", SilentProgress())
+
+
+@pytest.fixture(scope="module")
+def report(swept: RunResult) -> Path:
+    return write_report([swept], swept.folder.path / "report.html").page
+
+
+class Opened:
+    """A page and what it did while it was open."""
+
+    def __init__(self, browser: Any, report: Path, **options: Any) -> None:
+        self.page = browser.new_page(**{"viewport": DESKTOP, **options})
+        self.console: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.console.append(message.text))
+        self.page.on("pageerror", lambda error: self.console.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.console.append(f"dialog: {dialog.message}"))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(report.as_uri())
+        self.page.wait_for_selector(".card")
+
+    def charts(self) -> None:
+        """Scroll through the page until every chart is drawn."""
+        for chart in self.page.query_selector_all(".chart"):
+            chart.scroll_into_view_if_needed()
+            self.page.wait_for_function("element => Boolean(element.view)", arg=chart)
+
+    def slide(self, place: int) -> None:
+        self.page.locator("#weight").fill(str(place))
+
+    def text(self, selector: str) -> str:
+        return str(self.page.locator(selector).first.text_content())
+
+    def colour(self, selector: str, name: str = "background-color") -> str:
+        value = self.page.locator(selector).first.evaluate(f"element => getComputedStyle(element)['{name}']")
+        return str(value)
+
+
+@pytest.fixture
+def opened(browser: Any, report: Path) -> Iterator[Opened]:
+    """The page, opened; afterwards nothing was said on the console and nothing but the file was asked for."""
+    opened = Opened(browser, report)
+    yield opened
+    assert opened.console == []
+    assert opened.requests == [report.as_uri()]
+    opened.page.close()
+
+
+def test_it_draws_every_chart(opened: Opened) -> None:
+    opened.charts()
+    assert opened.page.locator(".chart svg").count() == opened.page.locator(".chart").count() > 8
+
+
+def test_charts_hold_the_numbers_of_the_summary(opened: Opened, swept: RunResult) -> None:
+    opened.charts()
+    charts = opened.page.evaluate(
+        "() => [...document.querySelectorAll('.chart')].map("
+        "c => ({figure: c.dataset.figure, panel: c.dataset.panel, rows: c.view.data('rows')}))"
+    )
+    rates = {chart["panel"]: chart["rows"] for chart in charts if chart["figure"] == "mention_rate"}
+    names = {
+        "Beta Resort": "mention_rate.beta",
+        'Alpha "A" <b>': "mention_rate.alpha",
+        "both in one text": "co_mention_rate",
+    }
+    summary = swept.summary[swept.summary["query"] == "q"]
+    for k, rule in enumerate(("linear", "random_dictator")):
+        group = summary[summary["aggregation"] == rule].set_index("relative_weight")
+        assert len(rates[f"0/{rule}"]) == 3 * 3, k
+        for row in rates[f"0/{rule}"]:
+            column = names[row["series"]]
+            expected = [group.loc[row["x"], f"{column}{part}"] for part in ("", ".low", ".high")]
+            assert [row["mean"], row["low"], row["high"]] == expected
+
+
+def test_the_slider_changes_texts_table_and_charts(opened: Opened, swept: RunResult) -> None:
+    opened.charts()
+    cells = swept.cells[
+        (swept.cells["query"] == "q") & (swept.cells["seed"] == 0) & (swept.cells["aggregation"] == "linear")
+    ]
+    for place, weight in enumerate((0.0, 0.5, 1.0)):
+        opened.slide(place)
+        text = cells[cells["relative_weight"] == weight]["text"].iloc[0].strip()
+        shown = opened.text(".card .text").strip()
+        assert shown == (text.replace("\u202e", "\\u202e").replace("\x07", "\\u0007") or "(nothing)")
+        assert opened.text(".weight") == f"{weight:.2f}"
+        assert opened.text(".paper tr.current th") == f"{weight:.2f}"
+        at = opened.page.evaluate("() => document.querySelector('.chart').view.signal('at')")
+        assert at == weight
+
+
+def test_seeds_queries_and_the_map(opened: Opened) -> None:
+    opened.page.get_by_role("button", name="next seed").click()
+    assert opened.text(".stepper .seed") == "seed 1"
+    opened.page.locator(".card .map i[data-point='2'][data-seed='3']").first.click()
+    assert opened.text(".stepper .seed") == "seed 3"
+    assert opened.text(".weight") == "1.00"
+    opened.page.get_by_label("query").select_option("1")
+    opened.charts()
+    rows = opened.page.evaluate("() => document.querySelector('.chart').view.data('rows').map(row => row.query)")
+    assert set(rows) == {1}
+
+
+def test_the_inspector_opens_and_follows(opened: Opened, swept: RunResult) -> None:
+    opened.slide(1)
+    opened.page.locator(".open:not([disabled])").first.click()
+    opened.page.wait_for_selector("dialog[open] .token")
+    cell = swept.cells[(swept.cells["query"] == "q") & (swept.cells["point"] == 1)].iloc[0]
+    trace = dict(swept.folder.traces())[cell["cell"]]
+    assert opened.page.locator(".token").count() == len(trace["pieces"])
+    opened.page.locator(".token").nth(0).hover()
+    assert opened.page.locator(".token").nth(0).get_attribute("aria-selected") == "true"
+    rows = opened.page.locator(".candidates tbody tr")
+    assert rows.count() == len(trace["candidates"][0]["tokens"])
+    assert opened.page.locator(".candidates tr.drawn").count() == 1
+    assert "second price" in opened.text(".paid")
+    opened.page.locator(".token").nth(0).focus()
+    opened.page.keyboard.press("ArrowRight")
+    if len(trace["pieces"]) > 1:
+        assert opened.page.locator(".token").nth(1).get_attribute("aria-selected") == "true"
+    opened.page.locator(".colouring select").select_option("second_price")
+    opened.page.locator(".mirror").fill("2")
+    opened.page.wait_for_function("() => document.querySelector('dialog h2').textContent.includes('weight 1')")
+    opened.page.keyboard.press("Escape")
+    assert opened.page.locator("dialog[open]").count() == 0
+
+
+def test_hostile_text_is_inert(opened: Opened) -> None:
+    """Everything hostile is on the page, as text: in texts, in names, in queries and in the inspector."""
+    opened.charts()
+    assert opened.page.locator("img, main script, b b").count() == 0
+    for seed in range(4):
+        for place in range(3):
+            opened.slide(place)
+            opened.page.locator(".open:not([disabled])").first.click()
+            opened.page.wait_for_selector("dialog[open] .token")
+            opened.page.keyboard.press("Escape")
+        opened.page.get_by_role("button", name="next seed").click()
+        assert seed is not None
+    body = str(opened.page.locator("body").text_content())
+    assert "</script><img src=x onerror=alert(1)>" in body
+    assert "\u202e" not in str(opened.page.locator("main").text_content())
+    assert opened.page.evaluate("() => document.querySelectorAll('img, iframe, object, embed, link, base').length") == 0
+    assert HOSTILE[:9] in str(opened.page.evaluate("() => document.querySelector('select').textContent"))
+
+
+def test_the_policy_blocks_what_is_not_the_reports(browser: Any, report: Path) -> None:
+    opened = Opened(browser, report)
+    blocked: list[str] = []
+    opened.page.on("requestfailed", lambda request: blocked.append(request.failure))
+    opened.page.evaluate(
+        "() => { const i = new Image(); i.src = 'http://127.0.0.1:9/x.png'; document.body.append(i); }"
+    )
+    opened.page.evaluate(
+        "() => { const s = document.createElement('script'); s.text = 'window.bad = 1'; document.body.append(s); }"
+    )
+    opened.page.wait_for_timeout(100)
+    assert opened.page.evaluate("() => window.bad") is None
+    assert len([line for line in opened.console if "Content Security Policy" in line]) >= 2
+    assert blocked == ["csp"]
+    opened.page.close()
+
+
+def test_dark_mode_and_the_button(browser: Any, report: Path) -> None:
+    dark = Opened(browser, report, color_scheme="dark")
+    dark.charts()
+    night = dark.colour("html")
+    line = dark.page.locator(".chart path[stroke]").first
+    assert night == "rgb(20, 20, 22)"
+    assert dark.colour("mark") != "rgba(0, 0, 0, 0)"
+    before = line.evaluate("e => getComputedStyle(e).stroke")
+    dark.page.get_by_role("button", name="light or dark").click()
+    assert dark.colour("html") == "rgb(255, 255, 255)"
+    assert line.evaluate("e => getComputedStyle(e).stroke") != before  # charts follow without being drawn again
+    assert dark.console == []
+    dark.page.close()
+
+
+def test_a_phone_needs_no_sideways_scrolling(browser: Any, report: Path) -> None:
+    phone = Opened(browser, report, viewport=PHONE, has_touch=True)
+    phone.charts()
+    assert phone.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+    phone.page.locator(".open:not([disabled])").first.tap()
+    phone.page.wait_for_selector("dialog[open] .token")
+    box = phone.page.locator("dialog").bounding_box()
+    assert box is not None
+    assert box["width"] <= PHONE["width"]
+    assert phone.console == []
+    phone.page.close()
+
+
+def test_it_prints(browser: Any, report: Path, tmp_path: Path) -> None:
+    """On paper it is light, has every chart, and leaves out what one would click."""
+    opened = Opened(browser, report, color_scheme="dark")
+    opened.charts()
+    opened.page.emulate_media(media="print")
+    assert opened.colour("html") == "rgb(255, 255, 255)"
+    assert not opened.page.locator(".controls").is_visible()
+    assert opened.page.locator(".paper").is_visible()
+    opened.page.pdf(path=tmp_path / "r.pdf")
+    assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
+    opened.page.close()
+
+
+def test_two_runs(browser: Any, swept: RunResult, tmp_path: Path) -> None:
+    page = write_report([swept, swept], tmp_path / "two.html").page
+    opened = Opened(browser, page)
+    opened.charts()
+    assert opened.page.locator(".card").count() == 4
+    opened.page.locator(".open:not([disabled])").nth(2).click()
+    opened.page.wait_for_selector("dialog[open] .token")
+    assert opened.console == []
+    opened.page.close()
+
+
+def test_without_charts_the_numbers_are_open(browser: Any, swept: RunResult, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("tokenauction_cli.report.report.vl_convert", lambda: None)
+    opened = Opened(browser, write_report([swept], tmp_path / "r.html").page)
+    assert opened.page.locator(".chart").count() == 0
+    assert opened.page.locator(".numbers[open] tbody tr").count() > 50
+    assert "pip install" in opened.text(".note")
+    assert opened.console == []
+    opened.page.close()

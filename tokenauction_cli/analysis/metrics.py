@@ -1,0 +1,136 @@
+"""Records to tidy tables: one row per cell, and one row per (query, rule, sweep point) with 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from sys import intern
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..experiment.experiment import Experiment
+from ..mechanism.intervals import wilson
+from .bootstrap import Interval, mean_intervals
+from .mentions import blend_pattern, find_mentions, mention_pattern
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUP = ["query", "aggregation", "point"]
+ROWS_AT_ONCE = 2_000
+_NOT_TABULAR = ("token_ids", "trace")
+_REPEATED = ("query", "aggregation", "sampling", "end_reason")
+_LEADING = [
+    *("cell", "query", "aggregation", "point", "relative_weight", "seed"),
+    *("sampling", "text", "tokens", "end_reason"),
+]
+_PER_AGENT = ["bid", "weight", "mentions", "first_mention", "log_prob", "tv", "kl", "reverse_kl"]
+_FIGURES = (
+    *("tokens", "first_mention", "log_prob", "tv", "kl", "reverse_kl", "payment", "revenue"),
+    *("welfare", "welfare_share", "posterior", "paid_share"),
+)
+_RATES = ("mention_rate", "co_mention_rate", "blend_rate")
+
+
+def cells_frame(experiment: Experiment, records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """`cells.csv`: one row per record, mentions counted, columns in the documented order."""
+    import pandas as pd
+
+    frame = _frame(records)
+    for agent in experiment.agents:
+        pattern = mention_pattern(agent.mentions)
+        found = [find_mentions(pattern, text) for text in frame["text"]]
+        frame[f"mentions.{agent.id}"] = [mentions.count for mentions in found]
+        frame[f"first_mention.{agent.id}"] = pd.array([mentions.first for mentions in found], dtype="Int64")
+    if experiment.blends:
+        blend = blend_pattern([agent.mentions for agent in experiment.agents])
+        frame["blends"] = [find_mentions(blend, text).count for text in frame["text"]]
+    return frame[_ordered(list(frame.columns), [agent.id for agent in experiment.agents])]
+
+
+def _frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The records as columns. Thousands at a time: as dictionaries those of a large run need not fit into memory."""
+    import pandas as pd
+
+    parts = []
+    rows = ({k: _shared(k, v) for k, v in record.items() if k not in _NOT_TABULAR} for record in records)
+    while part := list(islice(rows, ROWS_AT_ONCE)):
+        parts.append(pd.DataFrame(part))
+    if len(parts) < 2:
+        return parts[0] if parts else pd.DataFrame()
+    return pd.concat(parts, ignore_index=True).infer_objects()
+
+
+def _shared(column: str, value: Any) -> Any:
+    """The same text once in memory, in columns of few different texts."""
+    return intern(value) if column in _REPEATED and type(value) is str else value
+
+
+def _ordered(columns: Sequence[str], ids: Sequence[str]) -> list[str]:
+    documented = [*_LEADING]
+    for agent in ids:
+        documented += [f"{name}.{agent}" for name in _PER_AGENT]
+        documented += [c for c in columns if c.startswith("payment.") and c.endswith(f".{agent}")]
+    documented.append("log_prob")
+    known = [c for c in documented if c in columns]
+    return known + [c for c in columns if c not in set(known)]
+
+
+def observations(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
+    """Every figure of every cell as a number: 0 or 1 where the figure is a rate, NaN where it does not apply."""
+    import pandas as pd
+
+    mentioned = {f"mention_rate.{agent.id}": cells[f"mentions.{agent.id}"] > 0 for agent in experiment.agents}
+    columns: dict[str, Any] = {name: hits.astype(float) for name, hits in mentioned.items()}
+    columns["co_mention_rate"] = np.logical_and.reduce(list(mentioned.values())).astype(float)
+    if "blends" in cells.columns:
+        columns["blend_rate"] = (cells["blends"] > 0).astype(float)
+    for name in cells.columns:
+        if name.split(".")[0] in _FIGURES and pd.api.types.is_numeric_dtype(cells[name]):
+            columns[name] = cells[name].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+    return pd.DataFrame(columns, index=cells.index)
+
+
+def _place(experiment: Experiment, key: Any) -> tuple[int, int, int]:
+    """The order of (query, aggregation, point) in the experiment, whatever was finished first."""
+    query, aggregation, point = key
+    return experiment.queries.index(query), experiment.auction.aggregation.index(aggregation), int(point)
+
+
+def summary_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
+    """`summary.csv`: rates with Wilson intervals and means with BCa intervals per query, rule and sweep point."""
+    import pandas as pd
+
+    finished = cells[cells["end_reason"] != "failed"]
+    figures = observations(experiment, finished)
+    bids = [f"bid.{agent.id}" for agent in experiment.agents]
+    rows = []
+    groups = sorted(finished.groupby(GROUP, sort=False), key=lambda one: _place(experiment, one[0]))
+    for key, group in groups:
+        row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
+        row |= {name: group[name].iloc[0] for name in ("relative_weight", *bids)} | {"cells": len(group)}
+        values = figures.loc[group.index].to_numpy(dtype=float)
+        for name, column, interval in zip(figures.columns, values.T, mean_intervals(values), strict=True):
+            row |= columns_of(name, _rate(column) if is_rate(name) else interval)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=None if rows else [*GROUP, "relative_weight", *bids, "cells"])
+
+
+def figures_of_summary(summary: pd.DataFrame) -> list[str]:
+    """The names of the figures, each of which also has an interval."""
+    return [c for c in summary.columns if f"{c}.low" in summary.columns and f"{c}.high" in summary.columns]
+
+
+def is_rate(figure: str) -> bool:
+    """Whether a figure is the share of the texts in which something happens."""
+    return figure.split(".")[0] in _RATES
+
+
+def columns_of(figure: str, interval: Interval) -> dict[str, float]:
+    """The three columns of a figure."""
+    return {figure: interval.mean, f"{figure}.low": interval.low, f"{figure}.high": interval.high}
+
+
+def _rate(hits: np.ndarray[Any, np.dtype[np.float64]]) -> Interval:
+    return Interval(float(hits.mean()), *wilson(int(hits.sum()), len(hits)))

@@ -1,0 +1,156 @@
+"""`tokauction bench`: parse, measure, print ratios."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..analysis.tables import Table
+    from ..engine.benchmark import Measured
+    from ..engine.replay import Replayed
+
+SCENARIOS = {
+    "one text alone": ["sweep.relative_weight=[0.5]"],
+    "11 weights, linear, one seed": [],
+    "11 weights, 2 rules, greedy": [
+        "auction.aggregation=[linear, log_linear]",
+        "auction.sampling=greedy",
+        "auction.payments=[]",
+    ],
+    "11 weights, 2 rules, 20 seeds": ["auction.aggregation=[linear, log_linear]", "sweep.seeds=20"],
+}
+SHOWN = {  # label and format
+    "cells": ("texts", "{:.0f}"),
+    "sharing": ("evaluations of a loop without sharing / ours", "{:.2f}"),
+    "times_naive": ("speed of our run / one Llama object per agent", "{:.2f}"),
+    "tokens_per_second": ("tokens/s: ours", "{:.0f}"),
+    "naive_tokens_per_second": ("tokens/s: one Llama object per agent", "{:.0f}"),
+    "evaluations_per_second": ("evaluations/s", "{:.0f}"),
+    "decode_efficiency": ("time of the same bare llama_decode calls / our run's", "{:.2f}"),
+    "share_evaluating": ("share of time: evaluating", "{:.1%}"),
+    "share_auctioning": ("share of time: auctioning, payments, measures, traces", "{:.1%}"),
+    "share_charging": ("share of time: payments, a part of the line above", "{:.1%}"),
+    "share_writing": ("share of time: writing", "{:.1%}"),
+    "mean_rows": ("rows in a batch, mean", "{:.1f}"),
+    "peak_memory_mib": ("peak memory, MiB", "{:.0f}"),
+}
+
+
+class Format(str, Enum):
+    """How `bench` prints."""
+
+    table = "table"
+    json = "json"
+
+
+def bench(
+    experiment: Annotated[
+        Path | None, typer.Argument(metavar="[EXP]", help="Default: four built-in scenarios.")
+    ] = None,
+    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Experiment seeds; medians are shown.")] = 1,
+    overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
+    how: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Only the auction, on recorded logits: prefixes/s by 1, 2, 4, ... threads.")
+    ] = False,
+) -> None:
+    """Measure speed in ratios, on a quiet machine: against one Llama object per agent and against bare decoding."""
+    if replay:
+        _replay(experiment, repeat, overrides or [], how)
+        return
+    from ..engine.benchmark import measure_experiment
+    from ..experiment.experiment import load_experiment
+
+    file = experiment or Path(__file__).with_name("bench.yaml")
+    scenarios = SCENARIOS if experiment is None else {experiment.stem: []}
+    medians = []
+    for name, changes in scenarios.items():
+        runs = []
+        for seed in range(repeat):
+            typer.echo(f"{name}, seed {seed}", err=True)
+            loaded = load_experiment(file, [*changes, f"seed={seed}", *(overrides or [])])
+            runs.append(measure_experiment(loaded, name))
+        medians.append(median_of(runs))
+    if how is Format.json:
+        typer.echo(json.dumps(medians, indent=2))
+    else:
+        _print_table(medians)
+
+
+def _replay(file: Path | None, repeat: int, overrides: list[str], how: Format) -> None:
+    """Print prefixes/s by numbers of threads, a line for each shape and rule."""
+    from ..analysis.tables import rich_table
+    from ..engine.replay import REPEATS, replayed
+    from ..experiment.experiment import load_experiment
+    from ..system.processors import usable_processors
+    from .terminal import console
+
+    changes = [] if file else ["auction.aggregation=[linear, log_linear]", "sweep.seeds=4"]
+    loaded = load_experiment(file or Path(__file__).with_name("bench.yaml"), [*changes, *overrides])
+    most = usable_processors()
+    threads = sorted({1, most, *(1 << k for k in range(most.bit_length()))})
+    found = []
+    for item in replayed(loaded, threads, repeats=max(repeat, REPEATS)):
+        typer.echo(
+            f"{item.logits} logits, {item.n_tokens} tokens, {item.n_agents} agents, {item.aggregation}", err=True
+        )
+        found.append(item)
+    if how is Format.json:
+        typer.echo(json.dumps([asdict(item) for item in found], indent=2))
+    else:
+        console().print(rich_table(_replay_table(found)))
+
+
+def _replay_table(found: list[Replayed]) -> Table:
+    from ..analysis.tables import Table
+
+    threads = list(found[0].per_second)
+    speeds = ["prefixes/s: 1 thread", *(f"{n} threads" for n in threads[1:])]
+    columns = ("logits", "tokens", "agents", "rule", *speeds, *(f"{n} / 1" for n in threads[1:]))
+    rows = tuple(
+        (
+            item.logits,
+            str(item.n_tokens),
+            str(item.n_agents),
+            item.aggregation,
+            *(f"{speed:.0f}" for speed in item.per_second.values()),
+            *(f"{item.times_one_thread[n]:.2f}" for n in threads[1:]),
+        )
+        for item in found
+    )
+    return Table("", columns, rows)
+
+
+def median_of(runs: list[Measured]) -> dict[str, Any]:
+    """The median of every figure over runs of one scenario."""
+    from ..engine.benchmark import as_rows
+
+    rows = as_rows(runs)
+    return {
+        name: value if isinstance(value, (str, dict)) else statistics.median(row[name] for row in rows)
+        for name, value in rows[0].items()
+    }
+
+
+def _print_table(medians: list[dict[str, Any]]) -> None:
+    from ..analysis.tables import rich_table
+    from .terminal import console
+
+    console().print(rich_table(_table(medians)))
+    for name, value in medians[0]["machine"].items():
+        typer.echo(f"{name:<10} {value}")
+
+
+def _table(medians: list[dict[str, Any]]) -> Table:
+    from ..analysis.tables import Table
+
+    columns = ("measure", *(str(row["scenario"]) for row in medians))
+    rows = tuple((label, *(how.format(row[name]) for row in medians)) for name, (label, how) in SHOWN.items())
+    return Table("", columns, rows)

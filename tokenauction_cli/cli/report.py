@@ -1,0 +1,67 @@
+"""`tokauction report RUN...`: read runs, write the page and the figures, print where the page is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+
+FORMATS = ("svg", "pdf", "png")
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders, or experiment files whose runs are in --results."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The page. Default: report.html in the run folder, or here for several.",
+        ),
+    ] = None,
+    figures: Annotated[
+        str, typer.Option("--figures", metavar="LIST", help="Write figures/ beside the page: svg,pdf,png or none.")
+    ] = "svg",
+    results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The folder of run folders.")] = Path(
+        "results"
+    ),
+) -> None:
+    """Write one self-contained HTML page about runs, and their figures."""
+    from ..engine.run import read_run
+    from ..report.report import write_report
+
+    formats = _formats(figures)
+    folders = [_folder(path, results) for path in runs]
+    page = output or (folders[0] / "report.html" if len(folders) == 1 else Path("report.html"))
+    written = write_report([read_run(folder) for folder in folders], page, formats)
+    typer.echo(written.page)
+    for note in written.notes:
+        typer.echo(note, err=True)
+    if written.figures:
+        typer.echo(f"{len(written.figures)} files in {written.figures[0].parent}", err=True)
+
+
+def _formats(figures: str) -> Sequence[str]:
+    wanted = [] if figures == "none" else [name.strip() for name in figures.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in FORMATS]
+    if unknown:
+        raise UsageError(f"--figures {unknown[0]}: expected a list of {', '.join(FORMATS)}, or none")
+    return wanted
+
+
+def _folder(path: Path, results: Path) -> Path:
+    """The run folder; an experiment file stands for its own."""
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return path
+    from ..engine.run import run_folder
+    from ..experiment.experiment import load_experiment
+
+    return run_folder(load_experiment(path), results).path

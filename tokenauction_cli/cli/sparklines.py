@@ -1,0 +1,69 @@
+"""Curves for a terminal: how mention rates and payments move along a sweep, one character per point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..analysis.tables import Table
+from ..experiment.experiment import Experiment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+PLAIN = "_.-=+*#@"
+FEWEST_POINTS = 3
+MOST_POINTS = 24
+
+
+def sparkline(values: Sequence[float], low: float, high: float, blocks: str = BLOCKS) -> str:
+    """A character per value, from `low` to `high`; a dot where there is none; at most 24 of them."""
+    step = math.ceil(len(values) / MOST_POINTS)
+    kept = values[::step]
+    span = (high - low) or 1.0
+    last = len(blocks) - 1
+    return "".join(
+        blocks[max(0, min(last, round((value - low) / span * last)))] if math.isfinite(value) else "·" for value in kept
+    )
+
+
+def curve_tables(experiment: Experiment, summary: pd.DataFrame, blocks: str = BLOCKS) -> list[Table]:
+    """One table per query: mention rates from 0 to 1, payments from 0 to the most that anybody pays under the rule."""
+    weights = summary.drop_duplicates("point")["relative_weight"]
+    if len(weights) < FEWEST_POINTS or weights.isna().any() or weights.nunique() < len(weights):
+        return []
+    swept = experiment.agents[experiment.swept_agent].name
+    tables = []
+    for query, group in summary.sort_values("relative_weight", kind="stable").groupby("query", sort=False):
+        rules = list(group.groupby("aggregation", sort=False))
+        rows = [row for row in _rows(experiment, [rows for _, rows in rules], blocks) if any(row[1:])]
+        title = " / ".join(
+            part for part in (str(query), f"weight of {swept} from {weights.min():g} to {weights.max():g}") if part
+        )
+        tables.append(Table(title, ("", *(str(rule) for rule, _ in rules)), tuple(rows)))
+    return tables
+
+
+def _rows(experiment: Experiment, rules: Sequence[pd.DataFrame], blocks: str) -> list[tuple[str, ...]]:
+    agents = experiment.agents
+    named = {f"mentions {agent.name}": f"mention_rate.{agent.id}" for agent in agents}
+    named |= {"mentions all": "co_mention_rate"} if len(agents) > 1 else {}
+    rows = [(name, *(_curve(group, column, 1.0, blocks) for group in rules)) for name, column in named.items()]
+    for payment in experiment.auction.payments:
+        columns = {f"{agent.name} pays by {payment}": f"payment.{payment}.{agent.id}" for agent in agents}
+        paid = [group[column].max() for group in rules for column in columns.values() if column in group]
+        most = max((amount for amount in paid if math.isfinite(amount)), default=0.0)
+        rows += [(name, *(_curve(group, column, most, blocks) for group in rules)) for name, column in columns.items()]
+    return rows
+
+
+def _curve(group: pd.DataFrame, column: str, most: float, blocks: str) -> str:
+    """The curve, its first and last value, the highest if it lies between; nothing where the figure does not apply."""
+    values = [float(value) for value in group[column]] if column in group else []
+    if not any(map(math.isfinite, values)):
+        return ""
+    highest = max(filter(math.isfinite, values))
+    between = f" (most {highest:.3g})" if highest > max(values[0], values[-1]) else ""
+    return f"{sparkline(values, 0.0, most, blocks)}  {values[0]:.3g} to {values[-1]:.3g}{between}"

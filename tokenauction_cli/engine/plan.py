@@ -1,0 +1,129 @@
+"""Which texts an experiment asks for, in which order, and how many of them live at once.
+
+A *cell* is one text: (query, aggregation rule, bids, seed). A *wave* is a list of cells that are written together,
+fixed by the plan. Cells of one query and seed stand together because they are likeliest to share prefixes. Where a
+batch may change the bits of a record, a wave is also the unit that reaches the disk and is repeated by a resumed run.
+A *lane* is a text that advances: one row per prompt in every batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from ..errors import UsageError
+from ..experiment.experiment import Experiment
+
+CELLS_PER_WAVE = 4096
+CELLS_PER_WHOLE_WAVE = 128
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One text to be written. `bids` are in the agents' order; `point` numbers the sweep points from 0."""
+
+    query: str
+    aggregation: str
+    point: int
+    relative_weight: float | None
+    bids: tuple[float, ...]
+    seed: int
+
+    @cached_property
+    def id(self) -> str:
+        """First 12 hex digits of the SHA-256 of the canonical JSON [query, aggregation, bids, seed]."""
+        identity = [self.query, self.aggregation, [float(bid) for bid in self.bids], self.seed]
+        text = json.dumps(identity, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells in order, cut into waves."""
+
+    waves: tuple[tuple[Cell, ...], ...]
+    lanes: int
+    whole_waves: bool
+
+    @property
+    def cells(self) -> Iterator[Cell]:
+        return (cell for wave in self.waves for cell in wave)
+
+    @cached_property
+    def n_cells(self) -> int:
+        return sum(len(wave) for wave in self.waves)
+
+    def without(self, finished: Mapping[str, object]) -> Plan:
+        """What is left to do: the missing cells, or every wave that misses one where a batch may change a record."""
+        if self.whole_waves:
+            left = [wave for wave in self.waves if any(cell.id not in finished for cell in wave)]
+        else:
+            left = [tuple(cell for cell in wave if cell.id not in finished) for wave in self.waves]
+        return replace(self, waves=tuple(filter(None, left)))
+
+    def first(self, n: int | None) -> Plan:
+        """The first n cells, rounded up to whole waves where a batch may change a record."""
+        if n is None:
+            return self
+        if n < 1:
+            raise UsageError(f"-n {n}: there must be at least one cell to run")
+        kept: list[tuple[Cell, ...]] = []
+        for wave in self.waves:
+            missing = n - sum(len(w) for w in kept)
+            if missing <= 0:
+                break
+            kept.append(wave if self.whole_waves else wave[:missing])
+        return replace(self, waves=tuple(kept))
+
+
+def cells_of(experiment: Experiment) -> list[Cell]:
+    """Every cell once: query by query, seed by seed, then rules and sweep points. Of equal points the first counts."""
+    points = experiment.points()
+    cells: dict[str, Cell] = {}
+    for query in experiment.queries:
+        for seed in experiment.seeds():
+            for aggregation in experiment.auction.aggregation:
+                for point in points:
+                    cell = Cell(query, aggregation, point.index, point.relative_weight, point.bids, seed)
+                    cells.setdefault(cell.id, cell)
+    return list(cells.values())
+
+
+def make_plan(experiment: Experiment, lanes: int, *, is_batch_invariant: bool) -> Plan:
+    """Cut the cells into waves, and let at most `lanes` texts advance together.
+
+    Large waves share more and keep batches full. Where a batch may change a record a wave is the unit of repetition,
+    and small.
+    """
+    most = CELLS_PER_WAVE if is_batch_invariant else CELLS_PER_WHOLE_WAVE
+    waves = tuple(_waves(cells_of(experiment), most))
+    return Plan(waves, min(lanes, max(len(wave) for wave in waves)), whole_waves=not is_batch_invariant)
+
+
+def _waves(cells: Sequence[Cell], most: int) -> Iterator[tuple[Cell, ...]]:
+    """Whole (query, seed) blocks while they fit, parts of a block where one is larger than a wave."""
+    wave: list[Cell] = []
+    for block in _blocks(cells):
+        if wave and len(wave) + len(block) > most:
+            yield tuple(wave)
+            wave = []
+        wave += block
+        while len(wave) > most:
+            yield tuple(wave[:most])
+            wave = wave[most:]
+    if wave:
+        yield tuple(wave)
+
+
+def _blocks(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
+    block: list[Cell] = []
+    for cell in cells:
+        if block and (cell.query, cell.seed) != (block[0].query, block[0].seed):
+            yield block
+            block = []
+        block.append(cell)
+    if block:
+        yield block

@@ -1,0 +1,196 @@
+"""How fast the auction is without a model: recorded logits, auctioned again by 1, 2, 4, ... threads.
+
+Every prefix is auctioned for all cells of a sweep of one seed, with the payments, measures and traces of the
+experiment. Logits come from a model where one is there, else they are made: peaked like a language model's, seeded.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import ModelError, UsageError
+from ..experiment.experiment import Experiment
+from ..lm.base import Logits, copied
+from .auctioneer import House, Rules, TextState
+from .bidder_models import GgufSpeakers, prepare
+from .plan import Cell, cells_of
+from .run import plan_for
+from .token_loop import Auction
+
+RULES = ("linear", "log_linear")
+MOST_PREFIXES = 128
+MOST_BYTES = 128 << 20  # of logits, so that large vocabularies have fewer prefixes
+PREFIXES_A_STEP = 16  # as in a run: a step's logits are there at once, and gone before the next one's
+REPEATS = 5
+SPREAD = 2.0  # of logits: of SmolLM2-135M's on the ads of `bench.yaml` it is 2 to 3
+N_PEAKS, PEAK = 20, 12.0  # the likely tokens of a prefix, and how far the first of them stands out
+
+
+class Shape(NamedTuple):
+    """How many tokens and agents."""
+
+    n_tokens: int
+    n_agents: int
+
+
+SHAPES = (Shape(49_152, 2), Shape(49_152, 8), Shape(262_144, 2), Shape(262_144, 8))
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Prefixes per second by number of threads, medians, and each over that of the first number, one thread."""
+
+    logits: str
+    n_tokens: int
+    n_agents: int
+    aggregation: str
+    prefixes: int
+    per_second: dict[int, float]
+    times_one_thread: dict[int, float]
+
+
+class AnyVocabulary:
+    """Tokens that need no model: all are written x, none ends a text."""
+
+    ends: frozenset[int] = frozenset()
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def piece(self, token: int) -> bytes:
+        return b"x"
+
+    def name(self, token: int) -> str:
+        return str(token)
+
+
+class Recorder:
+    """A house that keeps the logits of the first prefixes it is given."""
+
+    def __init__(self, house: House, most: int) -> None:
+        self._house = house
+        self._most = most
+        self.recorded: list[list[Logits]] = []
+
+    def begin(self, cell: Cell) -> TextState:
+        return self._house.begin(cell)
+
+    def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]) -> Generator[list[int], None, None]:
+        return self._house.auction(self._noted(texts))
+
+    def _noted(
+        self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]
+    ) -> Iterator[tuple[Sequence[Logits], Sequence[Any]]]:
+        for logits, states in texts:
+            if len(self.recorded) < self._most:
+                self.recorded.append([copied(row) for row in logits])
+            yield logits, states
+
+
+def recorded(experiment: Experiment, most: int = MOST_PREFIXES) -> list[list[Logits]]:
+    """The logits after the first prefixes that a run of this experiment reaches, (n, V) each."""
+    speakers = prepare(experiment, probe=True)
+    if not isinstance(speakers, GgufSpeakers):
+        raise UsageError(f"{experiment.path}: bench needs agents with language models, not tables")
+    plan = plan_for(experiment, speakers)
+    rules = Rules.of(experiment)
+    with speakers.loaded(plan.lanes) as model, closing(House(experiment, rules, model.vocabulary)) as house:
+        recorder = Recorder(house, most)
+        auction = Auction(model, recorder, speakers.casts)
+        for wave in plan.waves:
+            for _ in auction.run(wave, plan.lanes):
+                if len(recorder.recorded) >= most:
+                    return recorder.recorded
+    return recorder.recorded
+
+
+def made(shape: Shape, most: int = MOST_PREFIXES) -> list[list[Logits]]:
+    """Logits like a model's: normal ones, and some tokens that stand out, mostly the same ones for all agents."""
+    chance = np.random.default_rng(0)
+    prefixes = []
+    for _ in range(max(1, min(most, MOST_BYTES // (4 * shape.n_tokens * shape.n_agents)))):
+        rows = chance.normal(0, SPREAD, (shape.n_agents, shape.n_tokens)).astype(np.float32)
+        likely = chance.integers(0, shape.n_tokens, N_PEAKS)
+        rows[:, likely] += np.linspace(PEAK, PEAK / 2, N_PEAKS, dtype=np.float32)
+        prefixes.append(list(rows))
+    return prefixes
+
+
+def with_agents(experiment: Experiment, n_agents: int) -> Experiment:
+    """The experiment with so many agents: its own first, then copies of the last."""
+    agents = list(experiment.agents[:n_agents])
+    for k in range(len(agents), n_agents):
+        agents.append(agents[-1].model_copy(update={"name": f"Agent {k}", "id": f"agent_{k}"}))
+    return _changed(experiment, agents=tuple(agents))
+
+
+def replayed(
+    experiment: Experiment, threads: Sequence[int], shapes: Sequence[Shape] = SHAPES, repeats: int = REPEATS
+) -> Iterator[Replayed]:
+    """The prefixes of a run of the experiment, then made ones of other shapes, each under both rules."""
+    try:
+        logits = recorded(experiment)
+    except ModelError:  # it is not on this machine
+        logits = []
+    if logits:
+        yield from replay(experiment, logits, threads, "recorded", repeats)
+    for shape in shapes:
+        if not logits or shape != Shape(len(logits[0][0]), len(logits[0])):
+            yield from replay(experiment, made(shape), threads, "made", repeats)
+
+
+def replay(
+    experiment: Experiment,
+    logits: Sequence[Sequence[Logits]],
+    threads: Sequence[int],
+    source: str,
+    repeats: int = REPEATS,
+) -> Iterator[Replayed]:
+    """Auction these prefixes by each number of threads, in turns, under each of the rules."""
+    bidders = with_agents(experiment, len(logits[0]))
+    for rule in RULES:
+        seconds: dict[int, list[float]] = {n: [] for n in threads}
+        for repeat in range(1 + repeats):
+            for n in threads:
+                taken = _seconds(_set_up(bidders, n), logits, rule)
+                if repeat:  # the first fills caches
+                    seconds[n].append(taken)
+        per_second = {n: len(logits) / statistics.median(taken) for n, taken in seconds.items()}
+        times = {n: speed / per_second[threads[0]] for n, speed in per_second.items()}
+        yield Replayed(source, len(logits[0][0]), len(logits[0]), rule, len(logits), per_second, times)
+
+
+def _set_up(experiment: Experiment, n_threads: int) -> Experiment:
+    """With both rules and so many threads."""
+    auction = experiment.auction.model_copy(update={"aggregation": RULES})
+    runtime = experiment.runtime.model_copy(update={"threads": n_threads})
+    return _changed(experiment, auction=auction, runtime=runtime)
+
+
+def _changed(experiment: Experiment, **sections: Any) -> Experiment:
+    """Another experiment, without what this one keeps that it worked out."""
+    fields = {name: getattr(experiment, name) for name in Experiment.model_fields}
+    return Experiment.model_construct(**(fields | sections))
+
+
+def _seconds(experiment: Experiment, logits: Sequence[Sequence[Logits]], rule: str) -> float:
+    """To auction all prefixes, a step at a time, each for all cells of the sweep under one rule."""
+    house = House(experiment, Rules.of(experiment), AnyVocabulary(len(logits[0][0])))
+    first = experiment.queries[0], rule, experiment.seeds()[0]
+    cells = [cell for cell in cells_of(experiment) if (cell.query, cell.aggregation, cell.seed) == first]
+    texts = [[house.begin(cell) for cell in cells] for _ in range(PREFIXES_A_STEP)]
+    steps = iter(logits)
+    begun = time.perf_counter()
+    with closing(house):
+        while step := list(islice(steps, PREFIXES_A_STEP)):
+            for _ in house.auction(zip(step, texts, strict=False)):
+                pass
+        return time.perf_counter() - begun

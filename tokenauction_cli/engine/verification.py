@@ -1,0 +1,122 @@
+"""Does a run folder still hold what its run wrote, and does this machine compute the same?
+
+Three questions: do the files have the digests of the manifest, are the models the files that they were, and are the
+records of a sample of cells, computed again, the same bytes. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import StoreError, TokauctionError
+from ..runs import manifest
+from ..runs.run_folder import RunFolder, encode
+from .bidder_models import prepare
+from .plan import Cell, Plan
+from .run import experiment_of, plan_for
+from .token_loop import Auction
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; `is_good` is None where it is told only."""
+
+    what: str
+    is_good: bool | None
+    found: str
+
+
+def verify_run(path: Path, n_cells: int, trust: Sequence[str] = ()) -> Iterator[Check]:
+    """Every check, as soon as it is done. Raises UsageError where the folder is none of a run.
+
+    A run folder may come from a stranger: what it trusts is not trusted here, but in `trust`.
+    """
+    folder = RunFolder(path)
+    untrusted = sorted(set(experiment_of(folder).trust) - set(trust))
+    record = folder.read_manifest()
+    yield from _files(folder, record)
+    models = list(_models(record))
+    yield from models
+    yield from _environment(record)
+    if n_cells and untrusted:
+        yield Check("cells", None, f"not computed again: they need --trust {' --trust '.join(untrusted)}")
+    elif n_cells and all(check.is_good for check in models):
+        yield from _cells(folder, record, n_cells)
+
+
+def _files(folder: RunFolder, record: dict[str, Any]) -> Iterator[Check]:
+    digests: dict[str, str] = record.get("files", {})
+    for name, digest in digests.items():
+        try:
+            is_same = folder.sha256(name) == digest
+        except StoreError as error:
+            yield Check(name, False, str(error.__cause__ or error))
+        else:
+            yield Check(name, is_same, "as it was written" if is_same else "changed since it was written")
+    for path in folder.record_files():
+        if path.name not in digests:
+            was_killed = record.get("status") == "running"
+            yield Check(path.name, None if was_killed else False, "not in the manifest; was the run killed?")
+    if record.get("status") != "finished":
+        yield Check("status", None, f"{record.get('status', 'unknown')}: the run is not finished")
+
+
+def _models(record: dict[str, Any]) -> Iterator[Check]:
+    from ..model_files.models import sha256_of
+
+    for file in (file for model in record.get("models", ()) for file in model["files"]):
+        try:
+            is_same = Path(file["path"]).is_file() and sha256_of(Path(file["path"])) == file["sha256"]
+        except TokauctionError as error:
+            yield Check(file["path"], False, str(error).removeprefix(f"{file['path']}: "))
+        else:
+            yield Check(file["path"], is_same, "the model of the run" if is_same else "not the model of the run")
+
+
+def _environment(record: dict[str, Any]) -> Iterator[Check]:
+    now = manifest.environment(with_llama=bool(record.get("models")))
+    for change in manifest.changes({key: record.get(key) for key in now}, now):
+        yield Check("environment", None, change)
+
+
+def _cells(folder: RunFolder, record: dict[str, Any], n_cells: int) -> Iterator[Check]:
+    """Computed again: the cells of the sample alone, or their whole waves where a batch may change a record."""
+    from .auctioneer import House, Rules
+
+    experiment = experiment_of(folder)
+    rules = Rules.of(experiment)
+    speakers = prepare(experiment, probe=True, kv_cache=manifest.kv_cache_of(record))
+    plan = _sample(plan_for(experiment, speakers, record.get("lanes")), folder.cells(), n_cells)
+    written = folder.raw_lines({cell.id for cell in plan.cells})
+    with speakers.loaded(plan.lanes) as model, closing(House(experiment, rules, model.vocabulary)) as house:
+        lanes = min(plan.lanes, model.lanes or plan.lanes)
+        auction = Auction(model, house, speakers.casts)
+        for wave in plan.waves:
+            for finished in auction.run(wave, lanes, afresh=plan.whole_waves):
+                for cell in finished:
+                    if cell["cell"] in written:
+                        is_same = encode(cell) + b"\n" == written[cell["cell"]]
+                        yield Check(f"cell {cell['cell']}", is_same, "the same bytes" if is_same else "other bytes")
+
+
+def _sample(plan: Plan, finished: set[str], n_cells: int) -> Plan:
+    """As many finished cells, drawn anew each time."""
+    if not plan.whole_waves:
+        cells = [cell for cell in plan.cells if cell.id in finished]
+        wave = tuple(random.sample(cells, min(n_cells, len(cells))))
+        return replace(plan, waves=(wave,) if wave else (), lanes=max(1, min(plan.lanes, len(wave))))
+    complete = [wave for wave in plan.waves if any(cell.id in finished for cell in wave)]
+    return replace(plan, waves=tuple(_enough(random.sample(complete, len(complete)), n_cells)))
+
+
+def _enough(waves: Sequence[tuple[Cell, ...]], n_cells: int) -> Iterator[tuple[Cell, ...]]:
+    for wave in waves:
+        if n_cells <= 0:
+            return
+        n_cells -= len(wave)
+        yield wave

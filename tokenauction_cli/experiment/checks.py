@@ -1,0 +1,168 @@
+"""Mistakes that only show when parts of an experiment file are held against each other.
+
+Each check looks at the parts whose own form is right and skips the others, whose problems are already known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+from ..errors import ModelError
+from ..model_files.model_reference import known_aliases, parse_reference
+from .agent_ids import agent_names, default_ids
+from .draft import Draft
+from .file_format import shown
+from .located_yaml import Path
+from .prompts import did_you_mean, template_mistakes
+from .rule_checks import check_budgets, check_premises, check_rules
+from .sweep_checks import check_sweep
+
+MAX_RENDERED = 300
+RESERVED_IDS = ("low", "high")
+TABLES = ("distribution", "distributions")
+VOICES = ("prompt", "chat", "messages")
+
+
+def check(draft: Draft) -> None:
+    """Report every mistake between parts to the draft's source."""
+    check_names(draft)
+    check_voices(draft)
+    check_tables(draft)
+    check_models(draft)
+    check_rules(draft)
+    check_premises(draft)
+    check_budgets(draft)
+    check_sweep(draft)
+    check_prompts(draft)
+
+
+def check_names(draft: Draft) -> None:
+    """Names and ids are unique, also against each other: either may stand for the agent."""
+    ids = default_ids(draft.entries)
+    names = agent_names(draft.entries)
+    for i, (name, agent_id) in enumerate(zip(names, ids, strict=True)):
+        given = isinstance(draft.source.get("agents", i, "id"), str)
+        here: Path = ("agents", i, "id" if given else "name")
+        if name and name in names[:i]:
+            draft.source.problem(
+                ("agents", i, "name"), f"the name {shown(name)} is already that of agent {names.index(name) + 1}"
+            )
+        elif agent_id in ids[:i]:
+            other = ids.index(agent_id) + 1
+            message = f"the id {agent_id!r} is already that of agent {other}"
+            draft.source.problem(here, message + ("" if given else "; give one of them an 'id:' of its own"))
+        elif agent_id in RESERVED_IDS:
+            message = f"the id {agent_id!r} is that of an interval's end in summary.csv"
+            draft.source.problem(here, message + "; choose another" if given else message + "; give the agent an 'id:'")
+        elif any(name == agent_id and j != i for j, name in enumerate(names)):
+            draft.source.problem(here, f"the id {agent_id!r} is the name of another agent")
+
+
+def check_voices(draft: Draft) -> None:
+    """An agent is either a model with one of prompt, chat and messages, or a table; an experiment has one kind."""
+    kinds: set[bool] = set()
+    for i, entry in enumerate(draft.entries):
+        if not isinstance(entry, dict):
+            continue
+        voices = [key for key in VOICES if entry.get(key) is not None]
+        tables = [key for key in TABLES if entry.get(key) is not None]
+        _check_voice(draft, i, voices, tables)
+        is_table = bool(tables)
+        if kinds and is_table not in kinds:
+            draft.source.problem(("agents", i), "table agents and model agents do not mix in one experiment")
+        kinds.add(is_table)
+
+
+def _check_voice(draft: Draft, i: int, voices: list[str], tables: list[str]) -> None:
+    has_model = draft.source.get("agents", i, "model") is not None
+    if len(tables) == 2:
+        draft.source.problem(
+            ("agents", i, tables[1]), "expected one of distribution, distributions; got both", at_key=True
+        )
+    if tables and (voices or has_model):
+        extra = voices[0] if voices else "model"
+        draft.source.problem(("agents", i, extra), f"an agent with a {tables[0]} has no {extra}", at_key=True)
+    elif len(voices) > 1:
+        draft.source.problem(
+            ("agents", i, voices[1]), f"expected one of prompt, chat, messages; got {' and '.join(voices)}", at_key=True
+        )
+    elif not tables and not voices:
+        draft.source.problem(
+            ("agents", i), "expected one of prompt, chat, messages (or distribution, for an agent without a model)"
+        )
+    if not tables and not has_model:
+        draft.source.problem(("agents", i), "the key 'model' is missing")
+
+
+def check_tables(draft: Draft) -> None:
+    """Every row of a table sums to one."""
+    for i, agent in enumerate(draft.agents):
+        if agent is None:
+            continue
+        rows: list[tuple[Path, str, dict[str, float]]] = [
+            (("agents", i, "distributions", text), f"the row {shown(text)}", row)
+            for text, row in (agent.distributions or {}).items()
+        ]
+        if agent.distribution is not None:
+            rows.append((("agents", i, "distribution"), "the distribution", agent.distribution))
+        for path, what, row in rows:
+            total = math.fsum(row.values())
+            if not abs(total - 1) <= 1e-6:
+                draft.source.problem(
+                    path, f"expected probabilities that sum to 1, got {total:.9g} for {what}", at_key=True
+                )
+
+
+def check_models(draft: Draft) -> None:
+    """Every model is an alias of the file or a reference: built in, a .gguf file, or on the hub."""
+    for alias, reference in draft.models.items():
+        if isinstance(reference, str) and reference and not is_model_reference(reference):
+            _unknown_model(draft, ("models", alias), reference, known_aliases())
+    for i, agent in enumerate(draft.agents):
+        model = None if agent is None else agent.model
+        if model is not None and model not in draft.models and not is_model_reference(model):
+            _unknown_model(draft, ("agents", i, "model"), model, (*draft.models, *known_aliases()))
+
+
+def is_model_reference(text: str) -> bool:
+    """Whether a text has the form of a model reference; whether the model exists is not asked here."""
+    try:
+        parse_reference(text, FilePath())
+    except ModelError:
+        return False
+    return True
+
+
+def _unknown_model(draft: Draft, path: Path, model: str, known: Sequence[str]) -> None:
+    forms = (
+        "a key of models, smollm2-135m-instruct, a .gguf file, hf:user/repo:QUANT or hf:user/repo/file.gguf@revision"
+    )
+    draft.source.problem(path, f"unknown model {shown(model)}{did_you_mean(model, known)}; expected {forms}")
+
+
+def check_prompts(draft: Draft) -> None:
+    """Every template can be rendered with the queries: all of them, or the first few hundred."""
+    templates = [(path, text) for i, entry in enumerate(draft.entries) for path, text in _templates(i, entry)]
+    n_queries = max(1, MAX_RENDERED // max(1, len(templates)))
+    queries = draft.queries[:n_queries] or [""]
+    query_given = draft.source.get("queries") is not None
+    names = agent_names(draft.entries)
+    for path, text in templates:
+        for mistake in template_mistakes(text, names[int(path[1])], queries, query_given):
+            draft.source.problem_in_text(path, mistake.line, mistake.message)
+
+
+def _templates(i: int, entry: Any) -> Iterator[tuple[Path, str]]:
+    """The texts of one agent that are templates, whatever else is wrong with the agent."""
+    if not isinstance(entry, dict):
+        return
+    chat, messages = entry.get("chat"), entry.get("messages")
+    found: list[tuple[Path, Any]] = [(("prompt",), entry.get("prompt"))]
+    if isinstance(chat, dict):
+        found += [(("chat", key), chat.get(key)) for key in ("system", "user")]
+    if isinstance(messages, list):
+        found += [(("messages", k, "content"), m.get("content")) for k, m in enumerate(messages) if isinstance(m, dict)]
+    yield from ((("agents", i, *path), text) for path, text in found if isinstance(text, str))

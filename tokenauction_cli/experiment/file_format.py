@@ -1,0 +1,374 @@
+"""What an experiment file may say: file format 1, section by section.
+
+Each model is one mapping of the file; the descriptions are the documentation that editors show. Scalars are strict (a
+quoted number is text, true is not 1) and say in one sentence what they expected and what they found.
+Mistakes across sections are found in `checks.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Strict,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
+
+from .located_yaml import resolve
+
+MAX_AGENTS = 64
+MAX_RULES = 64
+CUSTOM_RULE = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: short, with control characters escaped."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "a list" if value else "an empty list"
+    if isinstance(value, dict):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, int) and abs(value) >= 10**18:
+        return "a huge number"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def says(expected: str) -> WrapValidator:
+    """Whatever goes wrong inside is one mistake: expected this, got that."""
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            message = f"expected {expected}, got {shown(value)}{_hint(expected, value)}"
+            raise PydanticCustomError("expected", "{message}", {"message": message}) from None
+
+    return WrapValidator(validate)
+
+
+def _hint(expected: str, value: Any) -> str:
+    if isinstance(value, str) and "number" in expected:
+        return "; remove the quotes" if isinstance(resolve(value[:100]), (int, float)) else ""
+    if isinstance(value, (bool, int, float)) and expected.startswith(("text", "a name", "an id")):
+        return "; put it in quotes"
+    return ""
+
+
+def _requires(test: Callable[[str], bool]) -> BeforeValidator:
+    def validate(value: Any) -> Any:
+        if isinstance(value, str) and not test(value):
+            raise ValueError
+        return value
+
+    return BeforeValidator(validate)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name an agent: printable (joiners of emoji included), no line breaks, no blanks around it."""
+    categories = (unicodedata.category(c) for c in text if c not in "\u200c\u200d")
+    printable = all(category[0] in "LMNPS" or category == "Zs" for category in categories)
+    return printable and 0 < len(text) <= 200 and text == text.strip()
+
+
+def _wrap_one(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Text = Annotated[str, Strict(), says("text")]
+FilledText = Annotated[str, Strict(), StringConstraints(min_length=1), says("text that is not empty")]
+Name = Annotated[
+    str,
+    Strict(),
+    StringConstraints(min_length=1, max_length=200),
+    _requires(is_name),
+    says("a name of printable characters, at most 200, without blanks around it"),
+]
+ExperimentName = Annotated[
+    str,
+    Strict(),
+    StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=100),
+    says("a name made of A-Z a-z 0-9 . _ - (no leading dot, at most 100 characters)"),
+]
+Id = Annotated[
+    str,
+    Strict(),
+    StringConstraints(pattern=r"^[A-Za-z0-9_]+$", max_length=100),
+    says("an id made of A-Z a-z 0-9 _ (at most 100 characters)"),
+]
+Module = Annotated[
+    str,
+    Strict(),
+    StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"),
+    says("a Python module such as package.module"),
+]
+Flag = Annotated[bool, Strict(), says("true or false")]
+Number = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False), says("a number of at least 0")]
+Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False), says("a number above 0")]
+Share = Annotated[float, Strict(), Field(ge=0, le=1), says("a number from 0 to 1")]
+Whole = Annotated[int, Strict(), Field(ge=0, lt=2**63), says("a whole number of at least 0")]
+Count = Annotated[int, Strict(), Field(ge=1, lt=2**31), says("a whole number of at least 1")]
+Auto = Annotated[
+    Literal["auto"] | Annotated[int, Strict(), Field(ge=1, lt=2**31)],
+    says("auto or a whole number of at least 1"),
+]
+Layers = Annotated[
+    Literal["auto"] | Annotated[int, Strict(), Field(ge=0, lt=2**31)],
+    says("auto or a whole number of at least 0"),
+]
+Rules = Annotated[tuple[FilledText, ...], BeforeValidator(_wrap_one, json_schema_input_type=str | list[str])]
+Row = Annotated[dict[FilledText, Share], Field(min_length=1)]
+Rows = Annotated[dict[Text, Row], Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """One mapping of the file: no keys but the ones listed, never changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Chat(Section):
+    """One exchange, put into the form that the GGUF file's own chat template gives it."""
+
+    system: Text | None = Field(
+        default=None, description="What the model is told before the exchange. A Jinja2 template."
+    )
+    user: FilledText = Field(
+        description="What the user says. A Jinja2 template: {{ query }} and {{ agent }} are known."
+    )
+
+
+class Message(Section):
+    """One message of a conversation."""
+
+    role: Annotated[Literal["system", "user", "assistant"], says("system, user or assistant")] = Field(
+        description="Who speaks."
+    )
+    content: Text = Field(description="What is said. A Jinja2 template: {{ query }} and {{ agent }} are known.")
+
+
+class Agent(Section):
+    """A bidder with a language model (and a prompt, chat or messages) or with a table of distributions."""
+
+    name: Name = Field(description="What the agent is called: any printable characters, unique in the file.")
+    id: Id = Field(
+        default="",
+        description="Names the agent's columns, [A-Za-z0-9_]+. Default: the name in lower case, other signs as _.",
+    )
+    model: FilledText | None = Field(
+        default=None,
+        description="A key of `models`, smollm2-135m-instruct, a path to a .gguf file (relative to this file), "
+        "hf:user/repo:QUANT or hf:user/repo/file.gguf@revision.",
+    )
+    prompt: FilledText | None = Field(
+        default=None,
+        description="Raw text for the model to continue. A Jinja2 template: {{ query }} and {{ agent }} are known.",
+    )
+    chat: Chat | None = Field(
+        default=None, description="A system and a user message, through the GGUF's own chat template."
+    )
+    messages: Annotated[tuple[Message, ...], Field(min_length=1)] | None = Field(
+        default=None, description="A conversation, through the GGUF's own chat template."
+    )
+    distribution: Row | None = Field(
+        default=None,
+        description="No model: these tokens with these probabilities at every position; <end> ends the text.",
+    )
+    distributions: Rows | None = Field(
+        default=None,
+        description="No model: a distribution per text so far (tokens joined by one space, '' at the start, "
+        "'*' for any other text).",
+    )
+    bid: Number = Field(default=1.0, description="The bid per token, where the sweep does not set it.")
+    temperature: Positive = Field(
+        default=1.0, description="Divides the agent's logits before distributions are aggregated."
+    )
+    mentions: Annotated[tuple[FilledText, ...], Field(min_length=1)] = Field(
+        default=(), description="Phrases counted as a mention, as whole words, in any case. Default: the name."
+    )
+    reference: Flag = Field(
+        default=False, description="A reference agent counts with its fixed bid, is not swept, not charged."
+    )
+    budget: Positive | None = Field(
+        default=None, description="The most it pays per text under the rule `auction.charge`."
+    )
+
+
+class Auction(Section):
+    """The mechanism: how distributions are aggregated, tokens drawn, payments computed."""
+
+    aggregation: Annotated[Rules, Field(min_length=1, max_length=MAX_RULES)] = Field(
+        default=("linear",), description="One aggregation rule or a list: each makes its own texts."
+    )
+    payments: Annotated[Rules, Field(max_length=MAX_RULES)] = Field(
+        default=("pay_your_bid",), description="Payment rules, computed on the same texts."
+    )
+    sampling: FilledText | None = Field(
+        default=None,
+        description="How a token is drawn from the aggregate. Default: the first "
+        "of stable and inverse_cdf that exists.",
+    )
+    max_tokens: Annotated[int, Strict(), Field(ge=1, le=100_000), says("a whole number from 1 to 100000")] = Field(
+        default=64, description="The most tokens that one text may have."
+    )
+    stop: tuple[FilledText, ...] = Field(default=(), description="Texts that end a text; they are cut off.")
+    charge: FilledText | None = Field(default=None, description="The payment rule that budgets pay.")
+    reserve: Number | None = Field(default=None, description="Reserve price per token: a lower bid counts as 0.")
+    trace: Annotated[Literal["none", "chosen", "top_k"], says("none, chosen or top_k")] = Field(
+        default="none", description="What is kept of every token's distributions."
+    )
+
+
+class Steps(Section):
+    """Evenly spaced weights, both ends included."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    start: Share = Field(alias="from", description="The first weight.")
+    to: Share = Field(description="The last weight.")
+    step: Positive = Field(description="The distance between two weights.")
+
+    @property
+    def n_points(self) -> int | None:
+        """How many weights there are, without making them; None for more than any experiment can hold."""
+        n_steps = (self.to - self.start) / self.step
+        return math.floor(n_steps + 1e-9) + 1 if n_steps < 1e9 else None
+
+
+def _list_or_mapping(value: Any) -> str | None:
+    if isinstance(value, (list, tuple)):
+        return "list"
+    return "steps" if isinstance(value, (dict, Steps)) else None
+
+
+Server = Annotated[
+    str,
+    Strict(),
+    StringConstraints(pattern=r"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$"),
+    says("a server as host:port"),
+]
+
+
+def _list_or_number(value: Any) -> str:
+    return "list" if isinstance(value, (list, tuple)) else "number"
+
+
+# The tags of unions stand in pydantic's locations of errors; they are no keys of the file.
+UNION_TAGS = frozenset({"list", "steps", "number"})
+Weights = Annotated[
+    Annotated[tuple[Share, ...], Field(min_length=1), Tag("list")] | Annotated[Steps, Tag("steps")],
+    Discriminator(
+        _list_or_mapping,
+        custom_error_type="expected",
+        custom_error_message="expected a list of numbers from 0 to 1, or {from: 0, to: 1, step: 0.1}",
+    ),
+]
+Seeds = Annotated[
+    Annotated[
+        Annotated[int, Strict(), Field(ge=1, lt=2**63), says("a number of seeds of at least 1, or a list of seeds")],
+        Tag("number"),
+    ]
+    | Annotated[tuple[Whole, ...], Field(min_length=1), Tag("list")],
+    Discriminator(_list_or_number),
+]
+Bids = Annotated[dict[FilledText, Number], Field(min_length=1)]
+Grid = Annotated[dict[FilledText, Annotated[tuple[Number, ...], Field(min_length=1)]], Field(min_length=1)]
+
+
+class Sweep(Section):
+    """The bids to try, by one of relative_weight, bids and grid; without it the agents' own bids."""
+
+    agent: FilledText | None = Field(
+        default=None,
+        description="Name or id of the agent whose relative weight moves. Default: the first that is no reference.",
+    )
+    relative_weight: Weights | None = Field(
+        default=None,
+        description="Shares of the bids that the agent gets; the others share the rest in proportion to their bids. "
+        "A list, or {from, to, step} with both ends.",
+    )
+    total_bid: Positive | None = Field(
+        default=None,
+        description="What the bids of a relative_weight sweep sum to. Default: the sum of the agents' bids.",
+    )
+    bids: Annotated[tuple[Bids, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Points of the sweep, each a mapping of agents (name or id) to bids; the others keep their own.",
+    )
+    grid: Grid | None = Field(
+        default=None,
+        description="A list of bids per agent (name or id): every combination, the last agent's changing first.",
+    )
+    seeds: Seeds = Field(default=1, description="How many seeds (0, 1, ...) per point, or a list of seeds.")
+
+
+class Runtime(Section):
+    """Where and how fast: nothing here is meant to change a result."""
+
+    device: Annotated[Literal["auto", "cpu", "gpu"], says("auto, cpu or gpu")] = Field(
+        default="auto", description="Where to run."
+    )
+    threads: Auto = Field(default="auto", description="Processors used. Default: those this process may use.")
+    context: Auto = Field(
+        default="auto", description="Tokens of memory (KV cells) per model. Default: what the plan needs."
+    )
+    batch: Auto = Field(
+        default="auto", description="Sequences evaluated together; auto: measured once per model, for long runs."
+    )
+    gpu_layers: Layers = Field(default="auto", description="Layers of the model kept on the GPU.")
+    rpc: tuple[Server, ...] = Field(
+        default=(), description="Servers of llama.cpp that hold layers, each host:port. Trusted networks only."
+    )
+    kv_cache: Annotated[Literal["auto", "f16", "bf16", "q8_0", "f32"], says("auto, f16, bf16, q8_0 or f32")] = Field(
+        default="auto",
+        description="Format of keys and values. auto: bf16 where the processor multiplies it (AVX512_BF16), else f16.",
+    )
+    deterministic: Flag = Field(
+        default=False, description="Evaluate every token alone: slower, and bit-identical in any batch."
+    )
+
+
+class ExperimentFile(Section):
+    """A token auction: agents with language models, an auction that mixes their tokens, a sweep of bids."""
+
+    name: ExperimentName = Field(description="Names the folder of results: A-Z a-z 0-9 . _ - without a leading dot.")
+    seed: Whole = Field(default=0, description="Seed of the experiment: another seed, other random numbers everywhere.")
+    queries: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
+        default=("",), description="What users ask: {{ query }} in prompts. Each query is a sweep of its own."
+    )
+    models: dict[FilledText, FilledText] | None = Field(
+        default=None,
+        description="Short names for models: smollm2-135m-instruct, a path to a .gguf file or hf:user/repo:QUANT.",
+    )
+    agents: Annotated[tuple[Agent, ...], Field(min_length=1, max_length=MAX_AGENTS)] = Field(
+        description="The bidders, from 1 to 64."
+    )
+    auction: Auction | None = Field(
+        default=None, description="The mechanism. Default: linear aggregation, pay your bid."
+    )
+    sweep: Sweep | None = Field(
+        default=None, description="The bids and seeds to try. Default: the agents' own bids, one seed."
+    )
+    runtime: Runtime | None = Field(
+        default=None, description="Device, threads and memory; nothing here is meant to change results."
+    )
+    blends: Flag = Field(default=False, description="Count texts that blend two agents' phrases, as in Alpha Resort.")
+    trust: tuple[Module, ...] = Field(
+        default=(), description="Modules of your own whose rules may run: package.module:Name."
+    )

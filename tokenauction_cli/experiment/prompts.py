@@ -1,0 +1,296 @@
+"""Prompts are Jinja2 templates, as a small language: text, {{ query }}, {{ agent }}, if, for, set and some filters.
+
+A file may come from anyone, so a template can neither leave the sandbox nor take long: calls, attributes and powers are
+refused before anything runs, loops are counted, every text that is built is bounded. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from ..errors import UsageError
+
+MAX_CHARACTERS = 1_000_000
+MAX_LOOP_STEPS = 10_000
+MAX_LOOP_DEPTH = 3
+MAX_TAGS = 1_000
+VARIABLES = ("query", "agent")
+FILTERS = (
+    "capitalize",
+    "default",
+    "first",
+    "last",
+    "length",
+    "lower",
+    "replace",
+    "title",
+    "trim",
+    "upper",
+    "wordcount",
+)
+LOOP_ATTRIBUTES = ("index", "index0", "first", "last", "length", "revindex", "revindex0", "previtem", "nextitem")
+TESTS = ("defined", "eq", "even", "ge", "gt", "in", "le", "lower", "lt", "ne", "none", "number", "odd", "string",
+         "undefined", "upper")  # fmt: skip
+
+_ALLOWED = (
+    nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.List, nodes.Tuple, nodes.If, nodes.For,
+    nodes.Assign, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat,
+    nodes.Add, nodes.Sub, nodes.Mul, nodes.Mod, nodes.Neg, nodes.Pos, nodes.Filter, nodes.Test, nodes.Getattr,
+    nodes.Getitem, nodes.Slice, nodes.Call, nodes.Keyword,
+)  # fmt: skip
+_NAMES = {nodes.Pow: "'**'", nodes.Div: "'/'", nodes.FloorDiv: "'//'", nodes.Dict: "a mapping", nodes.Macro: "a macro"}
+
+
+class Speaker(Protocol):
+    """What a prompt needs to know of an agent: its name and one of prompt, chat and messages."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def prompt(self) -> str | None: ...
+    @property
+    def chat(self) -> Any: ...
+    @property
+    def messages(self) -> Any: ...
+
+
+class TemplateMistake(NamedTuple):
+    """What is wrong with a template, and in which of its lines, counted from 1."""
+
+    line: int
+    message: str
+
+
+class PromptError(UsageError):
+    """A prompt cannot be made for a query."""
+
+    def __init__(self, mistake: TemplateMistake) -> None:
+        self.mistake = mistake
+        super().__init__(f"line {mistake.line} of the prompt: {mistake.message}")
+
+
+def render_prompt(agent: Speaker, query: str) -> str:
+    """The raw text that an agent with `prompt` continues. Raises PromptError."""
+    assert agent.prompt is not None
+    return render(agent.prompt, agent.name, query)
+
+
+def render_messages(agent: Speaker, query: str) -> list[dict[str, str]]:
+    """The messages of an agent with `chat` or `messages`, as role and content. Raises PromptError."""
+    if agent.chat is not None:
+        roles: Iterable[tuple[str, str | None]] = (("system", agent.chat.system), ("user", agent.chat.user))
+    else:
+        roles = ((message.role, message.content) for message in agent.messages)
+    return [{"role": role, "content": render(text, agent.name, query)} for role, text in roles if text is not None]
+
+
+def template_mistakes(source: str, agent: str, queries: Iterable[str], query_given: bool) -> list[TemplateMistake]:
+    """What is wrong with a template: what shows without rendering, else the first query that fails."""
+    try:
+        _, names = _compiled(source)
+    except PromptError as error:
+        return [error.mistake]
+    mistakes = [TemplateMistake(line, _unknown_name(name)) for name, line in names.items() if name not in VARIABLES]
+    if "query" in names and not query_given:
+        mistakes.append(TemplateMistake(names["query"], "{{ query }} is used, but the file has no queries"))
+    if not mistakes:
+        mistakes = _rendering_mistakes(source, agent, queries)
+    return mistakes
+
+
+def render(source: str, agent: str, query: str) -> str:
+    """The text of one template. Raises PromptError."""
+    template, _ = _compiled(source)
+    template.environment.steps = 0  # type: ignore[attr-defined]
+    pieces: list[str] = []
+    n_characters = 0
+    try:
+        for piece in template.generate(query=query, agent=agent):
+            n_characters += len(piece)
+            _bounded_length(n_characters)
+            pieces.append(piece)
+    except Exception as error:  # whatever a template raises is a mistake in the file
+        raise PromptError(TemplateMistake(_line_of(error), str(error))) from None
+    return "".join(pieces)
+
+
+def _rendering_mistakes(source: str, agent: str, queries: Iterable[str]) -> list[TemplateMistake]:
+    for query in queries:
+        try:
+            render(source, agent, query)
+        except PromptError as error:
+            return [error.mistake]
+    return []
+
+
+@lru_cache(maxsize=256)
+def _compiled(source: str) -> tuple[Template, Mapping[str, int]]:
+    """The template, and the names it takes from outside with the line of their first use."""
+    if source.count("{{") + source.count("{%") > MAX_TAGS:
+        raise PromptError(TemplateMistake(1, f"the template has more than {MAX_TAGS:,} pairs of braces"))
+    environment = _Environment()
+    try:
+        template = environment.from_string(source)
+    except TemplateSyntaxError as error:
+        raise PromptError(TemplateMistake(error.lineno, error.message or "not a template")) from None
+    except (RecursionError, MemoryError, SyntaxError):
+        raise PromptError(TemplateMistake(1, "the template is nested too deeply")) from None
+    except (ValueError, OverflowError):
+        raise PromptError(TemplateMistake(1, "the template has a number of too many digits")) from None
+    return template, environment.names
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Jinja2 cut down to the small language; parsing refuses the rest and puts counters where work is done."""
+
+    intercepted_binops = frozenset({"+", "-", "*", "%"})
+
+    def __init__(self) -> None:
+        super().__init__(undefined=StrictUndefined, keep_trailing_newline=True, optimized=False, autoescape=False)
+        self.steps = 0
+        self.names: dict[str, int] = {}
+        self.globals = {"range": self._range}
+        known: dict[str, Callable[..., Any]] = {name: self.filters[name] for name in FILTERS}
+        self.filters = known | {"replace": _replace, "_counted": self._counted, "_bounded": _bounded}
+        self.tests = {name: self.tests[name] for name in TESTS}
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        self._check(tree, 0)
+        self.names = _outer_names(tree)
+        return _guarded(tree)
+
+    def _check(self, node: nodes.Node, loop_depth: int) -> None:
+        for child in node.iter_child_nodes():
+            _check_allowed(child)
+            inside = loop_depth + isinstance(child, nodes.For)
+            if _is_name(child, "range") and not isinstance(node, nodes.Call):
+                raise TemplateSyntaxError("range is used as in range(3)", child.lineno)
+            if inside > MAX_LOOP_DEPTH:
+                raise TemplateSyntaxError(f"loops are nested more than {MAX_LOOP_DEPTH} deep", child.lineno)
+            self._check(child, inside)
+
+    def _range(self, *bounds: int) -> range:
+        numbers = range(*bounds)
+        if len(numbers) > MAX_LOOP_STEPS:
+            raise SecurityError(f"range({', '.join(map(str, bounds))}) is more than {MAX_LOOP_STEPS:,} steps")
+        return numbers
+
+    def _counted(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            self.steps += 1
+            if self.steps > MAX_LOOP_STEPS:
+                raise SecurityError(f"the loops take more than {MAX_LOOP_STEPS:,} steps")
+            yield item
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Arithmetic on small numbers; '+' joins texts."""
+        if operator == "+" and isinstance(left, str) and isinstance(right, str):
+            return _bounded(left + right)
+        for operand in (left, right):
+            if not isinstance(operand, (int, float)):
+                raise SecurityError(f"'{operator}' takes numbers in a prompt, got {type(operand).__name__}")
+            if abs(operand) > 1e9:
+                raise SecurityError(f"'{operator}' takes numbers up to a billion in a prompt")
+        return super().call_binop(context, operator, left, right)
+
+
+def _check_allowed(node: nodes.Node) -> None:
+    refusal = None
+    if not isinstance(node, _ALLOWED):
+        refusal = f"{_NAMES.get(type(node), type(node).__name__.lower())} is not available in a prompt"
+    elif isinstance(node, nodes.Getattr) and not (_is_name(node.node, "loop") and node.attr in LOOP_ATTRIBUTES):
+        refusal = f"attributes such as .{node.attr} are not available in a prompt; filters are: {', '.join(FILTERS)}"
+    elif isinstance(node, nodes.Call) and not (_is_name(node.node, "range") and not node.kwargs):
+        refusal = f"only range() can be called in a prompt; filters are: {', '.join(FILTERS)}"
+    elif _is_list(node) and not all(isinstance(item, nodes.Const) for item in node.iter_child_nodes()):
+        refusal = "a list in a prompt is made of constants"
+    elif isinstance(node, nodes.For) and node.recursive:
+        refusal = "a recursive loop is not available in a prompt"
+    elif isinstance(node, nodes.Concat) and len(node.nodes) > 50:
+        refusal = "'~' joins at most 50 texts"
+    elif isinstance(node, nodes.Filter) and node.name not in FILTERS:
+        refusal = f"unknown filter {node.name!r}{did_you_mean(node.name, FILTERS)}; there are: {', '.join(FILTERS)}"
+    elif isinstance(node, nodes.Test) and node.name not in TESTS:
+        refusal = f"unknown test {node.name!r}{did_you_mean(node.name, TESTS)}"
+    if refusal:
+        raise TemplateSyntaxError(refusal, node.lineno)
+
+
+def _is_list(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.List) or (isinstance(node, nodes.Tuple) and node.ctx == "load")
+
+
+def _is_name(node: nodes.Node, name: str) -> bool:
+    return isinstance(node, nodes.Name) and node.name == name
+
+
+def _guarded(tree: nodes.Template) -> nodes.Template:
+    """The same template with every loop counted and every joined text bounded."""
+    for loop in list(tree.find_all(nodes.For)):
+        loop.iter = _filter(loop.iter, "_counted")
+    for parent in [tree, *tree.find_all(nodes.Node)]:
+        for field_name, value in list(parent.iter_fields()):
+            if isinstance(value, nodes.Concat):
+                setattr(parent, field_name, _filter(value, "_bounded"))
+            elif isinstance(value, list):
+                value[:] = [_filter(item, "_bounded") if isinstance(item, nodes.Concat) else item for item in value]
+    return tree
+
+
+def _filter(node: Any, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno, environment=node.environment)
+
+
+def _outer_names(tree: nodes.Template) -> dict[str, int]:
+    """The names that the template reads and does not set itself, with the line of their first use."""
+    own = {"range", "loop"} | {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store"}
+    lines: dict[str, int] = {}
+    for name in tree.find_all(nodes.Name):
+        if name.name not in own:
+            lines[name.name] = min(name.lineno, lines.get(name.name, name.lineno))
+    return lines
+
+
+def _bounded(text: Any) -> Any:
+    _bounded_length(len(text))
+    return text
+
+
+def _bounded_length(n_characters: int) -> None:
+    if n_characters > MAX_CHARACTERS:
+        raise SecurityError(f"the prompt grows beyond {MAX_CHARACTERS:,} characters")
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    _bounded_length(len(text) + text.count(old) * len(new))
+    return text.replace(old, new)
+
+
+def _unknown_name(name: str) -> str:
+    return f"unknown name {name!r}{did_you_mean(name, VARIABLES)}; a prompt knows {{{{ query }}}} and {{{{ agent }}}}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """'; did you mean ...?' with the nearest of the known names, or nothing where none is near."""
+    by_lower = {item.lower(): item for item in known}
+    near = difflib.get_close_matches(name[:100].lower(), by_lower, 1, cutoff=0.5)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def _line_of(error: Exception) -> int:
+    """The template line at which rendering stopped; Jinja2 puts it into the traceback."""
+    line = 1
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

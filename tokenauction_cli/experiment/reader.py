@@ -1,0 +1,187 @@
+"""From the text of a file to the checked parts of an experiment, every mistake reported at once.
+
+The whole file is validated for its form; the parts whose form is right are then checked against each other, so that a
+wrong type here does not hide a wrong name there.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import ExperimentError
+from ..mechanism import registry
+from .agent_ids import default_ids
+from .checks import check
+from .draft import Draft
+from .file_format import MAX_AGENTS, UNION_TAGS, Agent, Auction, ExperimentFile, Runtime, Section, Sweep, shown
+from .located_yaml import Path
+from .prompts import did_you_mean
+from .source import Source
+
+MAX_REPORTED = 1_000
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def read_experiment(text: bytes, file: str, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields of an Experiment. Raises ExperimentError with all problems."""
+    source = Source(text, file, overrides)
+    if trust:
+        source.trust(trust)
+    _limit_agents(source)
+    whole = _validated_file(source)
+    draft = _draft(source)
+    check(draft)
+    if source.problems or whole is None:
+        raise ExperimentError(source.problems)
+    return _resolved(draft, whole)
+
+
+def _limit_agents(source: Source) -> None:
+    agents = source.get("agents")
+    if isinstance(agents, list) and len(agents) > MAX_AGENTS:
+        source.problem(("agents",), f"expected at most {MAX_AGENTS} agents, got {len(agents):,}", at_key=True)
+        del agents[MAX_AGENTS:]
+
+
+def _validated_file(source: Source) -> ExperimentFile | None:
+    try:
+        return ExperimentFile.model_validate(source.data)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=True)
+        for detail in details[:MAX_REPORTED]:
+            _report(source, detail)
+        if len(details) > MAX_REPORTED:
+            source.problem((), f"and {len(details) - MAX_REPORTED:,} mistakes more")
+        return None
+
+
+def _report(source: Source, detail: Any) -> None:
+    path, at_key = _path(source.data, detail["loc"])
+    found = shown(detail["input"])
+    match detail["type"]:
+        case "missing":
+            source.problem(path[:-1], f"the key {path[-1]!r} is missing")
+        case "extra_forbidden":
+            known = _keys(ExperimentFile, path[:-1])
+            source.problem(path, f"unknown key {shown(path[-1])}{_nearest(str(path[-1]), known)}", at_key=True)
+        case "model_type" | "dict_type" | "model_attributes_type":
+            source.problem(path, f"expected a mapping (key: value), got {found}")
+        case "tuple_type" | "list_type":
+            source.problem(path, f"expected a list, got {found}")
+        case "too_short":
+            if not detail["input"]:  # else its entries are wrong, which is reported already
+                source.problem(path, f"expected at least one entry, got {found}")
+        case "too_long":
+            n_found, n_most = len(detail["input"]), detail["ctx"]["max_length"]
+            source.problem(path, f"expected at most {n_most:,} entries, got {n_found:,}")
+        case _:
+            source.problem(path, detail["msg"], at_key)
+
+
+def _path(data: Any, loc: Sequence[str | int]) -> tuple[Path, bool]:
+    """The path of the file that pydantic's location means, and whether it means the key."""
+    path: list[str | int] = []
+    for step in loc:
+        inside = (isinstance(data, dict) and step in data) or (isinstance(data, list) and isinstance(step, int))
+        if not inside and (step in UNION_TAGS or step == "[key]" or not isinstance(data, (dict, list))):
+            continue
+        path.append(step)
+        data = data[step] if inside else None
+    return tuple(path), loc[-1:] == ("[key]",)
+
+
+def _keys(model: type[BaseModel], path: Path) -> list[str]:
+    """The keys that the mapping at the path may have."""
+    for step in path:
+        if isinstance(step, str):
+            annotation = next((f.annotation for k, f in model.model_fields.items() if step in (k, f.alias)), None)
+            model = next(_models_in(annotation), model)
+    return [field.alias or key for key, field in model.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    return did_you_mean(name, known) or f"; the keys here are {', '.join(known)}"
+
+
+def _draft(source: Source) -> Draft:
+    entries = source.get("agents")
+    models = source.get("models")
+    queries = source.get("queries")
+    trust = source.get("trust")
+    return Draft(
+        source=source,
+        entries=entries if isinstance(entries, list) else [],
+        agents=[_section(Agent, entry) for entry in entries] if isinstance(entries, list) else [],
+        models=models if isinstance(models, dict) else {},
+        auction=_section(Auction, source.get("auction") or {}),
+        sweep=_section(Sweep, source.get("sweep") or {}),
+        queries=[query for query in queries if isinstance(query, str)] if isinstance(queries, list) else [],
+        trust=[module for module in trust if isinstance(module, str)] if isinstance(trust, list) else [],
+    )
+
+
+def _section(model: type[AnySection], data: Any) -> AnySection | None:
+    try:
+        return model.model_validate(data)
+    except ValidationError:
+        return None
+
+
+def _resolved(draft: Draft, whole: ExperimentFile) -> dict[str, Any]:
+    agents = tuple(_resolved_agent(draft, agent, i) for i, agent in enumerate(whole.agents))
+    auction = whole.auction or Auction()
+    sampling = auction.sampling or ("stable" if "stable" in registry.names("sampling") else "inverse_cdf")
+    return {
+        "name": whole.name,
+        "seed": whole.seed,
+        "queries": whole.queries,
+        "models": whole.models or {},
+        "agents": agents,
+        "auction": auction.model_copy(update={"sampling": sampling}),
+        "sweep": _resolved_sweep(draft, whole.sweep or Sweep(), agents),
+        "runtime": whole.runtime or Runtime(),
+        "blends": whole.blends,
+        "trust": whole.trust,
+    }
+
+
+def _resolved_agent(draft: Draft, agent: Agent, i: int) -> Agent:
+    rows = agent.distributions if agent.distribution is None else {"*": agent.distribution}
+    filled: dict[str, Any] = {
+        "id": default_ids(draft.entries)[i],
+        "model": None if agent.model is None else draft.models.get(agent.model, agent.model),
+        "mentions": agent.mentions or (agent.name,),
+        "distribution": None,
+        "distributions": rows,
+    }
+    return agent.model_copy(update=filled)
+
+
+def _resolved_sweep(draft: Draft, sweep: Sweep, agents: Sequence[Agent]) -> Sweep:
+    """The sweep with agents named by id and its defaults filled in."""
+    ids = [agent.id for agent in agents]
+    total = sum(agent.bid for agent in agents if not agent.reference)
+
+    def by_id(named: dict[str, Any]) -> dict[str, Any]:
+        return {ids[draft.require_agent(label)]: value for label, value in named.items()}
+
+    filled: dict[str, Any] = {"agent": ids[draft.swept_agent(sweep)]}
+    if sweep.relative_weight is not None:
+        filled["total_bid"] = total if sweep.total_bid is None else sweep.total_bid
+    if sweep.bids is not None:
+        filled["bids"] = tuple(by_id(point) for point in sweep.bids)
+    if sweep.grid is not None:
+        filled["grid"] = by_id(sweep.grid)
+    return sweep.model_copy(update=filled)

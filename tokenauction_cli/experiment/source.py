@@ -1,0 +1,127 @@
+"""The data of an experiment file with the `-S key.path=value` overrides laid over it, and where each part came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import ExperimentError, Problem
+from .agent_ids import slug
+from .located_yaml import Path, load_yaml, parse_value
+
+
+class Source:
+    """Plain data to read from, and `problem` to say what is wrong at a path of it."""
+
+    def __init__(self, text: bytes, file: str, overrides: Sequence[str] = ()) -> None:
+        self._located = load_yaml(text, file)
+        self.file = file
+        self.data: dict[str, Any] = self._located.value
+        self.problems: list[Problem] = self._located.problems
+        self._overridden: dict[Path, str] = {}
+        for override in overrides:
+            self._apply(override)
+
+    def trust(self, modules: Sequence[str]) -> None:
+        """Lay the modules of --trust beside those of the file."""
+        given = self.data.get("trust") or []
+        if isinstance(given, list):
+            self.data["trust"] = [*given, *modules]
+            for k, module in enumerate(modules, start=len(given)):
+                self._overridden[("trust", k)] = f"--trust {_one_line(module)}"
+
+    def get(self, *path: str | int) -> Any:
+        """The value at a path, None where there is none."""
+        value: Any = self.data
+        for step in path:
+            if isinstance(value, dict):
+                value = value.get(step)
+            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+                value = value[step]
+            else:
+                return None
+        return value
+
+    def problem(self, path: Path, message: str, at_key: bool = False) -> None:
+        """A mistake in the value at the path, or in its key."""
+        place = self._located.key_place(path) if at_key else self._located.place(path)
+        self._add(path, place, message)
+
+    def problem_in_text(self, path: Path, line: int, message: str) -> None:
+        """A mistake in one line of the text at the path."""
+        self._add(path, self._located.text_place(path, line), message)
+
+    def _add(self, path: Path, place: tuple[int, int], message: str) -> None:
+        for n in range(len(path), 0, -1):
+            if path[:n] in self._overridden:
+                self.problems.append(Problem(self._overridden[path[:n]], 0, 0, message))
+                return
+        self.problems.append(Problem(self.file, *place, message))
+
+    def _apply(self, override: str) -> None:
+        label = f"-S {_one_line(override)}"
+        key, equals, text = override.partition("=")
+        if not equals or not all(key.split(".")):
+            self.problems.append(Problem(label, 0, 0, "expected key.path=value, such as agents.alpha.bid=2"))
+            return
+        try:
+            value = parse_value(text, label)
+            path = _put(self.data, key.split("."), value)
+        except ExperimentError as error:
+            self.problems.extend(error.problems)
+        except LookupError as error:
+            self.problems.append(Problem(label, 0, 0, str(error.args[0])))
+        else:
+            self._overridden[path] = label
+
+
+def _put(data: dict[str, Any], steps: list[str], value: Any) -> Path:
+    """Set the value at the dotted path, making mappings on the way. Raises LookupError where the path leads nowhere."""
+    here: Any = data
+    path: Path = ()
+    while True:
+        step, n_used = _next_step(here, steps, path)
+        path += (step,)
+        steps = steps[n_used:]
+        if not steps:
+            here[step] = value
+            return path
+        if isinstance(here, dict) and here.get(step) is None:
+            here[step] = {}
+        here = here[step]
+
+
+def _next_step(here: Any, steps: list[str], path: Path) -> tuple[str | int, int]:
+    """The key or index that the path means next, and how many of its dotted parts that took (names may have dots)."""
+    where = ".".join(str(step) for step in path)
+    if isinstance(here, dict):
+        joined = (n for n in range(len(steps), 0, -1) if ".".join(steps[:n]) in here)
+        n_used = next(joined, 1)
+        return ".".join(steps[:n_used]), n_used
+    if not isinstance(here, list):
+        raise LookupError(f"{where!r} holds a single value, there is no {steps[0]!r} in it")
+    for n_used in range(len(steps), 0, -1):
+        index = _index_of(here, ".".join(steps[:n_used]))
+        if index is not None:
+            return index, n_used
+    raise LookupError(f"{where!r} has {len(here)} entries; {steps[0]!r} is none of them")
+
+
+def _index_of(entries: list[Any], label: str) -> int | None:
+    for key in ("id", "name"):
+        for i, entry in enumerate(entries):
+            if isinstance(entry, dict) and isinstance(entry.get("name"), str) and _label(entry, key) == label:
+                return i
+    return (
+        int(label) if label.isascii() and label.isdecimal() and len(label) < 9 and int(label) < len(entries) else None
+    )
+
+
+def _label(entry: dict[str, Any], key: str) -> Any:
+    return entry.get(key) or (slug(entry["name"]) if key == "id" else None)
+
+
+def _one_line(text: str) -> str:
+    """An option as a message shows it: one short line, control characters escaped."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return shown if len(shown) <= 100 else f"{shown[:97]}..."

@@ -1,0 +1,54 @@
+"""Dictatorships: one agent is drawn for each token, and the token from its distribution alone.
+
+    rule             the dictator                                         q, in expectation over the dictator
+    winner_take_all  the highest bidder; equal ones are equally likely    the mean p_i of the highest bidders
+    random_dictator  agent i with probability w_i = b_i / B               sum_i w_i p_i, as linear
+
+The dictator is drawn with the seed's number for `Purpose.LOTTERY`, so cells of one seed share it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..distributions import Array, Distribution, Mixture, Profile, checked_bids, weights_of
+from .rules import lone_bidder
+
+
+class Dictatorship(ABC):
+    """A rule given by the probability of each agent being the dictator."""
+
+    name: str
+    monotone_in = frozenset({"robust", "tv", "kl", "reverse_kl"})
+
+    @abstractmethod
+    def odds(self, bids: ArrayLike) -> Array:
+        """The probability of each agent being the dictator, (n,). Raises MechanismError for bids without a weight."""
+
+    def __call__(self, profile: Profile, bids: ArrayLike) -> Distribution:
+        odds = self.odds(bids)
+        alone = lone_bidder(odds)
+        return profile.agent(alone) if alone is not None else Mixture(profile, odds)
+
+
+class WinnerTakeAll(Dictatorship):
+    """q = p_i of the highest bidder. Robustly monotone: q jumps from o to p_i, through their mean at an equal bid."""
+
+    name = "winner_take_all"
+
+    def odds(self, bids: ArrayLike) -> Array:
+        weights_of(bids)
+        b = checked_bids(bids)
+        return weights_of(np.where(b == b.max(), 1.0, 0.0))
+
+
+class RandomDictator(Dictatorship):
+    """An agent drawn by bid for each token. Its q is linear's, hence robustly monotone; its payments are its own."""
+
+    name = "random_dictator"
+
+    def odds(self, bids: ArrayLike) -> Array:
+        return weights_of(bids)

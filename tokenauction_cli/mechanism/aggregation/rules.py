@@ -1,0 +1,72 @@
+"""Aggregation rules: how bids make one distribution q of the agents' p_i.
+
+    rule        q                                       minimises over q
+    linear      sum_i w_i p_i                           sum_i b_i KL(p_i || q), the pre-training loss
+    log_linear  proportional to prod_i p_i^(w_i)        sum_i b_i KL(q || p_i), the RLHF-style loss
+
+with w_i = b_i / B. Source: Duetting, Mirrokni, Paes Leme, Xu and Zuo, arXiv 2310.10826. A weight of zero removes the
+agent from q exactly (0 log 0 = 0), a weight of one returns the agent's own distribution exactly. Further rules:
+`dictatorship.py`, `power_mean.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from numpy.typing import ArrayLike
+
+from ..distributions import Aggregate, Array, Distribution, Mixture, Profile, weights_of
+
+ORDERS = ("robust", "tv", "kl", "reverse_kl")
+
+
+class AggregationRule(Protocol):
+    """q as a function of the profile and the bids. `package.module:Name` in a file names a class of this shape.
+
+    q depends on the bids through their ratios alone. `monotone_in` names the orders (robust, tv, kl, reverse_kl) in
+    which raising a bid never hurts the bidder.
+    """
+
+    name: str
+    monotone_in: frozenset[str]
+
+    def __call__(self, profile: Profile, bids: ArrayLike) -> Distribution: ...
+
+
+class Linear:
+    """q = sum_i w_i p_i. Monotone in the robust order, hence in TV and both KLs, for every n.
+
+    (d) As b_i = z rises, q_t(z) = (S o_t + z p_t) / (S + z) moves on a straight line from o_t to p_t.
+    """
+
+    name = "linear"
+    monotone_in = frozenset({"robust", "tv", "kl", "reverse_kl"})
+
+    def __call__(self, profile: Profile, bids: ArrayLike) -> Aggregate:
+        weights = weights_of(bids)
+        alone = lone_bidder(weights)
+        return profile.agent(alone) if alone is not None else Mixture(profile, weights)
+
+
+class LogLinear:
+    """q proportional to prod_i p_i^(w_i), over the agents with w_i > 0. Monotone in TV and both KLs, not robustly.
+
+    (d) The case r = 0 of the derivation in `power_mean.py`. The counterexample to the robust order: equal bids of
+    p_1 = (.40, .59, .01) and p_2 = (.40, .01, .59) put .7225 on the first token, on which both put .40.
+    """
+
+    name = "log_linear"
+    monotone_in = frozenset({"tv", "kl", "reverse_kl"})
+
+    def __call__(self, profile: Profile, bids: ArrayLike) -> Aggregate:
+        weights = weights_of(bids)
+        alone = lone_bidder(weights)
+        if alone is not None:
+            return profile.agent(alone)
+        return profile.log_pool(weights)
+
+
+def lone_bidder(weights: Array) -> int | None:
+    """The index of the only agent with a positive weight, or None when there are several."""
+    present = [i for i, weight in enumerate(weights.tolist()) if weight]
+    return present[0] if len(present) == 1 else None

@@ -1,0 +1,170 @@
+"""The audit: every check, for each rule, payment, agent and order, over a list of profiles met along texts or given.
+
+    defined                the rule has a q at the prefix at all
+    monotone               per rule and order
+    payment_monotone       per rule, payment and order
+    consistent             per rule and order
+    non_negative           per rule and payment
+    individually_rational, regret, misreport: ...      per rule, payment and complete order
+    equilibrium            per rule, payment that is not truthful and complete order: where best responses settle
+
+`monotone.py`, `regret.py`, `misreport.py` and `equilibrium.py` say what each is. Checks with
+payments pool the tokens that are rare to every agent (`bidder.pooled`). A payment is audited with the rules whose
+premise it meets. Reference agents take part and are not audited. The value of an agent per unit of its loss is its bid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..aggregation.rules import ORDERS, AggregationRule
+from ..distributions import MechanismError, Profile
+from ..outcome import Outcome
+from ..payments.myerson_tv import MyersonTV, relative_error
+from ..payments.rules import PayBidTimesInfluence, PaymentRule, PayYourBid
+from ..sampling.rules import SamplingRule
+from ..terms import Terms
+from . import misreport
+from .bidder import Seat, pooled
+from .equilibrium import Equilibrium, equilibrium
+from .finding import AuditError, Failure, Finding, count
+from .monotone import consistent, monotone, payment_monotone
+from .preferences import TOLERANCE
+from .regret import bid_grid, closed_form, individually_rational, non_negative, regret
+
+NOT_TRUTHFUL = (PayYourBid.name, PayBidTimesInfluence.name)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What is audited. `bids` (n,) are the values too; `brand_tokens` maps an agent's id to the tokens it may boost.
+
+    `exact` says that the profiles are all there are, as of table agents, rather than a sample of prefixes. Raises
+    AuditError for an unknown order.
+    """
+
+    rules: Sequence[AggregationRule]
+    payments: Sequence[PaymentRule]
+    sampling: SamplingRule
+    terms: Terms
+    bids: tuple[float, ...]
+    orders: tuple[str, ...] = ORDERS
+    brand_tokens: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    exact: bool = False
+    _equilibria: dict[tuple[str, str, str], Equilibrium] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        unknown = [order for order in self.orders if order not in ORDERS]
+        if unknown:
+            raise AuditError(f"unknown order {unknown[0]!r}; the orders are {', '.join(ORDERS)}")
+
+    @property
+    def complete_orders(self) -> tuple[str, ...]:
+        return tuple(order for order in self.orders if order != "robust")
+
+    def run(self, profiles: Sequence[Profile]) -> list[Finding]:
+        """All findings, in the order rule, agent, payment. Raises AuditError without a profile. Needs scipy."""
+        if not profiles:
+            raise AuditError("an audit needs at least one prefix")
+        return [finding for rule in self.rules for finding in self._of_rule(rule, profiles)]
+
+    def _of_rule(self, rule: AggregationRule, profiles: Sequence[Profile]) -> Iterator[Finding]:
+        usable = [profile for profile in profiles if self._defined(rule, profile)]
+        undefined = [Failure(0.0 if profile in usable else 1.0) for profile in profiles]
+        yield count((rule.name, "", "", "defined", ""), undefined, 0.0, self.exact)
+        charged = [i for i, pays in enumerate(self.terms.charged) if pays and self.bids[i] > 0]
+        for i in charged if usable else []:
+            yield from self._of_agent(rule, [self._seat(rule, profile, i) for profile in usable])
+            brand = self.brand_tokens.get(self.terms.ids[i], ())
+            few = [pooled(profile, keep=brand) for profile in usable]
+            seats = [self._seat(rule, one.profile, i) for one in few]
+            brands = [one.places(brand) for one in few]
+            for payment in self.payments:
+                if payment.fits(rule, self.sampling, self.terms.reserve):
+                    yield from self._of_payment(payment, seats, brands)
+
+    def _defined(self, rule: AggregationRule, profile: Profile) -> bool:
+        try:
+            return Outcome(rule, profile, self.bids, self.terms).q is not None
+        except MechanismError:
+            return False
+
+    def _seat(self, rule: AggregationRule, profile: Profile, i: int) -> Seat:
+        return Seat(rule, profile, self.terms, tuple(self.bids), i)
+
+    def _of_agent(self, rule: AggregationRule, seats: Sequence[Seat]) -> Iterator[Finding]:
+        agent = self.terms.ids[seats[0].agent]
+        for order in self.orders:
+            along = [monotone(seat, order) for seat in seats]
+            yield count((rule.name, "", agent, "monotone", order), along, TOLERANCE, self.exact)
+            ranked = [consistent(seat, order) for seat in seats]
+            yield count((rule.name, "", agent, "consistent", order), ranked, TOLERANCE, self.exact)
+
+    def _of_payment(
+        self, payment: PaymentRule, seats: Sequence[Seat], brands: Sequence[tuple[int, ...]]
+    ) -> Iterator[Finding]:
+        seat = seats[0]
+        value, names = self.bids[seat.agent], (seat.rule.name, payment.name, self.terms.ids[seat.agent])
+        bounds = [tolerance(seat, payment, value) for seat in seats]
+        given = [non_negative(seat, payment, bid_grid(seat, value)) for seat in seats]
+        yield count((*names, "non_negative", ""), given, bounds, self.exact)
+        for order in self.orders:
+            along = [payment_monotone(seat, payment, order) for seat in seats]
+            yield count((*names, "payment_monotone", order), along, bounds, self.exact)
+        for order in self.complete_orders:
+            rational = [individually_rational(seat, payment, order, value) for seat in seats]
+            yield count((*names, "individually_rational", order), rational, bounds, self.exact)
+            best = [regret(seat, payment, order, value) for seat in seats]
+            yield count((*names, "regret", order), best, bounds, self.exact)
+            yield from self._of_lies(payment, seats, brands, order, bounds)
+            if payment.name in NOT_TRUTHFUL:
+                yield self._settled(payment, seats, order)
+
+    def _of_lies(
+        self,
+        payment: PaymentRule,
+        seats: Sequence[Seat],
+        brands: Sequence[tuple[int, ...]],
+        order: str,
+        bounds: Sequence[float],
+    ) -> Iterator[Finding]:
+        agent = self.terms.ids[seats[0].agent]
+        value, names = self.bids[seats[0].agent], (seats[0].rule.name, payment.name, agent)
+        gains: dict[str, list[Failure]] = {}
+        for seat, brand in zip(seats, brands, strict=True):
+            for lie in misreport.lies(seat, value, brand):
+                gains.setdefault(lie.name, []).append(misreport.gain(seat, lie, payment, order, value))
+        for name, failures in gains.items():
+            yield count((*names, f"misreport: {name}", order), failures, bounds, self.exact)
+
+    def _settled(self, payment: PaymentRule, seats: Sequence[Seat], order: str) -> Finding:
+        """Not a count: `worst` is how far the equilibrium bid lies from the value, `violated` 1 where none is found."""
+        i, value = seats[0].agent, self.bids[seats[0].agent]
+        key = seats[0].rule.name, payment.name, order
+        if key not in self._equilibria:  # one for all agents
+            self._equilibria[key] = equilibrium(seats, payment, order, self.bids)
+        found = self._equilibria[key]
+        failed = 0.0 if found.settled else 1.0
+        words = "after" if found.settled else "not settled after"
+        detail = f"bid {found.bids[i]:.4g} for a value of {value:.4g}, {words} {found.rounds} rounds"
+        return Finding(
+            seats[0].rule.name,
+            payment.name,
+            self.terms.ids[i],
+            "equilibrium",
+            order,
+            len(seats),
+            failed,
+            failed,
+            failed,
+            abs(found.bids[i] - value),
+            detail=detail,
+        )
+
+
+def tolerance(seat: Seat, payment: PaymentRule, value: float) -> float:
+    """What rounding, or Myerson's quadrature at bids of a few times the value, may make of nothing."""
+    scale = max(1.0, value, seat.rivals)
+    by_formula = payment.name != MyersonTV.name or closed_form(seat.rule.name, payment.name, 1, 1, 1) is not None
+    return scale * (TOLERANCE if by_formula else 8 * relative_error(seat.profile.n_tokens))

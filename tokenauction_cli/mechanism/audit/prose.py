@@ -1,0 +1,126 @@
+"""One paragraph in plain words of what an audit found to hold and not to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from .finding import Finding
+
+ORDER_WORDS = {"robust": "the robust order", "tv": "TV", "kl": "KL", "reverse_kl": "reverse KL"}
+
+
+def in_words(findings: Sequence[Finding]) -> str:
+    """The paragraph: for each rule its monotonicity, then what bids, abstention and false reports gain."""
+    if not findings:
+        return "Nothing was audited."
+    n = max(finding.prefixes for finding in findings)
+    sentences = [f"Over {n} prefix{'es' if n != 1 else ''}:"]
+    for rule in dict.fromkeys(finding.rule for finding in findings):
+        sentences += _about(rule, [finding for finding in findings if finding.rule == rule])
+    return " ".join(sentences)
+
+
+def _about(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
+    undefined = _of(findings, "defined")[0].violated
+    if undefined:
+        yield f"{rule} is undefined at {undefined:.0%} of them."
+    if undefined < 1:
+        yield from _monotonicity(rule, findings)
+        yield from _stability(rule, findings)
+        yield from _bidding(rule, findings)
+        yield from _equilibria(rule, findings)
+        yield from _false_reports(rule, findings)
+
+
+def _monotonicity(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
+    along = _of(findings, "monotone")
+    holds = [order for order in _orders(along) if _all_hold(_in_order(along, order))]
+    if holds:
+        yield f"{rule} is monotone in {_list(ORDER_WORDS[order] for order in holds)} for every agent."
+    for order in _orders(along):
+        if order not in holds:
+            worst = max(_in_order(along, order), key=_size)
+            yield (
+                f"{rule} is not monotone in {ORDER_WORDS[order]}: it fails for agent {worst.agent} at "
+                f"{worst.violated:.0%} of the prefixes, by up to {worst.worst:.3g} ({worst.detail})."
+            )
+
+
+def _stability(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
+    for finding in _of(findings, "universally_stable"):
+        if finding.holds:
+            yield f"A sampling of {rule} that is stable for all agents at once exists (bids of 1 and 2)."
+        else:
+            yield f"No sampling of {rule} is stable for all agents at once at {finding.violated:.0%} of the prefixes."
+
+
+def _bidding(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
+    regrets = _of(findings, "regret")
+    best = _by_payment(regrets, _all_hold)
+    if best:
+        yield f"Under {rule}, bidding one's value is best with {best}."
+    worse = _by_payment(regrets, lambda found: not _all_hold(found), show=True)
+    if worse:
+        yield f"Another bid gains with {worse} per token."
+    abstain = _by_payment(_of(findings, "individually_rational"), lambda found: not _all_hold(found))
+    if abstain:
+        yield f"Not bidding at all can beat bidding one's value with {abstain}."
+    odd = _by_payment(_of(findings, "payment_monotone"), lambda found: not _all_hold(found))
+    if odd:
+        yield f"Agents do not always pay more exactly for what they like more with {odd}."
+
+
+def _equilibria(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
+    settled = [finding for finding in _of(findings, "equilibrium") if finding.order == "tv"]
+    for payment in dict.fromkeys(finding.payment for finding in settled):
+        bids = _list(f"{f.agent} at a {f.detail}" for f in settled if f.payment == payment)
+        yield f"Best responses in TV under {rule} with {payment}: {bids}."
+
+
+def _false_reports(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
+    told = [finding for finding in findings if finding.check.startswith("misreport: ") and not finding.holds]
+    if told:
+        most, payments = max(told, key=_size), list(dict.fromkeys(finding.payment for finding in told))
+        yield (
+            f"A false report can pay under {rule} with {_list(payments)}, most with {most.payment}: "
+            f"{most.check.removeprefix('misreport: ')} gains agent {most.agent} up to {most.worst:.3g} per token in "
+            f"{ORDER_WORDS[most.order]}."
+        )
+
+
+def _by_payment(findings: Sequence[Finding], wanted: Callable[[Sequence[Finding]], bool], show: bool = False) -> str:
+    """'second_price (TV) and vcg (KL)', the payments with the orders of which `wanted` is true; with the worst size."""
+    words = []
+    for payment in dict.fromkeys(finding.payment for finding in findings):
+        mine = [finding for finding in findings if finding.payment == payment]
+        orders = [order for order in _orders(mine) if wanted(_in_order(mine, order))]
+        if orders:
+            size = max(_size(finding) for order in orders for finding in _in_order(mine, order))
+            named = _list(ORDER_WORDS[order] for order in orders)
+            words.append(f"{payment} ({named}; up to {size:.3g})" if show else f"{payment} ({named})")
+    return _list(words)
+
+
+def _of(findings: Sequence[Finding], check: str) -> list[Finding]:
+    return [finding for finding in findings if finding.check == check]
+
+
+def _in_order(findings: Sequence[Finding], order: str) -> list[Finding]:
+    return [finding for finding in findings if finding.order == order]
+
+
+def _orders(findings: Sequence[Finding]) -> list[str]:
+    return list(dict.fromkeys(finding.order for finding in findings))
+
+
+def _all_hold(findings: Sequence[Finding]) -> bool:
+    return all(finding.holds for finding in findings)
+
+
+def _size(finding: Finding) -> float:
+    return finding.worst
+
+
+def _list(words: Iterable[str]) -> str:
+    *most, last = list(words) or [""]
+    return f"{', '.join(most)} and {last}" if most else last

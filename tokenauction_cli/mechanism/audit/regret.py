@@ -1,0 +1,107 @@
+"""Audits of bidding: what an agent gains by a bid other than its value.
+
+    non_negative           no payment is below 0
+    individually_rational  bidding one's value is no worse than bidding 0
+    regret                 what the best bid brings beyond bidding one's value; 0 under a truthful payment
+
+The best bid is searched on a grid around the value and the others' bids, then within its neighbours on the grid. Under
+linear with the loss TV it must be (d; per unit of D, V(b) = v b/(S+b) less the payment, derivative 0):
+    second_price, myerson_tv   v
+    pay_your_bid               max(0, sqrt(v D S) - S)
+    pay_bid_times_influence    -S + sqrt(S^2 + S v)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..payments.rules import PaymentRule
+from .bidder import Seat
+from .finding import Failure
+
+FACTORS = (0.0, *(2.0**k for k in range(-8, 7)))
+SEARCH_STEPS = 40
+
+
+class BestResponse(NamedTuple):
+    """The best bid found, what it brings, and what bidding the value brings."""
+
+    bid: float
+    utility: float
+    truthful: float
+
+    @property
+    def regret(self) -> float:
+        """At least 0; 0 where both are -inf."""
+        return self.utility - self.truthful if self.utility > self.truthful else 0.0
+
+
+def best_response(seat: Seat, payment: PaymentRule, order: str, value: float) -> BestResponse:
+    """The best bid of an agent for whom a unit of the loss is worth `value`. Needs scipy."""
+
+    def utility(bid: float) -> float:
+        return seat.utility(payment, order, value, bid)
+
+    bid, best = maximum(utility, bid_grid(seat, value))
+    return BestResponse(bid, best, utility(value) if seat.is_open(value) else best)
+
+
+def bid_grid(seat: Seat, value: float) -> list[float]:
+    """Multiples of the value and of the others' bids, ascending, and the reserve; only bids that leave an auction."""
+    bids = {scale * factor for scale in (value, seat.rivals) for factor in FACTORS} | {seat.terms.reserve}
+    return sorted(bid for bid in bids if seat.is_open(bid))
+
+
+def maximum(f: Callable[[float], float], grid: Sequence[float]) -> tuple[float, float]:
+    """The best point of the grid, improved by a bounded search between its neighbours; (point, value)."""
+    from scipy.optimize import minimize_scalar
+
+    values = [f(x) for x in grid]
+    k = int(np.argmax(values))
+    low, high = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
+    if not math.isfinite(values[k]) or low == high:
+        return grid[k], values[k]
+    options = {"xatol": 1e-7 * high, "maxiter": SEARCH_STEPS}
+    found = minimize_scalar(lambda x: -max(f(float(x)), -1e300), bounds=(low, high), method="bounded", options=options)
+    return (float(found.x), float(-found.fun)) if -found.fun > values[k] else (grid[k], values[k])
+
+
+def regret(seat: Seat, payment: PaymentRule, order: str, value: float) -> Failure:
+    """What the best bid gains over bidding the value."""
+    response = best_response(seat, payment, order, value)
+    detail = f"best bid {response.bid:.4g} for a value of {value:.4g}" if response.regret > 0 else ""
+    return Failure(response.regret, detail=detail)
+
+
+def individually_rational(seat: Seat, payment: PaymentRule, order: str, value: float) -> Failure:
+    """What bidding the value loses against bidding nothing; nothing to compare where nobody else bids."""
+    if seat.rivals == 0:
+        return Failure(0.0)
+    stay, bid = (seat.utility(payment, order, value, b) for b in (0.0, value))
+    return Failure(stay - bid if stay > bid else 0.0)
+
+
+def non_negative(seat: Seat, payment: PaymentRule, bids: Sequence[float]) -> Failure:
+    """The largest amount an agent is paid instead of paying, over these bids."""
+    lowest = min(float(payment.expected(seat.outcome(bid))[seat.agent]) for bid in bids)
+    return Failure(max(0.0, -lowest))
+
+
+def closed_form(rule: str, payment: str, value: float, rivals: float, distance: float) -> float | None:
+    """The best bid under linear with the loss TV, or None where none is known."""
+    if rule not in ("linear", "random_dictator") or rivals == 0:
+        return None
+    match payment:
+        case "myerson_tv":
+            return value
+        case "second_price" if rule == "linear":
+            return value
+        case "pay_your_bid":
+            return max(0.0, math.sqrt(value * distance * rivals) - rivals)
+        case "pay_bid_times_influence":
+            return math.sqrt(rivals * rivals + rivals * value) - rivals
+    return None

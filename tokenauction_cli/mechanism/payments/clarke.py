@@ -1,0 +1,48 @@
+"""Clarke (VCG) payments under KL valuations: each agent pays what its bid costs the others.
+
+    linear      agent i values q at -KL(p_i || q)    zeta_i = S KL(o || q)
+    log_linear  agent i values q at -KL(q || p_i)    zeta_i = S KL(q || g), g = o the others' log pool
+
+(d) Both rules maximise sum_j b_j value_j, so the payment is the others' value of o less that of q:
+linear: sum_{j != i} b_j [KL(p_j || q) - KL(p_j || o)] = sum_{j != i} b_j E_{p_j}[log o/q] = S E_o[log o/q];
+log_linear: sum_{j != i} b_j KL(q || p_j) = S [KL(q || g) - log Z_g] for every q, which at g is -S log Z_g.
+Truthful bids are dominant for these values. At S = 0 it is 0. No reserve: q would no longer maximise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..aggregation.rules import AggregationRule, Linear, LogLinear
+from ..distributions import Array
+from ..divergences import kl_between
+from ..outcome import Outcome
+from ..sampling.randomness import Moment
+from ..sampling.rules import Draw, SamplingRule
+
+
+class Clarke:
+    """The name in a file is `vcg`. Needs linear or log-linear aggregation, a lottery, and no reserve."""
+
+    name = "vcg"
+    columns = (name,)
+    compares_others = True
+
+    def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
+        return sampling.lottery and reserve == 0 and isinstance(aggregation, Linear | LogLinear)
+
+    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
+        return {self.name: self.expected(outcome)}
+
+    def expected(self, outcome: Outcome) -> Array:
+        return outcome.once(self.name, lambda: outcome.per_agent(clarke_payment))
+
+
+def clarke_payment(outcome: Outcome, i: int) -> float:
+    """Agent i's payment: finite, for q has mass wherever o has it, and g wherever q has it."""
+    rivals = float(outcome.rivals[i])
+    if rivals == 0:
+        return 0.0
+    o, q = outcome.others(i), outcome.q
+    pair = (q, o) if outcome.is_log_linear else (o, q)
+    return rivals * kl_between(outcome.profile, *pair)

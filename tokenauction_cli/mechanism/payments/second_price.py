@@ -1,0 +1,122 @@
+"""Second price: an agent pays the bid at which the drawn token switched to one it wants more of, else nothing.
+
+Linear, S the others' bids, o what they would do alone, w = b / (S + b), D = TV(p, o), x the drawn token (d).
+Along the agent's bid z, token x with p_x > o_x has q_x(z) = (S o_x + z p_x) / (S + z), which rises from o_x. Given x
+let v = u q_x, u uniform: the seeds that drew x at the bid 0 already are those with v <= o_x, the others took it up
+where q_x(z) = v, that is at z = S (v - o_x) / (p_x - v), the realised price. So P(0 < price <= z, x) = q_x(z) - o_x
+= (p_x - o_x) z / (S + z); the mean of the price over these seeds is the integral of z dF with F = z / (S + z):
+    H = S ln(1 + b / S) - b S / (S + b)     [ F(z) z - integral F = z^2/(S+z) - z + S ln(1 + z/S) at z = b ]
+so that the price is (p_x - o_x)^+ / q_x H in the mean given x, D H in the mean, and positive with probability D w.
+
+Reserve r (bids below it count as 0): the price is max(threshold, r) where it is positive, so H gains the integral of
+r - z over z < r: H = r + S ln((S + b) / (S + r)) - b S / (S + b). At S = 0 every price is 0.
+
+Random dictator: only the dictator pays, S w'/(1 - w') with w' = u w; it has the same F, so the mean is H, and given x
+it is (p_x / q_x) H. Winner take all: the winner pays the highest other bid M (or r if that is more and M > 0).
+
+Under `stable` sampling the seed that drew the token sets the price of the swept agent (of two agents, of both);
+everybody else has a fresh u of its own (`Purpose.PAYMENT`). Each expectation is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from ..aggregation.dictatorship import Dictatorship, WinnerTakeAll
+from ..aggregation.rules import AggregationRule, Linear
+from ..distributions import Array
+from ..outcome import Outcome
+from ..sampling.randomness import Moment, Purpose
+from ..sampling.rules import Draw, SamplingRule
+from ..sampling.stable import capped
+from ..terms import Bidding, without
+
+
+class SecondPrice:
+    """Realised, expected given the token, and expected second price. Needs a lottery and a rule with closed forms."""
+
+    name = "second_price"
+    columns = (name, "second_price_given_token", "second_price_expected")
+
+    def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
+        return sampling.lottery and isinstance(aggregation, Linear | Dictatorship)
+
+    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
+        unit, expected = outcome.once(self.name, lambda: mean_prices(outcome))
+        given = unit * moved(outcome, draw.token) / outcome.q.at(draw.token)
+        amounts = realised(outcome, draw, moment), given, expected
+        return dict(zip(self.columns, map(outcome.charged, amounts), strict=True))
+
+    def expected(self, outcome: Outcome) -> Array:
+        return outcome.charged(outcome.once(self.name, lambda: mean_prices(outcome))[1])
+
+
+def mean_prices(outcome: Outcome) -> tuple[Array, Array]:
+    """H of every agent, and its expected second price: D H, or of a dictatorship H itself; each (n,)."""
+    if isinstance(outcome.dictatorship, WinnerTakeAll):
+        unit = outcome.dictatorship.odds(outcome.bids) * [runner_up(outcome, i) for i in range(outcome.n_agents)]
+        return unit, unit
+    unit = unit_prices(outcome.bidding)
+    if outcome.odds is not None:
+        return unit, unit
+    return unit, unit * outcome.distances
+
+
+@lru_cache(maxsize=4096)
+def unit_prices(bidding: Bidding) -> Array:
+    """H of every agent, (n,), 0 where it pays nothing; not to be written to."""
+    pairs = zip(bidding.bids.tolist(), bidding.rivals.tolist(), strict=True)
+    prices = [mean_price(bid, rivals, bidding.terms.reserve) for bid, rivals in pairs]
+    return np.where(bidding.due, prices, 0.0)
+
+
+def mean_price(bid: float, rivals: float, reserve: float = 0.0) -> float:
+    """H, the mean price of an agent per unit of D. 0 at S = 0, at a bid of 0 and at one below the reserve."""
+    if rivals == 0 or bid == 0 or bid < reserve:
+        return 0.0
+    log_ratio = np.log1p((bid - reserve) / (rivals + reserve))
+    return max(0.0, float(reserve + rivals * log_ratio - bid * (rivals / (rivals + bid))))
+
+
+def runner_up(outcome: Outcome, i: int) -> float:
+    """What agent i pays if it wins: the highest other bid, or the reserve if that is more and there is another bid."""
+    highest = float(without(outcome.bids, i).max())
+    return max(highest, outcome.terms.reserve) if highest > 0 else 0.0
+
+
+def moved(outcome: Outcome, token: int) -> Array:
+    """The part of q_x that agent i's bid brought: (p_x - o_x)^+, or of a dictatorship p_x; (n,)."""
+    profile = outcome.profile
+    if outcome.dictatorship is not None:
+        return np.asarray(profile.p[:, token])
+    key = ("moved", outcome.bidding.share_keys, token)
+    return profile.once(key, lambda: np.maximum(profile.p[:, token] - outcome.others_at(token), 0.0))
+
+
+def realised(outcome: Outcome, draw: Draw, moment: Moment) -> Array:
+    """The realised prices, (n,): the seed's own where it sets them, otherwise by a fresh u."""
+    prices = []
+    for i, bid in enumerate(outcome.bids.tolist()):
+        price = draw.prices[i] if draw.prices else None
+        if price is None:
+            price = fresh_price(outcome, draw, moment, i) if bid > 0 else 0.0
+        prices.append(max(price, outcome.terms.reserve) if price > 0 else 0.0)
+    return np.array(prices)
+
+
+def fresh_price(outcome: Outcome, draw: Draw, moment: Moment, i: int) -> float:
+    """Agent i's price given the drawn token (or dictator) by a u of its own."""
+    if draw.dictator not in (None, i):
+        return 0.0
+    if isinstance(outcome.rule, WinnerTakeAll):
+        return runner_up(outcome, i)
+    u = moment.uniform(Purpose.PAYMENT, outcome.terms.ids[i])
+    if draw.dictator is not None:
+        w = u * outcome.weights[i]
+        return capped(outcome, i, w / (1 - w))
+    p, o = outcome.profile.p.item(i, draw.token), outcome.others_at(draw.token)[i]
+    v = u * outcome.q.at(draw.token)
+    return capped(outcome, i, (v - o) / (p - v)) if o < v < p else 0.0

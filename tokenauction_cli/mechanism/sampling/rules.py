@@ -1,0 +1,122 @@
+"""Sampling: how a token is drawn from q. Every lottery here has exactly q as its marginal over the seeds.
+
+    rule         the token
+    stable       for each seed it changes at most once as the swept agent's bid rises (`stable.py`)
+    inverse_cdf  the first t with q_0 + ... + q_t > u
+    gumbel       a race of E / q with E standard exponential, shared by all rules and weights of a seed
+    greedy       argmax_t q_t, of equal ones the lowest id; no lottery
+
+A dictatorship first draws its dictator, then the token from that agent's distribution in the same way.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ..cumulative import BLOCK, block_sums, quantile
+from ..distributions import Array, Distribution
+from ..outcome import Outcome
+from .randomness import Moment, Purpose
+
+
+class Draw(NamedTuple):
+    """A token and how it came about.
+
+    `used` is the sampling that drew it. `dictator` is the agent a dictatorship took. Where the seed itself sets
+    second prices (`stable`), `prices[i]` is the realised one of agent i, None for the agents it does not price, and
+    `switch` the relative weight of the swept agent above which its token is `token_above` (inf: the token never
+    changes), so that a trace can show it.
+    """
+
+    token: int
+    used: str
+    dictator: int | None = None
+    prices: tuple[float | None, ...] = ()
+    switch: float = float("nan")
+
+
+class SamplingRule(Protocol):
+    """`lottery` is False where the token is not random, so that prices that rest on its chances are undefined."""
+
+    name: str
+    lottery: bool
+
+    def draw(self, outcome: Outcome, moment: Moment) -> Draw: ...
+
+
+class InverseCdf:
+    """The first token at which the cumulative q exceeds u; with no pass over the tokens of a mixture."""
+
+    name = "inverse_cdf"
+    lottery = True
+
+    def draw(self, outcome: Outcome, moment: Moment) -> Draw:
+        source, dictator = drawn_source(outcome, moment)
+        return Draw(source.quantile(moment.uniform(Purpose.DRAW)), self.name, dictator)
+
+
+class Greedy:
+    """The most probable token, of equal ones the lowest id; of a dictatorship the drawn dictator's."""
+
+    name = "greedy"
+    lottery = False
+
+    def draw(self, outcome: Outcome, moment: Moment) -> Draw:
+        source, dictator = drawn_source(outcome, moment)
+        return Draw(source.mode, self.name, dictator)
+
+
+class Gumbel:
+    """A race of exponential clocks, won by argmin E / q: one for each likely token, one for the rest of each block.
+
+    A clock wins in proportion to its rate (d): a token with its q_t, a block with what q has there beside the likely
+    tokens. Where a block wins, its other tokens race in the same way, so that t wins with q_t in all. A race is argmax
+    log q + Gumbel noise. All rules and weights of a seed share the noise, a few hundred numbers at any size of the
+    vocabulary; likely tokens, which decide nearly always, have clocks of their own so that neighbouring q agree often.
+    """
+
+    name = "gumbel"
+    lottery = True
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[object, ...], Array] = ((), np.empty(0))
+
+    def draw(self, outcome: Outcome, moment: Moment) -> Draw:
+        source, dictator = drawn_source(outcome, moment)
+        likely = outcome.profile.likely
+        clocks = source.clocks(likely)
+        noise = self._noise(moment, BLOCK + len(clocks))
+        first, n_blocks = first_of(noise[BLOCK:], clocks), len(clocks) - len(likely)
+        if first >= n_blocks:
+            return Draw(int(likely[first - n_blocks]), self.name, dictator)
+        begin = first * BLOCK
+        others = np.array(source.part(slice(begin, begin + BLOCK)))
+        others[likely[(likely >= begin) & (likely < begin + BLOCK)] - begin] = 0.0
+        return Draw(begin + first_of(noise[: len(others)], others), self.name, dictator)
+
+    def _noise(self, moment: Moment, n: int) -> Array:
+        """Exponential noise; that of the last moment is kept: draw all cells of a seed before those of the next."""
+        key = (moment.key, n)
+        if self._last[0] != key:
+            self._last = (key, moment.randomness.exponentials(moment.position, Purpose.DRAW, n))
+        return self._last[1]
+
+
+def first_of(noise: Array, rates: Array) -> int:
+    """The winner of a race of exponential clocks with these rates; never one with the rate 0."""
+    return int((rates / noise).argmax())
+
+
+def drawn_source(outcome: Outcome, moment: Moment) -> tuple[Distribution, int | None]:
+    """The distribution the token is drawn from: q, or the drawn dictator's own; and the dictator."""
+    if outcome.odds is None:
+        return outcome.q, None
+    dictator = drawn_agent(outcome.odds, moment.uniform(Purpose.LOTTERY))
+    return outcome.profile.agent(dictator), dictator
+
+
+def drawn_agent(odds: Array, u: float) -> int:
+    """An agent with probability odds[i], from one uniform number; never one without odds."""
+    return quantile(odds, block_sums(odds), u)

@@ -1,0 +1,108 @@
+"""Stable sampling: for each seed the token changes at most once as the swept agent's bid rises, at a threshold.
+
+The others' bids are held; along lambda, where theirs fall, the same holds because their shares stay. Beside a reference
+agent, whose bid is fixed, the shares move with lambda, and then the token may change more often along lambda.
+
+Linear (d). Draw t0 from o, u uniform. If p_t0 >= o_t0 it stays for every bid. Otherwise it survives at the relative
+weight w with probability q_t0(w) / o_t0 = 1 - w (o_t0 - p_t0) / o_t0, so it switches at w* = u o_t0 / (o_t0 - p_t0),
+that is at the bid S w* / (1 - w*), or never if w* >= 1. The mass that leaves at w goes to the rising tokens in
+proportion to dq_t / dw = p_t - o_t, the same for every w: t1 is drawn from (p - o)^+ / D. Marginal of a rising token:
+o_t + P(switched) (p_t - o_t)^+ / D = o_t + w D (p_t - o_t)^+ / D = q_t.
+t0, t1 and w* are shared by all weights of a seed: no pass over the tokens per cell.
+
+Two agents: q depends on w alone, and a token that falls in the one's bid rises in the other's, so the draw is stable
+for both; the other agent's token switches, as its bid rises, at the bid S (1 - w*) / w* with S the first agent's bid.
+
+Dictatorships: t0 is the token of the dictator among the others, t1 the swept agent's own, w* the lottery's number:
+it is the dictator iff w > w* (random dictator) or its bid is the highest (winner take all).
+
+Rules without a stable sampling draw by `gumbel` on the same keys.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..aggregation.dictatorship import Dictatorship, RandomDictator
+from ..cumulative import quantile
+from ..outcome import Outcome
+from .randomness import Moment, Purpose
+from .rules import Draw, Gumbel, drawn_agent
+
+
+class Switch(NamedTuple):
+    """What a seed decides for every bid of the swept agent: `below` up to the relative weight `at`, `above` beyond."""
+
+    below: int
+    above: int
+    at: float
+
+
+class Stable:
+    """Stable in the bid of the swept agent (with two agents, of both); `Draw.prices` are the thresholds it implies."""
+
+    name = "stable"
+    lottery = True
+
+    def __init__(self) -> None:
+        self._fallback = Gumbel()
+
+    def draw(self, outcome: Outcome, moment: Moment) -> Draw:
+        if outcome.dictatorship is not None:
+            return self._dictated(outcome, moment, outcome.dictatorship)
+        if outcome.straight:
+            return self._switched(outcome, moment)
+        return self._fallback.draw(outcome, moment)
+
+    def _switched(self, outcome: Outcome, moment: Moment) -> Draw:
+        swept = outcome.terms.swept
+        key = ("switch", swept, outcome.bidding.share_keys[swept], moment.key)
+        switch = outcome.profile.once(key, lambda: linear_switch(outcome, swept, moment))
+        above = bool(outcome.weights[swept] > switch.at)
+        token = switch.above if above else switch.below
+        return Draw(token, self.name, None, seed_prices(outcome, switch.at, above), switch.at)
+
+    def _dictated(self, outcome: Outcome, moment: Moment, rule: Dictatorship) -> Draw:
+        swept, u = outcome.terms.swept, moment.uniform(Purpose.LOTTERY, outcome.swept_id)
+        own = bool(rule.odds(outcome.bids)[swept] > u)
+        others = rule.odds(outcome.shares(swept))
+        dictator = swept if own else drawn_agent(others, moment.uniform(Purpose.LOTTERY))
+        token = outcome.profile.agent(dictator).quantile(moment.uniform(Purpose.DRAW))
+        if not isinstance(outcome.rule, RandomDictator):
+            return Draw(token, self.name, dictator)
+        return Draw(token, self.name, dictator, seed_prices(outcome, u, own), u)
+
+
+def linear_switch(outcome: Outcome, i: int, moment: Moment) -> Switch:
+    """The tokens below and above agent i's threshold, and the relative weight w* at which they change (inf: never)."""
+    profile, others = outcome.profile, outcome.others(i)
+    below = others.quantile(moment.uniform(Purpose.DRAW))
+    o, p = others.at(below), profile.p.item(i, below)
+    if p >= o or not outcome.distance(i):
+        return Switch(below, below, float("inf"))
+    above = quantile(
+        lambda tokens: np.maximum(profile.p[i, tokens] - others.part(tokens), 0.0),
+        outcome.rising(i),
+        moment.uniform(Purpose.TARGET, outcome.swept_id),
+    )
+    return Switch(below, above, moment.uniform(Purpose.SWITCH, outcome.swept_id) * o / (o - p))
+
+
+def seed_prices(outcome: Outcome, at: float, above: bool) -> tuple[float | None, ...]:
+    """The realised second price of every agent that the switch at the relative weight `at` sets; None for the others.
+
+    The swept agent pays S w* / (1 - w*) if its token is above; of two agents the other S (1 - w*) / w* if it is not.
+    """
+    swept = outcome.terms.swept
+    prices: list[float | None] = [None] * outcome.n_agents
+    prices[swept] = capped(outcome, swept, at / (1 - at)) if above else 0.0
+    if outcome.n_agents == 2:
+        prices[1 - swept] = capped(outcome, 1 - swept, (1 - at) / at) if not above and 0 < at < 1 else 0.0
+    return tuple(prices)
+
+
+def capped(outcome: Outcome, i: int, odds: float) -> float:
+    """The threshold S_i times these odds, at most the bid, which rounding could otherwise exceed."""
+    return min(float(outcome.rivals[i]) * odds, float(outcome.bids[i]))

@@ -1,0 +1,197 @@
+"""What the page knows of a run, as plain data: agents, points, texts with their mentions, tables, how to repeat it."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..analysis.mentions import mention_pattern
+from ..analysis.statistics_frames import statistics_frames
+from ..engine.run import RunResult
+from .figures import spoken
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..experiment.file_format import Agent
+
+MOST_CELLS = 20_000  # whose texts are embedded
+MOST_AUDIT_ROWS = 400
+_SHOWN_IN_TRENDS = ("mention_rate", "co_mention_rate", "blend_rate", "payment", "revenue", "welfare_share", "tokens")
+
+
+def embedded_cells(run: RunResult) -> pd.DataFrame:
+    """The cells whose texts the page carries: all, or those of the first seeds."""
+    seeds = list(run.experiment.seeds())
+    most = max(1, MOST_CELLS * len(seeds) // max(1, len(run.cells)))
+    return run.cells if most >= len(seeds) else run.cells[run.cells["seed"].isin(seeds[:most])]
+
+
+def run_payload(run: RunResult, colours: dict[str, int]) -> dict[str, Any]:
+    """One run."""
+    experiment, cells = run.experiment, embedded_cells(run)
+    return {
+        "name": experiment.name,
+        "folder": run.folder.path.resolve().name,
+        "agents": [_agent(agent, colours[agent.name]) for agent in experiment.agents],
+        "swept": experiment.swept_agent,
+        "rules": [{"id": rule, "name": spoken(rule)} for rule in experiment.auction.aggregation],
+        "payments": {column: spoken(column) for column in _payment_columns(run)},
+        "queries": list(experiment.queries),
+        "points": [{"weight": point.relative_weight, "bids": list(point.bids)} for point in experiment.points()],
+        "seeds": list(dict.fromkeys(int(seed) for seed in cells["seed"])),
+        "n_seeds": len(experiment.seeds()),
+        **_texts(run, cells),
+        "tables": _tables(run),
+        "config": _config(run),
+        "facts": _facts(run),
+        "command": f"tokauction run {shlex.quote(experiment.name)}.yaml",
+    }
+
+
+def _agent(agent: Agent, colour: int) -> dict[str, Any]:
+    return {
+        "id": agent.id,
+        "name": agent.name,
+        "colour": colour,
+        "model": agent.model or "table",
+        "temperature": agent.temperature,
+        "reference": agent.reference,
+    }
+
+
+def _payment_columns(run: RunResult) -> list[str]:
+    """The names between `payment.` and the first agent's id: rules may have several columns."""
+    last = f".{run.experiment.agents[0].id}"
+    columns = [c for c in run.cells.columns if c.startswith("payment.") and c.endswith(last)]
+    return [c.removeprefix("payment.").removesuffix(last) for c in columns]
+
+
+def _texts(run: RunResult, cells: pd.DataFrame) -> dict[str, Any]:
+    """The distinct texts as runs of [words, agent mentioned or -1], and for every cell which text it is."""
+    patterns = [mention_pattern(agent.mentions) for agent in run.experiment.agents]
+    failed = cells["end_reason"] == "failed"
+    shown = cells["text"].where(~failed, cells["error"] if "error" in cells.columns else "failed")
+    keys = list(zip(shown, failed, strict=True))
+    numbers = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+    queries = {query: k for k, query in enumerate(run.experiment.queries)}
+    rules = {rule: k for k, rule in enumerate(run.experiment.auction.aggregation)}
+    columns = {
+        "query": [queries[query] for query in cells["query"]],
+        "rule": [rules[rule] for rule in cells["aggregation"]],
+        "point": [int(point) for point in cells["point"]],
+        "seed": [int(seed) for seed in cells["seed"]],
+        "text": [numbers[key] for key in keys],
+        "tokens": [int(n) for n in cells["tokens"]],
+        "end": list(cells["end_reason"]),
+    }
+    texts = [_marked(text, () if is_failed else patterns) for text, is_failed in numbers]
+    return {"texts": texts, "cells": columns}
+
+
+def _marked(text: str, patterns: Sequence[re.Pattern[str]]) -> list[list[Any]]:
+    """A text in pieces, each with the number of the agent it mentions or -1; of overlapping mentions the first."""
+    found = sorted((*match.span(), k) for k, pattern in enumerate(patterns) for match in pattern.finditer(text))
+    pieces: list[list[Any]] = []
+    at = 0
+    for start, end, agent in found:
+        if start >= at:
+            pieces += [[text[at:start], -1]] if start > at else []
+            pieces.append([text[start:end], agent])
+            at = end
+    return [*pieces, [text[at:], -1]] if at < len(text) or not pieces else pieces
+
+
+def _tables(run: RunResult) -> list[dict[str, Any]]:
+    """Trends and comparisons of the figures people ask for first, and the audit as it stands in the run folder."""
+    frames = statistics_frames(run.experiment, run.cells, run.summary)
+    tables = []
+    if "trends.csv" in frames:
+        shown = _main(frames["trends.csv"])
+        about = "Kendall’s τ of the means against the relative weight; their distance from a curve that moves one way."
+        tables.append(_table("Trends", about, "trends.csv", shown))
+    if "comparisons.csv" in frames:
+        overall = frames["comparisons.csv"]
+        shown = _main(overall[overall["point"].isna()].drop(columns=["point", "relative_weight"]))
+        about = "Differences between aggregation rules on common seeds, averaged over the sweep; sign-flip p-values."
+        tables.append(_table("Rules compared", about, "comparisons.csv", shown))
+    return tables + _audit(run)
+
+
+def _main(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[[figure.split(".")[0] in _SHOWN_IN_TRENDS for figure in frame["figure"]]]
+
+
+def _table(title: str, about: str, file: str, frame: pd.DataFrame) -> dict[str, Any]:
+    empty = [c for c in frame.columns if frame[c].isna().all() or (c == "query" and frame[c].nunique() == 1)]
+    frame = frame.drop(columns=empty)
+    rows = [[_plain(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    return {"title": title, "about": about, "file": file, "columns": list(frame.columns), "rows": rows}
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _audit(run: RunResult) -> list[dict[str, Any]]:
+    path = run.folder.path / "audit.csv"
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        columns, *rows = [*csv.reader(file)] or [[]]
+    numbers = [[_number(value) for value in row] for row in rows]
+    if "violated" in columns:
+        k = columns.index("violated")
+        numbers.sort(key=lambda row: -row[k] if isinstance(row[k], float) else 0.0)
+    told = [k for k, _ in enumerate(columns) if any(row[k] != "" for row in numbers)]
+    shown = [[row[k] for k in told] for row in numbers[:MOST_AUDIT_ROWS]]
+    about = f"What tokauction audit found on the distributions of this run, violations first{_only(len(rows))}."
+    words = path.with_name("audit.txt")
+    if words.is_file():
+        about = f"{words.read_text('utf-8').strip()} {about}"
+    return [
+        {"title": "Audit", "about": about, "file": "audit.csv", "columns": [columns[k] for k in told], "rows": shown}
+    ]
+
+
+def _only(n_rows: int) -> str:
+    return f": the first {MOST_AUDIT_ROWS} of {n_rows} rows" if n_rows > MOST_AUDIT_ROWS else ""
+
+
+def _number(value: str) -> Any:
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return number if math.isfinite(number) else value
+
+
+def _config(run: RunResult) -> str:
+    return (run.folder.path / "resolved.yaml").read_text("utf-8")
+
+
+def _facts(run: RunResult) -> list[list[str]]:
+    """What the numbers rest on, as pairs of words: no path and no name of a machine."""
+    manifest = run.folder.read_manifest()
+    facts = [
+        ["tokauction", str(manifest.get("tokauction", ""))],
+        ["cells", f"{len(run.cells)} ({run.n_failed} failed)"],
+    ]
+    for model in manifest.get("models", ()):
+        facts.append(["model", f"{model['reference']} ({model['architecture']}, {model['size'] / 1e6:,.0f} MB)"])
+        facts.append(["sha256", model["sha256"]])
+    for key in ("device", "threads", "lanes", "batch_invariant"):
+        if manifest.get(key) is not None:
+            facts.append([key.replace("_", " "), str(manifest[key])])
+    facts += [[name, version] for name, version in manifest.get("versions", {}).items()]
+    sessions = manifest.get("sessions", ())
+    if sessions:
+        spent = sum(session.get("seconds", 0) for session in sessions)
+        facts.append(["computed", f"{sessions[-1].get('started', '')}, {spent:.0f} s in all"])
+    host = manifest.get("host", {})
+    return [*facts, ["machine", str(host["system"])]] if "system" in host else facts

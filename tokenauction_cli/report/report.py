@@ -1,0 +1,99 @@
+"""The report of one run or several: one HTML file, and figures for a paper.
+
+Every number comes from the summaries of the runs (`metrics.py`); nothing here computes one of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import __version__
+from ..engine.run import RunResult
+from ..errors import StoreError
+from .export import WHAT_TO_INSTALL, vl_convert, write_figures
+from .figures import Figure, Horizontal, agent_colours, figures_of, horizontal_of, queries_of
+from .page import page
+from .page_data import embedded_cells, run_payload
+from .prose import sentences
+from .traces import MOST_BYTES, PackedTraces, packed_traces
+from .vega import panel_spec
+
+
+class Report(NamedTuple):
+    """What was written, and what its reader should know."""
+
+    page: Path
+    figures: list[Path]
+    notes: list[str]
+
+
+def write_report(runs: Sequence[RunResult], output: Path, formats: Sequence[str] = ()) -> Report:
+    """Write the page to `output`, and the figures in these formats to `figures/` beside it."""
+    figures, axis = figures_of(runs), horizontal_of(runs)
+    traces = [_traces(run, MOST_BYTES // len(runs)) for run in runs]
+    notes = _notes(runs, traces)
+    data = _data(runs, figures, axis, notes)
+    converter = vl_convert()
+    library = None if converter is None else str(converter.javascript_bundle())
+    text = page(data["title"], data, [pack.data for pack in traces], library)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, "utf-8")
+    except OSError as error:
+        raise StoreError(f"{output}: {error.strerror}; choose another file with -o") from error
+    return Report(output, write_figures(figures, axis, figures_folder(output), formats), notes)
+
+
+def figures_folder(page: Path) -> Path:
+    """`figures` beside report.html; beside another page `<page>-figures`, so that pages do not replace each other's."""
+    return page.with_name("figures" if page.name == "report.html" else f"{page.stem}-figures")
+
+
+def _data(runs: Sequence[RunResult], figures: Sequence[Figure], axis: Horizontal, notes: list[str]) -> dict[str, Any]:
+    colours = agent_colours(runs)
+    return {
+        "title": " and ".join(dict.fromkeys(run.experiment.name for run in runs)),
+        "version": __version__,
+        "lead": [sentences(run) for run in runs],
+        "notes": notes,
+        "axis": {"title": axis.title, "is_weight": axis.is_weight, "labels": list(axis.labels)},
+        "queries": queries_of(runs),
+        "runs": [run_payload(run, colours) for run in runs],
+        "figures": [_figure(figure, axis) for figure in figures],
+    }
+
+
+def _figure(figure: Figure, axis: Horizontal) -> dict[str, Any]:
+    panels = [{"key": panel.key, "title": panel.title} for panel in figure.panels]
+    words = {name: getattr(figure, name) for name in ("id", "chapter", "question", "tab", "unit", "percent")}
+    series = [{"name": series.name, "colour": series.colour, "column": series.column} for series in figure.series]
+    return {**words, "series": series, "panels": panels, "rows": figure.rows, "spec": panel_spec(figure, axis)}
+
+
+def _traces(run: RunResult, most_bytes: int) -> PackedTraces:
+    cells = embedded_cells(run)["cell"]
+    return packed_traces(run, {cell: k for k, cell in enumerate(cells)}, most_bytes)
+
+
+def _notes(runs: Sequence[RunResult], traces: Sequence[PackedTraces]) -> list[str]:
+    """What is missing from the page and why."""
+    notes = [f"{run.experiment.name}: {run.what_is_missing}" for run in runs if run.what_is_missing]
+    notes += [] if vl_convert() else [f"There are no charts here: {WHAT_TO_INSTALL}"]
+    for run, pack in zip(runs, traces, strict=True):
+        name, shown = run.experiment.name, embedded_cells(run)
+        if len(shown) < len(run.cells):
+            notes.append(
+                f"{name}: the page holds the texts of the first {shown['seed'].nunique()} seeds; all are in cells.csv."
+            )
+        if run.experiment.auction.trace == "none":
+            notes.append(
+                f"{name} was run without traces, so its tokens cannot be inspected: set auction.trace to top_k."
+            )
+        elif 0 < len(pack.seeds) < pack.n_seeds:
+            notes.append(
+                f"{name}: the page holds the traces of {len(pack.seeds)} of {pack.n_seeds} seeds, to stay small; "
+                "all are in the records of the run folder."
+            )
+    return notes

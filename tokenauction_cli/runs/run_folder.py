@@ -1,0 +1,279 @@
+"""The run folder: append records, read them back, resume. It does not know what the numbers mean.
+
+Every invocation appends to a `records-<k>.jsonl` of its own, so a line torn by a crash stays the last of its file; it
+is dropped on reading. A wave is one write and one fsync. Other files are replaced atomically.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import StoreError
+
+Record = dict[str, Any]
+_NUMBERED = re.compile(r"records-[1-9][0-9]{0,8}\.jsonl")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class RunFolder:
+    """One run's files on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one process; raises StoreError when another one is running in it."""
+        with _explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise self._taken() from None
+            if not self._is_at(descriptor):
+                raise self._taken()
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _taken(self) -> StoreError:
+        return StoreError(f"{self.path}: another process is running this experiment; wait for it or stop it")
+
+    def _is_at(self, descriptor: int) -> bool:
+        """Whether the folder that was opened still has this path: another process may just have set it aside."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self.path.stat())
+        except OSError:
+            return False
+
+    def set_aside(self) -> Path | None:
+        """Rename the folder out of the way (`--fresh`); nothing is ever deleted. None where there was none.
+
+        Raises StoreError when another process is running in it.
+        """
+        if not self.path.exists():
+            return None
+        k = 1
+        while (old := self.path.with_name(f"{self.path.name}.old-{k}")).exists():
+            k += 1
+        with self.locked(), _explained(self.path):
+            self.path.rename(old)
+        return old
+
+    def forget_if_empty(self) -> None:
+        """A run that never began leaves no folder."""
+        with suppress(OSError):
+            self.path.rmdir()
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Replace a file atomically; a file that has this content already is left alone."""
+        data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        if self._has(name, data):
+            return
+        temporary = self.path / f".{name}.new"
+        with _explained(self.path / name):
+            try:
+                with open(temporary, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(self.path / name)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync_folder(self.path)
+
+    def _has(self, name: str, data: bytes) -> bool:
+        try:
+            with open(self.path / name, "rb") as file:
+                return os.fstat(file.fileno()).st_size == len(data) and file.read() == data
+        except OSError:
+            return False
+
+    def sha256(self, name: str) -> str:
+        """The SHA-256 of one of the folder's files."""
+        with _explained(self.path / name), open(self.path / name, "rb") as file:
+            digest = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def read_manifest(self) -> dict[str, Any]:
+        """The manifest, or {} where there is none yet."""
+        path = self.path / "manifest.json"
+        if not path.exists():
+            return {}
+        with _explained(path):
+            try:
+                manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            except ValueError:
+                raise StoreError(f"{path}: this is not JSON; move the folder away or use --fresh") from None
+        return manifest
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        self.write("manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+    def record_files(self) -> list[Path]:
+        """The files of records, oldest first."""
+        files = (path for path in self.path.glob("records-*.jsonl") if _NUMBERED.fullmatch(path.name))
+        return sorted(files, key=lambda path: (len(path.name), path.name))
+
+    def records(self) -> dict[str, Record]:
+        """Every record by cell, without its trace; the first complete line of a cell counts."""
+        found: dict[str, Record] = {}
+        for record in self._lines():
+            record.pop("trace", None)
+            found.setdefault(record["cell"], record)
+        return found
+
+    def cells(self) -> set[str]:
+        """The cells that have a record."""
+        return {record["cell"] for record in self._lines()}
+
+    def in_parts(self, n_records: int) -> Iterator[list[Record]]:
+        """What `records` returns, in lists of at most so many: a whole run need not fit into memory."""
+        seen: set[str] = set()
+        part: list[Record] = []
+        for record in self._lines():
+            if record["cell"] not in seen:
+                seen.add(record["cell"])
+                record.pop("trace", None)
+                part.append(record)
+            if len(part) == n_records:
+                yield part
+                part = []
+        if part:
+            yield part
+
+    def traces(self) -> Iterator[tuple[str, Record]]:
+        """Each traced cell and its trace, one at a time: those of a whole run need not fit into memory."""
+        seen: set[str] = set()
+        for record in self._lines():
+            cell, trace = record["cell"], record.get("trace")
+            if cell not in seen and trace is not None:
+                yield cell, trace
+            seen.add(cell)
+
+    def raw_lines(self, cells: Set[str]) -> dict[str, bytes]:
+        """The first complete line of each of these cells, as it stands in its file."""
+        found: dict[str, bytes] = {}
+        for record, line in self._lines_and_bytes():
+            if record["cell"] in cells:
+                found.setdefault(record["cell"], line)
+        return found
+
+    def _lines(self) -> Iterator[Record]:
+        return (record for record, _ in self._lines_and_bytes())
+
+    def _lines_and_bytes(self) -> Iterator[tuple[Record, bytes]]:
+        """Every complete line of every file of records, oldest first; a torn last line is dropped."""
+        for path in self.record_files():
+            with _explained(path), open(path, "rb") as file:
+                for number, line in enumerate(file, start=1):
+                    if not line.endswith(b"\n"):
+                        break
+                    try:
+                        record = decode(line)
+                        if not isinstance(record.get("cell"), str):
+                            raise ValueError
+                    except (ValueError, TypeError, AttributeError, RecursionError):
+                        raise StoreError(f"{path}:{number}: this line is not a record; was the file edited?") from None
+                    yield record, line
+
+    @contextmanager
+    def appending(self) -> Iterator[Appender]:
+        """A new file of records."""
+        files = self.record_files()
+        last = max((int(path.stem.removeprefix("records-")) for path in files), default=0)
+        path = self.path / f"records-{last + 1}.jsonl"
+        with _explained(path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o644)
+            _sync_folder(self.path)
+        try:
+            yield Appender(path, descriptor)
+        finally:
+            os.close(descriptor)
+            if path.stat().st_size == 0:
+                path.unlink()
+
+
+class Appender:
+    """Appends waves of records to one file."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Write whole lines and wait until the disk has them."""
+        data = b"".join(encode(record) + b"\n" for record in records)
+        with _explained(self._path):
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            os.fsync(self._descriptor)
+
+
+def encode(record: Record) -> bytes:
+    """One line of JSON; infinite numbers are the strings "inf" and "-inf", which `decode` reads back."""
+    try:
+        text = _json(record)
+    except ValueError:  # a number is not finite: the rare case, so that long traces are not walked twice
+        text = _json(_spelled(record))
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _json(record: Record) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _spelled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_spelled(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def decode(line: bytes) -> Record:
+    """The record of one line. Only columns of numbers spell infinity; `text` may say "inf" and mean it."""
+    record: Record = json.loads(line)
+    for key, value in record.items():
+        if isinstance(value, str) and value in ("inf", "-inf") and key not in ("text", "query"):
+            record[key] = float(value)
+    return record
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        advice = (
+            "free some space and run the same command again: it continues"
+            if error.errno in _NO_ROOM
+            else "check the folder"
+        )
+        raise StoreError(f"{path}: {error.strerror}; {advice}") from error
+
+
+def _sync_folder(path: Path) -> None:
+    """Make the names in a folder last: a file whose name is lost in a power cut is lost."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
