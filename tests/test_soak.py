@@ -18,10 +18,10 @@ import pytest
 from conftest import Command, Reader
 from tiny_gguf import bigram_model, of_byte
 
-from tokenauction_cli.analysis import metrics
-from tokenauction_cli.cli.progress import SilentProgress
-from tokenauction_cli.engine import run
-from tokenauction_cli.engine.run import read_run, run_experiment
+from tokenauction_cli.analysis import metrics, run_result
+from tokenauction_cli.analysis.run_result import read_run
+from tokenauction_cli.api import run_experiment
+from tokenauction_cli.engine.run import SilentProgress
 
 BYTES_PER_CELL = 1024
 TABLE_BYTES_PER_CELL = 8 * 1024  # of the tables at the end, which hold every cell
@@ -30,10 +30,11 @@ MEASURED_RUN = """
 import ctypes, os, resource
 from pathlib import Path
 import llama_cpp  # which keeps two files open
+from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine import run
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.system.memory import peak_memory
-from tokenauction_cli.cli.progress import SilentProgress
+from tokenauction_cli.engine.run import SilentProgress
 run.SECONDS_BETWEEN_APPENDS = 0.0
 
 class Allocated(ctypes.Structure):
@@ -52,7 +53,7 @@ class Meter(SilentProgress):
             print(self.n_done, resident - large, large, len(os.listdir("/proc/self/fd")))
 
 descriptors = len(os.listdir("/proc/self/fd"))
-run.run_experiment(load_experiment(Path("e.yaml")), Path("results"), Meter())
+run_experiment(load_experiment(Path("e.yaml")), Path("results"), Meter())
 assert len(os.listdir("/proc/self/fd")) == descriptors
 print(peak_memory())
 """
@@ -139,7 +140,7 @@ def test_tables_do_not_depend_on_how_many_records_are_read_at_once(
     assert 0 < at_once.n_failed < 100
     for n in (1, 7, 50):
         monkeypatch.setattr(metrics, "ROWS_AT_ONCE", n)
-        monkeypatch.setattr(run, "RECORDS_IN_MEMORY", n + 1)
+        monkeypatch.setattr(run_result, "RECORDS_IN_MEMORY", n + 1)
         in_parts = read_run(at_once.folder.path)
         pd.testing.assert_frame_equal(in_parts.cells, at_once.cells)
         pd.testing.assert_frame_equal(in_parts.summary, at_once.summary)

@@ -13,9 +13,11 @@ import pytest
 from conftest import Reader
 
 from tokenauction_cli.analysis.metrics import cells_frame, summary_frame
-from tokenauction_cli.analysis.tables import Table, rate_tables, render, rich_tables, text_tables, visible
+from tokenauction_cli.analysis.tables import Table, rate_tables, render, text_tables
+from tokenauction_cli.cli.terminal import rich_tables
 from tokenauction_cli.errors import UsageError
 from tokenauction_cli.experiment.experiment import Experiment
+from tokenauction_cli.system.safe_text import visible
 
 AGENTS = """
 name: t

@@ -276,7 +276,7 @@ def test_an_unexpected_error_is_one_line(tokauction_here: Run, tables: str, monk
     def explode(*_: object, **__: object) -> None:
         raise RuntimeError("boom\x1b[31m")
 
-    monkeypatch.setattr("tokenauction_cli.engine.run.run_experiment", explode)
+    monkeypatch.setattr("tokenauction_cli.api.run_experiment", explode)
     done = tokauction_here("run", tables)
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("unexpected error (RuntimeError): boom\\x1b[31m; run again with `tokauction --debug")

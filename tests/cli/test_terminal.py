@@ -11,9 +11,9 @@ from hostile_run import HOSTILE, SWEEP
 
 from tokenauction_cli.analysis.latex import escaped
 from tokenauction_cli.analysis.tables import Table, render
-from tokenauction_cli.cli.progress import SilentProgress
+from tokenauction_cli.api import run_experiment
 from tokenauction_cli.cli.sparklines import PLAIN, curve_tables, sparkline
-from tokenauction_cli.engine.run import run_experiment
+from tokenauction_cli.engine.run import SilentProgress
 
 
 def test_a_sparkline_goes_from_low_to_high() -> None:

@@ -14,9 +14,10 @@ import pytest
 from conftest import Command, Reader
 from tiny_gguf import bigram_model
 
-from tokenauction_cli.cli.progress import SilentProgress
+from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine import run
 from tokenauction_cli.engine.interrupts import Interrupts
+from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.mechanism.sampling.rules import InverseCdf
 from tokenauction_cli.runs.run_folder import RunFolder, decode
@@ -33,7 +34,7 @@ N_CELLS = 40
 
 
 def finish(experiment: Experiment, results: Path) -> Path:
-    return run.run_experiment(experiment, results, SilentProgress()).folder.path
+    return run_experiment(experiment, results, SilentProgress()).folder.path
 
 
 def lines(folder: Path) -> set[bytes]:
@@ -202,7 +203,7 @@ def test_no_memory_left_is_said_and_what_is_finished_is_kept(
 def test_a_continued_run_keeps_its_batches_where_they_matter(read: Reader, tmp_path: Path) -> None:
     bigram_model(tmp_path / "m.gguf")
     text = "name: t\nagents: [{name: A, model: m.gguf, prompt: a}]\nauction: {max_tokens: 2}\nsweep: {seeds: 200}\n"
-    first = run.run_experiment(read(text, "runtime.batch=8"), tmp_path, SilentProgress(), n=1)
+    first = run_experiment(read(text, "runtime.batch=8"), tmp_path, SilentProgress(), n=1)
     assert (len(first.cells), first.folder.read_manifest()["lanes"]) == (128, 8)
-    then = run.run_experiment(read(text, "runtime.batch=3"), tmp_path, SilentProgress())
+    then = run_experiment(read(text, "runtime.batch=3"), tmp_path, SilentProgress())
     assert (len(then.cells), then.folder.read_manifest()["lanes"]) == (200, 8)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from conftest import Command, Reader
 
-from tokenauction_cli.cli.progress import SilentProgress
+from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.live import playing
-from tokenauction_cli.engine.run import run_experiment
+from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.errors import UsageError
 
 TWO = """

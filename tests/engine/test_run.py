@@ -18,8 +18,9 @@ import yaml
 from conftest import Command, Reader
 from tiny_gguf import bigram_model, of_byte, recurrent_model
 
-from tokenauction_cli.cli.progress import SilentProgress
-from tokenauction_cli.engine.run import RunResult, read_run, run_experiment
+from tokenauction_cli.analysis.run_result import RunResult, read_run
+from tokenauction_cli.api import run_experiment
+from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.errors import TokauctionError, UsageError
 from tokenauction_cli.experiment.experiment import Experiment
 

@@ -13,8 +13,9 @@ from conftest import Reader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenauction_cli.cli.progress import SilentProgress
-from tokenauction_cli.engine.run import RunResult, run_experiment
+from tokenauction_cli.analysis.run_result import RunResult
+from tokenauction_cli.api import run_experiment
+from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.engine.trace import N_CANDIDATES, TextTrace, candidates, most_probable
 from tokenauction_cli.lm.table import TableVocabulary
 from tokenauction_cli.mechanism.distributions import Profile

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_gguf import bigram_model, of_byte, recurrent_model
 
+from tokenauction_cli.analysis.run_result import RunResult
+from tokenauction_cli.api import run_experiment
 from tokenauction_cli.cli.plan_tables import plan_report
-from tokenauction_cli.cli.progress import SilentProgress
 from tokenauction_cli.engine import bidder_models
 from tokenauction_cli.engine.bidder_models import CPU_BATCH_ROWS, GPU_BATCH_ROWS, GgufSpeakers, prepare
-from tokenauction_cli.engine.run import RunResult, run_experiment
+from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.errors import ModelError
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm import batch_size

@@ -28,9 +28,9 @@ from tiny_gguf import (
     sliding_window_model,
 )
 
-from tokenauction_cli.cli.progress import SilentProgress
+from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.bidder_models import prepare
-from tokenauction_cli.engine.run import run_experiment
+from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.lm.base import Request
 from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt
 from tokenauction_cli.lm.hardware import choose_hardware

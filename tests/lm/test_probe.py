@@ -24,6 +24,7 @@ from tokenauction_cli.lm.gguf import GgufContext
 from tokenauction_cli.lm.hardware import CELL_BLOCK, Hardware, choose_hardware, kv_format
 from tokenauction_cli.lm.metadata import read_metadata
 from tokenauction_cli.lm.probe import SIZES, Finding, Shape, find, remembered
+from tokenauction_cli.system.environment import cache_folder
 
 CPU = choose_hardware("cpu", "auto", 2)
 SMALL = Shape(4, CELL_BLOCK)
@@ -187,7 +188,7 @@ def test_another_file_in_its_place(model: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"hardware": 3}', b"[" * 100_000])
 def test_a_memory_that_says_nothing(model: Path, content: bytes) -> None:
     find(model, CPU, SMALL)
-    for memory in (probe.cache_folder() / "probes").iterdir():
+    for memory in (cache_folder() / "probes").iterdir():
         memory.write_bytes(content)
     assert remembered(model, CPU, SMALL) is None
 

@@ -19,8 +19,9 @@ import pytest
 from conftest import Command, Reader
 from hostile_run import HOSTILE, SWEEP
 
-from tokenauction_cli.cli.progress import SilentProgress
-from tokenauction_cli.engine.run import RunResult, run_experiment
+from tokenauction_cli.analysis.run_result import RunResult
+from tokenauction_cli.api import run_experiment
+from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.report import traces as packing
 from tokenauction_cli.report.figures import ALL_QUERIES, figures_of, horizontal_of
 from tokenauction_cli.report.prose import sentences

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from hostile_run import HOSTILE, SWEEP
 
-from tokenauction_cli.cli.progress import SilentProgress
-from tokenauction_cli.engine.run import RunResult, run_experiment
+from tokenauction_cli.analysis.run_result import RunResult
+from tokenauction_cli.api import run_experiment
+from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.report.report import write_report
 

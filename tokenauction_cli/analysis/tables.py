@@ -7,20 +7,18 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UsageError
 from ..experiment.experiment import Experiment
+from ..system.safe_text import visible
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table as RichTable
-    from rich.text import Text as RichText
 
 By = Literal["aggregation", "seed", "query"]
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -107,11 +105,6 @@ def rate_tables(experiment: Experiment, summary: pd.DataFrame) -> list[Table]:
     return tables
 
 
-def visible(text: str) -> str:
-    """Text that is safe on a terminal: control characters and direction marks are spelled out."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
-
-
 def render(tables: Sequence[Table], how: str) -> str:
     """Tables as Markdown, LaTeX, CSV, JSON (a list of rows) or JSON lines; the last three tell several by `title`."""
     if how == "md":
@@ -171,7 +164,7 @@ def _latex(table: Table) -> str:
     from .latex import latex_table
 
     rows = [[visible(_plain(value)) for value in row] for row in table.rows]
-    is_number = [_is_number(table, k) for k in range(len(table.columns))]
+    is_number = [holds_numbers(table, k) for k in range(len(table.columns))]
     return latex_table(visible(table.title), list(map(visible, table.columns)), rows, is_number)
 
 
@@ -188,48 +181,8 @@ def _markdown_cell(text: str) -> str:
     return re.sub(r"\s*\n\s*", "<br>", escaped)
 
 
-def rich_tables(tables: Sequence[Table], experiment: Experiment) -> Iterator[RichTable]:
-    """Tables for the terminal, mentions in the agents' colours."""
-    for table in tables:
-        yield rich_table(table, lambda text: highlighted(text, experiment))
-
-
-def rich_table(table: Table, decorate: Callable[[RichText], RichText] = lambda text: text) -> RichTable:
-    """One table for the terminal."""
-    from rich import box
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    title = Text(visible(table.title)) if table.title else None  # as Text: a name may look like markup
-    drawn = RichTable(title=title, box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False)
-    for k, column in enumerate(table.columns):
-        justify: Literal["left", "right"] = "right" if _is_number(table, k) else "left"
-        drawn.add_column(Text(visible(column)), justify=justify, overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*(decorate(Text(visible(_short(value)))) for value in row))
-    return drawn
-
-
-def _is_number(table: Table, column: int) -> bool:
+def holds_numbers(table: Table, column: int) -> bool:
     return all(isinstance(row[column], (int, float)) for row in table.rows)
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.4g}"
-    return str(value).strip()
-
-
-COLOURS = ("bold blue", "bold dark_orange", "bold green", "bold magenta", "bold cyan", "bold red")
-
-
-def highlighted(text: RichText, experiment: Experiment) -> RichText:
-    """The same rich text with every agent's mentions in that agent's colour."""
-    from .mentions import mention_pattern
-
-    for k, agent in enumerate(experiment.agents):
-        text.highlight_regex(mention_pattern(agent.mentions), COLOURS[k % len(COLOURS)])
-    return text
 
 
 def _listed(values: Sequence[Any]) -> str:

@@ -19,8 +19,8 @@ from . import audit, bench, doctor, models, play, report, verify
 from .formats import Format
 
 if TYPE_CHECKING:
+    from ..analysis.run_result import RunResult
     from ..analysis.tables import Table
-    from ..engine.run import RunResult
     from ..experiment.experiment import Experiment
 
 app = typer.Typer(
@@ -135,8 +135,8 @@ def run(
 ) -> None:
     """Run an experiment, or continue it, and print the table of texts."""
     from ..analysis.tables import text_tables
+    from ..api import run_experiment
     from ..engine.interrupts import how_to_continue, interrupt
-    from ..engine.run import run_experiment
     from .progress import progress_for_stderr
 
     loaded = _load(experiment, overrides, trust)
@@ -171,8 +171,9 @@ def show(
     how: Output = Format.table,
 ) -> None:
     """Print the tables of runs again: texts, then rates, only the columns that differ."""
-    from ..analysis.tables import rate_tables, render, text_tables, visible
-    from ..engine.run import read_run
+    from ..analysis.run_result import read_run
+    from ..analysis.tables import rate_tables, render, text_tables
+    from ..system.safe_text import visible
 
     for path in runs:
         result = read_run(path)
@@ -247,8 +248,7 @@ def _where_the_report_is(folder: Path) -> str:
 
 
 def _print_rich(tables: list[Table], experiment: Experiment) -> None:
-    from ..analysis.tables import rich_tables
-    from .terminal import console
+    from .terminal import console, rich_tables
 
     out = console()
     for table in rich_tables(tables, experiment):
@@ -304,7 +304,7 @@ def _nobody_reads() -> int:
 
 
 def _tell(error: Exception, code: int) -> int:
-    from ..analysis.tables import visible
+    from ..system.safe_text import visible
 
     if Settings.debug:
         raise error

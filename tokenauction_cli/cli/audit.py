@@ -13,10 +13,10 @@ from ..errors import UsageError
 from .formats import Format
 
 if TYPE_CHECKING:
+    from ..analysis.run_result import RunResult
     from ..analysis.tables import Table
     from ..engine.auctioneer import Rules
     from ..engine.prefixes import Looked
-    from ..engine.run import RunResult
     from ..experiment.experiment import Experiment
     from ..lm.base import Vocabulary
     from ..mechanism.aggregation.rules import AggregationRule
@@ -88,8 +88,9 @@ def _check_orders(orders: list[str] | None) -> None:
 
 
 def _result(target: Path, overrides: list[str], trust: list[str], output: Path, quiet: bool) -> RunResult:
+    from ..analysis.run_result import read_run
+    from ..api import run_experiment
     from ..engine.interrupts import how_to_continue
-    from ..engine.run import read_run, run_experiment
     from ..experiment.experiment import load_experiment
     from .progress import progress_for_stderr
 
@@ -209,8 +210,9 @@ def _by_rule(findings: list[Finding]) -> dict[str, list[Finding]]:
 
 def _print(tables: list[Table], words: list[str], how: Format) -> None:
     """Tables and paragraphs for people, tables alone for papers and programs."""
-    from ..analysis.tables import render, rich_table, visible
-    from .terminal import console
+    from ..analysis.tables import render
+    from ..system.safe_text import visible
+    from .terminal import console, rich_table
 
     if how is not Format.table:
         typer.echo(render(tables, how.value), nl=False)

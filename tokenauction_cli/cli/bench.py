@@ -86,11 +86,10 @@ def bench(
 
 def _replay(file: Path | None, repeat: int, overrides: list[str], how: Format) -> None:
     """Print prefixes/s by numbers of threads, a line for each shape and rule."""
-    from ..analysis.tables import rich_table
     from ..engine.replay import REPEATS, replayed
     from ..experiment.experiment import load_experiment
     from ..system.processors import usable_processors
-    from .terminal import console
+    from .terminal import console, rich_table
 
     changes = [] if file else ["auction.aggregation=[linear, log_linear]", "sweep.seeds=4"]
     loaded = load_experiment(file or Path(__file__).with_name("bench.yaml"), [*changes, *overrides])
@@ -140,8 +139,7 @@ def median_of(runs: list[Measured]) -> dict[str, Any]:
 
 
 def _print_table(medians: list[dict[str, Any]]) -> None:
-    from ..analysis.tables import rich_table
-    from .terminal import console
+    from .terminal import console, rich_table
 
     console().print(rich_table(_table(medians)))
     for name, value in medians[0]["machine"].items():

@@ -33,8 +33,7 @@ def doctor() -> None:
 
 
 def _say(name: str, value: object) -> None:
-    from ..analysis.tables import visible
-    from ..model_files.hub import without_secrets
+    from ..system.safe_text import visible, without_secrets
 
     typer.echo(f"{name:<36}{visible(without_secrets(str(value)))}")
 
@@ -43,7 +42,8 @@ def _machine() -> Iterator[tuple[str, object]]:
     import platform
 
     from .. import __version__
-    from ..runs.manifest import passes_build, versions
+    from ..runs.manifest import passes_build
+    from ..system.environment import versions
     from ..system.memory import free_memory
     from ..system.processors import processor_name, usable_processors
 
@@ -77,7 +77,7 @@ def _llama() -> Iterator[tuple[str, object]]:
 def _settings() -> Iterator[tuple[str, object]]:
     from huggingface_hub import constants
 
-    from ..lm.probe import cache_folder
+    from ..system.environment import cache_folder
 
     yield "cache (TOKAUCTION_CACHE)", cache_folder()
     yield "hub cache", constants.HF_HUB_CACHE

@@ -47,7 +47,7 @@ def play(
 
 
 def _into_a_pipe(live: Play) -> None:
-    from ..analysis.tables import visible
+    from ..system.safe_text import visible
 
     while live.end_reason is None:
         live.step()
@@ -102,7 +102,7 @@ def _text(live: Play, experiment: Experiment) -> Text:
     """Every token in the colour of whose model explains it, plain where none stands out."""
     from rich.text import Text
 
-    from ..analysis.tables import visible
+    from ..system.safe_text import visible
 
     text = Text()
     even = 1 / len(experiment.agents)
@@ -115,6 +115,6 @@ def _text(live: Play, experiment: Experiment) -> Text:
 
 
 def _colour(agent: int) -> str:
-    from ..analysis.tables import COLOURS
+    from .terminal import COLOURS
 
     return COLOURS[agent % len(COLOURS)]

@@ -6,23 +6,13 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from ..analysis.tables import visible
+from ..engine.run import SilentProgress, note_on_stderr
+from ..system.safe_text import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
 _SECONDS_BETWEEN_LINES = 5.0
-
-
-class SilentProgress:
-    """Says nothing of how far it is (`-q`)."""
-
-    def begin(self, n_cells: int, n_done: int) -> None: ...
-    def step(self, n_cells: int, n_tokens: int) -> None: ...
-    def end(self) -> None: ...
-
-    def note(self, text: str) -> None:
-        _note(text)  # it is no progress, and must be known
 
 
 class LineProgress:
@@ -47,7 +37,7 @@ class LineProgress:
     def end(self) -> None: ...
 
     def note(self, text: str) -> None:
-        _note(text)
+        note_on_stderr(text)
 
 
 class BarProgress:
@@ -84,13 +74,9 @@ class BarProgress:
 
     def note(self, text: str) -> None:
         if self._bar is None:
-            _note(text)
+            note_on_stderr(text)
         else:
             self._bar.console.print(visible(text), markup=False, highlight=False)
-
-
-def _note(text: str) -> None:
-    print(visible(text), file=sys.stderr, flush=True)
 
 
 AnyProgress = SilentProgress | LineProgress | BarProgress

@@ -35,7 +35,7 @@ def report(
     ),
 ) -> None:
     """Write one self-contained HTML page about runs, and their figures."""
-    from ..engine.run import read_run
+    from ..analysis.run_result import read_run
     from ..report.report import write_report
 
     formats = _formats(figures)

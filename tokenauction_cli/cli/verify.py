@@ -23,8 +23,8 @@ def verify(
     ] = None,
 ) -> None:
     """Check a run's files and models against its manifest, and compute a sample of its cells again."""
-    from ..analysis.tables import visible
     from ..engine.verification import verify_run
+    from ..system.safe_text import visible
 
     checks = []
     for check in verify_run(run, cells, trust or []):

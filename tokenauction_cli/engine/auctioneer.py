@@ -14,7 +14,6 @@ import numpy as np
 
 from ..errors import CellError, UsageError
 from ..experiment.experiment import Experiment
-from ..experiment.rule_checks import misfit
 from ..experiment.sweep import terms_of_agents
 from ..lm.base import Logits, Vocabulary
 from ..mechanism import registry
@@ -26,6 +25,7 @@ from ..mechanism.outcome import Outcome
 from ..mechanism.payments.rules import PaymentRule
 from ..mechanism.posterior import posterior
 from ..mechanism.prefetch import Need, Needs, Prefetch, needs_of
+from ..mechanism.registry import misfit
 from ..mechanism.sampling.randomness import Moment, Randomness
 from ..mechanism.sampling.rules import Draw, SamplingRule
 from ..mechanism.terms import Terms, bidding_of

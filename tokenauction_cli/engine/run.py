@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..errors import TokauctionError, UsageError
 from ..experiment.experiment import Experiment, load_experiment
@@ -22,21 +22,23 @@ from ..runs import manifest
 from ..runs.run_folder import Record, RunFolder
 from ..runs.run_log import logging_to
 from ..system.memory import peak_memory
+from ..system.safe_text import visible
 from .bidder_models import GgufSpeakers, Speakers, prepare
 from .interrupts import Interrupts
 from .plan import Plan, cells_of, make_plan
+from .run_facts import begin_manifest
 from .token_loop import Auction
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from .auctioneer import Rules
 
 logger = logging.getLogger("tokauction")
 
 SECONDS_BETWEEN_APPENDS = 1.0
-RECORDS_IN_MEMORY = 2_000
 _NOT_LOGGED = ("sessions", "files", "status")
+
+
+Finished = TypeVar("Finished")
 
 
 class Progress(Protocol):
@@ -47,45 +49,21 @@ class Progress(Protocol):
     def note(self, text: str) -> None: ...
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """What a finished (or interrupted) run left on disk."""
-
-    folder: RunFolder
-    experiment: Experiment
-    cells: pd.DataFrame
-    summary: pd.DataFrame
-    was_complete: bool
-
-    @cached_property
-    def n_planned(self) -> int:
-        """How many texts the experiment asks for."""
-        return len(cells_of(self.experiment))
-
-    @property
-    def what_is_missing(self) -> str:
-        """A sentence for whoever reads numbers of a part of a run, '' where all texts are there."""
-        if len(self.cells) >= self.n_planned:
-            return ""
-        return (
-            f"Only {len(self.cells)} of {self.n_planned} texts are written, and of an interrupted run those that end "
-            "early: rates and means may change when `tokauction run` has written the others."
-        )
-
-    @property
-    def n_failed(self) -> int:
-        return int((self.cells["end_reason"] == "failed").sum())
-
-
 def run_folder(experiment: Experiment, results: Path) -> RunFolder:
     """`<results>/<name>-<hash of the resolved experiment>`."""
     return RunFolder(results / f"{experiment.name}-{experiment.semantic_hash()}")
 
 
-def run_experiment(
-    experiment: Experiment, results: Path, progress: Progress, *, n: int | None = None, fresh: bool = False
-) -> RunResult:
-    """Compute the cells that are not on disk yet, and write the tables of all that are."""
+def run_cells(
+    experiment: Experiment,
+    results: Path,
+    progress: Progress,
+    finish: Callable[[RunFolder, Experiment, bool], Finished],
+    *,
+    n: int | None = None,
+    fresh: bool = False,
+) -> Finished:
+    """Compute the cells that are not on disk yet; `finish` sees all that are, the folder still locked."""
     folder = run_folder(experiment, results)
     if fresh:
         folder.set_aside()
@@ -93,17 +71,17 @@ def run_experiment(
         done = folder.cells()
         n_missing = sum(cell.id not in done for cell in cells_of(experiment)[:n])
         if not n_missing:
-            return _with_tables(folder, experiment, was_complete=True)
+            return finish(folder, experiment, True)
         rules, speakers = _ready(folder, experiment, progress)
         with logging_to(folder):
             if isinstance(speakers, GgufSpeakers):
                 speakers.measure_batch(n_missing, progress.note)
             plan = plan_for(experiment, speakers, folder.read_manifest().get("lanes")).first(n)
-            record, changes = manifest.begin(folder, experiment, speakers, plan)
+            record, changes = begin_manifest(folder, experiment, speakers, plan)
             _tell_changes(progress, changes)
             logger.info("%s", json.dumps({key: value for key, value in record.items() if key not in _NOT_LOGGED}))
             _compute(folder, Session(experiment, rules, speakers, plan, done), record, changes, progress)
-            return _with_tables(folder, experiment, was_complete=False)
+            return finish(folder, experiment, False)
 
 
 def _ready(folder: RunFolder, experiment: Experiment, progress: Progress) -> tuple[Rules, Speakers]:
@@ -118,15 +96,6 @@ def _ready(folder: RunFolder, experiment: Experiment, progress: Progress) -> tup
     except BaseException:
         folder.forget_if_empty()
         raise
-
-
-def read_run(path: Path) -> RunResult:
-    """A run folder, read back without touching it; raises UsageError where it is none."""
-    folder = RunFolder(path)
-    experiment = experiment_of(folder)
-    if not folder.cells() & {cell.id for cell in cells_of(experiment)}:
-        raise UsageError(f"{path}: this run has no finished cell of its experiment; continue it with `tokauction run`")
-    return RunResult(folder, experiment, *_frames(experiment, folder), was_complete=True)
 
 
 def experiment_of(folder: RunFolder) -> Experiment:
@@ -240,34 +209,16 @@ def _in_batches(auction: Auction, plan: Plan, interrupts: Interrupts) -> Iterato
         yield waiting
 
 
-def _with_tables(folder: RunFolder, experiment: Experiment, *, was_complete: bool) -> RunResult:
-    from ..analysis.statistics_frames import statistics_frames
-    from ..analysis.tables import frame_csv, render, text_tables
+class SilentProgress:
+    """Says nothing of how far it is (`-q`)."""
 
-    cells, summary = _frames(experiment, folder)
-    texts = text_tables(experiment, cells)
-    files = {
-        "cells.csv": frame_csv(cells),
-        "summary.csv": frame_csv(summary),
-        "table.md": render(texts, "md"),
-        "table.csv": render(texts, "csv"),
-    }
-    for name, frame in statistics_frames(experiment, cells, summary).items():
-        files[name] = frame_csv(frame)
-    for name, content in files.items():
-        folder.write(name, content)
-    record = folder.read_manifest()
-    manifest.add_digests(folder, record, files)
-    folder.write_manifest(record)
-    return RunResult(folder, experiment, cells, summary, was_complete)
+    def begin(self, n_cells: int, n_done: int) -> None: ...
+    def step(self, n_cells: int, n_tokens: int) -> None: ...
+    def end(self) -> None: ...
+
+    def note(self, text: str) -> None:
+        note_on_stderr(text)  # it is no progress, and must be known
 
 
-def _frames(experiment: Experiment, folder: RunFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """cells.csv and summary.csv, in the plan's order; of the records only a part is in memory at a time."""
-    from ..analysis.metrics import cells_frame, summary_frame
-
-    place = {cell.id: k for k, cell in enumerate(cells_of(experiment))}
-    records = (record for part in folder.in_parts(RECORDS_IN_MEMORY) for record in part if record["cell"] in place)
-    cells = cells_frame(experiment, records)
-    cells = cells.iloc[cells["cell"].map(place).argsort(kind="stable")].reset_index(drop=True)
-    return cells, summary_frame(experiment, cells)
+def note_on_stderr(text: str) -> None:
+    print(visible(text), file=sys.stderr, flush=True)

@@ -16,8 +16,8 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..errors import UsageError
+from ..lm.bounded import MAX_CHARACTERS
 
-MAX_CHARACTERS = 1_000_000
 MAX_LOOP_STEPS = 10_000
 MAX_LOOP_DEPTH = 3
 MAX_TAGS = 1_000

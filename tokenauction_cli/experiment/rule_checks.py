@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ..mechanism import registry
+from ..mechanism.registry import misfit
 from .draft import Draft
 from .file_format import CUSTOM_RULE, Auction, shown
 from .located_yaml import Path
@@ -57,15 +58,6 @@ def check_premises(draft: Draft) -> None:
         why = misfit(name, auction.aggregation, names[0][1], auction.reserve or 0.0)
         if why:
             draft.source.problem(("auction", "payments", i), why)
-
-
-def misfit(payment: str, aggregation: tuple[str, ...], sampling: str, reserve: float) -> str:
-    """Why a payment rule fits none of the aggregation rules, '' where it fits one."""
-    rule, sampler = registry.find("payment", payment), registry.find("sampling", sampling)
-    if any(rule.fits(registry.find("aggregation", name), sampler, reserve) for name in aggregation):
-        return ""
-    terms = f"with {sampling} sampling" + (f" and a reserve of {reserve:g}" if reserve else "")
-    return f"the payment rule {payment} is not defined for {' or '.join(aggregation)} {terms}"
 
 
 def check_budgets(draft: Draft) -> None:

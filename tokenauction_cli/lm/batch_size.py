@@ -17,6 +17,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+from ..system.environment import cache_folder
 from . import probe
 from .gguf import GgufContext
 from .hardware import CELL_BLOCK, Hardware
@@ -73,7 +74,7 @@ def _remember(path: Path, hardware: Hardware, rows_per_second: Mapping[int, floa
 
 
 def _memory(path: Path, hardware: Hardware) -> Path:
-    return probe.cache_folder() / "batch-sizes" / f"{probe.key(path, hardware)}.json"
+    return cache_folder() / "batch-sizes" / f"{probe.key(path, hardware)}.json"
 
 
 def _is_ours(size: str, rate: Any) -> bool:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+MAX_CHARACTERS = 1_000_000
 SECONDS = 5.0
 EXTRA_BYTES = 256 << 20
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import ModelError
+from ..system.environment import cache_folder
 from ..system.processors import processor_identity
 from . import libraries
 from .build_llama import COMMAND as REBUILD
@@ -238,10 +239,3 @@ def key(path: Path, hardware: Hardware) -> str:
     file = str(path.resolve()), status.st_size, status.st_mtime_ns
     identity = (*file, sorted(libraries.digests().items()), processor_identity(), sorted(asdict(hardware).items()))
     return hashlib.sha256(repr(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def cache_folder() -> Path:
-    """The cache folder of this program: TOKAUCTION_CACHE, else XDG_CACHE_HOME/tokauction, else ~/.cache/tokauction."""
-    if own := os.environ.get("TOKAUCTION_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "tokauction"

@@ -11,8 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..errors import ModelError
-from ..experiment.prompts import MAX_CHARACTERS
-from .bounded import bounded
+from .bounded import MAX_CHARACTERS, bounded
 from .vocabulary import GgufVocabulary
 
 _MARKER = re.compile("\ue0fa([0-9]+)\ue0fb")

@@ -81,3 +81,12 @@ def _custom(kind: Kind, name: str) -> Any:
     if kind == "aggregation" and not hasattr(rule, "monotone_in"):
         rule.monotone_in = frozenset()  # a rule that promises no order fits no payment that needs one
     return rule
+
+
+def misfit(payment: str, aggregation: tuple[str, ...], sampling: str, reserve: float) -> str:
+    """Why a payment rule fits none of the aggregation rules, '' where it fits one."""
+    rule, sampler = find("payment", payment), find("sampling", sampling)
+    if any(rule.fits(find("aggregation", name), sampler, reserve) for name in aggregation):
+        return ""
+    terms = f"with {sampling} sampling" + (f" and a reserve of {reserve:g}" if reserve else "")
+    return f"the payment rule {payment} is not defined for {' or '.join(aggregation)} {terms}"

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelError
+from ..system.safe_text import without_secrets
 
 TIMEOUT_SECONDS = 10.0
 _CANNOT_STORE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-_SECRET = re.compile(r"hf_\w+|(?<=Bearer )[^\s'\"]+|(?<=://)[^/\s@]+@")
-_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-_SHORTEST_SECRET = 6
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -176,15 +174,6 @@ def _reason(error: Exception) -> str:
     """The type and the first line of an error, with anything like a token blotted out."""
     first_line = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {without_secrets(first_line)}"
-
-
-def without_secrets(text: str) -> str:
-    """The same text with anything like a token blotted out, and with the tokens of the environment."""
-    for name in _TOKEN_VARIABLES:
-        secret = os.environ.get(name, "")
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, "***")
-    return _SECRET.sub("***", text)
 
 
 def _place(repository: str, revision: str | None) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.pooled import pooled_frame
-from ..engine.run import RunResult
+from ..analysis.run_result import RunResult
 from .palette import INK
 
 if TYPE_CHECKING:

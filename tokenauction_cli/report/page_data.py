@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.mentions import mention_pattern
+from ..analysis.run_result import RunResult
 from ..analysis.statistics_frames import statistics_frames
-from ..engine.run import RunResult
 from .figures import spoken
 
 if TYPE_CHECKING:

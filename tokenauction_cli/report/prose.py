@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.run_result import RunResult
 from ..analysis.trend import trends_frame
-from ..engine.run import RunResult
 from .figures import spoken
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import __version__
-from ..engine.run import RunResult
+from ..analysis.run_result import RunResult
 from ..errors import StoreError
 from .export import WHAT_TO_INSTALL, vl_convert, write_figures
 from .figures import Figure, Horizontal, agent_colours, figures_of, horizontal_of, queries_of

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ..engine.run import RunResult
+from ..analysis.run_result import RunResult
 
 MOST_BYTES = 1_300_000  # of base64 per page: with the charts' library the page stays under 3 MB
 MOST_CELLS = 3_000

@@ -11,9 +11,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ..analysis.tables import visible
 from ..errors import StoreError
-from ..model_files.hub import without_secrets
+from ..system.safe_text import visible, without_secrets
 from .run_folder import RunFolder
 
 logger = logging.getLogger("tokauction")

@@ -1,0 +1,87 @@
+"""What a manifest keeps of a run's models, hardware and batches; written when a session begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from .. import __version__
+from ..errors import TokauctionError
+from ..experiment.experiment import Experiment
+from ..runs.manifest import Manifest, changes, environment
+from ..runs.run_folder import RunFolder
+from .bidder_models import ModelInUse, Speakers
+from .plan import Plan
+
+
+def begin_manifest(
+    folder: RunFolder, experiment: Experiment, speakers: Speakers, plan: Plan
+) -> tuple[Manifest, list[str]]:
+    """The manifest of a new session, written, and what has changed since the last; raises where a model has."""
+    old = folder.read_manifest()
+    models = [_described(model) for model in speakers.models]
+    _check_models(folder, old.get("models", models), models)
+    if not old:
+        folder.write("experiment.yaml", experiment.source)
+        folder.write("resolved.yaml", yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True))
+    manifest = {
+        "format": 1,
+        "status": "running",
+        "tokauction": __version__,
+        "experiment": str(experiment.path.absolute()),
+        "models": models,
+        **_hardware(speakers),
+        "probes": _probes(speakers),
+        "lanes": plan.lanes,
+        "batch_invariant": speakers.is_batch_invariant,
+        **environment(with_llama=bool(models)),
+        "sessions": old.get("sessions", []),
+        "files": old.get("files", {}),
+    }
+    folder.write_manifest(manifest)
+    return manifest, changes(old, manifest) if old else []
+
+
+def _described(model: ModelInUse) -> dict[str, Any]:
+    files = zip(model.local.files, model.sha256s, strict=True)
+    return {
+        "reference": str(model.local.reference),
+        "path": str(model.path),
+        "size": model.local.size,
+        "sha256": model.sha256,
+        "architecture": model.metadata.architecture,
+        "files": [{"path": str(file.path), "size": file.size, "sha256": sha256} for file, sha256 in files],
+    }
+
+
+def _hardware(speakers: Speakers) -> dict[str, Any]:
+    hardware = speakers.hardware
+    return {
+        "device": None if hardware is None else ("gpu" if hardware.gpu_layers else "cpu"),
+        "gpu_layers": None if hardware is None else hardware.gpu_layers,
+        "threads": None if hardware is None else hardware.n_threads,
+        "prompt_tokens_at_once": None if hardware is None else hardware.chunk,
+        "kv_cache": None if hardware is None else hardware.kv_cache,
+        "extra_buffers": None if hardware is None else hardware.uses_extra_buffers,
+        "rpc": None if hardware is None else list(hardware.rpc),
+    }
+
+
+def _probes(speakers: Speakers) -> list[dict[str, Any]]:
+    """What child processes found out about the models."""
+    findings = {} if speakers.hardware is None else speakers.findings
+    return [
+        {"path": str(path), "bits": finding.in_words, "crashes": [crash.in_words for crash in finding.crashes]}
+        for path, finding in findings.items()
+    ]
+
+
+def _check_models(folder: RunFolder, before: list[dict[str, Any]], models: list[dict[str, Any]]) -> None:
+    for was, now in zip(before, models, strict=False):
+        for old, new in zip(was.get("files", ()), now["files"], strict=False):
+            if old["sha256"] != new["sha256"]:
+                raise TokauctionError(
+                    f"{new['path']}: this file is not the model that began the run in {folder.path} (sha256 "
+                    f"{new['sha256'][:12]}... and not {old['sha256'][:12]}...): restore it, or start anew with --fresh"
+                )
