@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .formats import Format
+from .options import Format
 
 if TYPE_CHECKING:
     from ..analysis.run_result import RunResult

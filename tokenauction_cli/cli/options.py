@@ -1,0 +1,66 @@
+"""The options that commands share, and what they mean: an experiment, a format, silence."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..experiment.experiment import Experiment
+
+EXIT_SOME_FAILED = 3
+EXIT_INTERRUPTED = 130
+ExperimentFile = Annotated[Path, typer.Argument(metavar="EXP", help="The experiment, a YAML file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key of the file, e.g. -S auction.max_tokens=8."),
+]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours: its code runs as yours."),
+]
+Results = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of run folders.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")]
+
+
+class Format(str, Enum):
+    """For people (`table`), for papers (`md`, `latex`), for programs (`csv`, `json`, `jsonl`)."""
+
+    table = "table"
+    md = "md"
+    csv = "csv"
+    json = "json"
+    jsonl = "jsonl"
+    latex = "latex"
+
+
+class By(str, Enum):
+    """What the columns of the table of texts are."""
+
+    aggregation = "aggregation"
+    seed = "seed"
+    query = "query"
+
+
+class Settings:
+    """Options before the command."""
+
+    debug = False
+
+
+Output = Annotated[Format, typer.Option("--format", help="How to print the table.")]
+
+
+def load(path: Path, overrides: list[str] | None, trust: list[str] | None) -> Experiment:
+    from ..experiment.experiment import load_experiment
+
+    return load_experiment(path, overrides or [], trust or [])
+
+
+def quiet_llama() -> Any:
+    from ..lm.native_output import quiet
+
+    return quiet(show=Settings.debug)
