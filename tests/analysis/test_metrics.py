@@ -13,7 +13,7 @@ from conftest import Reader
 from tokenauction_cli.analysis.bootstrap import Interval, mean_intervals
 from tokenauction_cli.analysis.mentions import find_mentions, mention_pattern
 from tokenauction_cli.analysis.metrics import cells_frame, summary_frame
-from tokenauction_cli.mechanism.intervals import wilson
+from tokenauction_cli.mechanism.audit.finding import wilson
 
 # Mentions
 

@@ -18,8 +18,7 @@ from tokenauction_cli.analysis.comparison import comparisons_frame, sign_flip
 from tokenauction_cli.analysis.mentions import blend_pattern, find_mentions
 from tokenauction_cli.analysis.metrics import figures_of_summary
 from tokenauction_cli.analysis.pooled import clustered, pooled_frame
-from tokenauction_cli.analysis.run_result import RunResult
-from tokenauction_cli.analysis.statistics_frames import statistics_frames
+from tokenauction_cli.analysis.run_result import RunResult, statistics_frames
 from tokenauction_cli.analysis.trend import isotonic, kendall_tau, trend, trends_frame
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress

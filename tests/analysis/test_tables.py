@@ -17,7 +17,7 @@ from tokenauction_cli.analysis.tables import Table, rate_tables, render, text_ta
 from tokenauction_cli.cli.terminal import rich_tables
 from tokenauction_cli.errors import UsageError
 from tokenauction_cli.experiment.experiment import Experiment
-from tokenauction_cli.system.safe_text import visible
+from tokenauction_cli.system.environment import visible
 
 AGENTS = """
 name: t

@@ -9,8 +9,7 @@ from pathlib import Path
 from conftest import Command, Reader
 from hostile_run import HOSTILE, SWEEP
 
-from tokenauction_cli.analysis.latex import escaped
-from tokenauction_cli.analysis.tables import Table, render
+from tokenauction_cli.analysis.tables import Table, escaped, render
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.cli.sparklines import PLAIN, curve_tables, sparkline
 from tokenauction_cli.engine.run import SilentProgress

@@ -32,10 +32,9 @@ from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.bidder_models import prepare
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.lm.base import Request
-from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt
+from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt, OneByOneContext
 from tokenauction_cli.lm.hardware import choose_hardware
 from tokenauction_cli.lm.native_output import quiet
-from tokenauction_cli.lm.one_by_one import OneByOneContext
 
 Tokens = tuple[int, ...]
 Logits = NDArray[np.float32]

@@ -14,14 +14,13 @@ from tokenauction_cli.mechanism.aggregation.rules import Linear
 from tokenauction_cli.mechanism.audit.audit import Audit
 from tokenauction_cli.mechanism.audit.bidder import Seat, pooled
 from tokenauction_cli.mechanism.audit.equilibrium import equilibrium
-from tokenauction_cli.mechanism.audit.finding import AuditError, Finding
+from tokenauction_cli.mechanism.audit.finding import AuditError, Finding, wilson
 from tokenauction_cli.mechanism.audit.misreport import boosted, lies, sharpened, split
 from tokenauction_cli.mechanism.audit.monotone import monotone
 from tokenauction_cli.mechanism.audit.prose import in_words
 from tokenauction_cli.mechanism.audit.regret import best_response, closed_form
 from tokenauction_cli.mechanism.audit.universal_stability import universally_stable
 from tokenauction_cli.mechanism.distributions import Profile
-from tokenauction_cli.mechanism.intervals import wilson
 from tokenauction_cli.mechanism.registry import find, names
 from tokenauction_cli.mechanism.terms import Terms
 

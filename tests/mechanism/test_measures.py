@@ -11,9 +11,8 @@ from scipy.special import rel_entr
 
 from tokenauction_cli.mechanism.distributions import Distribution, Profile
 from tokenauction_cli.mechanism.divergences import alpha_divergence, kl
-from tokenauction_cli.mechanism.measures import measure
+from tokenauction_cli.mechanism.measures import measure, posterior
 from tokenauction_cli.mechanism.outcome import Outcome
-from tokenauction_cli.mechanism.posterior import posterior
 from tokenauction_cli.mechanism.welfare import optimal_welfare, welfare, welfare_share
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..experiment.experiment import Experiment
-from ..mechanism.intervals import wilson
+from ..mechanism.audit.finding import wilson
 from .bootstrap import Interval, mean_intervals
 from .mentions import blend_pattern, find_mentions, mention_pattern
 

@@ -13,6 +13,9 @@ from ..errors import UsageError
 from ..experiment.experiment import Experiment
 from ..runs import manifest
 from ..runs.run_folder import RunFolder
+from .comparison import comparisons_frame
+from .pooled import pooled_frame
+from .trend import trends_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +63,7 @@ def read_run(path: Path) -> RunResult:
 
 
 def with_tables(folder: RunFolder, experiment: Experiment, was_complete: bool) -> RunResult:
-    from .statistics_frames import statistics_frames
+
     from .tables import frame_csv, render, text_tables
 
     cells, summary = _frames(experiment, folder)
@@ -90,3 +93,13 @@ def _frames(experiment: Experiment, folder: RunFolder) -> tuple[pd.DataFrame, pd
     cells = cells_frame(experiment, records)
     cells = cells.iloc[cells["cell"].map(place).argsort(kind="stable")].reset_index(drop=True)
     return cells, summary_frame(experiment, cells)
+
+
+def statistics_frames(experiment: Experiment, cells: pd.DataFrame, summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The frames to write, by file name; one without a row is left out."""
+    frames = {
+        "trends.csv": trends_frame(summary),
+        "comparisons.csv": comparisons_frame(experiment, cells),
+        "pooled.csv": pooled_frame(summary),
+    }
+    return {name: frame for name, frame in frames.items() if len(frame)}

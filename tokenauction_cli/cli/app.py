@@ -101,7 +101,7 @@ def _nobody_reads() -> int:
 
 
 def _tell(error: Exception, code: int) -> int:
-    from ..system.safe_text import visible
+    from ..system.environment import visible
 
     if Settings.debug:
         raise error

@@ -211,7 +211,7 @@ def _by_rule(findings: list[Finding]) -> dict[str, list[Finding]]:
 def _print(tables: list[Table], words: list[str], how: Format) -> None:
     """Tables and paragraphs for people, tables alone for papers and programs."""
     from ..analysis.tables import render
-    from ..system.safe_text import visible
+    from ..system.environment import visible
     from .terminal import console, rich_table
 
     if how is not Format.table:

@@ -33,7 +33,7 @@ def doctor() -> None:
 
 
 def _say(name: str, value: object) -> None:
-    from ..system.safe_text import visible, without_secrets
+    from ..system.environment import visible, without_secrets
 
     typer.echo(f"{name:<36}{visible(without_secrets(str(value)))}")
 

@@ -110,7 +110,7 @@ def _print_table(models: list[LocalModel]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..system.safe_text import visible
+    from ..system.environment import visible
 
     table = Table("model", "source", "path", box=box.SIMPLE_HEAD)
     table.add_column("MB", justify="right")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     from ..engine.live import Play
     from ..experiment.experiment import Experiment
 
+SPACE, LEFT, RIGHT, QUIT = " ", "left", "right", "q"
+_NAMES = {b" ": SPACE, b"q": QUIT, b"Q": QUIT, b"\x1b[D": LEFT, b"\x1bOD": LEFT, b"\x1b[C": RIGHT, b"\x1bOC": RIGHT}
 STEP = 0.1
 
 
@@ -47,7 +53,7 @@ def play(
 
 
 def _into_a_pipe(live: Play) -> None:
-    from ..system.safe_text import visible
+    from ..system.environment import visible
 
     while live.end_reason is None:
         live.step()
@@ -56,8 +62,6 @@ def _into_a_pipe(live: Play) -> None:
 
 def _on_a_terminal(live: Play, delay: float) -> None:
     from rich.live import Live
-
-    from .keyboard import LEFT, QUIT, RIGHT, SPACE, keyboard
 
     is_paused = False
     with keyboard() as keys, Live(_shown(live, False), auto_refresh=False) as screen:
@@ -102,7 +106,7 @@ def _text(live: Play, experiment: Experiment) -> Text:
     """Every token in the colour of whose model explains it, plain where none stands out."""
     from rich.text import Text
 
-    from ..system.safe_text import visible
+    from ..system.environment import visible
 
     text = Text()
     even = 1 / len(experiment.agents)
@@ -118,3 +122,36 @@ def _colour(agent: int) -> str:
     from .terminal import COLOURS
 
     return COLOURS[agent % len(COLOURS)]
+
+
+class Keyboard:
+    """Keys that were pressed; none where stdin is no terminal."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def pressed(self, seconds: float) -> str | None:
+        """The next key within this time, or None."""
+        if self._descriptor is None:
+            select.select([], [], [], seconds)
+            return None
+        ready, _, _ = select.select([self._descriptor], [], [], seconds)
+        return _NAMES.get(os.read(self._descriptor, 8)) if ready else None
+
+
+@contextmanager
+def keyboard() -> Iterator[Keyboard]:
+    """Read keys as they are pressed; the terminal is as before afterwards."""
+    if not sys.stdin.isatty():
+        yield Keyboard(None)
+        return
+    import termios
+    import tty
+
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    try:
+        tty.setcbreak(descriptor)
+        yield Keyboard(descriptor)
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..engine.run import SilentProgress, note_on_stderr
-from ..system.safe_text import visible
+from ..system.environment import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

@@ -23,7 +23,7 @@ def show(
     """Print the tables of runs again: texts, then rates, only the columns that differ."""
     from ..analysis.run_result import read_run
     from ..analysis.tables import rate_tables, render, text_tables
-    from ..system.safe_text import visible
+    from ..system.environment import visible
 
     for path in runs:
         result = read_run(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..analysis.tables import Table, holds_numbers
 from ..experiment.experiment import Experiment
-from ..system.safe_text import visible
+from ..system.environment import visible
 
 if TYPE_CHECKING:
     from rich.console import Console

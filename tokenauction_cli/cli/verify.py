@@ -24,7 +24,7 @@ def verify(
 ) -> None:
     """Check a run's files and models against its manifest, and compute a sample of its cells again."""
     from ..engine.verification import verify_run
-    from ..system.safe_text import visible
+    from ..system.environment import visible
 
     checks = []
     for check in verify_run(run, cells, trust or []):

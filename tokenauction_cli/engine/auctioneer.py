@@ -19,11 +19,10 @@ from ..lm.base import Logits, Vocabulary
 from ..mechanism import registry
 from ..mechanism.aggregation.rules import AggregationRule
 from ..mechanism.distributions import Array, MechanismError, Profile
-from ..mechanism.measures import Measures, measure
+from ..mechanism.measures import Measures, measure, posterior
 from ..mechanism.native.compiled import profile_begun
 from ..mechanism.outcome import Outcome
 from ..mechanism.payments.rules import PaymentRule
-from ..mechanism.posterior import posterior
 from ..mechanism.prefetch import Need, Needs, Prefetch, needs_of
 from ..mechanism.registry import misfit
 from ..mechanism.sampling.randomness import Moment, Randomness

@@ -273,8 +273,7 @@ class GgufSpeakers:
     def loaded(self, lanes: int, context_type: type[GgufContext] | None = None) -> Iterator[GgufModel]:
         """The models with their weights and contexts, for fewer lanes where memory does not hold as many."""
         from ..lm import llama_log
-        from ..lm.gguf import GgufContext, GgufModel
-        from ..lm.one_by_one import OneByOneContext
+        from ..lm.gguf import GgufContext, GgufModel, OneByOneContext
 
         llama_log.tell_last_word()
         usual = OneByOneContext if self._experiment.runtime.deterministic else GgufContext

@@ -72,7 +72,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 def how_to_continue() -> str:
     """What to tell who interrupted this command."""
-    from ..system.safe_text import visible
+    from ..system.environment import visible
 
     words = [word for word in sys.argv[1:] if word != "--fresh"]
     return f"Interrupted. What is finished is kept; continue with: {visible(shlex.join(['tokauction', *words]))}"

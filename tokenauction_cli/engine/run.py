@@ -21,8 +21,8 @@ from ..lm.base import LanguageModel
 from ..runs import manifest
 from ..runs.run_folder import Record, RunFolder
 from ..runs.run_log import logging_to
+from ..system.environment import visible
 from ..system.memory import peak_memory
-from ..system.safe_text import visible
 from .bidder_models import GgufSpeakers, Speakers, prepare
 from .interrupts import Interrupts
 from .plan import Plan, cells_of, make_plan

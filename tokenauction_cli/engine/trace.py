@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from ..lm.base import Vocabulary
 from ..mechanism.distributions import Array
+from ..mechanism.measures import posterior
 from ..mechanism.outcome import Outcome
-from ..mechanism.posterior import posterior
 from ..mechanism.sampling.rules import Draw
 
 Detail = Literal["none", "chosen", "top_k"]

@@ -12,12 +12,12 @@ from typing import Any
 
 from ..errors import ModelError
 from ..model_files.model_reference import known_aliases, parse_reference
-from .agent_ids import agent_names, default_ids
 from .draft import Draft
 from .file_format import shown
 from .located_yaml import Path
 from .prompts import did_you_mean, template_mistakes
 from .rule_checks import check_budgets, check_premises, check_rules
+from .source import agent_names, default_ids
 from .sweep_checks import check_sweep
 
 MAX_RENDERED = 300

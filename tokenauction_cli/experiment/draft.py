@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .agent_ids import agent_names, default_ids
 from .file_format import Agent, Auction, Sweep
-from .source import Source
+from .source import Source, agent_names, default_ids
 
 
 @dataclass

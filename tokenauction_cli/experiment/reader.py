@@ -14,13 +14,12 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import ExperimentError
 from ..mechanism import registry
-from .agent_ids import default_ids
 from .checks import check
 from .draft import Draft
 from .file_format import MAX_AGENTS, UNION_TAGS, Agent, Auction, ExperimentFile, Runtime, Section, Sweep, shown
 from .located_yaml import Path
 from .prompts import did_you_mean
-from .source import Source
+from .source import Source, default_ids
 
 MAX_REPORTED = 1_000
 

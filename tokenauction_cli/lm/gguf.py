@@ -25,7 +25,7 @@ import numpy as np
 
 from ..errors import CellError, ModelError, TokauctionError
 from . import libraries, llama_log
-from .base import NO_LOGITS, Logits, Request
+from .base import NO_LOGITS, Logits, Request, copied
 from .hardware import CELL_BLOCK, GGML_TYPES, Hardware
 from .metadata import has_state, value_of
 from .vocabulary import GgufVocabulary
@@ -348,3 +348,20 @@ def _common_length(a: Sequence[int], b: Sequence[int]) -> int:
     if a[:n] == b[:n]:
         return n
     return next(k for k in range(n) if a[k] != b[k])
+
+
+class OneByOneContext(GgufContext):
+    """A context that never batches."""
+
+    def _fill(self, number: int, tokens: tuple[int, ...]) -> None:
+        for position in range(len(self._held[number]), len(tokens)):
+            self._decode([Row(number, position, tokens[position], False)])
+        self._held[number] = tokens
+
+    def _last_tokens(self, wanted: dict[int, tuple[int, ...]]) -> dict[int, Logits]:
+        logits = {}
+        for number, tokens in wanted.items():
+            (row,) = self._decode([Row(number, len(tokens) - 1, tokens[-1], True)])
+            logits[number] = copied(row)
+            self._held[number] = tokens
+        return logits

@@ -21,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import libraries
-from .gguf import GgufContext, OutOfMemoryError, cells_per_sequence
+from .gguf import GgufContext, OneByOneContext, OutOfMemoryError, cells_per_sequence
 from .hardware import CELL_BLOCK, Hardware
-from .one_by_one import OneByOneContext
 from .probe import Shape
 
 N_STEPS = 3  # tokens that each text gets beyond a fork

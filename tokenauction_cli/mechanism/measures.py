@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .aggregation.power_mean import PowerMean
-from .distributions import Array, checked_bids
+from .distributions import Array, checked_bids, log_of, weights_of
 from .outcome import Outcome
 from .welfare import optimal_welfare, weighted, welfare, yardstick
 
@@ -55,3 +55,18 @@ def _measure(outcome: Outcome, offered: Array) -> Measures:
     is_best = yardstick(rule) is rule and (offered is outcome.bids or np.array_equal(offered, outcome.bids))
     best = reached if is_best else optimal_welfare(rule, profile, offered)
     return Measures(outcome.tvs, forward, reverse, reached, best, float(offered.sum()))
+
+
+def posterior(weights: ArrayLike, log_likelihoods: ArrayLike) -> Array:
+    """Posterior weights, (..., n), from prior weights or bids and each agent's sum of log p_i(token), both (..., n).
+
+    The prior itself where no agent with a positive weight could have said the text. Raises MechanismError for weights
+    that are all 0 or not finite numbers of at least 0.
+    """
+    rows = np.atleast_2d(np.asarray(weights, dtype=np.float64))
+    prior = np.array([weights_of(row) for row in rows]).reshape(np.shape(weights))
+    scores = np.where(prior > 0, log_of(prior) + np.asarray(log_likelihoods, dtype=np.float64), -np.inf)
+    top = scores.max(axis=-1, keepdims=True)
+    explains = np.isfinite(top)
+    explained = np.exp(scores - np.where(explains, top, 0.0))
+    return np.where(explains, explained / np.where(explains, explained.sum(axis=-1, keepdims=True), 1.0), prior)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelError
-from ..system.safe_text import without_secrets
+from ..system.environment import without_secrets
 
 TIMEOUT_SECONDS = 10.0
 _CANNOT_STORE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.pooled import pooled_frame
 from ..analysis.run_result import RunResult
-from .palette import INK
 
 if TYPE_CHECKING:
     import pandas as pd
 
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6B6B6B")
+DARK = ("#56B4E9", "#E69F00", "#2FBF94", "#E39CC5", "#8FB8FF", "#F0E442", "#B5B5B5")
+INK = -1  # what belongs to no agent
+INK_COLOUR = "#333333"
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 ALL_QUERIES = -1
 
 
@@ -248,3 +252,18 @@ def spoken(rule: str) -> str:
     """The name of a rule as people say it."""
     names = {"log_linear": "log-linear", "vcg": "Clarke (VCG)", "myerson_tv": "Myerson (TV)"}
     return names.get(rule, rule if ":" in rule else rule.replace("_", " "))
+
+
+def colour(index: int) -> str:
+    """The colour of the k-th agent or rule on white."""
+    return INK_COLOUR if index == INK else COLOURS[index % len(COLOURS)]
+
+
+def css_variable(index: int) -> str:
+    """The same as the page names it."""
+    return "var(--ink)" if index == INK else f"var(--c{index % len(COLOURS)})"
+
+
+def shape(index: int) -> str:
+    """The mark of the k-th series."""
+    return "circle" if index == INK else SHAPES[index % len(SHAPES)]

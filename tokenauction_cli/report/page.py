@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from .palette import COLOURS, DARK
+from .figures import COLOURS, DARK
 
 _SCRIPTS = ("dom.js", "state.js", "texts.js", "charts.js", "inspector.js", "tables.js", "main.js")
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.mentions import mention_pattern
-from ..analysis.run_result import RunResult
-from ..analysis.statistics_frames import statistics_frames
+from ..analysis.run_result import RunResult, statistics_frames
 from .figures import spoken
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .figures import ALL_QUERIES, Figure, Horizontal
-from .palette import colour, css_variable, shape
+from .figures import ALL_QUERIES, Figure, Horizontal, colour, css_variable, shape
 
 Spec = dict[str, Any]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..errors import StoreError
-from ..system.safe_text import visible, without_secrets
+from ..system.environment import visible, without_secrets
 from .run_folder import RunFolder
 
 logger = logging.getLogger("tokauction")
