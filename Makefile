@@ -26,9 +26,10 @@ test: check ## check, then every test
 soak: $(STAMP) ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow
 
-check: $(STAMP) ## format, lint and types
+check: $(STAMP) ## format, lint, layers and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
 
 # A .venv made by hand is used and completed. Whatever is missing is named before pip starts.
