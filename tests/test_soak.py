@@ -19,8 +19,7 @@ from conftest import Command, Reader
 from tiny_gguf import bigram_model, of_byte
 
 from tokenauction_cli.analysis import metrics, run_result
-from tokenauction_cli.analysis.run_result import read_run
-from tokenauction_cli.api import run_experiment
+from tokenauction_cli.api import load_run, run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 
 BYTES_PER_CELL = 1024
@@ -30,7 +29,7 @@ MEASURED_RUN = """
 import ctypes, os, resource
 from pathlib import Path
 import llama_cpp  # which keeps two files open
-from tokenauction_cli.api import run_experiment
+from tokenauction_cli.api import load_run, run_experiment
 from tokenauction_cli.engine import run
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.system.memory import peak_memory
@@ -141,7 +140,7 @@ def test_tables_do_not_depend_on_how_many_records_are_read_at_once(
     for n in (1, 7, 50):
         monkeypatch.setattr(metrics, "ROWS_AT_ONCE", n)
         monkeypatch.setattr(run_result, "RECORDS_IN_MEMORY", n + 1)
-        in_parts = read_run(at_once.folder.path)
+        in_parts = load_run(at_once.folder.path)
         pd.testing.assert_frame_equal(in_parts.cells, at_once.cells)
         pd.testing.assert_frame_equal(in_parts.summary, at_once.summary)
 

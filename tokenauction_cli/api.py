@@ -1,16 +1,181 @@
-"""A run from end to end: the engine computes cells, then the tables of all that its folder holds are written."""
+"""The Python API: a run from end to end, read back, checked, reported.
+
+It composes what the packages below do, and knows in which order; it does not know how each is done. The command line
+and notebooks call the same functions:
+
+    run, load_run, check, write_report      from files, folders or dicts, for people
+    run_experiment, check_experiment        of an Experiment that is read already, for the command line
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .analysis.run_result import RunResult, with_tables
-from .engine.run import Progress, run_cells
-from .experiment.experiment import Experiment
+from .analysis.metrics import Rows, cells_frame_of, summary_frame
+from .analysis.run import Run, files_of
+from .engine.bidder_models import GgufSpeakers, Speakers, prepare
+from .engine.plan import Cell, Plan, cells_of
+from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for, run_folder
+from .errors import UsageError
+from .experiment.experiment import Experiment, load_experiment
+from .experiment.from_mapping import experiment_from
+from .runs import manifest
+from .runs.run_folder import Record, RecordReader, RunFolder
+from .runs.run_log import logging_to
+
+if TYPE_CHECKING:
+    from .report.report import Report
+
+PathOrData = str | Path | Mapping[str, Any]
+RESULTS = Path("results")
+_OF_FILES = (".yaml", ".yml")
+
+
+def run(
+    experiment: PathOrData,
+    results: str | Path = RESULTS,
+    progress: Progress | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    trust: Sequence[str] = (),
+    n: int | None = None,
+    fresh: bool = False,
+) -> Run:
+    """Run an experiment, or continue it: a file, or a dict as its YAML would give it.
+
+    `results` is the folder of run folders; `progress` hears `begin(n_cells, n_done)`, `step(n_cells, n_tokens)` and
+    `note(text)`; `overrides` are `key.path=value` as after -S; `trust` names modules whose rules may run; `n` stops
+    after the first n cells; `fresh` begins anew and renames the old folder. Ctrl-C keeps what is finished.
+    """
+    loaded = _experiment(experiment, overrides, trust)
+    return run_experiment(loaded, Path(results), progress or SilentProgress(), n=n, fresh=fresh)
+
+
+def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
+    """A run folder, or an experiment file whose run is in `results`, read back without touching it.
+
+    Raises UsageError where it is none, or holds no finished cell.
+    """
+    path = Path(path)
+    folder = run_folder(load_experiment(path), Path(results)) if path.suffix.lower() in _OF_FILES else RunFolder(path)
+    known = folder.read_manifest()
+    experiment = experiment_of(folder, known)
+    collected = _Collected(experiment, cells_of(experiment))
+    collected.add(RecordReader(folder).new())
+    if not len(collected):
+        raise UsageError(
+            f"{folder.path}: this run has no finished cell of its experiment; continue it with `tokauction run`"
+        )
+    return collected.run(folder, known, was_complete=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """A valid experiment, what speaks for its agents, and its plan; no weights are loaded."""
+
+    experiment: Experiment = field(repr=False)
+    speakers: Speakers = field(repr=False)
+    plan: Plan = field(repr=False)
+    n_cells: int
+    n_tokens: int  # at most
+    n_evaluations: int  # at most: cells whose texts agree so far share them
+
+
+def check(experiment: PathOrData, *, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Checked:
+    """Validate an experiment with its models and rules, and plan it; raises ExperimentError with every mistake."""
+    return check_experiment(_experiment(experiment, overrides, trust))
+
+
+def write_report(
+    runs: Run | str | Path | Iterable[Run | str | Path],
+    output: str | Path | None = None,
+    figures: Sequence[str] = ("svg",),
+    results: str | Path = RESULTS,
+) -> Report:
+    """Write one page about runs, by default report.html in the run folder, or here for several; figures beside it."""
+    from .report.report import write_report as write
+
+    several = [runs] if isinstance(runs, (Run, str, Path)) else list(runs)
+    loaded = [one if isinstance(one, Run) else load_run(one, results) for one in several]
+    if not loaded:
+        raise UsageError("a report needs at least one run")
+    default = loaded[0].path / "report.html" if len(loaded) == 1 else Path("report.html")
+    return write(loaded, default if output is None else Path(output), figures)
 
 
 def run_experiment(
     experiment: Experiment, results: Path, progress: Progress, *, n: int | None = None, fresh: bool = False
-) -> RunResult:
-    """Compute the cells that are not on disk yet, and write the tables of all that are."""
-    return run_cells(experiment, results, progress, with_tables, n=n, fresh=fresh)
+) -> Run:
+    """Compute the cells that are not on disk yet, and write the tables of all that are.
+
+    The manifest is read once, every record is parsed once, and the cells are made once.
+    """
+    if n is not None and n < 1:
+        raise UsageError(f"n = {n}: there must be at least one cell to run")
+    folder = run_folder(experiment, results)
+    if fresh:
+        folder.set_aside()
+    with folder.locked():
+        cells = cells_of(experiment)
+        collected, records = _Collected(experiment, cells), RecordReader(folder)
+        collected.add(records.new())
+        known = folder.read_manifest()
+        if records.cells.issuperset(cell.id for cell in cells[:n]):
+            return _with_tables(collected.run(folder, known, was_complete=True))
+        ready = get_ready(folder, known, experiment, progress)
+        with logging_to(folder):
+            known = compute(ready, cells, records.cells, progress, n)
+            collected.add(records.new())
+            return _with_tables(collected.run(folder, known, was_complete=False))
+
+
+def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
+    """Plan an experiment; `probe` measures anew whether records depend on batching, for as long as it takes."""
+    speakers = prepare(experiment)
+    if probe and isinstance(speakers, GgufSpeakers):
+        speakers.probe(thoroughly=True)
+    plan = plan_for(experiment, speakers)
+    most_tokens = plan.n_cells * experiment.auction.max_tokens
+    most_prompts = max(len(cast.prompts) for cast in speakers.casts.values())
+    return Checked(experiment, speakers, plan, plan.n_cells, most_tokens, most_tokens * most_prompts)
+
+
+class _Collected:
+    """The records of an experiment's cells, to become a run in the order of its plan."""
+
+    def __init__(self, experiment: Experiment, cells: Sequence[Cell]) -> None:
+        self._experiment = experiment
+        self._place = {cell.id: k for k, cell in enumerate(cells)}
+        self._rows = Rows()
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Records of other cells, such as those of an edited folder, are left out."""
+        self._rows.add(record for record in records if record["cell"] in self._place)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def run(self, folder: RunFolder, known: manifest.Manifest, was_complete: bool) -> Run:
+        cells = cells_frame_of(self._experiment, self._rows)
+        cells = cells.iloc[cells["cell"].map(self._place).argsort(kind="stable")].reset_index(drop=True)
+        summary = summary_frame(self._experiment, cells)
+        return Run(folder, self._experiment, cells, summary, known, len(self._place), was_complete)
+
+
+def _with_tables(run: Run) -> Run:
+    """Write what a run's frames are on disk."""
+    files = files_of(run)
+    for name, content in files.items():
+        run.folder.write(name, content)
+    manifest.add_digests(run.folder, run.manifest, files)
+    run.folder.write_manifest(run.manifest)
+    return run
+
+
+def _experiment(given: PathOrData, overrides: Sequence[str], trust: Sequence[str]) -> Experiment:
+    if isinstance(given, Mapping):
+        return experiment_from(given, overrides, trust)
+    return load_experiment(Path(given), overrides, trust)

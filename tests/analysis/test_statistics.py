@@ -18,7 +18,7 @@ from tokenauction_cli.analysis.comparison import comparisons_frame, sign_flip
 from tokenauction_cli.analysis.mentions import blend_pattern, find_mentions
 from tokenauction_cli.analysis.metrics import figures_of_summary
 from tokenauction_cli.analysis.pooled import clustered, pooled_frame
-from tokenauction_cli.analysis.run_result import RunResult, statistics_frames
+from tokenauction_cli.analysis.run import Run, statistics_frames
 from tokenauction_cli.analysis.trend import isotonic, kendall_tau, trend, trends_frame
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
@@ -156,18 +156,18 @@ sweep: {agent: Alpha Airlines, relative_weight: [0, 0.25, 0.5, 0.75, 1], seeds: 
 
 
 @pytest.fixture
-def swept(read: Reader, tmp_path: Path) -> RunResult:
+def swept(read: Reader, tmp_path: Path) -> Run:
     return run_experiment(read(SWEEP), tmp_path, SilentProgress())
 
 
-def test_the_files_are_in_the_run_folder(swept: RunResult) -> None:
-    for name, frame in statistics_frames(swept.experiment, swept.cells, swept.summary).items():
+def test_the_files_are_in_the_run_folder(swept: Run) -> None:
+    for name, frame in statistics_frames(swept).items():
         written = pd.read_csv(swept.folder.path / name)
         assert list(written.columns) == list(frame.columns)
         assert len(written) == len(frame)
 
 
-def test_trends_point_the_right_way(swept: RunResult) -> None:
+def test_trends_point_the_right_way(swept: Run) -> None:
     found = trends_frame(swept.summary).set_index(["query", "aggregation", "figure"])
     for query in ("q", "r"):
         for rule in ("linear", "random_dictator"):
@@ -176,7 +176,7 @@ def test_trends_point_the_right_way(swept: RunResult) -> None:
             assert found.loc[(query, rule, "tv.alpha_airlines"), "p_value"] < 0.05
 
 
-def test_comparisons_are_paired_by_seed(swept: RunResult) -> None:
+def test_comparisons_are_paired_by_seed(swept: Run) -> None:
     found = comparisons_frame(swept.experiment, swept.cells)
     row = found[(found["query"] == "q") & (found["point"] == 2) & (found["figure"] == "tokens")].iloc[0]
     cells = swept.cells[(swept.cells["query"] == "q") & (swept.cells["point"] == 2)]
@@ -189,7 +189,7 @@ def test_comparisons_are_paired_by_seed(swept: RunResult) -> None:
     assert set(found[found["point"].isna()]["figure"]) >= set(found[found["point"] == 2]["figure"])
 
 
-def test_queries_are_pooled_with_equal_weight(swept: RunResult) -> None:
+def test_queries_are_pooled_with_equal_weight(swept: Run) -> None:
     found = pooled_frame(swept.summary)
     assert len(found) == 2 * 5
     first = found.iloc[0]
@@ -201,7 +201,7 @@ def test_queries_are_pooled_with_equal_weight(swept: RunResult) -> None:
     assert ((found["mention_rate.alpha_airlines.low"] >= 0) & (found["mention_rate.alpha_airlines.high"] <= 1)).all()
 
 
-def test_every_figure_lies_within_its_interval(swept: RunResult) -> None:
+def test_every_figure_lies_within_its_interval(swept: Run) -> None:
     figures = figures_of_summary(swept.summary)
     assert {"mention_rate.beta_resort", "co_mention_rate", "blend_rate", "first_mention.beta_resort"} <= set(figures)
     for figure in figures:
@@ -217,7 +217,7 @@ def test_blends() -> None:
     assert find_mentions(rivals, "Stingray Resort or Beta Resort").count == 0
 
 
-def test_blends_are_counted_on_request(swept: RunResult, read: Reader, tmp_path: Path) -> None:
+def test_blends_are_counted_on_request(swept: Run, read: Reader, tmp_path: Path) -> None:
     assert (swept.cells["blends"] > 0).any()
     without = run_experiment(read(SWEEP.replace("blends: true", "")), tmp_path, SilentProgress())
     assert "blends" not in without.cells

@@ -18,8 +18,8 @@ import yaml
 from conftest import Command, Reader
 from tiny_gguf import bigram_model, of_byte, recurrent_model
 
-from tokenauction_cli.analysis.run_result import RunResult, read_run
-from tokenauction_cli.api import run_experiment
+from tokenauction_cli.analysis.run import Run
+from tokenauction_cli.api import load_run, run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.errors import TokauctionError, UsageError
 from tokenauction_cli.experiment.experiment import Experiment
@@ -35,7 +35,7 @@ sweep: {agent: A, relative_weight: [0, 0.5, 1], seeds: 10}
 N_CELLS = 60
 
 
-def run(experiment: Experiment, results: Path, **options: Any) -> RunResult:
+def run(experiment: Experiment, results: Path, **options: Any) -> Run:
     return run_experiment(experiment, results, SilentProgress(), **options)
 
 
@@ -286,14 +286,14 @@ def test_a_run_is_read_without_its_model(read: Reader, tmp_path: Path) -> None:
     text = "name: t\nagents: [{name: A, model: m.gguf, prompt: a}]\nauction: {max_tokens: 2}\n"
     result = run(read(text), tmp_path)
     model.unlink()
-    assert read_run(result.folder.path).cells.equals(result.cells)
+    assert load_run(result.folder.path).cells.equals(result.cells)
 
 
 def test_reading_what_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="this is not a run folder"):
-        read_run(tmp_path)
+        load_run(tmp_path)
     with pytest.raises(UsageError, match="this is not a run folder"):
-        read_run(tmp_path / "nothing")
+        load_run(tmp_path / "nothing")
 
 
 # Interrupted in the middle: a rule of the user's own that waits at one draw, for good

@@ -13,7 +13,7 @@ from conftest import Reader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenauction_cli.analysis.run_result import RunResult
+from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.engine.trace import N_CANDIDATES, TextTrace, candidates, most_probable
@@ -34,11 +34,11 @@ sweep: {agent: Alpha, relative_weight: [0, 0.5, 1], seeds: 5}
 """
 
 
-def run(read: Reader, folder: Path, *overrides: str) -> RunResult:
+def run(read: Reader, folder: Path, *overrides: str) -> Run:
     return run_experiment(read(TWO, *overrides), folder, SilentProgress())
 
 
-def traces(result: RunResult) -> dict[str, dict[str, Any]]:
+def traces(result: Run) -> dict[str, dict[str, Any]]:
     return dict(result.folder.traces())
 
 

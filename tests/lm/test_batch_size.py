@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_gguf import bigram_model, of_byte, recurrent_model
 
-from tokenauction_cli.analysis.run_result import RunResult
+from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.cli.plan_tables import plan_report
 from tokenauction_cli.engine import bidder_models
@@ -93,7 +93,7 @@ class Notes(SilentProgress):
         self.notes.append(text)
 
 
-def run(experiment: Experiment, results: Path, **options: Any) -> tuple[RunResult, list[str]]:
+def run(experiment: Experiment, results: Path, **options: Any) -> tuple[Run, list[str]]:
     progress = Notes()
     return run_experiment(experiment, results, progress, **options), progress.notes
 

@@ -19,7 +19,7 @@ import pytest
 from conftest import Command, Reader
 from hostile_run import HOSTILE, SWEEP
 
-from tokenauction_cli.analysis.run_result import RunResult
+from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.report import traces as packing
@@ -30,7 +30,7 @@ from tokenauction_cli.report.vega import paper_spec, queries_drawn
 
 
 @pytest.fixture
-def swept(read: Reader, tmp_path: Path) -> RunResult:
+def swept(read: Reader, tmp_path: Path) -> Run:
     return run_experiment(read(SWEEP), tmp_path / "results", SilentProgress())
 
 
@@ -72,7 +72,7 @@ def block(page: Path, name: str) -> str:
     return next(text for attributes, text in parsed(page).scripts if attributes.get("id") == name)
 
 
-def test_numbers_are_the_summarys(swept: RunResult, tmp_path: Path) -> None:
+def test_numbers_are_the_summarys(swept: Run, tmp_path: Path) -> None:
     """Every mean and interval in the page is a number of summary.csv or pooled.csv, to the last bit."""
     data = json.loads(block(write_report([swept], tmp_path / "r.html").page, "data"))
     known: dict[tuple[Any, ...], dict[str, str]] = {}
@@ -93,7 +93,7 @@ def test_numbers_are_the_summarys(swept: RunResult, tmp_path: Path) -> None:
     assert n_numbers > 500
 
 
-def test_exported_figures_hold_the_same_rows(swept: RunResult) -> None:
+def test_exported_figures_hold_the_same_rows(swept: Run) -> None:
     axis = horizontal_of([swept])
     for figure in figures_of([swept]):
         for query in queries_drawn(figure):
@@ -103,7 +103,7 @@ def test_exported_figures_hold_the_same_rows(swept: RunResult) -> None:
             assert len(spec["hconcat"]) == len({row["panel"] for row in rows})
 
 
-def test_every_axis_says_its_unit(swept: RunResult) -> None:
+def test_every_axis_says_its_unit(swept: Run) -> None:
     axis = horizontal_of([swept])
     for figure in figures_of([swept]):
         for panel in paper_spec(figure, axis, 0)["hconcat"]:
@@ -111,7 +111,7 @@ def test_every_axis_says_its_unit(swept: RunResult) -> None:
             assert panel["encoding"]["y"]["title"] == figure.unit != ""
 
 
-def test_hostile_texts_are_data(swept: RunResult, tmp_path: Path) -> None:
+def test_hostile_texts_are_data(swept: Run, tmp_path: Path) -> None:
     page = write_report([swept], tmp_path / "r.html").page
     found = parsed(page)
     assert set(found.tags) == {"html", "head", "meta", "title", "style", "body", "main", "noscript", "script"}
@@ -122,7 +122,7 @@ def test_hostile_texts_are_data(swept: RunResult, tmp_path: Path) -> None:
     assert not re.search(r"[<>&\u2028\u2029]", block(page, "data"))
 
 
-def test_the_policy_names_just_the_scripts_in_the_page(swept: RunResult, tmp_path: Path) -> None:
+def test_the_policy_names_just_the_scripts_in_the_page(swept: Run, tmp_path: Path) -> None:
     found = parsed(write_report([swept], tmp_path / "r.html").page)
     running = [text for attributes, text in found.scripts if "type" not in attributes]
     hashes = {base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in running}
@@ -131,7 +131,7 @@ def test_the_policy_names_just_the_scripts_in_the_page(swept: RunResult, tmp_pat
     assert "unsafe-eval" not in found.policy
 
 
-def test_texts_are_marked_where_agents_are_named(swept: RunResult, tmp_path: Path) -> None:
+def test_texts_are_marked_where_agents_are_named(swept: Run, tmp_path: Path) -> None:
     run = json.loads(block(write_report([swept], tmp_path / "r.html").page, "data"))["runs"][0]
     marked = {words for text in run["texts"] for words, agent in text if agent == 1}
     assert marked == {"Beta Resort"}
@@ -139,7 +139,7 @@ def test_texts_are_marked_where_agents_are_named(swept: RunResult, tmp_path: Pat
         assert len(run["cells"][column]) == len(swept.cells)
 
 
-def test_traces_are_those_of_the_records(swept: RunResult, tmp_path: Path) -> None:
+def test_traces_are_those_of_the_records(swept: Run, tmp_path: Path) -> None:
     packed = block(write_report([swept], tmp_path / "r.html").page, "traces-0")
     found = json.loads(zlib.decompress(base64.b64decode(packed)))
     assert len(found["cells"]) == len(swept.cells)
@@ -153,7 +153,7 @@ def test_traces_are_those_of_the_records(swept: RunResult, tmp_path: Path) -> No
         assert [None if p is None else p / 1000 for p in log_p[0]] == trace["candidates"][0]["log_p"][0]
 
 
-def test_a_large_run_embeds_the_traces_of_a_sample(swept: RunResult, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_large_run_embeds_the_traces_of_a_sample(swept: Run, tmp_path: Path, monkeypatch: Any) -> None:
     whole = len(block(write_report([swept], tmp_path / "whole.html").page, "traces-0"))
     monkeypatch.setattr("tokenauction_cli.report.report.MOST_BYTES", whole - 1)
     report = write_report([swept], tmp_path / "r.html")
@@ -193,7 +193,7 @@ def test_460_cells_of_48_tokens_stay_below_3_mb(tmp_path: Path, read: Reader, mo
     assert "seeds, to stay small" in report.notes[0]
 
 
-def test_the_summary_in_words(swept: RunResult) -> None:
+def test_the_summary_in_words(swept: Run) -> None:
     text = " ".join(sentences(swept))
     assert "48 texts on 2 queries" in text
     first = swept.summary.iloc[0]
@@ -210,7 +210,7 @@ def test_one_setting_of_the_bids_in_words(read: Reader, tmp_path: Path) -> None:
     assert re.search(r"is named in \d+\u00a0% \(\d+–\d+\u00a0%\) under linear", text)
 
 
-def test_two_runs_stand_side_by_side(swept: RunResult, read: Reader, tmp_path: Path) -> None:
+def test_two_runs_stand_side_by_side(swept: Run, read: Reader, tmp_path: Path) -> None:
     other = run_experiment(
         read(SWEEP.replace("name: hostile", "name: other"), "seed=1"), tmp_path / "o", SilentProgress()
     )
@@ -222,18 +222,18 @@ def test_two_runs_stand_side_by_side(swept: RunResult, read: Reader, tmp_path: P
     assert data["title"] == "hostile and other"
 
 
-def test_no_path_of_this_machine_is_in_the_page(swept: RunResult, tmp_path: Path) -> None:
+def test_no_path_of_this_machine_is_in_the_page(swept: Run, tmp_path: Path) -> None:
     assert str(tmp_path) not in write_report([swept], tmp_path / "r.html").page.read_text("utf-8")
 
 
-def test_the_audit_of_the_run_folder_is_shown(swept: RunResult, tmp_path: Path) -> None:
+def test_the_audit_of_the_run_folder_is_shown(swept: Run, tmp_path: Path) -> None:
     swept.folder.write("audit.csv", "rule,agent,violated,token\nlinear,,0,\nlinear,alpha,0.25,<b>\n")
     tables = json.loads(block(write_report([swept], tmp_path / "r.html").page, "data"))["runs"][0]["tables"]
     assert tables[-1]["columns"] == ["rule", "agent", "violated", "token"]
     assert tables[-1]["rows"] == [["linear", "alpha", 0.25, "<b>"], ["linear", "", 0, ""]]
 
 
-def test_figures_in_three_formats(swept: RunResult, tmp_path: Path, monkeypatch: Any) -> None:
+def test_figures_in_three_formats(swept: Run, tmp_path: Path, monkeypatch: Any) -> None:
     chosen = [figure for figure in figures_of([swept]) if figure.id == "mention_rate"]
     monkeypatch.setattr("tokenauction_cli.report.report.figures_of", lambda runs: chosen)
     report = write_report([swept], tmp_path / "r.html", ["svg", "pdf", "png"])
@@ -256,7 +256,7 @@ def test_figures_in_three_formats(swept: RunResult, tmp_path: Path, monkeypatch:
 
 
 def test_without_the_extra_texts_and_numbers_still_come(
-    swept: RunResult, tmp_path: Path, command_line: list[str], environment: dict[str, str]
+    swept: Run, tmp_path: Path, command_line: list[str], environment: dict[str, str]
 ) -> None:
     hidden = tmp_path / "hidden"
     (hidden / "vl_convert").mkdir(parents=True)
@@ -276,7 +276,7 @@ def test_without_the_extra_texts_and_numbers_still_come(
     assert not (tmp_path / "r-figures").exists()
 
 
-def test_the_command(swept: RunResult, tokauction: Command) -> None:
+def test_the_command(swept: Run, tokauction: Command) -> None:
     done = tokauction("report", str(swept.folder.path), "--figures", "none")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() == str(swept.folder.path / "report.html")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hostile_run import HOSTILE, SWEEP
 
-from tokenauction_cli.analysis.run_result import RunResult
+from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import load_experiment
@@ -55,14 +55,14 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("browser")
     (folder / "e.yaml").write_text(SWEEP, "utf-8")
     return run_experiment(load_experiment(folder / "e.yaml"), folder / "results", SilentProgress())
 
 
 @pytest.fixture(scope="module")
-def report(swept: RunResult) -> Path:
+def report(swept: Run) -> Path:
     return write_report([swept], swept.folder.path / "report.html").page
 
 
@@ -112,7 +112,7 @@ def test_it_draws_every_chart(opened: Opened) -> None:
     assert opened.page.locator(".chart svg").count() == opened.page.locator(".chart").count() > 8
 
 
-def test_charts_hold_the_numbers_of_the_summary(opened: Opened, swept: RunResult) -> None:
+def test_charts_hold_the_numbers_of_the_summary(opened: Opened, swept: Run) -> None:
     opened.charts()
     charts = opened.page.evaluate(
         "() => [...document.querySelectorAll('.chart')].map("
@@ -134,7 +134,7 @@ def test_charts_hold_the_numbers_of_the_summary(opened: Opened, swept: RunResult
             assert [row["mean"], row["low"], row["high"]] == expected
 
 
-def test_the_slider_changes_texts_table_and_charts(opened: Opened, swept: RunResult) -> None:
+def test_the_slider_changes_texts_table_and_charts(opened: Opened, swept: Run) -> None:
     opened.charts()
     cells = swept.cells[
         (swept.cells["query"] == "q") & (swept.cells["seed"] == 0) & (swept.cells["aggregation"] == "linear")
@@ -162,7 +162,7 @@ def test_seeds_queries_and_the_map(opened: Opened) -> None:
     assert set(rows) == {1}
 
 
-def test_the_inspector_opens_and_follows(opened: Opened, swept: RunResult) -> None:
+def test_the_inspector_opens_and_follows(opened: Opened, swept: Run) -> None:
     opened.slide(1)
     opened.page.locator(".open:not([disabled])").first.click()
     opened.page.wait_for_selector("dialog[open] .token")
@@ -263,7 +263,7 @@ def test_it_prints(browser: Any, report: Path, tmp_path: Path) -> None:
     opened.page.close()
 
 
-def test_two_runs(browser: Any, swept: RunResult, tmp_path: Path) -> None:
+def test_two_runs(browser: Any, swept: Run, tmp_path: Path) -> None:
     page = write_report([swept, swept], tmp_path / "two.html").page
     opened = Opened(browser, page)
     opened.charts()
@@ -274,7 +274,7 @@ def test_two_runs(browser: Any, swept: RunResult, tmp_path: Path) -> None:
     opened.page.close()
 
 
-def test_without_charts_the_numbers_are_open(browser: Any, swept: RunResult, tmp_path: Path, monkeypatch: Any) -> None:
+def test_without_charts_the_numbers_are_open(browser: Any, swept: Run, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("tokenauction_cli.report.report.vl_convert", lambda: None)
     opened = Opened(browser, write_report([swept], tmp_path / "r.html").page)
     assert opened.page.locator(".chart").count() == 0

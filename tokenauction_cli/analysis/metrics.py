@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +34,16 @@ _RATES = ("mention_rate", "co_mention_rate", "blend_rate")
 
 def cells_frame(experiment: Experiment, records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """`cells.csv`: one row per record, mentions counted, columns in the documented order."""
+    rows = Rows()
+    rows.add(records)
+    return cells_frame_of(experiment, rows)
+
+
+def cells_frame_of(experiment: Experiment, rows: Rows) -> pd.DataFrame:
+    """The same of records that were collected."""
     import pandas as pd
 
-    frame = _frame(records)
+    frame = rows.frame()
     for agent in experiment.agents:
         pattern = mention_pattern(agent.mentions)
         found = [find_mentions(pattern, text) for text in frame["text"]]
@@ -49,17 +55,38 @@ def cells_frame(experiment: Experiment, records: Iterable[Mapping[str, Any]]) ->
     return frame[_ordered(list(frame.columns), [agent.id for agent in experiment.agents])]
 
 
-def _frame(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """The records as columns. Thousands at a time: as dictionaries those of a large run need not fit into memory."""
-    import pandas as pd
+class Rows:
+    """Records as columns. Thousands at a time: as dictionaries those of a large run need not fit into memory."""
 
-    parts = []
-    rows = ({k: _shared(k, v) for k, v in record.items() if k not in _NOT_TABULAR} for record in records)
-    while part := list(islice(rows, ROWS_AT_ONCE)):
-        parts.append(pd.DataFrame(part))
-    if len(parts) < 2:
-        return parts[0] if parts else pd.DataFrame()
-    return pd.concat(parts, ignore_index=True).infer_objects()
+    def __init__(self) -> None:
+        self._parts: list[pd.DataFrame] = []
+        self._waiting: list[dict[str, Any]] = []
+
+    def add(self, records: Iterable[Mapping[str, Any]]) -> None:
+        for record in records:
+            self._waiting.append({k: _shared(k, v) for k, v in record.items() if k not in _NOT_TABULAR})
+            if len(self._waiting) == ROWS_AT_ONCE:
+                self._parts.append(self._frame())
+
+    def _frame(self) -> pd.DataFrame:
+        """What waits, as a part; pandas is loaded only now, after the models of a fresh run are gone."""
+        import pandas as pd
+
+        part, self._waiting = pd.DataFrame(self._waiting), []
+        return part
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts)) + len(self._waiting)
+
+    def frame(self) -> pd.DataFrame:
+        """Every record that was added, in that order."""
+        import pandas as pd
+
+        if self._waiting:
+            self._parts.append(self._frame())
+        if len(self._parts) < 2:
+            return self._parts[0] if self._parts else pd.DataFrame()
+        return pd.concat(self._parts, ignore_index=True).infer_objects()
 
 
 def _shared(column: str, value: Any) -> Any:

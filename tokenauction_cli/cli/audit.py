@@ -13,7 +13,7 @@ from ..errors import UsageError
 from .options import Format
 
 if TYPE_CHECKING:
-    from ..analysis.run_result import RunResult
+    from ..analysis.run import Run
     from ..analysis.tables import Table
     from ..engine.auctioneer import Rules
     from ..engine.prefixes import Looked
@@ -87,9 +87,8 @@ def _check_orders(orders: list[str] | None) -> None:
             )
 
 
-def _result(target: Path, overrides: list[str], trust: list[str], output: Path, quiet: bool) -> RunResult:
-    from ..analysis.run_result import read_run
-    from ..api import run_experiment
+def _result(target: Path, overrides: list[str], trust: list[str], output: Path, quiet: bool) -> Run:
+    from ..api import load_run, run_experiment
     from ..engine.interrupts import how_to_continue
     from ..experiment.experiment import load_experiment
     from .progress import progress_for_stderr
@@ -108,11 +107,11 @@ def _result(target: Path, overrides: list[str], trust: list[str], output: Path, 
     if overrides or trust:
         option = "-S" if overrides else "--trust"
         raise UsageError(f"{target} is a run folder, whose experiment is fixed: {option} needs an experiment file")
-    return read_run(target)
+    return load_run(target)
 
 
 def _findings(
-    result: RunResult, rules: Rules, n_prefixes: int, orders: list[str] | None, quiet: bool
+    result: Run, rules: Rules, n_prefixes: int, orders: list[str] | None, quiet: bool
 ) -> tuple[Looked, list[Finding], Vocabulary]:
     from ..engine.auctioneer import terms_of
     from ..engine.bidder_models import prepare

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..analysis.tables import Table
-from ..engine.bidder_models import GgufSpeakers, Speakers, prepare
+from ..api import Checked, check_experiment
+from ..engine.bidder_models import GgufSpeakers, Speakers
 from ..engine.plan import Plan
-from ..engine.run import plan_for
 from ..experiment.experiment import Experiment
 
 _MIB = 1 << 20
@@ -18,10 +18,8 @@ _MIB = 1 << 20
 
 def plan_report(experiment: Experiment, *, probe: bool = False) -> list[Table]:
     """The tables that `tokauction check` prints; `probe` measures anew whether records depend on batching."""
-    speakers = prepare(experiment)
-    if probe and isinstance(speakers, GgufSpeakers):
-        speakers.probe(thoroughly=True)
-    return [_agents(experiment, speakers), _plan(experiment, speakers), *_models(speakers)]
+    checked = check_experiment(experiment, probe=probe)
+    return [_agents(experiment, checked.speakers), _plan(checked), *_models(checked.speakers)]
 
 
 def _agents(experiment: Experiment, speakers: Speakers) -> Table:
@@ -34,20 +32,18 @@ def _agents(experiment: Experiment, speakers: Speakers) -> Table:
     return Table("Agents", ("agent", "id", "model", "bid", "temperature", "prompt tokens"), tuple(rows))
 
 
-def _plan(experiment: Experiment, speakers: Speakers) -> Table:
-    plan = plan_for(experiment, speakers)
-    n_prompts = max(len(cast.prompts) for cast in speakers.casts.values())
-    most_tokens = plan.n_cells * experiment.auction.max_tokens
+def _plan(checked: Checked) -> Table:
+    experiment, speakers, plan = checked.experiment, checked.speakers, checked.plan
     rows: list[tuple[str, object]] = [
         ("queries", len(experiment.queries)),
         ("aggregation rules", len(experiment.auction.aggregation)),
         ("sweep points", len(experiment.points())),
         ("seeds", len(experiment.seeds())),
-        ("cells", plan.n_cells),
+        ("cells", checked.n_cells),
         ("waves", len(plan.waves)),
         ("texts in a batch", plan.lanes),
-        ("tokens at most", most_tokens),
-        ("evaluations at most", most_tokens * n_prompts),
+        ("tokens at most", checked.n_tokens),
+        ("evaluations at most", checked.n_evaluations),
     ]
     if isinstance(speakers, GgufSpeakers):
         rows += _cost_of_models(experiment, speakers, plan)

@@ -35,13 +35,9 @@ def report(
     ),
 ) -> None:
     """Write one self-contained HTML page about runs, and their figures."""
-    from ..analysis.run_result import read_run
-    from ..report.report import write_report
+    from ..api import write_report
 
-    formats = _formats(figures)
-    folders = [_folder(path, results) for path in runs]
-    page = output or (folders[0] / "report.html" if len(folders) == 1 else Path("report.html"))
-    written = write_report([read_run(folder) for folder in folders], page, formats)
+    written = write_report(runs, output, _formats(figures), results)
     typer.echo(written.page)
     for note in written.notes:
         typer.echo(note, err=True)
@@ -55,13 +51,3 @@ def _formats(figures: str) -> Sequence[str]:
     if unknown:
         raise UsageError(f"--figures {unknown[0]}: expected a list of {', '.join(FORMATS)}, or none")
     return wanted
-
-
-def _folder(path: Path, results: Path) -> Path:
-    """The run folder; an experiment file stands for its own."""
-    if path.suffix.lower() not in (".yaml", ".yml"):
-        return path
-    from ..engine.run import run_folder
-    from ..experiment.experiment import load_experiment
-
-    return run_folder(load_experiment(path), results).path

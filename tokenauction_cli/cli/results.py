@@ -11,7 +11,7 @@ import typer
 from .options import EXIT_SOME_FAILED, Format
 
 if TYPE_CHECKING:
-    from ..analysis.run_result import RunResult
+    from ..analysis.run import Run
     from ..analysis.tables import Table
     from ..experiment.experiment import Experiment
 
@@ -25,13 +25,12 @@ def print_tables(tables: list[Table], how: Format, experiment: Experiment) -> No
         sys.stdout.write(render(tables, how.value))
 
 
-def print_figures(result: RunResult) -> None:
+def print_figures(result: Run) -> None:
     """Rates where there are several texts to a point, and curves where there is a sweep."""
-    from ..analysis.tables import rate_tables
     from .sparklines import BLOCKS, PLAIN, curve_tables
 
     if result.summary["cells"].max() > 1:
-        print_rich(rate_tables(result.experiment, result.summary), result.experiment)
+        print_rich(result.rate_tables(), result.experiment)
         blocks = BLOCKS if "utf" in (sys.stdout.encoding or "").lower() else PLAIN
         print_rich(curve_tables(result.experiment, result.summary, blocks), result.experiment)
 
@@ -53,12 +52,12 @@ def print_rich(tables: list[Table], experiment: Experiment) -> None:
         out.print(table)
 
 
-def tell_what_is_missing(result: RunResult) -> None:
+def tell_what_is_missing(result: Run) -> None:
     if result.what_is_missing:
         typer.echo(result.what_is_missing, err=True)
 
 
-def exit_if_failed(result: RunResult) -> None:
+def exit_if_failed(result: Run) -> None:
     if result.n_failed:
         failed = result.cells[result.cells["end_reason"] == "failed"]
         typer.echo(

@@ -34,7 +34,6 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run an experiment, or continue it, and print the table of texts."""
-    from ..analysis.tables import text_tables
     from ..api import run_experiment
     from ..engine.interrupts import how_to_continue, interrupt
     from .progress import progress_for_stderr
@@ -52,10 +51,9 @@ def run(
             raise typer.Exit(EXIT_INTERRUPTED) from None
         finally:
             progress.end()
-    tables = text_tables(loaded, result.cells)
-    print_tables(tables, how, loaded)
+    print_tables(result.text_tables(), how, loaded)
     if how is Format.table:
         print_figures(result)
         if not quiet:
-            typer.echo(f"Run folder: {result.folder.path}\n{where_the_report_is(result.folder.path)}", err=True)
+            typer.echo(f"Run folder: {result.path}\n{where_the_report_is(result.path)}", err=True)
     exit_if_failed(result)

@@ -21,19 +21,19 @@ def show(
     how: Output = Format.table,
 ) -> None:
     """Print the tables of runs again: texts, then rates, only the columns that differ."""
-    from ..analysis.run_result import read_run
-    from ..analysis.tables import rate_tables, render, text_tables
+    from ..analysis.tables import render
+    from ..api import load_run
     from ..system.environment import visible
 
     for path in runs:
-        result = read_run(path)
+        result = load_run(path)
         if len(runs) > 1 and how is Format.table:
             typer.echo(visible(str(path)))
-        print_tables(text_tables(result.experiment, result.cells, by.value, seed), how, result.experiment)
+        print_tables(result.text_tables(by.value, seed), how, result.experiment)
         tell_what_is_missing(result)
         if how is Format.table:
             print_figures(result)
             if (path / "report.html").exists():
                 typer.echo(where_the_report_is(path), err=True)
         elif how is Format.latex:
-            sys.stdout.write("\n" + render(rate_tables(result.experiment, result.summary), how.value))
+            sys.stdout.write("\n" + render(result.rate_tables(), how.value))

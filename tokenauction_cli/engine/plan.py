@@ -93,13 +93,18 @@ def cells_of(experiment: Experiment) -> list[Cell]:
 
 
 def make_plan(experiment: Experiment, lanes: int, *, is_batch_invariant: bool) -> Plan:
+    """The plan of all cells of an experiment."""
+    return plan_of(cells_of(experiment), lanes, is_batch_invariant=is_batch_invariant)
+
+
+def plan_of(cells: Sequence[Cell], lanes: int, *, is_batch_invariant: bool) -> Plan:
     """Cut the cells into waves, and let at most `lanes` texts advance together.
 
     Large waves share more and keep batches full. Where a batch may change a record a wave is the unit of repetition,
     and small.
     """
     most = CELLS_PER_WAVE if is_batch_invariant else CELLS_PER_WHOLE_WAVE
-    waves = tuple(_waves(cells_of(experiment), most))
+    waves = tuple(_waves(cells, most))
     return Plan(waves, min(lanes, max(len(wave) for wave in waves)), whole_waves=not is_batch_invariant)
 
 

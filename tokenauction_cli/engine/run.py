@@ -1,6 +1,6 @@
-"""Running an experiment: plan, evaluate wave by wave, keep every wave, write the tables.
+"""Running an experiment: get its models ready, plan, evaluate wave by wave, keep every wave.
 
-Running again continues; a finished run only prints its tables again.
+The folder is locked and read already; what is `done` is not written again.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import TokauctionError, UsageError
 from ..experiment.experiment import Experiment, load_experiment
 from ..lm.base import LanguageModel
 from ..runs import manifest
 from ..runs.run_folder import Record, RunFolder
-from ..runs.run_log import logging_to
 from ..system.environment import visible
 from ..system.memory import peak_memory
 from .bidder_models import GgufSpeakers, Speakers, prepare
 from .interrupts import Interrupts
-from .plan import Plan, cells_of, make_plan
+from .plan import Cell, Plan, cells_of, plan_of
 from .run_facts import begin_manifest
 from .token_loop import Auction
 
@@ -36,9 +35,6 @@ logger = logging.getLogger("tokauction")
 
 SECONDS_BETWEEN_APPENDS = 1.0
 _NOT_LOGGED = ("sessions", "files", "status")
-
-
-Finished = TypeVar("Finished")
 
 
 class Progress(Protocol):
@@ -54,67 +50,68 @@ def run_folder(experiment: Experiment, results: Path) -> RunFolder:
     return RunFolder(results / f"{experiment.name}-{experiment.semantic_hash()}")
 
 
-def run_cells(
-    experiment: Experiment,
-    results: Path,
-    progress: Progress,
-    finish: Callable[[RunFolder, Experiment, bool], Finished],
-    *,
-    n: int | None = None,
-    fresh: bool = False,
-) -> Finished:
-    """Compute the cells that are not on disk yet; `finish` sees all that are, the folder still locked."""
-    folder = run_folder(experiment, results)
-    if fresh:
-        folder.set_aside()
-    with folder.locked():
-        done = folder.cells()
-        n_missing = sum(cell.id not in done for cell in cells_of(experiment)[:n])
-        if not n_missing:
-            return finish(folder, experiment, True)
-        rules, speakers = _ready(folder, experiment, progress)
-        with logging_to(folder):
-            if isinstance(speakers, GgufSpeakers):
-                speakers.measure_batch(n_missing, progress.note)
-            plan = plan_for(experiment, speakers, folder.read_manifest().get("lanes")).first(n)
-            record, changes = begin_manifest(folder, experiment, speakers, plan)
-            _tell_changes(progress, changes)
-            logger.info("%s", json.dumps({key: value for key, value in record.items() if key not in _NOT_LOGGED}))
-            _compute(folder, Session(experiment, rules, speakers, plan, done), record, changes, progress)
-            return finish(folder, experiment, False)
+@dataclass(frozen=True)
+class Ready:
+    """A folder that is locked, and what its cells are written with."""
+
+    folder: RunFolder
+    manifest_before: manifest.Manifest
+    experiment: Experiment
+    rules: Rules
+    speakers: Speakers
 
 
-def _ready(folder: RunFolder, experiment: Experiment, progress: Progress) -> tuple[Rules, Speakers]:
-    """What can be wrong with rules and models shows before anything is written."""
+def get_ready(folder: RunFolder, old: manifest.Manifest, experiment: Experiment, progress: Progress) -> Ready:
+    """What can be wrong with rules and models shows here, before anything is written."""
     from .auctioneer import Rules
 
     try:
-        rules, kept = Rules.of(experiment), manifest.kv_cache_of(folder.read_manifest())
+        rules, kept = Rules.of(experiment), manifest.kv_cache_of(old)
         if kept is not None and experiment.runtime.kv_cache not in ("auto", kept):
             progress.note(f"this run began with a KV cache in {kept}, and keeps it; --fresh begins anew")
-        return rules, prepare(experiment, probe=True, kv_cache=kept, tell=progress.note)
+        speakers = prepare(experiment, probe=True, kv_cache=kept, tell=progress.note)
     except BaseException:
         folder.forget_if_empty()
         raise
+    return Ready(folder, old, experiment, rules, speakers)
 
 
-def experiment_of(folder: RunFolder) -> Experiment:
-    """The experiment of a run; relative paths in it start where the experiment file was."""
+def compute(
+    ready: Ready, cells: Sequence[Cell], done: Set[str], progress: Progress, n: int | None = None
+) -> manifest.Manifest:
+    """Write the records of the first `n` cells that are not `done`; the manifest of the run so far."""
+    if isinstance(ready.speakers, GgufSpeakers):
+        ready.speakers.measure_batch(sum(cell.id not in done for cell in cells[:n]), progress.note)
+    plan = plan_of_cells(cells, ready.speakers, ready.manifest_before.get("lanes")).first(n)
+    record, changes = begin_manifest(ready.folder, ready.manifest_before, ready.experiment, ready.speakers, plan)
+    _tell_changes(progress, changes)
+    logger.info("%s", json.dumps({key: value for key, value in record.items() if key not in _NOT_LOGGED}))
+    _compute(ready, plan, done, record, changes, progress)
+    return record
+
+
+def experiment_of(folder: RunFolder, known: manifest.Manifest | None = None) -> Experiment:
+    """The experiment of a run; relative paths in it start where the experiment file was, says its manifest."""
     resolved = folder.path / "resolved.yaml"
     if not resolved.is_file():
         raise UsageError(
             f"{folder.path}: this is not a run folder (it has no resolved.yaml); `tokauction run` makes one"
         )
     experiment = load_experiment(resolved)
-    origin = folder.read_manifest().get("experiment")
+    origin = (folder.read_manifest() if known is None else known).get("experiment")
     return experiment.model_copy(update={"path": Path(origin)}) if isinstance(origin, str) else experiment
 
 
 def plan_for(experiment: Experiment, speakers: Speakers, lanes_before: int | None = None) -> Plan:
     """The plan of an experiment with these speakers, in the batches of the run's beginning where they matter."""
+    return plan_of_cells(cells_of(experiment), speakers, lanes_before)
+
+
+def plan_of_cells(cells: Sequence[Cell], speakers: Speakers, lanes_before: int | None = None) -> Plan:
+    """The same of cells that are known already."""
     is_kept = lanes_before is not None and not speakers.is_batch_invariant
     lanes = lanes_before if is_kept and lanes_before is not None else speakers.lanes
-    return make_plan(experiment, lanes, is_batch_invariant=speakers.is_batch_invariant)
+    return plan_of(cells, lanes, is_batch_invariant=speakers.is_batch_invariant)
 
 
 def _tell_changes(progress: Progress, changes: Sequence[str]) -> None:
@@ -126,19 +123,13 @@ def _tell_changes(progress: Progress, changes: Sequence[str]) -> None:
         progress.note(f"since this run began, {changes[0]}{more}: its new texts may differ in the last bits")
 
 
-@dataclass(frozen=True)
-class Session:
-    """What one invocation is about to compute."""
-
-    experiment: Experiment
-    rules: Rules
-    speakers: Speakers
-    plan: Plan
-    done: set[str]
-
-
 def _compute(
-    folder: RunFolder, work: Session, record: manifest.Manifest, changes: list[str], progress: Progress
+    ready: Ready,
+    plan: Plan,
+    done: Set[str],
+    record: manifest.Manifest,
+    changes: list[str],
+    progress: Progress,
 ) -> None:
     """Run the waves that miss a cell; the manifest tells how it ended whatever happens."""
     from .auctioneer import House
@@ -146,21 +137,21 @@ def _compute(
     session = manifest.new_session(changes)
     begun = time.monotonic()
     status = "failed"
-    n_done = sum(cell.id in work.done for cell in work.plan.cells)
-    logger.info("%d cells in %d waves, %d already on disk", work.plan.n_cells, len(work.plan.waves), n_done)
-    progress.begin(work.plan.n_cells, n_done)
+    n_done = sum(cell.id in done for cell in plan.cells)
+    logger.info("%d cells in %d waves, %d already on disk", plan.n_cells, len(plan.waves), n_done)
+    progress.begin(plan.n_cells, n_done)
     with Interrupts() as interrupts:
         try:
             with (
-                work.speakers.loaded(work.plan.lanes) as model,
-                folder.appending() as appender,
-                closing(House(work.experiment, work.rules, model.vocabulary)) as house,
+                ready.speakers.loaded(plan.lanes) as model,
+                ready.folder.appending() as appender,
+                closing(House(ready.experiment, ready.rules, model.vocabulary)) as house,
             ):
-                plan = _with_room(work.plan, model, record, progress)
-                auction = Auction(model, house, work.speakers.casts)
-                for records in _in_batches(auction, plan.without(dict.fromkeys(work.done)), interrupts):
+                left = _with_room(plan, model, record, progress).without(dict.fromkeys(done))
+                auction = Auction(model, house, ready.speakers.casts)
+                for records in _in_batches(auction, left, interrupts):
                     with interrupts.held():
-                        new = [record for record in records if record["cell"] not in work.done]
+                        new = [record for record in records if record["cell"] not in done]
                         appender.append(new)
                         session["cells"] += len(new)
                         session |= {"tokens": auction.n_tokens, "evaluations": auction.n_evaluations}
@@ -176,7 +167,7 @@ def _compute(
                 logger.info("%s %s", status, json.dumps(session))
                 record["sessions"].append(session)
                 record["status"] = status
-                manifest.write_if_possible(folder, record)
+                manifest.write_if_possible(ready.folder, record)
 
 
 def _with_room(plan: Plan, model: LanguageModel, record: manifest.Manifest, progress: Progress) -> Plan:

@@ -10,23 +10,22 @@ from .. import __version__
 from ..errors import TokauctionError
 from ..experiment.experiment import Experiment
 from ..runs.manifest import Manifest, changes, environment
-from ..runs.run_folder import RunFolder
+from ..runs.run_folder import FORMAT, RunFolder
 from .bidder_models import ModelInUse, Speakers
 from .plan import Plan
 
 
 def begin_manifest(
-    folder: RunFolder, experiment: Experiment, speakers: Speakers, plan: Plan
+    folder: RunFolder, old: Manifest, experiment: Experiment, speakers: Speakers, plan: Plan
 ) -> tuple[Manifest, list[str]]:
-    """The manifest of a new session, written, and what has changed since the last; raises where a model has."""
-    old = folder.read_manifest()
+    """The manifest of a new session, written, and what has changed since the `old` one; raises where a model has."""
     models = [_described(model) for model in speakers.models]
     _check_models(folder, old.get("models", models), models)
     if not old:
         folder.write("experiment.yaml", experiment.source)
         folder.write("resolved.yaml", yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True))
     manifest = {
-        "format": 1,
+        "format": FORMAT,
         "status": "running",
         "tokauction": __version__,
         "experiment": str(experiment.path.absolute()),

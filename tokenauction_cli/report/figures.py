@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.pooled import pooled_frame
-from ..analysis.run_result import RunResult
+from ..analysis.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ class _Kind:
     from_zero: bool = True
 
 
-def horizontal_of(runs: Sequence[RunResult]) -> Horizontal:
+def horizontal_of(runs: Sequence[Run]) -> Horizontal:
     """The relative weight where it tells the points of every run apart, otherwise the points by number."""
     swept = {run.experiment.agents[run.experiment.swept_agent].name for run in runs}
     title = f"relative weight of {swept.pop()}" if len(swept) == 1 else "relative weight of the swept agent"
@@ -98,18 +98,18 @@ def horizontal_of(runs: Sequence[RunResult]) -> Horizontal:
     return Horizontal(f"{title} (share of the bids)", True)
 
 
-def agent_colours(runs: Sequence[RunResult]) -> dict[str, int]:
+def agent_colours(runs: Sequence[Run]) -> dict[str, int]:
     """The number of the colour of every agent, by name: the same agent in two runs has one colour."""
     names = dict.fromkeys(agent.name for run in runs for agent in run.experiment.agents)
     return {name: k for k, name in enumerate(names)}
 
 
-def queries_of(runs: Sequence[RunResult]) -> list[str]:
+def queries_of(runs: Sequence[Run]) -> list[str]:
     """The queries of all runs, each once."""
     return list(dict.fromkeys(query for run in runs for query in run.experiment.queries))
 
 
-def figures_of(runs: Sequence[RunResult]) -> list[Figure]:
+def figures_of(runs: Sequence[Run]) -> list[Figure]:
     """Every figure for which the runs have numbers that differ from empty."""
     axis, queries = horizontal_of(runs), queries_of(runs)
     figures = []
@@ -125,12 +125,12 @@ def figures_of(runs: Sequence[RunResult]) -> list[Figure]:
     return figures
 
 
-def _panels(k: int, run: RunResult, n_runs: int) -> list[Panel]:
+def _panels(k: int, run: Run, n_runs: int) -> list[Panel]:
     prefix = f"{run.experiment.name} · " if n_runs > 1 else ""
     return [Panel(f"{k}/{rule}", prefix + spoken(rule)) for rule in run.experiment.auction.aggregation]
 
 
-def _rows(kind: _Kind, k: int, run: RunResult, axis: Horizontal, queries: list[str]) -> Iterator[dict[str, Any]]:
+def _rows(kind: _Kind, k: int, run: Run, axis: Horizontal, queries: list[str]) -> Iterator[dict[str, Any]]:
     pooled = pooled_frame(run.summary)
     for frame in (run.summary, pooled):
         for series in kind.series:
@@ -160,7 +160,7 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _kinds(runs: Sequence[RunResult]) -> Iterator[_Kind]:
+def _kinds(runs: Sequence[Run]) -> Iterator[_Kind]:
     """Every figure there could be, in the order of the page."""
     columns = {column: None for run in runs for column in run.summary.columns}
     colours = agent_colours(runs)
@@ -191,7 +191,7 @@ def _kinds(runs: Sequence[RunResult]) -> Iterator[_Kind]:
     yield _Kind("tokens", "How long the texts are", "Tokens drawn for a text.", "", "tokens", length, False, False)
 
 
-def _welfare(runs: Sequence[RunResult]) -> Iterator[_Kind]:
+def _welfare(runs: Sequence[Run]) -> Iterator[_Kind]:
     """Welfare, and as a share of the optimum where a rule falls short of it."""
     chapter = "How good the compromise is"
     question = (
@@ -216,7 +216,7 @@ def _mentions(agents: tuple[Series, ...]) -> Iterator[_Kind]:
 
 
 def _payments(
-    runs: Sequence[RunResult], by_agent: Callable[[str], tuple[Series, ...]], rules: Sequence[str]
+    runs: Sequence[Run], by_agent: Callable[[str], tuple[Series, ...]], rules: Sequence[str]
 ) -> Iterator[_Kind]:
     chapter = ("What they pay", "Mean payment of each agent for a text.")
     for rule in rules:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.mentions import mention_pattern
-from ..analysis.run_result import RunResult, statistics_frames
+from ..analysis.run import Run, statistics_frames
 from .figures import spoken
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ MOST_AUDIT_ROWS = 400
 _SHOWN_IN_TRENDS = ("mention_rate", "co_mention_rate", "blend_rate", "payment", "revenue", "welfare_share", "tokens")
 
 
-def embedded_cells(run: RunResult) -> pd.DataFrame:
+def embedded_cells(run: Run) -> pd.DataFrame:
     """The cells whose texts the page carries: all, or those of the first seeds."""
     seeds = list(run.experiment.seeds())
     most = max(1, MOST_CELLS * len(seeds) // max(1, len(run.cells)))
     return run.cells if most >= len(seeds) else run.cells[run.cells["seed"].isin(seeds[:most])]
 
 
-def run_payload(run: RunResult, colours: dict[str, int]) -> dict[str, Any]:
+def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
     """One run."""
     experiment, cells = run.experiment, embedded_cells(run)
     return {
@@ -63,14 +63,14 @@ def _agent(agent: Agent, colour: int) -> dict[str, Any]:
     }
 
 
-def _payment_columns(run: RunResult) -> list[str]:
+def _payment_columns(run: Run) -> list[str]:
     """The names between `payment.` and the first agent's id: rules may have several columns."""
     last = f".{run.experiment.agents[0].id}"
     columns = [c for c in run.cells.columns if c.startswith("payment.") and c.endswith(last)]
     return [c.removeprefix("payment.").removesuffix(last) for c in columns]
 
 
-def _texts(run: RunResult, cells: pd.DataFrame) -> dict[str, Any]:
+def _texts(run: Run, cells: pd.DataFrame) -> dict[str, Any]:
     """The distinct texts as runs of [words, agent mentioned or -1], and for every cell which text it is."""
     patterns = [mention_pattern(agent.mentions) for agent in run.experiment.agents]
     failed = cells["end_reason"] == "failed"
@@ -105,9 +105,9 @@ def _marked(text: str, patterns: Sequence[re.Pattern[str]]) -> list[list[Any]]:
     return [*pieces, [text[at:], -1]] if at < len(text) or not pieces else pieces
 
 
-def _tables(run: RunResult) -> list[dict[str, Any]]:
+def _tables(run: Run) -> list[dict[str, Any]]:
     """Trends and comparisons of the figures people ask for first, and the audit as it stands in the run folder."""
-    frames = statistics_frames(run.experiment, run.cells, run.summary)
+    frames = statistics_frames(run)
     tables = []
     if "trends.csv" in frames:
         shown = _main(frames["trends.csv"])
@@ -137,7 +137,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _audit(run: RunResult) -> list[dict[str, Any]]:
+def _audit(run: Run) -> list[dict[str, Any]]:
     path = run.folder.path / "audit.csv"
     if not path.is_file():
         return []
@@ -170,13 +170,13 @@ def _number(value: str) -> Any:
     return number if math.isfinite(number) else value
 
 
-def _config(run: RunResult) -> str:
+def _config(run: Run) -> str:
     return (run.folder.path / "resolved.yaml").read_text("utf-8")
 
 
-def _facts(run: RunResult) -> list[list[str]]:
+def _facts(run: Run) -> list[list[str]]:
     """What the numbers rest on, as pairs of words: no path and no name of a machine."""
-    manifest = run.folder.read_manifest()
+    manifest = run.manifest
     facts = [
         ["tokauction", str(manifest.get("tokauction", ""))],
         ["cells", f"{len(run.cells)} ({run.n_failed} failed)"],

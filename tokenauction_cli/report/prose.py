@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.run_result import RunResult
+from ..analysis.run import Run
 from ..analysis.trend import trends_frame
 from .figures import spoken
 
@@ -17,12 +17,12 @@ UNIT = "\u00a0%"
 MOST_PARTS = 6  # of a sentence; beyond it only the swept agent is told of
 
 
-def sentences(run: RunResult) -> list[str]:
+def sentences(run: Run) -> list[str]:
     """What was done, who is mentioned, when they share a text, what is earned. Of several queries the first."""
     return [_what_was_done(run), *_mentions(run), *_sharing(run), *_revenue(run)]
 
 
-def _what_was_done(run: RunResult) -> str:
+def _what_was_done(run: Run) -> str:
     experiment, cells = run.experiment, run.cells
     names = listed([agent.name for agent in experiment.agents])
     n_points, n_seeds = len(experiment.points()), len(experiment.seeds())
@@ -39,7 +39,7 @@ def _what_was_done(run: RunResult) -> str:
     return f"{text}{failed}. On average a text has {counted(round(cells['tokens'].mean()), 'token')}."
 
 
-def _mentions(run: RunResult) -> Iterator[str]:
+def _mentions(run: Run) -> Iterator[str]:
     """How often each agent is named: at both ends of a sweep, otherwise once for every rule."""
     first = _first_query(run)
     if not len(first):
@@ -83,7 +83,7 @@ def _rates_along(summary: pd.DataFrame, trends: pd.Series[Any], agent: str) -> s
     return listed(parts)
 
 
-def _sharing(run: RunResult) -> Iterator[str]:
+def _sharing(run: Run) -> Iterator[str]:
     if len(run.experiment.agents) < 2:
         return
     first = _first_query(run)
@@ -96,7 +96,7 @@ def _sharing(run: RunResult) -> Iterator[str]:
     yield f"{who} are named in one text most often{_where(run, best)}: in {share} of the texts."
 
 
-def _revenue(run: RunResult) -> Iterator[str]:
+def _revenue(run: Run) -> Iterator[str]:
     first = _first_query(run)
     named = [rule for rule in run.experiment.auction.payments if f"revenue.{rule}" in first.columns]
     parts = []
@@ -110,7 +110,7 @@ def _revenue(run: RunResult) -> Iterator[str]:
         yield f"The {highest}mean revenue for a text, in units of the bids, by payment rule: {listed(parts)}."
 
 
-def _where(run: RunResult, row: pd.Series[Any]) -> str:
+def _where(run: Run, row: pd.Series[Any]) -> str:
     rules = f" under {spoken(str(row['aggregation']))}" if len(run.experiment.auction.aggregation) > 1 else ""
     first = _first_query(run)
     if not _is_sweep(first):
@@ -119,7 +119,7 @@ def _where(run: RunResult, row: pd.Series[Any]) -> str:
     return f" at weight {row['relative_weight']:g}{rules}"
 
 
-def _first_query(run: RunResult) -> pd.DataFrame:
+def _first_query(run: Run) -> pd.DataFrame:
     return run.summary[run.summary["query"] == run.experiment.queries[0]]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import __version__
-from ..analysis.run_result import RunResult
+from ..analysis.run import Run
 from ..errors import StoreError
 from .export import WHAT_TO_INSTALL, vl_convert, write_figures
 from .figures import Figure, Horizontal, agent_colours, figures_of, horizontal_of, queries_of
@@ -29,7 +29,7 @@ class Report(NamedTuple):
     notes: list[str]
 
 
-def write_report(runs: Sequence[RunResult], output: Path, formats: Sequence[str] = ()) -> Report:
+def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = ()) -> Report:
     """Write the page to `output`, and the figures in these formats to `figures/` beside it."""
     figures, axis = figures_of(runs), horizontal_of(runs)
     traces = [_traces(run, MOST_BYTES // len(runs)) for run in runs]
@@ -51,7 +51,7 @@ def figures_folder(page: Path) -> Path:
     return page.with_name("figures" if page.name == "report.html" else f"{page.stem}-figures")
 
 
-def _data(runs: Sequence[RunResult], figures: Sequence[Figure], axis: Horizontal, notes: list[str]) -> dict[str, Any]:
+def _data(runs: Sequence[Run], figures: Sequence[Figure], axis: Horizontal, notes: list[str]) -> dict[str, Any]:
     colours = agent_colours(runs)
     return {
         "title": " and ".join(dict.fromkeys(run.experiment.name for run in runs)),
@@ -72,12 +72,12 @@ def _figure(figure: Figure, axis: Horizontal) -> dict[str, Any]:
     return {**words, "series": series, "panels": panels, "rows": figure.rows, "spec": panel_spec(figure, axis)}
 
 
-def _traces(run: RunResult, most_bytes: int) -> PackedTraces:
+def _traces(run: Run, most_bytes: int) -> PackedTraces:
     cells = embedded_cells(run)["cell"]
     return packed_traces(run, {cell: k for k, cell in enumerate(cells)}, most_bytes)
 
 
-def _notes(runs: Sequence[RunResult], traces: Sequence[PackedTraces]) -> list[str]:
+def _notes(runs: Sequence[Run], traces: Sequence[PackedTraces]) -> list[str]:
     """What is missing from the page and why."""
     notes = [f"{run.experiment.name}: {run.what_is_missing}" for run in runs if run.what_is_missing]
     notes += [] if vl_convert() else [f"There are no charts here: {WHAT_TO_INSTALL}"]

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ..analysis.run_result import RunResult
+from ..analysis.run import Run
 
 MOST_BYTES = 1_300_000  # of base64 per page: with the charts' library the page stays under 3 MB
 MOST_CELLS = 3_000
@@ -26,7 +26,7 @@ class PackedTraces(NamedTuple):
     n_seeds: int
 
 
-def packed_traces(run: RunResult, position: dict[str, int], most_bytes: int = MOST_BYTES) -> PackedTraces:
+def packed_traces(run: Run, position: dict[str, int], most_bytes: int = MOST_BYTES) -> PackedTraces:
     """The traces of as many seeds as fit, keyed by the cell's `position` in the page."""
     seeds = list(run.experiment.seeds())
     seed_of = dict(zip(run.cells["cell"], run.cells["seed"], strict=True))

@@ -21,6 +21,7 @@ from typing import Any
 from ..errors import StoreError
 
 Record = dict[str, Any]
+FORMAT = 1  # of records and of the manifest: `format` in it
 _NUMBERED = re.compile(r"records-[1-9][0-9]{0,8}\.jsonl")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -111,7 +112,7 @@ class RunFolder:
         return digest.hexdigest()
 
     def read_manifest(self) -> dict[str, Any]:
-        """The manifest, or {} where there is none yet."""
+        """The manifest, or {} where there is none yet; raises StoreError where the records have another format."""
         path = self.path / "manifest.json"
         if not path.exists():
             return {}
@@ -120,6 +121,11 @@ class RunFolder:
                 manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
             except ValueError:
                 raise StoreError(f"{path}: this is not JSON; move the folder away or use --fresh") from None
+        if manifest.get("format", FORMAT) != FORMAT:
+            raise StoreError(
+                f"{self.path}: these records have format {manifest['format']}, this version reads and writes format "
+                f"{FORMAT}; use tokauction {manifest.get('tokauction', 'of that time')}, or start anew with --fresh"
+            )
         return manifest
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
@@ -142,21 +148,6 @@ class RunFolder:
         """The cells that have a record."""
         return {record["cell"] for record in self._lines()}
 
-    def in_parts(self, n_records: int) -> Iterator[list[Record]]:
-        """What `records` returns, in lists of at most so many: a whole run need not fit into memory."""
-        seen: set[str] = set()
-        part: list[Record] = []
-        for record in self._lines():
-            if record["cell"] not in seen:
-                seen.add(record["cell"])
-                record.pop("trace", None)
-                part.append(record)
-            if len(part) == n_records:
-                yield part
-                part = []
-        if part:
-            yield part
-
     def traces(self) -> Iterator[tuple[str, Record]]:
         """Each traced cell and its trace, one at a time: those of a whole run need not fit into memory."""
         seen: set[str] = set()
@@ -178,19 +169,23 @@ class RunFolder:
         return (record for record, _ in self._lines_and_bytes())
 
     def _lines_and_bytes(self) -> Iterator[tuple[Record, bytes]]:
-        """Every complete line of every file of records, oldest first; a torn last line is dropped."""
+        """Every complete line of every file of records, oldest first."""
         for path in self.record_files():
-            with _explained(path), open(path, "rb") as file:
-                for number, line in enumerate(file, start=1):
-                    if not line.endswith(b"\n"):
-                        break
-                    try:
-                        record = decode(line)
-                        if not isinstance(record.get("cell"), str):
-                            raise ValueError
-                    except (ValueError, TypeError, AttributeError, RecursionError):
-                        raise StoreError(f"{path}:{number}: this line is not a record; was the file edited?") from None
-                    yield record, line
+            yield from self.lines_of(path)
+
+    def lines_of(self, path: Path) -> Iterator[tuple[Record, bytes]]:
+        """Every complete line of one file of records; a torn last line is dropped."""
+        with _explained(path), open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    record = decode(line)
+                    if not isinstance(record.get("cell"), str):
+                        raise ValueError
+                except (ValueError, TypeError, AttributeError, RecursionError):
+                    raise StoreError(f"{path}:{number}: this line is not a record; was the file edited?") from None
+                yield record, line
 
     @contextmanager
     def appending(self) -> Iterator[Appender]:
@@ -207,6 +202,30 @@ class RunFolder:
             os.close(descriptor)
             if path.stat().st_size == 0:
                 path.unlink()
+
+
+class RecordReader:
+    """Reads every record of a folder once: a second call goes on with the files that came after the first.
+
+    The first complete line of a cell counts; traces are left out.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.cells: set[str] = set()
+        self._folder = folder
+        self._read: set[str] = set()
+
+    def new(self) -> Iterator[Record]:
+        """What was not read before; `cells` grows on the way."""
+        for path in self._folder.record_files():
+            if path.name in self._read:
+                continue
+            self._read.add(path.name)
+            for record, _ in self._folder.lines_of(path):
+                if record["cell"] not in self.cells:
+                    self.cells.add(record["cell"])
+                    record.pop("trace", None)
+                    yield record
 
 
 class Appender:

@@ -1,0 +1,116 @@
+"""A run as tidy frames: its cells, their means and intervals, and what is worked out of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from ..experiment.experiment import Experiment
+from ..runs.run_folder import RunFolder
+from .comparison import comparisons_frame
+from .long import long_frame, trace_frame
+from .pooled import pooled_frame
+from .tables import By, Table, rate_tables, text_tables
+from .trend import trends_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a finished or interrupted run left.
+
+    cells       a row per text: `cells.csv`
+    summary     a row per query, aggregation rule and sweep point, means with 95 % intervals: `summary.csv`
+    trends      does a figure move one way along the sweep: `trends.csv`
+    comparisons rules in pairs on common seeds: `comparisons.csv`
+    pooled      means over all queries: `pooled.csv`
+    """
+
+    folder: RunFolder = field(repr=False)
+    experiment: Experiment = field(repr=False)
+    cells: pd.DataFrame = field(repr=False)
+    summary: pd.DataFrame = field(repr=False)
+    manifest: dict[str, Any] = field(repr=False)
+    n_planned: int  # how many texts the experiment asks for
+    was_complete: bool  # there was nothing left to compute
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path}: {len(self.cells)} of {self.n_planned} texts>"
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @cached_property
+    def trends(self) -> pd.DataFrame:
+        return trends_frame(self.summary)
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        return comparisons_frame(self.experiment, self.cells)
+
+    @cached_property
+    def pooled(self) -> pd.DataFrame:
+        return pooled_frame(self.summary)
+
+    def long(self) -> pd.DataFrame:
+        """The cells, tidy: one row per cell, agent and payment rule."""
+        return long_frame(self.experiment, self.cells)
+
+    def trace(self, cell: str) -> pd.DataFrame:
+        """One row per token of one text; raises UsageError where the run kept no trace of it."""
+        if cell not in set(self.cells["cell"]):
+            raise UsageError(f"{self.path}: there is no cell {cell!r} in this run; the column `cell` names them")
+        for name, trace in self.folder.traces():
+            if name == cell:
+                return trace_frame(self.experiment, trace)
+        raise UsageError(f"{self.path}: this run kept no trace of cell {cell}; set auction.trace to chosen or top_k")
+
+    def text_tables(self, by: By = "aggregation", seed: int | None = None) -> list[Table]:
+        """Texts against relative weight, those of one seed; by default the first."""
+        return text_tables(self.experiment, self.cells, by, seed)
+
+    def rate_tables(self) -> list[Table]:
+        """Rates and means against relative weight, only the columns that differ."""
+        return rate_tables(self.experiment, self.summary)
+
+    @property
+    def what_is_missing(self) -> str:
+        """A sentence for whoever reads numbers of a part of a run, '' where all texts are there."""
+        if len(self.cells) >= self.n_planned:
+            return ""
+        return (
+            f"Only {len(self.cells)} of {self.n_planned} texts are written, and of an interrupted run those that end "
+            "early: rates and means may change when `tokauction run` has written the others."
+        )
+
+    @property
+    def n_failed(self) -> int:
+        return int((self.cells["end_reason"] == "failed").sum())
+
+
+def statistics_frames(run: Run) -> dict[str, pd.DataFrame]:
+    """The frames beside cells.csv and summary.csv, by file name; one without a row is left out."""
+    frames = {"trends.csv": run.trends, "comparisons.csv": run.comparisons, "pooled.csv": run.pooled}
+    return {name: frame for name, frame in frames.items() if len(frame)}
+
+
+def files_of(run: Run) -> dict[str, str]:
+    """Every table of a run as text, by file name."""
+    from .tables import frame_csv, render
+
+    texts: Sequence[Table] = run.text_tables()
+    return {
+        "cells.csv": frame_csv(run.cells),
+        "summary.csv": frame_csv(run.summary),
+        "table.md": render(texts, "md"),
+        "table.csv": render(texts, "csv"),
+        **{name: frame_csv(frame) for name, frame in statistics_frames(run).items()},
+    }

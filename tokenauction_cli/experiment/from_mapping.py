@@ -1,0 +1,89 @@
+"""An experiment from plain data, as YAML would give it: mistakes name the path of the key, not a line."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from ..errors import ExperimentError, Problem
+from .experiment import Experiment
+from .located_yaml import MAX_DEPTH, Node, Place, load_yaml
+from .located_yaml import Path as KeyPath
+from .reader import read_experiment
+
+_WHOLE = "the experiment"
+
+
+def experiment_from(data: Mapping[str, Any], overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Experiment:
+    """The experiment that a file with this data would describe; relative paths in it start in the current folder.
+
+    Raises ExperimentError with every mistake at once, each at the path of its key: `agents.0.bid`.
+    """
+    problems: list[Problem] = []
+    plain = _plain(data, (), problems)
+    if problems:
+        raise ExperimentError(problems)
+    text = (json.dumps(plain, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "surrogatepass")
+    try:
+        parts = read_experiment(text, _WHOLE, overrides, trust)
+    except ExperimentError as error:
+        raise ExperimentError(_at_paths(error.problems, text)) from None
+    return Experiment(**parts, path=Path("experiment"), source=text)
+
+
+def _plain(value: Any, path: KeyPath, problems: list[Problem]) -> Any:
+    """The value as JSON has it; tuples are lists, numbers of NumPy are numbers, a path is text."""
+    if len(path) > MAX_DEPTH:
+        problems.append(Problem(_named(path[:3]), 0, 0, f"nested too deeply: at most {MAX_DEPTH} levels are read"))
+        return None
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                problems.append(Problem(_named(path), 0, 0, f"a key must be text, got {key!r}"))
+        return {str(key): _plain(item, (*path, str(key)), problems) for key, item in value.items()}
+    if isinstance(value, (list, tuple, range)) or type(value).__name__ == "ndarray":
+        return [_plain(item, (*path, k), problems) for k, item in enumerate(value)]
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real) and math.isfinite(value):
+        return float(value)
+    problems.append(
+        Problem(_named(path), 0, 0, f"expected text, a finite number, a list or a mapping, got {value!r:.100}")
+    )
+    return None
+
+
+def _at_paths(problems: Sequence[Problem], text: bytes) -> list[Problem]:
+    """The same problems, where their line and column stood for a key or a value of this text."""
+    try:
+        root = load_yaml(text, _WHOLE).node(())
+    except ExperimentError:  # it cannot be read at all
+        return list(problems)
+    names = {place: _named(path) for place, path in _places(root, ())}
+    return [
+        Problem(names.get(Place(problem.line, problem.column), problem.file), 0, 0, problem.message)
+        for problem in problems
+    ]
+
+
+def _places(node: Node, path: KeyPath) -> Iterator[tuple[Place, KeyPath]]:
+    """Where each key and value stands: in JSON no two stand at the same place."""
+    yield node.place, path
+    children = node.value.items() if isinstance(node.value, dict) else enumerate(node.value)
+    for step, child in children if isinstance(node.value, (dict, list)) else ():
+        if isinstance(step, str):
+            yield node.key_places[step], (*path, step)
+        yield from _places(child, (*path, step))
+
+
+def _named(path: KeyPath) -> str:
+    """As -S writes it."""
+    return ".".join(map(str, path)) or _WHOLE
