@@ -6,7 +6,7 @@
 | aggregation: bids make one q of the p_i | `aggregation`, `dictatorship`, `power_mean` |
 | sampling: a token from q | `randomness`, `sampling`, `stable_sampling`, `goodness_of_fit` |
 | payments | `payments`, `second_price`, `myerson_tv` (with `quadrature`), `clarke` |
-| passes over all tokens in C, and what prefixes need of them, prefetched | `compiled` (`passes.c`, `sources`), `prefetch` |
+| passes over all tokens in C, prefetched | `compiled` (`passes.c`, `sources`), `prefetch` |
 | measures | `divergences`, `welfare`, `posterior`, `measures` |
 | what an agent prefers, and audits of all of it | `preferences`, `audit`, `audit_*`, `universal_stability` |
 
