@@ -100,8 +100,8 @@ class Prefetch:
 
     @property
     def most_prefixes(self) -> int:
-        """How many prefixes beside the one in hand keep all threads busy."""
-        return 2 * self.n_threads if self.n_threads > 1 else 0
+        """How many prefixes beside the one in hand keep all threads busy; of more, the rows leave the caches."""
+        return self.n_threads + 1 if self.n_threads > 1 else 0
 
     def begin(self, call: Callable[[], None]) -> Future[None] | None:
         """Have a thread make this call; None where there is none."""
