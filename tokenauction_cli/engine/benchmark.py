@@ -170,7 +170,7 @@ def _naive_tokens_per_second(experiment: Experiment, speakers: GgufSpeakers) -> 
     cast = speakers.casts[experiment.queries[0]]
     prompts: list[GgufPrompt] = [cast.prompts[k] for k in cast.prompt_of_agent]
     longest = max(len(prompt.tokens) for prompt in prompts) + experiment.auction.max_tokens
-    weights = np.array(experiment.points()[len(experiment.points()) // 2].bids)
+    weights = np.array(experiment.points[len(experiment.points) // 2].bids)
     weights /= weights.sum()
     rng = np.random.default_rng(experiment.seed)
     with _naive_models(prompts, longest, speakers) as models:

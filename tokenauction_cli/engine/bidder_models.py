@@ -24,7 +24,7 @@ from ..system.processors import usable_processors
 from .token_loop import Cast
 
 if TYPE_CHECKING:
-    from ..experiment.file_format import Agent
+    from ..experiment.experiment import Agent
     from ..lm.gguf import GgufContext, GgufModel
     from ..lm.hardware import Hardware
     from ..lm.metadata import GgufMetadata
