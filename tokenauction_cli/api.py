@@ -61,7 +61,7 @@ def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
     """
     path = Path(path)
     folder = run_folder(load_experiment(path), Path(results)) if path.suffix.lower() in _OF_FILES else RunFolder(path)
-    known = folder.read_manifest()
+    known = manifest.readable(folder)
     experiment = experiment_of(folder, known)
     collected = _Collected(experiment, cells_of(experiment))
     collected.add(RecordReader(folder).new())
@@ -122,7 +122,7 @@ def run_experiment(
         cells = cells_of(experiment)
         collected, records = _Collected(experiment, cells), RecordReader(folder)
         collected.add(records.new())
-        known = folder.read_manifest()
+        known = manifest.readable(folder)
         if records.cells.issuperset(cell.id for cell in cells[:n]):
             return _with_tables(collected.run(folder, known, was_complete=True))
         ready = get_ready(folder, known, experiment, progress)

@@ -47,7 +47,7 @@ class Progress(Protocol):
 
 def run_folder(experiment: Experiment, results: Path) -> RunFolder:
     """`<results>/<name>-<hash of the resolved experiment>`."""
-    return RunFolder(results / f"{experiment.name}-{experiment.semantic_hash()}")
+    return RunFolder(results / f"{experiment.name}-{experiment.semantic_hash}")
 
 
 @dataclass(frozen=True)
@@ -91,15 +91,18 @@ def compute(
 
 
 def experiment_of(folder: RunFolder, known: manifest.Manifest | None = None) -> Experiment:
-    """The experiment of a run; relative paths in it start where the experiment file was, says its manifest."""
+    """The experiment of a run; relative paths of models start where the experiment file was.
+
+    A run folder may come from a stranger: modules of rules are those of the working directory, not of that place.
+    """
     resolved = folder.path / "resolved.yaml"
     if not resolved.is_file():
         raise UsageError(
             f"{folder.path}: this is not a run folder (it has no resolved.yaml); `tokauction run` makes one"
         )
     experiment = load_experiment(resolved)
-    origin = (folder.read_manifest() if known is None else known).get("experiment")
-    return experiment.model_copy(update={"path": Path(origin)}) if isinstance(origin, str) else experiment
+    origin = (manifest.readable(folder) if known is None else known).get("experiment")
+    return replace(experiment, path=Path(origin) if isinstance(origin, str) else resolved, modules=Path.cwd())
 
 
 def plan_for(experiment: Experiment, speakers: Speakers, lanes_before: int | None = None) -> Plan:

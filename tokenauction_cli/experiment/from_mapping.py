@@ -29,10 +29,10 @@ def experiment_from(data: Mapping[str, Any], overrides: Sequence[str] = (), trus
         raise ExperimentError(problems)
     text = (json.dumps(plain, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "surrogatepass")
     try:
-        parts = read_experiment(text, _WHOLE, overrides, trust)
+        sections = read_experiment(text, _WHOLE, overrides, trust)
     except ExperimentError as error:
         raise ExperimentError(_at_paths(error.problems, text)) from None
-    return Experiment(**parts, path=Path("experiment"), source=text)
+    return Experiment.of(sections, Path("experiment"), text)
 
 
 def _plain(value: Any, path: KeyPath, problems: list[Problem]) -> Any:

@@ -21,7 +21,6 @@ from typing import Any
 from ..errors import StoreError
 
 Record = dict[str, Any]
-FORMAT = 1  # of records and of the manifest: `format` in it
 _NUMBERED = re.compile(r"records-[1-9][0-9]{0,8}\.jsonl")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -112,7 +111,7 @@ class RunFolder:
         return digest.hexdigest()
 
     def read_manifest(self) -> dict[str, Any]:
-        """The manifest, or {} where there is none yet; raises StoreError where the records have another format."""
+        """The manifest, or {} where there is none yet."""
         path = self.path / "manifest.json"
         if not path.exists():
             return {}
@@ -121,11 +120,6 @@ class RunFolder:
                 manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
             except ValueError:
                 raise StoreError(f"{path}: this is not JSON; move the folder away or use --fresh") from None
-        if manifest.get("format", FORMAT) != FORMAT:
-            raise StoreError(
-                f"{self.path}: these records have format {manifest['format']}, this version reads and writes format "
-                f"{FORMAT}; use tokauction {manifest.get('tokauction', 'of that time')}, or start anew with --fresh"
-            )
         return manifest
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
