@@ -96,8 +96,12 @@ def write_report(
     results: str | Path = RESULTS,
 ) -> Report:
     """Write one page about runs, by default report.html in the run folder, or here for several; figures beside it."""
+    from .report.export import FORMATS
     from .report.report import write_report as write
 
+    unknown = [form for form in figures if form not in FORMATS]
+    if unknown:
+        raise UsageError(f"figures: there is no format {unknown[0]!r}; the formats are {', '.join(FORMATS)}")
     several = [runs] if isinstance(runs, (Run, str, Path)) else list(runs)
     loaded = [one if isinstance(one, Run) else load_run(one, results) for one in several]
     if not loaded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -16,6 +17,7 @@ from .located_yaml import Path as KeyPath
 from .reader import read_experiment
 
 _WHOLE = "the experiment"
+_TO_ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # JSON does not, YAML does
 
 
 def experiment_from(data: Mapping[str, Any], overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Experiment:
@@ -27,7 +29,8 @@ def experiment_from(data: Mapping[str, Any], overrides: Sequence[str] = (), trus
     plain = _plain(data, (), problems)
     if problems:
         raise ExperimentError(problems)
-    text = (json.dumps(plain, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "surrogatepass")
+    written = json.dumps(plain, ensure_ascii=False, indent=2) + "\n"
+    text = _TO_ESCAPE.sub(lambda sign: f"\\u{ord(sign.group()):04x}", written).encode()
     try:
         sections = read_experiment(text, _WHOLE, overrides, trust)
     except ExperimentError as error:
@@ -47,6 +50,9 @@ def _plain(value: Any, path: KeyPath, problems: list[Problem]) -> Any:
         return {str(key): _plain(item, (*path, str(key)), problems) for key, item in value.items()}
     if isinstance(value, (list, tuple, range)) or type(value).__name__ == "ndarray":
         return [_plain(item, (*path, k), problems) for k, item in enumerate(value)]
+    if isinstance(value, str) and not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+        problems.append(Problem(_named(path), 0, 0, f"not text: half of a surrogate pair in {value!r:.100}"))
+        return None
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, Path):
@@ -77,8 +83,8 @@ def _at_paths(problems: Sequence[Problem], text: bytes) -> list[Problem]:
 def _places(node: Node, path: KeyPath) -> Iterator[tuple[Place, KeyPath]]:
     """Where each key and value stands: in JSON no two stand at the same place."""
     yield node.place, path
-    children = node.value.items() if isinstance(node.value, dict) else enumerate(node.value)
-    for step, child in children if isinstance(node.value, (dict, list)) else ():
+    steps = node.value if isinstance(node.value, dict) else range(len(node.children()))
+    for step, child in zip(steps, node.children(), strict=True):
         if isinstance(step, str):
             yield node.key_places[step], (*path, step)
         yield from _places(child, (*path, step))
