@@ -63,7 +63,7 @@ def test_rules_keep_their_promises(order: str, auction: Outcome, data: st.DataOb
 
 def test_rules_name_the_robust_order_only_where_it_holds() -> None:
     robust = {rule for rule in ALL_RULES if "robust" in outcome(rule, [[1, 0], [0, 1]], [1, 0]).rule.monotone_in}
-    assert robust == {"linear", "winner_take_all", "random_dictator"}
+    assert robust == {"linear", "power_mean_1", "winner_take_all", "random_dictator"}
 
 
 def test_infinite_losses_are_equal() -> None:

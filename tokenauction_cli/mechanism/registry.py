@@ -38,6 +38,14 @@ def names(kind: Kind) -> tuple[str, ...]:
     return tuple(rule.name for rule in _RULES[kind])
 
 
+def label(name: str) -> str:
+    """The name of a rule or of a payment's column as people say it; that of a user's own rule as it is."""
+    if is_custom(name):
+        return name
+    labels = {rule.name: rule.label for rule in (*_RULES["aggregation"], *_RULES["payment"])}
+    return labels.get(name) or name.replace("_", " ")
+
+
 def is_custom(name: str) -> bool:
     """Whether a name reaches outside the package, as in `my_rules.pooling:Median`."""
     return ":" in name

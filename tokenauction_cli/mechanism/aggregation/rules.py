@@ -39,6 +39,8 @@ class AggregationRule(ABC):
     """
 
     name: str
+    label: str = ""
+    """The name as people say it, where that is not the name with spaces."""
     monotone_in: frozenset[str] = frozenset()
     """The orders (robust, tv, kl, reverse_kl) in which raising a bid never hurts the bidder."""
     is_linear_mixture: bool = False
@@ -87,6 +89,7 @@ class LogLinear(AggregationRule):
     """
 
     name = "log_linear"
+    label = "log-linear"
     monotone_in = frozenset({"tv", "kl", "reverse_kl"})
     objective = REVERSE_KL
 

@@ -23,6 +23,7 @@ class Clarke(PaymentRule):
     """The name in a file is `vcg`. Needs a rule that minimises one of the KLs, a lottery, and no reserve."""
 
     name = "vcg"
+    label = "Clarke (VCG)"
     compares_others = True
 
     def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:

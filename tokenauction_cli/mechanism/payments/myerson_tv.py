@@ -43,6 +43,7 @@ class MyersonTV(PaymentRule):
     """The truthful payment for -TV in the mean over the draw. Needs a rule monotone in TV and a lottery."""
 
     name = "myerson_tv"
+    label = "Myerson (TV)"
 
     def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
         return sampling.lottery and "tv" in aggregation.monotone_in

@@ -32,6 +32,8 @@ class PaymentRule(ABC):
     """
 
     name: str
+    label: str = ""
+    """The name as people say it, where that is not the name with spaces."""
     compares_others: bool = False
     """Whether it compares q with every o_i: that is then prefetched."""
 
