@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.mentions import mention_pattern
 from ..analysis.run_result import RunResult, statistics_frames
-from .figures import spoken
+from ..mechanism.registry import label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +38,8 @@ def run_payload(run: RunResult, colours: dict[str, int]) -> dict[str, Any]:
         "folder": run.folder.path.resolve().name,
         "agents": [_agent(agent, colours[agent.name]) for agent in experiment.agents],
         "swept": experiment.swept_agent,
-        "rules": [{"id": rule, "name": spoken(rule)} for rule in experiment.auction.aggregation],
-        "payments": {column: spoken(column) for column in _payment_columns(run)},
+        "rules": [{"id": rule, "name": label(rule)} for rule in experiment.auction.aggregation],
+        "payments": {column: label(column) for column in _payment_columns(run)},
         "queries": list(experiment.queries),
         "points": [{"weight": point.relative_weight, "bids": list(point.bids)} for point in experiment.points],
         "seeds": list(dict.fromkeys(int(seed) for seed in cells["seed"])),
