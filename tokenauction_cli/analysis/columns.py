@@ -50,6 +50,7 @@ FIGURES = (
 RATES = ("mention_rate", "co_mention_rate", "blend_rate")
 
 _BIDS = "units of the bids"
+_H = "H, without a reserve H = S_A ln(1 + b_A / S_A) - b_A S_A / (S_A + b_A)"
 _WHERE = (
     Column("query", "The query; empty where the experiment has none."),
     Column("aggregation", "The aggregation rule."),
@@ -97,7 +98,8 @@ _FIGURES_OF_A_TEXT = (
     Column(
         "payment.second_price.A",
         "What agent A pays: the bid at which the token that was drawn switched, else nothing. By the text's own seed "
-        "for the swept agent, and for both of two; by a draw of its own for any other.",
+        "for the swept agent, and for both of two; by a draw of its own for any other. Of a dictatorship only the "
+        "dictator pays.",
         _BIDS,
         "text",
         "sum_t z_t, with z_t the smallest bid of A at which this seed draws x_t, 0 where it does so at any bid",
@@ -107,14 +109,14 @@ _FIGURES_OF_A_TEXT = (
         "The mean of agent A's second price over the seeds that draw the same tokens.",
         _BIDS,
         "text",
-        "sum_t (p_A(x_t) - o_A(x_t))^+ / q(x_t) H, with H = S ln(1 + b / S) - b S / (S + b), b = b_A, S = S_A",
+        f"sum_t (p_A(x_t) - o_A(x_t))^+ / q(x_t) {_H}",
     ),
     Column(
         "payment.second_price_expected.A",
         "The mean of agent A's second price over all seeds, at the texts so far.",
         _BIDS,
         "text",
-        "sum_t TV(p_A, o_A) H, with H as above (dictatorships: sum_t H)",
+        f"sum_t TV(p_A, o_A) {_H}",
     ),
     Column(
         "payment.vcg.A",
