@@ -13,7 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from enum import EnumMeta
+from enum import Enum
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -328,7 +328,7 @@ def _values(option: Any) -> str:
     if option.is_flag:
         return ""
     kind = option.type_descriptor.annotation
-    if isinstance(kind, EnumMeta):
+    if isinstance(kind, type) and issubclass(kind, Enum):
         return ", ".join(code(choice.value) for choice in kind)
     words = code(option.metavar or kind.__name__.upper())
     return (
