@@ -23,7 +23,7 @@ def test_the_format_by_example_is_an_experiment(tmp_path: Path) -> None:
     path.write_text(text, "utf-8")
     experiment = load_experiment(path)
     assert [agent.id for agent in experiment.agents] == ["alpha", "beta"]
-    assert len(experiment.points()) == 11
+    assert len(experiment.points) == 11
 
 
 def test_the_python_prints_what_its_comment_says(capsys: pytest.CaptureFixture[str]) -> None:

@@ -250,6 +250,42 @@ def test_a_run_of_a_stranger_brings_no_code(tmp_path: Path, in_process: Command)
     assert (tmp_path / "owned").exists()
 
 
+@pytest.mark.parametrize("command", ["verify", "audit"])
+def test_no_path_of_a_manifest_is_searched_for_modules(
+    tmp_path: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Who trusts a module means the one in the working directory, not the one where a stranger's run says."""
+    rule = "from tokenauction_cli.mechanism.aggregation.rules import Linear\nclass Mine(Linear):\n    pass\n"
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "the_rules.py").write_text(rule)
+    (tmp_path / "theirs" / "e.yaml").write_text(TOY + "auction: {aggregation: 'the_rules:Mine'}\ntrust: [the_rules]\n")
+    importlib.invalidate_caches()
+    assert in_process("run", "theirs/e.yaml", "-q").returncode == 0
+    (folder,) = (tmp_path / "results").iterdir()
+    (tmp_path / "theirs" / "the_rules.py").write_text(PIRATE + rule)
+    sys.modules.pop("the_rules")
+    importlib.invalidate_caches()
+    assert in_process("audit", str(folder)).returncode == 2, "it is not trusted"
+    done = in_process(command, str(folder), "--trust", "the_rules")
+    assert done.returncode == 2
+    assert "the_rules" in done.stderr
+    assert not (tmp_path / "owned").exists()
+    (tmp_path / "the_rules.py").write_text(rule)
+    importlib.invalidate_caches()
+    assert in_process(command, str(folder), "--trust", "the_rules").returncode == 0
+
+
+def test_a_run_of_a_later_version_is_not_read(tmp_path: Path, in_process: Command) -> None:
+    (tmp_path / "e.yaml").write_text(TOY)
+    assert in_process("run", "e.yaml", "-q").returncode == 0
+    (manifest,) = (tmp_path / "results").glob("*/manifest.json")
+    manifest.write_text(manifest.read_text("utf-8").replace('"format": 1', '"format": 2'), "utf-8")
+    for command in ("show", "verify", "report"):
+        done = in_process(command, str(manifest.parent))
+        assert done.returncode != 0
+        assert "a later version of tokauction has written this run" in done.stderr
+
+
 # Paths
 
 

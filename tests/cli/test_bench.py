@@ -12,6 +12,8 @@ from tiny_gguf import bigram_model, of_byte
 
 from tokenauction_cli.engine.replay import Shape, made, recorded, replay, replayed
 from tokenauction_cli.experiment.experiment import load_experiment
+from tokenauction_cli.lm.gguf import GgufContext, OutOfMemoryError
+from tokenauction_cli.lm.hardware import Hardware
 from tokenauction_cli.system import processors
 
 EXPERIMENT = """
@@ -52,6 +54,22 @@ def test_the_table_names_every_ratio(experiment: Path, in_process: Command) -> N
     assert any(line.startswith("evaluations of a loop without sharing / ours") and "4.50" in line for line in lines)
     for label in ("speed of our run / one Llama object per agent", "time of the same bare llama_decode calls"):
         assert any(line.startswith(label) for line in lines)
+
+
+def test_memory_may_have_room_for_fewer(experiment: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One text at a time instead of three, which differ from their first token on."""
+    experiment.write_text(EXPERIMENT.replace("sampling: greedy, ", "").replace("[0, 0.5, 1]", "[0, 0.5, 1], seeds: 9"))
+    new_context = GgufContext._new_context
+
+    def small(self: GgufContext, hardware: Hardware, n_sequences: int) -> object:
+        if n_sequences > 2:
+            raise OutOfMemoryError("no room for that")
+        return new_context(self, hardware, n_sequences)
+
+    monkeypatch.setattr(GgufContext, "_new_context", small)
+    (row,) = json.loads(in_process("bench", str(experiment), "--format", "json").stdout)
+    assert row["tokens"] == 27 * 3
+    assert row["mean_rows"] <= 2 * 2  # two prompts, whose lone rows have company
 
 
 def test_tables_have_nothing_to_measure(tmp_path: Path, in_process: Command) -> None:

@@ -48,6 +48,22 @@ def test_bids_move_for_the_tokens_to_come(read: Reader) -> None:
     assert all(token.paid == (2.0, 0.0) for token in later)
 
 
+def test_a_spent_budget_stays_spent(read: Reader) -> None:
+    """Whoever moves the weight gives no agent a new budget."""
+    text = TWO.replace("name: Alpha, ", "name: Alpha, budget: 2, ").replace(
+        "max_tokens: 12", "charge: pay_your_bid, max_tokens: 12"
+    )
+    with playing(read(text), "", "linear", 0.5, 0) as live:
+        for _ in range(2):
+            live.step()
+        assert live.bids == (0.0, 1.0)
+        live.move(+0.3)
+        assert live.bids == (0.0, pytest.approx(0.4))
+        while live.end_reason is None:
+            live.step()
+        assert live.figures()["paid"][0] == 2
+
+
 def test_a_lone_agent_has_no_weight_to_move(read: Reader) -> None:
     text = TWO.replace('  - {name: Beta, distribution: {" b": 1}}\n', "").split("sweep:")[0]
     with pytest.raises(UsageError, match="no other agent"), playing(read(text), "", "linear", 1, 0):

@@ -70,7 +70,7 @@ def test_the_folder_is_named_by_the_experiment_and_its_hash(read: Reader, tmp_pa
         return run(read(BABBLE, *overrides), tmp_path, n=1).folder.path.name
 
     first = name()
-    assert first == f"babble-{read(BABBLE).semantic_hash()}"
+    assert first == f"babble-{read(BABBLE).semantic_hash}"
     assert name("runtime.threads=1") == first
     assert name("name=other") == first.replace("babble", "other")
     assert len({first, name("seed=1"), name("auction.max_tokens=5"), name("agents.0.bid=3")}) == 4
@@ -193,7 +193,7 @@ def test_resolved_yaml_is_the_same_experiment(read: Reader, tmp_path: Path) -> N
     overridden = read(BABBLE, "auction.max_tokens=3")
     folder = run(overridden, tmp_path / "results", n=1).folder.path
     resolved = read((folder / "resolved.yaml").read_text("utf-8"))
-    assert resolved.semantic_hash() == overridden.semantic_hash()
+    assert resolved.semantic_hash == overridden.semantic_hash
     assert yaml.safe_load((folder / "resolved.yaml").read_text("utf-8"))["auction"]["max_tokens"] == 3
 
 

@@ -8,8 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenauction_cli.experiment.file_format import Agent
+from tokenauction_cli.experiment import file_format
+from tokenauction_cli.experiment.experiment import Agent
 from tokenauction_cli.experiment.prompts import PromptError, render, render_messages, render_prompt, template_mistakes
+
+
+def agent_of(fields: dict[str, object]) -> Agent:
+    return Agent.of(file_format.Agent.model_validate(fields))
+
 
 QUERY = "vacations in Hawaii"
 
@@ -108,12 +114,12 @@ def test_counters_start_anew_with_every_rendering() -> None:
 
 
 def test_prompt_and_messages_of_agents() -> None:
-    raw = Agent.model_validate({"name": "Alpha", "prompt": "{{ agent }}: {{ query }}"})
+    raw = agent_of({"name": "Alpha", "prompt": "{{ agent }}: {{ query }}"})
     assert render_prompt(raw, "x") == "Alpha: x"
-    chat = Agent.model_validate({"name": "Alpha", "chat": {"user": "{{ query }}"}})
+    chat = agent_of({"name": "Alpha", "chat": {"user": "{{ query }}"}})
     assert render_messages(chat, "x") == [{"role": "user", "content": "x"}]
     messages = [{"role": "system", "content": "be {{ agent }}"}, {"role": "user", "content": "{{ query }}"}]
-    talk = Agent.model_validate({"name": "Alpha", "messages": messages})
+    talk = agent_of({"name": "Alpha", "messages": messages})
     assert render_messages(talk, "x") == [{"role": "system", "content": "be Alpha"}, {"role": "user", "content": "x"}]
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tokenauction_cli.lm import build_llama, probe
-from tokenauction_cli.lm.build_llama import LAUNCHER, WITHOUT_AMX, Build
+from tokenauction_cli.lm import build_llama, llama_build, probe
 from tokenauction_cli.lm.hardware import Hardware
+from tokenauction_cli.lm.llama_build import LAUNCHER, WITHOUT_AMX, Build
 from tokenauction_cli.lm.probe import Crash
 
 TILES = """
@@ -83,7 +83,7 @@ def test_flags_for_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 # Whose flags count
 
 
-BEFORE = Build("1.0", "-DGGML_CUDA=on", "", build_llama._launcher_digest())
+BEFORE = Build("1.0", "-DGGML_CUDA=on", "", llama_build._launcher_digest())
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_the_users_flags(before: Build | None, environment: dict[str, str], expe
 
 
 def test_a_build_without_amx_stays_one_until_the_launcher_changes() -> None:
-    before = Build("1.0", "", WITHOUT_AMX, build_llama._launcher_digest())
+    before = Build("1.0", "", WITHOUT_AMX, llama_build._launcher_digest())
     assert Build.wanted("1.0", before, {}) == before
     assert Build.wanted("1.0", Build("1.0", "", WITHOUT_AMX, "another"), {}).extra_flags == ""
 
@@ -115,7 +115,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     library = tmp_path / "lib"
     library.mkdir()
     (library / "libllama.so").write_bytes(b"by other hands")
-    monkeypatch.setattr(build_llama, "_libraries", lambda: library)
+    monkeypatch.setattr(llama_build, "_libraries", lambda: library)
     return library
 
 
@@ -166,11 +166,11 @@ def test_new_flags_are_a_new_build(pip: Pip, make: Callable[[], int], monkeypatc
 @pytest.mark.parametrize("record", ["", "{}", "[]", '{"libraries": 3}', "\x00"])
 def test_a_record_that_says_nothing(library: Path, pip: Pip, make: Callable[[], int], record: str) -> None:
     make()
-    (library / build_llama._RECORD).write_text(record)
-    assert build_llama.installed() is None
+    (library / llama_build._RECORD).write_text(record)
+    assert llama_build.installed() is None
     make()
     assert len(pip) == 2
-    assert json.loads((library / build_llama._RECORD).read_text("utf-8"))["version"] == "0.3.36"
+    assert json.loads((library / llama_build._RECORD).read_text("utf-8"))["version"] == "0.3.36"
 
 
 # After the build

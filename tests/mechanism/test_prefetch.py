@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -73,6 +74,15 @@ def test_one_thread_is_no_pool(prefixes: list[list[NDArray[np.float32]]]) -> Non
     assert prefetch.most_prefixes == 0
     assert threads() == before
     profile.close()
+
+
+def test_python_switches_threads_sooner_while_there_is_a_pool(prefixes: list[list[NDArray[np.float32]]]) -> None:
+    prefetch, before = Prefetch(2), sys.getswitchinterval()
+    profile = begun(prefixes[0], prefetch)
+    assert sys.getswitchinterval() < before
+    profile.close()
+    prefetch.close()
+    assert sys.getswitchinterval() == before
 
 
 def test_a_prefix_that_fails_fails_alone(prefixes: list[list[NDArray[np.float32]]], pool: Prefetch) -> None:

@@ -105,10 +105,16 @@ def _result(target: Path, overrides: list[str], trust: list[str], output: Path, 
             raise typer.Exit(130) from None
         finally:
             progress.end()
-    if overrides or trust:
-        option = "-S" if overrides else "--trust"
-        raise UsageError(f"{target} is a run folder, whose experiment is fixed: {option} needs an experiment file")
-    return read_run(target)
+    if overrides:
+        raise UsageError(f"{target} is a run folder, whose experiment is fixed: -S needs an experiment file")
+    result = read_run(target)
+    untrusted = sorted(set(result.experiment.trust) - set(trust))
+    if untrusted:
+        raise UsageError(
+            f"{target}: its rules are code that is not part of tokauction; where you trust it, go to the folder of "
+            f"the module and say --trust {' --trust '.join(untrusted)}"
+        )
+    return result
 
 
 def _findings(

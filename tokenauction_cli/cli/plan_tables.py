@@ -41,8 +41,8 @@ def _plan(experiment: Experiment, speakers: Speakers) -> Table:
     rows: list[tuple[str, object]] = [
         ("queries", len(experiment.queries)),
         ("aggregation rules", len(experiment.auction.aggregation)),
-        ("sweep points", len(experiment.points())),
-        ("seeds", len(experiment.seeds())),
+        ("sweep points", len(experiment.points)),
+        ("seeds", len(experiment.seeds)),
         ("cells", plan.n_cells),
         ("waves", len(plan.waves)),
         ("texts in a batch", plan.lanes),

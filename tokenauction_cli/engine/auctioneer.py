@@ -5,6 +5,7 @@ All cells of a group share one profile; all seeds with the same rule and bids sh
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -51,24 +52,25 @@ class Rules:
     def of(cls, experiment: Experiment) -> Rules:
         """Raises UsageError for a rule of the user's own that cannot be loaded, and for a payment that fits no rule."""
         auction = experiment.auction
-        reserve = auction.reserve or 0.0
-        beside = str(experiment.path.absolute().parent)  # where a user's own rules stand
+        own = str(experiment.modules)
         if experiment.trust:  # else a file beside the experiment could pose as any module
-            sys.path.insert(0, beside)
+            sys.path.insert(0, own)
         try:
             rules = cls(
                 {name: registry.find("aggregation", name) for name in auction.aggregation},
                 {name: registry.find("payment", name) for name in auction.payments},
-                registry.find("sampling", str(auction.sampling)),
+                registry.find("sampling", auction.sampling),
             )
-            reasons = (misfit(name, auction.aggregation, str(auction.sampling), reserve) for name in auction.payments)
+            reasons = (
+                misfit(name, auction.aggregation, auction.sampling, auction.reserve) for name in auction.payments
+            )
             for reason in filter(None, reasons):
                 raise UsageError(f"{experiment.path}: {reason}")
         except registry.UnknownRuleError as error:
             raise UsageError(f"{experiment.path}: {error}") from error
         finally:
             if experiment.trust:
-                sys.path.remove(beside)
+                sys.path.remove(own)
         return rules
 
     def fitting(self, aggregation: str, reserve: float) -> tuple[PaymentRule, ...]:
@@ -79,7 +81,7 @@ class Rules:
 
 def terms_of(experiment: Experiment) -> Terms:
     """Who bids, who is swept and who is charged."""
-    return terms_of_agents(experiment.agents, experiment.swept_agent, experiment.auction.reserve or 0.0)
+    return terms_of_agents(experiment.agents, experiment.swept_agent, experiment.auction.reserve)
 
 
 class House:
@@ -93,7 +95,7 @@ class House:
         self.terms = terms_of(experiment)
         self.payments = {name: self.rules.fitting(name, self.terms.reserve) for name in self.rules.aggregation}
         self.charge = experiment.auction.charge
-        self.budgets = np.array([agent.budget or np.inf for agent in experiment.agents])
+        self.budgets = np.array([agent.budget for agent in experiment.agents])
         self.has_budgets = bool(np.isfinite(self.budgets).any())
         self.stops = tuple(stop.encode() for stop in experiment.auction.stop)
         self.temperatures = np.array([agent.temperature for agent in experiment.agents], dtype=np.float64)
@@ -287,13 +289,17 @@ class TextState:
                 self._paid[column] = self._paid[column] + paid[column] if column in self._paid else paid[column]
         return paid
 
+    def bid(self, bids: tuple[float, ...]) -> None:
+        """For the tokens to come; an agent that has spent its budget bids 0."""
+        self.bids = tuple(bid if left > 0 else 0.0 for bid, left in zip(bids, self._left.tolist(), strict=True))
+
     def _spend(self, amounts: Array) -> Array:
-        """Payments capped at what is left of each budget; an agent that has spent it bids 0 from now on."""
+        """Payments capped at what is left of each budget."""
         paid: Array = np.minimum(amounts, self._left)
         self._left = self._left - paid
         for i in np.flatnonzero((self._left <= 0) & (self._spent_at == 0)):
             self._spent_at[i] = self.n_tokens
-        self.bids = tuple(bid if left > 0 else 0.0 for bid, left in zip(self.bids, self._left, strict=True))
+        self.bid(self.bids)
         return paid
 
     def _reason_to_end(self, token: int) -> str | None:
@@ -373,7 +379,7 @@ class TextState:
         charged = self._paid.get(auction.charge or next(iter(self._paid), ""))
         for i, agent in enumerate(self._house.experiment.agents):
             totals[f"posterior.{agent.id}"] = float(explained[i])
-            if agent.budget is not None:
+            if agent.budget < math.inf:
                 totals[f"spent_at.{agent.id}"] = int(self._spent_at[i]) or None
             offered = cell.bids[i] * self.n_tokens
             totals[f"paid_share.{agent.id}"] = None if charged is None or not offered else float(charged[i]) / offered

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..experiment.experiment import Experiment
-from ..lm.gguf import GgufContext, GgufPrompt, Row
+from ..lm.gguf import GgufPrompt, Step
 from ..mechanism.aggregation.rules import AggregationRule
 from ..mechanism.distributions import Array
 from ..mechanism.outcome import Outcome
@@ -60,26 +60,6 @@ class Measured:
     peak_memory_mib: float
 
 
-class JournalContext(GgufContext):
-    """Notes every call that moves or computes KV cells, so that they can be made again without us."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.journal: list[tuple[Any, ...]] = []
-        super().__init__(*args, **kwargs)
-
-    def _copy(self, source: int, number: int) -> None:
-        self.journal.append(("_copy", source, number))
-        super()._copy(source, number)
-
-    def _forget(self, number: int, n_tokens: int) -> bool:
-        self.journal.append(("_forget", number, n_tokens))
-        return super()._forget(number, n_tokens)
-
-    def _decode(self, rows: list[Row]) -> Any:
-        self.journal.append(("_decode", rows))
-        return super()._decode(rows)
-
-
 class TimedPayment:
     """A payment rule and the seconds that its charges take."""
 
@@ -111,15 +91,16 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     naive = _naive_tokens_per_second(experiment, speakers)
     rules = Rules.of(experiment)
     payments = {name: TimedPayment(rule) for name, rule in rules.payments.items()}
-    with speakers.loaded(plan.lanes, JournalContext) as model:
+    journals: dict[Path, list[Step]] = {model.path: [] for model in speakers.models}
+    with speakers.loaded(plan.lanes, lambda path, step: journals[path].append(step)) as model:
+        plan = replace(plan, lanes=model.lanes or plan.lanes)  # memory may have room for fewer
         house = House(experiment, replace(rules, payments=payments), model.vocabulary)
         auction = Auction(model, house, speakers.casts)
         with contextlib.closing(house):
             seconds, writing = _run(auction, plan)
-        journals = [context.journal for context in model.contexts if isinstance(context, JournalContext)]
     bare = _replay(speakers, plan, journals)
     n_prompts = sum(speakers.most_prompts.values())
-    decodes = [len(call[1]) for journal in journals for call in journal if call[0] == "_decode"]
+    decodes = [len(step.arguments[0]) for steps in journals.values() for step in steps if step.method == "decode"]
     return Measured(
         scenario=scenario,
         machine=machine_of(speakers),
@@ -155,13 +136,13 @@ def _run(auction: Auction, plan: Plan) -> tuple[float, float]:
         return time.perf_counter() - begun, writing
 
 
-def _replay(speakers: GgufSpeakers, plan: Plan, journals: Sequence[list[tuple[Any, ...]]]) -> float:
+def _replay(speakers: GgufSpeakers, plan: Plan, journals: Mapping[Path, Sequence[Step]]) -> float:
     """Seconds of the same calls of llama.cpp, on fresh contexts, with nothing between them."""
     with speakers.loaded(plan.lanes) as model:
         begun = time.perf_counter()
-        for context, journal in zip(model.contexts, journals, strict=True):
-            for name, *arguments in journal:
-                getattr(context, name)(*arguments)
+        for context in model.contexts:
+            for step in journals[context.path]:
+                context.perform(step)
         return time.perf_counter() - begun
 
 
@@ -170,7 +151,7 @@ def _naive_tokens_per_second(experiment: Experiment, speakers: GgufSpeakers) -> 
     cast = speakers.casts[experiment.queries[0]]
     prompts: list[GgufPrompt] = [cast.prompts[k] for k in cast.prompt_of_agent]
     longest = max(len(prompt.tokens) for prompt in prompts) + experiment.auction.max_tokens
-    weights = np.array(experiment.points()[len(experiment.points()) // 2].bids)
+    weights = np.array(experiment.points[len(experiment.points) // 2].bids)
     weights /= weights.sum()
     rng = np.random.default_rng(experiment.seed)
     with _naive_models(prompts, longest, speakers) as models:

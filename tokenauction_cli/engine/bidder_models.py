@@ -9,9 +9,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import ModelError, TokauctionError, UsageError
 from ..experiment.experiment import Experiment
@@ -24,14 +24,16 @@ from ..system.processors import usable_processors
 from .token_loop import Cast
 
 if TYPE_CHECKING:
-    from ..experiment.file_format import Agent
-    from ..lm.gguf import GgufContext, GgufModel
+    from ..experiment.experiment import Agent
+    from ..lm.gguf import GgufContext, GgufModel, Step
     from ..lm.hardware import Hardware
     from ..lm.metadata import GgufMetadata
     from ..lm.probe import Finding, Shape
     from ..lm.vocabulary import GgufVocabulary
 
 logger = logging.getLogger("tokauction")
+
+Observer: TypeAlias = "Callable[[Path, Step], object]"
 
 CPU_BATCH_ROWS = 32
 GPU_BATCH_ROWS = 128
@@ -270,36 +272,45 @@ class GgufSpeakers:
         return {model.path: lanes * self._cells_per_lane(model.path) for model in self.models}
 
     @contextmanager
-    def loaded(self, lanes: int, context_type: type[GgufContext] | None = None) -> Iterator[GgufModel]:
-        """The models with their weights and contexts, for fewer lanes where memory does not hold as many."""
+    def loaded(self, lanes: int, observe: Observer = lambda path, step: None) -> Iterator[GgufModel]:
+        """The models with their weights and contexts, for fewer lanes where memory does not hold as many.
+
+        `observe` is told every call that moves or computes KV cells.
+        """
         from ..lm import llama_log
-        from ..lm.gguf import GgufContext, GgufModel, OneByOneContext
+        from ..lm.gguf import GgufModel
 
         llama_log.tell_last_word()
-        usual = OneByOneContext if self._experiment.runtime.deterministic else GgufContext
-        contexts, lanes = self._contexts(lanes, context_type or usual)
+        contexts, lanes = self._contexts(lanes, observe)
         try:
             yield GgufModel(contexts, self.most_prompts, lanes)
         finally:
             for context in contexts:
                 context.close()
 
-    def _contexts(self, lanes: int, context_type: type[GgufContext]) -> tuple[list[GgufContext], int]:
+    def _contexts(self, lanes: int, observe: Observer) -> tuple[list[GgufContext], int]:
         """One context per file, and the lanes that they have room for; raises ModelError where one is too many."""
-        from ..lm.gguf import OutOfMemoryError
+        from ..lm.gguf import GgufContext, OneByOneContext, OutOfMemoryError
 
+        kind = OneByOneContext if self._experiment.runtime.deterministic else GgufContext
         contexts: list[GgufContext] = []
         try:
             for path, n_prompts in self.most_prompts.items():
-                size = {"n_sequences": lanes * n_prompts, "n_tokens": self.longest[path]}
-                contexts.append(context_type(path, self.hardware, **size))
+                context = kind(
+                    path,
+                    self.hardware,
+                    n_sequences=lanes * n_prompts,
+                    n_tokens=self.longest[path],
+                    observe=partial(observe, path),
+                )
+                contexts.append(context)
         except ModelError as error:
             for context in contexts:
                 context.close()
             if lanes == 1 or not isinstance(error, OutOfMemoryError):
                 raise
             logger.warning("%s; %d texts at a time are tried", error, lanes // 2)
-            return self._contexts(lanes // 2, context_type)
+            return self._contexts(lanes // 2, observe)
         return contexts, lanes
 
 

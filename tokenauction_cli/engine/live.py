@@ -70,7 +70,7 @@ class Play:
         """Give the swept agent another share of the bids, for the tokens to come."""
         weight = round(min(1.0, max(0.0, self.weight + by)), 6)
         self.weight = weight
-        self._state.bids = bids_at(self.experiment, weight)
+        self._state.bid(bids_at(self.experiment, weight))
 
     def figures(self) -> dict[str, list[float]]:
         """Of each agent so far: what it paid and how likely the text is to it."""
@@ -86,7 +86,7 @@ def bids_at(experiment: Experiment, weight: float) -> tuple[float, ...]:
     agents, swept = experiment.agents, experiment.swept_agent
     if not any(agent.bid > 0 for i, agent in enumerate(agents) if i != swept and not agent.reference):
         raise UsageError("there is no other agent with a bid: the weight cannot move")
-    return shared_bids(agents, swept, weight, experiment.sweep.total_bid)
+    return shared_bids(agents, swept, weight, experiment.total_bid)
 
 
 @contextmanager

@@ -81,10 +81,10 @@ class Plan:
 
 def cells_of(experiment: Experiment) -> list[Cell]:
     """Every cell once: query by query, seed by seed, then rules and sweep points. Of equal points the first counts."""
-    points = experiment.points()
+    points = experiment.points
     cells: dict[str, Cell] = {}
     for query in experiment.queries:
-        for seed in experiment.seeds():
+        for seed in experiment.seeds:
             for aggregation in experiment.auction.aggregation:
                 for point in points:
                     cell = Cell(query, aggregation, point.index, point.relative_weight, point.bids, seed)

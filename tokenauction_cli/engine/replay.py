@@ -10,7 +10,7 @@ import statistics
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import ModelError, UsageError
 from ..experiment.experiment import Experiment
+from ..experiment.sweep import shared_bids
 from ..lm.base import Logits, copied
 from .auctioneer import House, Rules, TextState
 from .bidder_models import GgufSpeakers, prepare
@@ -128,8 +129,13 @@ def with_agents(experiment: Experiment, n_agents: int) -> Experiment:
     """The experiment with so many agents: its own first, then copies of the last."""
     agents = list(experiment.agents[:n_agents])
     for k in range(len(agents), n_agents):
-        agents.append(agents[-1].model_copy(update={"name": f"Agent {k}", "id": f"agent_{k}"}))
-    return _changed(experiment, agents=tuple(agents))
+        agents.append(replace(agents[-1], name=f"Agent {k}", id=f"agent_{k}"))
+    swept, total = experiment.swept_agent, experiment.total_bid
+    points = [
+        point._replace(bids=shared_bids(agents, swept, point.relative_weight or 0.0, total))
+        for point in experiment.points
+    ]
+    return replace(experiment, agents=tuple(agents), points=tuple(points))
 
 
 def replayed(
@@ -170,21 +176,14 @@ def replay(
 
 def _set_up(experiment: Experiment, n_threads: int) -> Experiment:
     """With both rules and so many threads."""
-    auction = experiment.auction.model_copy(update={"aggregation": RULES})
-    runtime = experiment.runtime.model_copy(update={"threads": n_threads})
-    return _changed(experiment, auction=auction, runtime=runtime)
-
-
-def _changed(experiment: Experiment, **sections: Any) -> Experiment:
-    """Another experiment, without what this one keeps that it worked out."""
-    fields = {name: getattr(experiment, name) for name in Experiment.model_fields}
-    return Experiment.model_construct(**(fields | sections))
+    auction, runtime = experiment.auction, experiment.runtime
+    return replace(experiment, auction=replace(auction, aggregation=RULES), runtime=replace(runtime, threads=n_threads))
 
 
 def _seconds(experiment: Experiment, logits: Sequence[Sequence[Logits]], rule: str) -> float:
     """To auction all prefixes, a step at a time, each for all cells of the sweep under one rule."""
     house = House(experiment, Rules.of(experiment), AnyVocabulary(len(logits[0][0])))
-    first = experiment.queries[0], rule, experiment.seeds()[0]
+    first = experiment.queries[0], rule, experiment.seeds[0]
     cells = [cell for cell in cells_of(experiment) if (cell.query, cell.aggregation, cell.seed) == first]
     texts = [[house.begin(cell) for cell in cells] for _ in range(PREFIXES_A_STEP)]
     steps = iter(logits)

@@ -51,7 +51,7 @@ class Progress(Protocol):
 
 def run_folder(experiment: Experiment, results: Path) -> RunFolder:
     """`<results>/<name>-<hash of the resolved experiment>`."""
-    return RunFolder(results / f"{experiment.name}-{experiment.semantic_hash()}")
+    return RunFolder(results / f"{experiment.name}-{experiment.semantic_hash}")
 
 
 def run_cells(
@@ -99,15 +99,18 @@ def _ready(folder: RunFolder, experiment: Experiment, progress: Progress) -> tup
 
 
 def experiment_of(folder: RunFolder) -> Experiment:
-    """The experiment of a run; relative paths in it start where the experiment file was."""
+    """The experiment of a run; relative paths of models start where the experiment file was.
+
+    A run folder may come from a stranger: modules of rules are those of the working directory, not of that place.
+    """
     resolved = folder.path / "resolved.yaml"
     if not resolved.is_file():
         raise UsageError(
             f"{folder.path}: this is not a run folder (it has no resolved.yaml); `tokauction run` makes one"
         )
     experiment = load_experiment(resolved)
-    origin = folder.read_manifest().get("experiment")
-    return experiment.model_copy(update={"path": Path(origin)}) if isinstance(origin, str) else experiment
+    origin = manifest.readable(folder).get("experiment")
+    return replace(experiment, path=Path(origin) if isinstance(origin, str) else resolved, modules=Path.cwd())
 
 
 def plan_for(experiment: Experiment, speakers: Speakers, lanes_before: int | None = None) -> Plan:

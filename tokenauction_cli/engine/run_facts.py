@@ -9,7 +9,7 @@ import yaml
 from .. import __version__
 from ..errors import TokauctionError
 from ..experiment.experiment import Experiment
-from ..runs.manifest import Manifest, changes, environment
+from ..runs.manifest import FORMAT, Manifest, changes, environment
 from ..runs.run_folder import RunFolder
 from .bidder_models import ModelInUse, Speakers
 from .plan import Plan
@@ -24,9 +24,9 @@ def begin_manifest(
     _check_models(folder, old.get("models", models), models)
     if not old:
         folder.write("experiment.yaml", experiment.source)
-        folder.write("resolved.yaml", yaml.safe_dump(experiment.resolved(), sort_keys=False, allow_unicode=True))
+        folder.write("resolved.yaml", yaml.safe_dump(experiment.plain, sort_keys=False, allow_unicode=True))
     manifest = {
-        "format": 1,
+        "format": FORMAT,
         "status": "running",
         "tokauction": __version__,
         "experiment": str(experiment.path.absolute()),

@@ -62,7 +62,7 @@ def _auction() -> tuple[bool, str]:
     from .token_loop import Auction
 
     path = Path("self-test.yaml")
-    experiment = Experiment(**read_experiment(_TABLES, str(path)), path=path, source=_TABLES)
+    experiment = Experiment.of(read_experiment(_TABLES, str(path)), path, _TABLES)
     speakers = TableSpeakers(experiment)
     plan = make_plan(experiment, speakers.lanes, is_batch_invariant=True)
     with speakers.loaded(plan.lanes) as model:

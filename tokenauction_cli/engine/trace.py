@@ -17,7 +17,7 @@ from __future__ import annotations
 import codecs
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,6 @@ from ..mechanism.measures import posterior
 from ..mechanism.outcome import Outcome
 from ..mechanism.sampling.rules import Draw
 
-Detail = Literal["none", "chosen", "top_k"]
-
 N_CANDIDATES = 8  # under each agent and under q; fewer with more than four agents
 WORTH_SHOWING = 1e-3  # a probability below this reads as zero
 _BLOCK = 64
@@ -38,7 +36,7 @@ _BLOCK = 64
 class TextTrace:
     """The trace of one text while it is written."""
 
-    def __init__(self, vocabulary: Vocabulary, detail: Detail) -> None:
+    def __init__(self, vocabulary: Vocabulary, detail: str) -> None:
         self._vocabulary = vocabulary
         self._detail = detail
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")

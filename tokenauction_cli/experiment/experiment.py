@@ -1,79 +1,153 @@
 """An experiment, read from a YAML file and checked: agents, an auction, a sweep of bids.
 
-Knows what a file may say and where it is wrong (file:line:column); knows no model and writes no file.
+What the rest of the program works with: frozen, every default filled in, every name resolved. pydantic ends here: it
+reads the file (`file_format`), and `plain` is what it makes of it. Knows no model and writes no file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from ..errors import ExperimentError, Problem
-from .file_format import Agent, Auction, Runtime, Sweep
-from .reader import read_experiment
+from . import file_format
+from .reader import Sections, read_experiment
 from .sweep import SweepPoint, seeds_of, sweep_points
 
 NO_EFFECT_ON_RECORDS = ("name", "runtime", "trust")
 
 
-class Experiment(BaseModel):
-    """A checked experiment: every default is filled in, every name is resolved."""
+@dataclass(frozen=True)
+class Agent:
+    """A bidder: with a model that is given a raw `prompt` or `messages` (role, text), or with `distributions`.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A reference agent is not charged. `budget` is inf where there is none.
+    """
+
+    name: str
+    id: str
+    model: str | None
+    prompt: str | None
+    messages: tuple[tuple[str, str], ...]
+    distributions: Mapping[str, Mapping[str, float]] | None
+    bid: float
+    temperature: float
+    mentions: tuple[str, ...]
+    reference: bool
+    budget: float
+
+    @classmethod
+    def of(cls, agent: file_format.Agent) -> Agent:
+        """From a section whose names are resolved."""
+        said = [(message.role, message.content) for message in agent.messages or ()]
+        if agent.chat is not None:
+            said = [("system", agent.chat.system)] if agent.chat.system is not None else []
+            said.append(("user", agent.chat.user))
+        return cls(
+            name=agent.name,
+            id=agent.id,
+            model=agent.model,
+            prompt=agent.prompt,
+            messages=tuple(said),
+            distributions=agent.distributions,
+            bid=agent.bid,
+            temperature=agent.temperature,
+            mentions=agent.mentions,
+            reference=agent.reference,
+            budget=math.inf if agent.budget is None else agent.budget,
+        )
+
+
+@dataclass(frozen=True)
+class Auction:
+    """The mechanism: rules by name, and when a text ends. `charge` names the payment that budgets pay, if any."""
+
+    aggregation: tuple[str, ...]
+    payments: tuple[str, ...]
+    sampling: str
+    max_tokens: int
+    stop: tuple[str, ...]
+    charge: str | None
+    reserve: float
+    trace: str
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how fast; "auto" is resolved where the machine is known."""
+
+    device: str
+    threads: int | str
+    context: int | str
+    batch: int | str
+    gpu_layers: int | str
+    rpc: tuple[str, ...]
+    kv_cache: str
+    deterministic: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A checked experiment. `plain` is the file with defaults and overrides filled in: again a valid file.
+
+    Relative paths of models start at the folder of `path`. Rules of a user's own are modules in the folder `modules`.
+    """
 
     name: str
     seed: int
     queries: tuple[str, ...]
-    models: dict[str, str]
     agents: tuple[Agent, ...]
     auction: Auction
-    sweep: Sweep
+    swept_agent: int  # the index of the agent whose relative weight is reported
+    total_bid: float  # what the bids of a sweep of relative weight sum to
     runtime: Runtime
     blends: bool
     trust: tuple[str, ...]
     path: Path
+    modules: Path
     source: bytes
+    points: tuple[SweepPoint, ...]  # the bids to try, in the order of the file
+    seeds: tuple[int, ...]  # of the cells of every point
+    plain: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, sections: Sections, path: Path, source: bytes) -> Experiment:
+        """From sections that were checked against each other."""
+        agents = tuple(map(Agent.of, sections.agents))
+        swept = next(i for i, agent in enumerate(agents) if agent.id == sections.sweep.agent)
+        offered = sum(agent.bid for agent in agents if not agent.reference)
+        auction = sections.auction.model_dump() | {"reserve": sections.auction.reserve or 0.0}
+        return cls(
+            name=sections.name,
+            seed=sections.seed,
+            queries=sections.queries,
+            agents=agents,
+            auction=Auction(**auction),
+            swept_agent=swept,
+            total_bid=offered if sections.sweep.total_bid is None else sections.sweep.total_bid,
+            runtime=Runtime(**sections.runtime.model_dump()),
+            blends=sections.blends,
+            trust=sections.trust,
+            path=path,
+            modules=path.absolute().parent,
+            source=source,
+            points=tuple(sweep_points(agents, sections.sweep, swept)),
+            seeds=seeds_of(sections.sweep),
+            plain=_plain(sections),
+        )
 
     @cached_property
-    def swept_agent(self) -> int:
-        """The index of the agent whose relative weight is reported: `sweep.agent`."""
-        return next(i for i, agent in enumerate(self.agents) if agent.id == self.sweep.agent)
-
-    def points(self) -> tuple[SweepPoint, ...]:
-        """The bids to try, in the order of the file."""
-        return self._points
-
-    @cached_property
-    def _points(self) -> tuple[SweepPoint, ...]:
-        return tuple(sweep_points(self.agents, self.sweep, self.swept_agent))
-
-    def seeds(self) -> tuple[int, ...]:
-        """The cell seeds of every point."""
-        return seeds_of(self.sweep)
-
-    def resolved(self) -> dict[str, Any]:
-        """The file with defaults and overrides filled in, as plain data: again a valid experiment file."""
-        return {
-            "name": self.name,
-            "seed": self.seed,
-            "queries": list(self.queries),
-            "agents": [_plain(agent) for agent in self.agents],
-            "auction": _plain(self.auction),
-            "sweep": _plain(self.sweep),
-            "runtime": _plain(self.runtime),
-            "blends": self.blends,
-            "trust": list(self.trust),
-        }
-
     def semantic_hash(self) -> str:
         """8 hex digits that change exactly when a record could: the name, runtime and trust are left out."""
-        semantic = {key: value for key, value in self.resolved().items() if key not in NO_EFFECT_ON_RECORDS}
+        semantic = {key: value for key, value in self.plain.items() if key not in NO_EFFECT_ON_RECORDS}
         canonical = json.dumps(semantic, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:8]
 
@@ -89,9 +163,24 @@ def load_experiment(path: Path, overrides: Sequence[str] = (), trust: Sequence[s
     except (OSError, ValueError) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", error)
         raise ExperimentError([Problem(file, 0, 0, f"the experiment file cannot be read: {reason}")]) from None
-    return Experiment(**read_experiment(source, file, overrides, trust), path=path, source=source)
+    return Experiment.of(read_experiment(source, file, overrides, trust), path, source)
 
 
-def _plain(section: BaseModel) -> dict[str, Any]:
+def _plain(sections: Sections) -> dict[str, Any]:
+    """As YAML would give it, aliases resolved and Nones left out."""
+    return {
+        "name": sections.name,
+        "seed": sections.seed,
+        "queries": list(sections.queries),
+        "agents": [_plain_section(agent) for agent in sections.agents],
+        "auction": _plain_section(sections.auction),
+        "sweep": _plain_section(sections.sweep),
+        "runtime": _plain_section(sections.runtime),
+        "blends": sections.blends,
+        "trust": list(sections.trust),
+    }
+
+
+def _plain_section(section: BaseModel) -> dict[str, Any]:
     plain: dict[str, Any] = section.model_dump(mode="json", by_alias=True, exclude_none=True)
     return plain

@@ -7,7 +7,7 @@ refused before anything runs, loops are counted, every text that is built is bou
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -49,16 +49,14 @@ _NAMES = {nodes.Pow: "'**'", nodes.Div: "'/'", nodes.FloorDiv: "'//'", nodes.Dic
 
 
 class Speaker(Protocol):
-    """What a prompt needs to know of an agent: its name and one of prompt, chat and messages."""
+    """What a prompt needs to know of an agent: its name, and a raw prompt or messages (role, text)."""
 
     @property
     def name(self) -> str: ...
     @property
     def prompt(self) -> str | None: ...
     @property
-    def chat(self) -> Any: ...
-    @property
-    def messages(self) -> Any: ...
+    def messages(self) -> Sequence[tuple[str, str]]: ...
 
 
 class TemplateMistake(NamedTuple):
@@ -84,11 +82,7 @@ def render_prompt(agent: Speaker, query: str) -> str:
 
 def render_messages(agent: Speaker, query: str) -> list[dict[str, str]]:
     """The messages of an agent with `chat` or `messages`, as role and content. Raises PromptError."""
-    if agent.chat is not None:
-        roles: Iterable[tuple[str, str | None]] = (("system", agent.chat.system), ("user", agent.chat.user))
-    else:
-        roles = ((message.role, message.content) for message in agent.messages)
-    return [{"role": role, "content": render(text, agent.name, query)} for role, text in roles if text is not None]
+    return [{"role": role, "content": render(text, agent.name, query)} for role, text in agent.messages]
 
 
 def template_mistakes(source: str, agent: str, queries: Iterable[str], query_given: bool) -> list[TemplateMistake]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,11 +23,26 @@ from .source import Source, default_ids
 
 MAX_REPORTED = 1_000
 
+
+class Sections(NamedTuple):
+    """The sections of a file whose names are resolved and whose defaults are filled in."""
+
+    name: str
+    seed: int
+    queries: tuple[str, ...]
+    agents: tuple[Agent, ...]
+    auction: Auction
+    sweep: Sweep
+    runtime: Runtime
+    blends: bool
+    trust: tuple[str, ...]
+
+
 AnySection = TypeVar("AnySection", bound=Section)
 
 
-def read_experiment(text: bytes, file: str, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> dict[str, Any]:
-    """The fields of an Experiment. Raises ExperimentError with all problems."""
+def read_experiment(text: bytes, file: str, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Sections:
+    """What `Experiment.of` is made of. Raises ExperimentError with all problems."""
     source = Source(text, file, overrides)
     if trust:
         source.trust(trust)
@@ -138,22 +153,21 @@ def _section(model: type[AnySection], data: Any) -> AnySection | None:
         return None
 
 
-def _resolved(draft: Draft, whole: ExperimentFile) -> dict[str, Any]:
+def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
     agents = tuple(_resolved_agent(draft, agent, i) for i, agent in enumerate(whole.agents))
     auction = whole.auction or Auction()
     sampling = auction.sampling or ("stable" if "stable" in registry.names("sampling") else "inverse_cdf")
-    return {
-        "name": whole.name,
-        "seed": whole.seed,
-        "queries": whole.queries,
-        "models": whole.models or {},
-        "agents": agents,
-        "auction": auction.model_copy(update={"sampling": sampling}),
-        "sweep": _resolved_sweep(draft, whole.sweep or Sweep(), agents),
-        "runtime": whole.runtime or Runtime(),
-        "blends": whole.blends,
-        "trust": whole.trust,
-    }
+    return Sections(
+        name=whole.name,
+        seed=whole.seed,
+        queries=whole.queries,
+        agents=agents,
+        auction=auction.model_copy(update={"sampling": sampling}),
+        sweep=_resolved_sweep(draft, whole.sweep or Sweep(), agents),
+        runtime=whole.runtime or Runtime(),
+        blends=whole.blends,
+        trust=whole.trust,
+    )
 
 
 def _resolved_agent(draft: Draft, agent: Agent, i: int) -> Agent:

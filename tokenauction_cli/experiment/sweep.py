@@ -10,10 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ..mechanism.terms import Terms, relative_bids
-from .file_format import Agent, Steps, Sweep
+from .file_format import Steps, Sweep
+
+
+class Bidder(Protocol):
+    """What a sweep needs to know of an agent."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def bid(self) -> float: ...
+    @property
+    def reference(self) -> bool: ...
 
 
 class SweepPoint(NamedTuple):
@@ -45,11 +56,14 @@ def n_points(sweep: Sweep) -> int | None:
     return 1 if sweep.bids is None else len(sweep.bids)
 
 
-def sweep_points(agents: Sequence[Agent], sweep: Sweep, swept: int) -> Iterator[SweepPoint]:
+def sweep_points(agents: Sequence[Bidder], sweep: Sweep, swept: int) -> Iterator[SweepPoint]:
     """Every point of a sweep whose agents are named by id."""
     if sweep.relative_weight is not None:
+        total = (
+            sum(agent.bid for agent in agents if not agent.reference) if sweep.total_bid is None else sweep.total_bid
+        )
         for index, weight in enumerate(weights_of_sweep(sweep.relative_weight)):
-            yield SweepPoint(index, shared_bids(agents, swept, weight, sweep.total_bid), weight)
+            yield SweepPoint(index, shared_bids(agents, swept, weight, total), weight)
         return
     for index, bids in enumerate(_explicit_bids(agents, sweep)):
         yield SweepPoint(index, bids, share_of(agents, swept, bids))
@@ -64,15 +78,14 @@ def weights_of_sweep(weights: tuple[float, ...] | Steps) -> Iterable[float]:
     return (min(round(weights.start + k * weights.step, 12), weights.to) for k in range(n))
 
 
-def shared_bids(agents: Sequence[Agent], swept: int, weight: float, total_bid: float | None) -> tuple[float, ...]:
+def shared_bids(agents: Sequence[Bidder], swept: int, weight: float, total_bid: float) -> tuple[float, ...]:
     """The bids at one relative weight."""
     terms = terms_of_agents(agents, swept)
-    total = sum(agent.bid for agent in agents if not agent.reference) if total_bid is None else total_bid
-    bids = relative_bids(terms, weight, total).tolist()
+    bids = relative_bids(terms, weight, total_bid).tolist()
     return tuple(agent.bid if agent.reference else _tidy(bid) for agent, bid in zip(agents, bids, strict=True))
 
 
-def terms_of_agents(agents: Sequence[Agent], swept: int, reserve: float = 0.0) -> Terms:
+def terms_of_agents(agents: Sequence[Bidder], swept: int, reserve: float = 0.0) -> Terms:
     """Who bids, who is swept and who is charged."""
     return Terms(
         ids=tuple(agent.id for agent in agents),
@@ -83,13 +96,13 @@ def terms_of_agents(agents: Sequence[Agent], swept: int, reserve: float = 0.0) -
     )
 
 
-def share_of(agents: Sequence[Agent], swept: int, bids: Sequence[float]) -> float | None:
+def share_of(agents: Sequence[Bidder], swept: int, bids: Sequence[float]) -> float | None:
     """The swept agent's share of the bids of the charged agents."""
     charged = sum(bid for bid, agent in zip(bids, agents, strict=True) if not agent.reference)
     return bids[swept] / charged if charged > 0 else None
 
 
-def _explicit_bids(agents: Sequence[Agent], sweep: Sweep) -> Iterator[tuple[float, ...]]:
+def _explicit_bids(agents: Sequence[Bidder], sweep: Sweep) -> Iterator[tuple[float, ...]]:
     if sweep.grid is not None:
         points: Iterable[dict[str, float]] = (
             dict(zip(sweep.grid, bids, strict=True)) for bids in product(*sweep.grid.values())

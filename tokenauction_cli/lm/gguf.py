@@ -14,11 +14,11 @@ floats. A lone row gets company: the token before it is repeated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import llama_cpp
 import numpy as np
@@ -38,6 +38,13 @@ _FLOATS = {llama_cpp.LLAMA_FTYPE_ALL_F32, llama_cpp.LLAMA_FTYPE_MOSTLY_F16, llam
 
 class OutOfMemoryError(ModelError):
     """There is no room for the KV cells of so many sequences."""
+
+
+class Step(NamedTuple):
+    """A call that moves or computes KV cells: the name of a context's method, `copy`, `remove` or `decode`."""
+
+    method: str
+    arguments: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,18 @@ def _load(path: Path, hardware: Hardware = _NO_WEIGHTS, *, vocab_only: bool = Fa
 class GgufContext:
     """One loaded GGUF file with its one context of `n_sequences` sequences of at most `n_tokens` tokens each."""
 
-    def __init__(self, path: Path, hardware: Hardware, *, n_sequences: int, n_tokens: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        hardware: Hardware,
+        *,
+        n_sequences: int,
+        n_tokens: int,
+        observe: Callable[[Step], object] = lambda step: None,
+    ) -> None:
+        """`observe` is told every call that moves or computes KV cells, before it is made."""
         self.path = path
+        self._observe = observe
         self.chunk = hardware.chunk
         self._n_cells = cells_per_sequence(n_tokens)
         self._model = _load(path, hardware)
@@ -151,7 +168,7 @@ class GgufContext:
                 sources[number] = source
         before = list(self._held)
         for number, source in sources.items():
-            self._copy(source, number)
+            self.copy(source, number)
             self._held[number] = before[source]
         for number, tokens in wanted.items():
             self._cut(number, _common_length(self._held[number], tokens[:-1]))
@@ -171,8 +188,8 @@ class GgufContext:
     def _cut(self, number: int, n_tokens: int) -> None:
         """Forget all but the first tokens of a sequence; a memory that cannot forget a part forgets everything."""
         if len(self._held[number]) > n_tokens:
-            if not self._forget(number, n_tokens):
-                self._forget(number, 0)
+            if not self.remove(number, n_tokens):
+                self.remove(number, 0)
                 n_tokens = 0
             self._held[number] = self._held[number][:n_tokens]
 
@@ -190,9 +207,9 @@ class GgufContext:
             rows = [Row(number, begun + k, token, False) for k, token in enumerate(chunk)]
             if size == 1 and self._pairs_lone_rows:
                 rows.append(Row(number, 1, chunk[0], False))
-            self._decode(rows)
+            self.decode(rows)
             if len(rows) > size:
-                self._forget(number, 1)
+                self.remove(number, 1)
             self._held[number] = tokens[: begun + size]
 
     def _last_tokens(self, wanted: dict[int, tuple[int, ...]]) -> dict[int, Logits]:
@@ -204,11 +221,11 @@ class GgufContext:
             rows += (
                 self._in_company(number, tokens) if is_alone and self._pairs_lone_rows else [_last_row(number, tokens)]
             )
-        logits = self._decode(rows)
+        logits = self.decode(rows)
         for number, tokens in wanted.items():
             self._held[number] = tokens
             if len(tokens) == 1:
-                self._forget(number, 1)  # its company
+                self.remove(number, 1)  # its company
         outputs = [row for row in rows if row.is_output]
         return {
             row.sequence: found
@@ -225,13 +242,24 @@ class GgufContext:
         self._fill(number, tokens[:-2])
         return [Row(number, len(tokens) - 2, tokens[-2], self._has_floats), last]
 
-    def _copy(self, source: int, number: int) -> None:
+    def perform(self, step: Step) -> None:
+        """Make a call again that an observer was told of."""
+        calls: dict[str, Callable[..., object]] = {"copy": self.copy, "remove": self.remove, "decode": self.decode}
+        calls[step.method](*step.arguments)
+
+    def copy(self, source: int, number: int) -> None:
+        """Give one sequence the cells of another."""
+        self._observe(Step("copy", (source, number)))
         llama_cpp.llama_memory_seq_cp(self._memory, source, number, _TO_THE_END, _TO_THE_END)
 
-    def _forget(self, number: int, n_tokens: int) -> bool:
+    def remove(self, number: int, n_tokens: int) -> bool:
+        """Remove the cells behind the first tokens of a sequence; False where its memory cannot be cut there."""
+        self._observe(Step("remove", (number, n_tokens)))
         return bool(llama_cpp.llama_memory_seq_rm(self._memory, number, n_tokens, _TO_THE_END))
 
-    def _decode(self, rows: list[Row]) -> Logits:
+    def decode(self, rows: Sequence[Row]) -> Logits:
+        """Compute these rows in one batch: the logits of those that are outputs, in llama.cpp's own memory."""
+        self._observe(Step("decode", (rows,)))
         status = llama_cpp.llama_decode(self._context, self._batch.of(rows))
         if status != 0:
             raise TokauctionError(
@@ -355,13 +383,13 @@ class OneByOneContext(GgufContext):
 
     def _fill(self, number: int, tokens: tuple[int, ...]) -> None:
         for position in range(len(self._held[number]), len(tokens)):
-            self._decode([Row(number, position, tokens[position], False)])
+            self.decode([Row(number, position, tokens[position], False)])
         self._held[number] = tokens
 
     def _last_tokens(self, wanted: dict[int, tuple[int, ...]]) -> dict[int, Logits]:
         logits = {}
         for number, tokens in wanted.items():
-            (row,) = self._decode([Row(number, len(tokens) - 1, tokens[-1], True)])
+            (row,) = self.decode([Row(number, len(tokens) - 1, tokens[-1], True)])
             logits[number] = copied(row)
             self._held[number] = tokens
         return logits

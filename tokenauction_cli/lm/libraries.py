@@ -14,8 +14,8 @@ import llama_cpp
 
 from ..errors import ModelError
 from ..system.processors import processor_has
-from .build_llama import COMMAND as REBUILD
-from .build_llama import installed
+from .llama_build import COMMAND as REBUILD
+from .llama_build import installed
 
 _SUFFIXES = (".so", ".dylib", ".dll")
 _GPU, _INTEGRATED_GPU = 1, 2  # ggml_backend_dev_type, as of llama.cpp's ggml-backend.h

@@ -27,8 +27,8 @@ from ..errors import ModelError
 from ..system.environment import cache_folder
 from ..system.processors import processor_identity
 from . import libraries
-from .build_llama import COMMAND as REBUILD
 from .hardware import CELL_BLOCK, Hardware
+from .llama_build import COMMAND as REBUILD
 from .metadata import how_it_ended
 
 SIZES = (2, 3, 8, 17, 32)  # of batches

@@ -7,6 +7,7 @@ do it, one for each prefix; they hold no lock of Python's meanwhile.
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,8 @@ from .aggregation.dictatorship import RandomDictator
 from .aggregation.rules import AggregationRule, Linear, LogLinear
 from .distributions import Array, weights_of
 from .terms import Bidding
+
+SWITCH_SECONDS = 2e-5
 
 
 class Kind(IntEnum):
@@ -84,19 +87,21 @@ class Row(NamedTuple):
 class Prefetch:
     """A pool of threads, `n_threads` with the caller's, made when there is work for it, and the rows that calls write.
 
-    A caller who waits makes calls that nobody has begun. With one thread there is no pool.
+    A caller who waits makes calls that nobody has begun. With one thread there is no pool. While there is one, Python's
+    threads hand over sooner than usual: a thread that has made a call needs Python for a moment, to begin the next.
     """
 
     def __init__(self, n_threads: int = 1) -> None:
         self.n_threads = n_threads
         self._pool: ThreadPoolExecutor | None = None
+        self._usual_switch = 0.0
         self._begun: deque[tuple[Future[None], Callable[[], None]]] = deque()
         self._spare: dict[int, list[Row]] = defaultdict(list)  # by size
 
     @property
     def most_prefixes(self) -> int:
-        """How many prefixes beside the one in hand keep all threads busy."""
-        return 2 * self.n_threads if self.n_threads > 1 else 0
+        """How many prefixes beside the one in hand keep all threads busy; of more, the rows leave the caches."""
+        return self.n_threads + 1 if self.n_threads > 1 else 0
 
     def begin(self, call: Callable[[], None]) -> Future[None] | None:
         """Have a thread make this call; None where there is none."""
@@ -104,6 +109,8 @@ class Prefetch:
             return None
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.n_threads - 1, thread_name_prefix="prefetch")
+            self._usual_switch = sys.getswitchinterval()
+            sys.setswitchinterval(SWITCH_SECONDS)
         try:
             future = self._pool.submit(call)
         except RuntimeError:  # the machine has no thread to give: what was begun is finished, the rest done without
@@ -135,6 +142,7 @@ class Prefetch:
             try:
                 self._pool.shutdown(wait=True, cancel_futures=True)
                 self._pool = None
+                sys.setswitchinterval(self._usual_switch)
             except KeyboardInterrupt as error:
                 interruption = error
         if interruption is not None:

@@ -89,9 +89,9 @@ def horizontal_of(runs: Sequence[RunResult]) -> Horizontal:
     swept = {run.experiment.agents[run.experiment.swept_agent].name for run in runs}
     title = f"relative weight of {swept.pop()}" if len(swept) == 1 else "relative weight of the swept agent"
     for run in runs:
-        weights = [point.relative_weight for point in run.experiment.points()]
+        weights = [point.relative_weight for point in run.experiment.points]
         if None in weights or len(set(weights)) < len(weights):
-            longest = max((run.experiment.points() for run in runs), key=len)
+            longest = max((run.experiment.points for run in runs), key=len)
             labels = tuple(" : ".join(f"{bid:g}" for bid in point.bids) for point in longest)
             bidders = " : ".join(agent.name for agent in runs[0].experiment.agents)
             return Horizontal(f"bids ({bidders})" if len(runs) == 1 else "bids", False, labels)

@@ -17,7 +17,7 @@ from .figures import spoken
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..experiment.file_format import Agent
+    from ..experiment.experiment import Agent
 
 MOST_CELLS = 20_000  # whose texts are embedded
 MOST_AUDIT_ROWS = 400
@@ -26,7 +26,7 @@ _SHOWN_IN_TRENDS = ("mention_rate", "co_mention_rate", "blend_rate", "payment", 
 
 def embedded_cells(run: RunResult) -> pd.DataFrame:
     """The cells whose texts the page carries: all, or those of the first seeds."""
-    seeds = list(run.experiment.seeds())
+    seeds = list(run.experiment.seeds)
     most = max(1, MOST_CELLS * len(seeds) // max(1, len(run.cells)))
     return run.cells if most >= len(seeds) else run.cells[run.cells["seed"].isin(seeds[:most])]
 
@@ -43,9 +43,9 @@ def run_payload(run: RunResult, colours: dict[str, int]) -> dict[str, Any]:
         "payments": {column: spoken(column) for column in _payment_columns(run)},
         "explained": {column: figure_explained(f"payment.{column}.A") for column in _payment_columns(run)},
         "queries": list(experiment.queries),
-        "points": [{"weight": point.relative_weight, "bids": list(point.bids)} for point in experiment.points()],
+        "points": [{"weight": point.relative_weight, "bids": list(point.bids)} for point in experiment.points],
         "seeds": list(dict.fromkeys(int(seed) for seed in cells["seed"])),
-        "n_seeds": len(experiment.seeds()),
+        "n_seeds": len(experiment.seeds),
         **_texts(run, cells),
         "tables": _tables(run),
         "config": _config(run),

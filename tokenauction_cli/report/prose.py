@@ -25,7 +25,7 @@ def sentences(run: RunResult) -> list[str]:
 def _what_was_done(run: RunResult) -> str:
     experiment, cells = run.experiment, run.cells
     names = listed([agent.name for agent in experiment.agents])
-    n_points, n_seeds = len(experiment.points()), len(experiment.seeds())
+    n_points, n_seeds = len(experiment.points), len(experiment.seeds)
     where = f" about “{experiment.queries[0]}”" if len(experiment.queries) == 1 and experiment.queries[0] else ""
     more = f" on {len(experiment.queries)} queries" if len(experiment.queries) > 1 else ""
     rules = listed([spoken(rule) for rule in experiment.auction.aggregation])

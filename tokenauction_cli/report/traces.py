@@ -28,7 +28,7 @@ class PackedTraces(NamedTuple):
 
 def packed_traces(run: RunResult, position: dict[str, int], most_bytes: int = MOST_BYTES) -> PackedTraces:
     """The traces of as many seeds as fit, keyed by the cell's `position` in the page."""
-    seeds = list(run.experiment.seeds())
+    seeds = list(run.experiment.seeds)
     seed_of = dict(zip(run.cells["cell"], run.cells["seed"], strict=True))
     per_seed = max(1, len(run.cells) // max(1, len(seeds)))
     kept = seeds[: max(1, MOST_CELLS // per_seed)]

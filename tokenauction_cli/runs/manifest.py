@@ -18,7 +18,16 @@ from ..system.processors import processor_name
 from .run_folder import RunFolder
 
 Manifest = dict[str, Any]
+FORMAT = 1
 _OF_THE_ENVIRONMENT = ("tokauction", "device", "gpu_layers", "extra_buffers", "llama", "passes", "versions", "host")
+
+
+def readable(folder: RunFolder) -> Manifest:
+    """The manifest of a run folder; raises StoreError where a later version of the program has written it."""
+    manifest = folder.read_manifest()
+    if manifest.get("format", FORMAT) != FORMAT:
+        raise StoreError(f"{folder.path}: a later version of tokauction has written this run; update to read it")
+    return manifest
 
 
 def kv_cache_of(manifest: Manifest) -> str | None:
