@@ -31,7 +31,7 @@ def test_main_writes_the_pages(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("section", EXAMPLES)
 def test_every_example_is_an_experiment(section: str, read: Reader) -> None:
-    assert read(EXAMPLES[section]).points()
+    assert read(EXAMPLES[section]).points
 
 
 def test_every_section_is_there_with_an_example() -> None:
