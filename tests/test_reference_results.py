@@ -7,9 +7,8 @@ import math
 from pathlib import Path
 
 import pytest
+from conftest import Command
 
-from tokenauction_cli.api import run_experiment
-from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import load_experiment
 
 ROOT = Path(__file__).parents[1]
@@ -41,9 +40,10 @@ def test_every_table_experiment_has_reference_results() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_fresh_run_gives_the_reference_results(name: str, tmp_path: Path) -> None:
-    experiment = load_experiment(ROOT / "experiments" / f"{name}.yaml")
-    folder = run_experiment(experiment, tmp_path, SilentProgress()).folder.path
+def test_a_fresh_run_gives_the_reference_results(name: str, tmp_path: Path, in_process: Command) -> None:
+    done = in_process("run", str(ROOT / "experiments" / f"{name}.yaml"), "-q", "-o", str(tmp_path / "results"))
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "results").iterdir()
     for file in FILES:
         heads, *found = rows(folder / file)
         wanted_heads, *wanted = rows(REFERENCE / name / file)
