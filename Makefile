@@ -9,7 +9,7 @@ LLAMA := $(addprefix tokenauction_cli/lm/,build_llama.py llama_build.py compile_
 NEWER := import sys; sys.exit(sys.version_info < (3, 10))
 
 .DEFAULT_GOAL := help
-.PHONY: given-cmake-args help install demo test soak check lock clean clean-venv
+.PHONY: given-cmake-args help install demo test soak check docs lock clean clean-venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ $(STAMP): pyproject.toml requirements.lock $(PASSES) $(LLAMA)
 	  echo "passes.c was not compiled (is there a C compiler?): auctions run on NumPy, several times slower." >&2
 	@$(BIN)/python -m tokenauction_cli.lm.build_llama --try "$$($(BIN)/tokauction models path smollm2-135m-instruct)"
 	@touch $@
+
+docs: $(STAMP) ## write docs/experiment.md, docs/cli.md and docs/columns.md anew
+	@$(BIN)/python docs/generate.py
 
 lock: $(STAMP) ## pin again what make installs, for every Python from 3.10 on
 	@$(PIP) install --quiet uv

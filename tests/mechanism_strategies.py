@@ -16,6 +16,7 @@ from tokenauction_cli.mechanism.terms import Terms
 
 ALL_RULES = (
     "linear",
+    "power_mean_1",
     "log_linear",
     "winner_take_all",
     "random_dictator",

@@ -18,7 +18,7 @@ import pytest
 from conftest import Command, Reader
 from tiny_gguf import bigram_model, of_byte
 
-from tokenauction_cli.analysis import metrics, run_result
+from tokenauction_cli.analysis import metrics
 from tokenauction_cli.api import load_run, run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 
@@ -139,7 +139,6 @@ def test_tables_do_not_depend_on_how_many_records_are_read_at_once(
     assert 0 < at_once.n_failed < 100
     for n in (1, 7, 50):
         monkeypatch.setattr(metrics, "ROWS_AT_ONCE", n)
-        monkeypatch.setattr(run_result, "RECORDS_IN_MEMORY", n + 1)
         in_parts = load_run(at_once.folder.path)
         pd.testing.assert_frame_equal(in_parts.cells, at_once.cells)
         pd.testing.assert_frame_equal(in_parts.summary, at_once.summary)

@@ -17,9 +17,9 @@ from tokenauction_cli.mechanism.distributions import LIKELY, ROUNDING, Mixture, 
 from tokenauction_cli.mechanism.divergences import kl_from_agents, kl_to_agents
 from tokenauction_cli.mechanism.native import compiled
 from tokenauction_cli.mechanism.native.compiled import NOTHING, CompiledProfile, profile_begun, profile_of
-from tokenauction_cli.mechanism.outcome import Outcome
+from tokenauction_cli.mechanism.native.prefetch import Kind, Need, Needs, Prefetch
+from tokenauction_cli.mechanism.outcome import Outcome, needs_of
 from tokenauction_cli.mechanism.payments.clarke import Clarke
-from tokenauction_cli.mechanism.prefetch import Kind, Need, Needs, Prefetch, needs_of
 from tokenauction_cli.mechanism.terms import Terms, bidding_of
 
 pytestmark = pytest.mark.skipif(
@@ -152,7 +152,7 @@ def test_what_is_prefetched_is_what_is_needed(
 def everything(outcome: Outcome) -> list[NDArray[np.float64]]:
     """What a run asks of an outcome."""
     numbers = [*outcome.kls, outcome.tvs, Clarke().expected(outcome)]
-    return [*numbers, outcome.distances] if outcome.straight else [*numbers, outcome.q.blocks]
+    return [*numbers, outcome.distances] if outcome.rule.is_linear_mixture else [*numbers, outcome.q.blocks]
 
 
 def test_many_agents() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mechanism_strategies import ALL_RULES, auctions, outcome, profiles
 
 from tokenauction_cli.mechanism.aggregation.rules import ORDERS
-from tokenauction_cli.mechanism.audit.preferences import TOLERANCE, compare, excess, outside, weakly_prefers
+from tokenauction_cli.mechanism.audit.preferences import TOLERANCE, advantages, excess, outside
 from tokenauction_cli.mechanism.distributions import Distribution, MechanismError, Profile
 from tokenauction_cli.mechanism.outcome import Outcome
 
@@ -20,11 +20,12 @@ def dist(*p: float) -> Distribution:
 
 def test_the_robust_order_by_hand() -> None:
     p = dist(0.5, 0.3, 0.2)
-    assert weakly_prefers("robust", p, p, dist(1, 0, 0))
-    assert compare("robust", p, dist(0.6, 0.25, 0.15), dist(0.7, 0.2, 0.1)) == 1
-    assert compare("robust", p, dist(0.7, 0.2, 0.1), dist(0.6, 0.25, 0.15)) == -1
-    assert compare("robust", p, dist(0.45, 0.35, 0.2), dist(0.7, 0.2, 0.1)) is None  # nearer, on the other side
-    assert compare("robust", p, p, p) == 0
+    far, near, across = dist(0.7, 0.2, 0.1), dist(0.6, 0.25, 0.15), dist(0.45, 0.35, 0.2)
+    assert excess("robust", p, p, dist(1, 0, 0)) == 0
+    gains = advantages("robust", p, [far, near, far, across])
+    assert gains[0, 1] == -gains[1, 2] == pytest.approx(0.1)
+    assert gains[0, 2] == 0
+    assert gains[0, 3] is None  # nearer, on the other side
     overshoot = outside(p.p, np.array([0.45, 0.35, 0.2]), np.array([0.7, 0.2, 0.1]))
     np.testing.assert_allclose(overshoot, [0.05, 0.05, 0])
 
@@ -34,7 +35,7 @@ def test_the_robust_order_is_its_definition(profile: Profile) -> None:
     p, r, other = (profile.agent(i) for i in range(3))
     nearer = np.abs(r.p - p.p) <= np.abs(other.p - p.p)
     same_side = (r.p - p.p) * (other.p - p.p) >= 0
-    assert weakly_prefers("robust", p, r, other, tolerance=0) == (nearer & same_side).all()
+    assert (excess("robust", p, r, other) == 0) == (nearer & same_side).all()
 
 
 @given(profiles(n=2, zeros=False), st.data())
@@ -45,7 +46,7 @@ def test_the_robust_order_implies_the_others(profile: Profile, data: st.DataObje
     moved = min(p[up] - other[up], other[down] - p[down]) * data.draw(st.floats(0, 1))
     r[up], r[down] = r[up] + moved, r[down] - moved
     for order in ORDERS:
-        assert weakly_prefers(order, Distribution(p=p), Distribution(p=r), Distribution(p=other))
+        assert excess(order, Distribution(p=p), Distribution(p=r), Distribution(p=other)) <= TOLERANCE
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -62,16 +63,16 @@ def test_rules_keep_their_promises(order: str, auction: Outcome, data: st.DataOb
 
 def test_rules_name_the_robust_order_only_where_it_holds() -> None:
     robust = {rule for rule in ALL_RULES if "robust" in outcome(rule, [[1, 0], [0, 1]], [1, 0]).rule.monotone_in}
-    assert robust == {"linear", "winner_take_all", "random_dictator"}
+    assert robust == {"linear", "power_mean_1", "winner_take_all", "random_dictator"}
 
 
 def test_infinite_losses_are_equal() -> None:
     p = dist(0.5, 0.5, 0)
-    assert compare("kl", p, dist(1, 0, 0), dist(0, 1, 0)) == 0
-    assert compare("kl", p, dist(0.9, 0.1, 0), dist(0, 1, 0)) == 1
-    assert compare("reverse_kl", p, dist(0.9, 0, 0.1), dist(0, 1, 0)) == -1
+    assert advantages("kl", p, [dist(0, 1, 0), dist(1, 0, 0)]) == {(0, 1): 0}
+    assert advantages("kl", p, [dist(0, 1, 0), dist(0.9, 0.1, 0)]) == {(0, 1): np.inf}
+    assert advantages("reverse_kl", p, [dist(0, 1, 0), dist(0.9, 0, 0.1)]) == {(0, 1): -np.inf}
 
 
 def test_an_unknown_order() -> None:
     with pytest.raises(MechanismError, match="'l2': it is one of tv, kl, reverse_kl"):
-        weakly_prefers("l2", dist(1), dist(1), dist(1))
+        excess("l2", dist(1), dist(1), dist(1))

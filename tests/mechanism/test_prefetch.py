@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tokenauction_cli.mechanism.distributions import Mixture
 from tokenauction_cli.mechanism.native import compiled
 from tokenauction_cli.mechanism.native.compiled import CompiledProfile, profile_begun
-from tokenauction_cli.mechanism.prefetch import Kind, Need, Needs, Prefetch
+from tokenauction_cli.mechanism.native.prefetch import Kind, Need, Needs, Prefetch
 
 pytestmark = pytest.mark.skipif(
     compiled.library() is None and shutil.which("cc") is None, reason="there is no compiler for the passes"

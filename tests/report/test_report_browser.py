@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hostile_run import HOSTILE, SWEEP
 
+from tokenauction_cli.analysis.columns import explained, figure_explained
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
@@ -148,6 +149,21 @@ def test_the_slider_changes_texts_table_and_charts(opened: Opened, swept: Run) -
         assert opened.text(".paper tr.current th") == f"{weight:.2f}"
         at = opened.page.evaluate("() => document.querySelector('.chart').view.signal('at')")
         assert at == weight
+
+
+def test_figures_and_tables_say_what_their_columns_are(opened: Opened) -> None:
+    told = opened.page.evaluate("() => [...document.querySelectorAll('figcaption')].map(caption => caption.title)")
+    assert len(told) > 8
+    assert all(told)
+    assert "Share of the texts that mention agent A. Interval: Wilson. Unit: share." in told[0].split("\n")
+    heads = "() => [...document.querySelectorAll('.statistics th')].map(head => [head.textContent, head.title])"
+    titles = dict(opened.page.evaluate(heads))
+    assert all(titles.values())
+    assert titles["tau"] == explained("trends.csv", "tau")
+    opened.page.locator(".card .open").first.click()
+    opened.page.wait_for_selector(".paid td")
+    paid = opened.page.locator(".paid td").first.get_attribute("title")
+    assert paid == figure_explained("payment.pay_your_bid.A")
 
 
 def test_seeds_queries_and_the_map(opened: Opened) -> None:

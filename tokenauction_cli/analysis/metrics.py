@@ -11,6 +11,7 @@ import numpy as np
 from ..experiment.experiment import Experiment
 from ..mechanism.audit.finding import wilson
 from .bootstrap import Interval, mean_intervals
+from .columns import FIGURES, RATES
 from .mentions import blend_pattern, find_mentions, mention_pattern
 
 if TYPE_CHECKING:
@@ -25,11 +26,6 @@ _LEADING = [
     *("sampling", "text", "tokens", "end_reason"),
 ]
 _PER_AGENT = ["bid", "weight", "mentions", "first_mention", "log_prob", "tv", "kl", "reverse_kl"]
-_FIGURES = (
-    *("tokens", "first_mention", "log_prob", "tv", "kl", "reverse_kl", "payment", "revenue"),
-    *("welfare", "welfare_share", "posterior", "paid_share"),
-)
-_RATES = ("mention_rate", "co_mention_rate", "blend_rate")
 
 
 def cells_frame(experiment: Experiment, records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -114,7 +110,7 @@ def observations(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
     if "blends" in cells.columns:
         columns["blend_rate"] = (cells["blends"] > 0).astype(float)
     for name in cells.columns:
-        if name.split(".")[0] in _FIGURES and pd.api.types.is_numeric_dtype(cells[name]):
+        if name.split(".")[0] in FIGURES and pd.api.types.is_numeric_dtype(cells[name]):
             columns[name] = cells[name].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
     return pd.DataFrame(columns, index=cells.index)
 
@@ -151,7 +147,7 @@ def figures_of_summary(summary: pd.DataFrame) -> list[str]:
 
 def is_rate(figure: str) -> bool:
     """Whether a figure is the share of the texts in which something happens."""
-    return figure.split(".")[0] in _RATES
+    return figure.split(".")[0] in RATES
 
 
 def columns_of(figure: str, interval: Interval) -> dict[str, float]:

@@ -22,9 +22,9 @@ from ..mechanism.aggregation.rules import AggregationRule
 from ..mechanism.distributions import Array, MechanismError, Profile
 from ..mechanism.measures import Measures, measure, posterior
 from ..mechanism.native.compiled import profile_begun
-from ..mechanism.outcome import Outcome
+from ..mechanism.native.prefetch import Need, Needs, Prefetch
+from ..mechanism.outcome import Outcome, needs_of
 from ..mechanism.payments.rules import PaymentRule
-from ..mechanism.prefetch import Need, Needs, Prefetch, needs_of
 from ..mechanism.registry import misfit
 from ..mechanism.sampling.randomness import Moment, Randomness
 from ..mechanism.sampling.rules import Draw, SamplingRule
@@ -162,7 +162,7 @@ class House:
         return self._needs[outcomes]
 
     def _needs_of(self, aggregation: str, bids: tuple[float, ...]) -> list[Need]:
-        others = any(getattr(payment, "compares_others", False) for payment in self.payments[aggregation])
+        others = any(payment.compares_others for payment in self.payments[aggregation])
         try:
             bidding = bidding_of(self.terms, self.effective(bids))
         except MechanismError:

@@ -60,14 +60,17 @@ class Measured:
     peak_memory_mib: float
 
 
-class TimedPayment:
+class TimedPayment(PaymentRule):
     """A payment rule and the seconds that its charges take."""
 
     def __init__(self, rule: PaymentRule) -> None:
         self._rule = rule
-        self.name, self.columns = rule.name, rule.columns
-        self.compares_others = getattr(rule, "compares_others", False)
+        self.name, self.compares_others = rule.name, rule.compares_others
         self.seconds = 0.0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self._rule.columns
 
     def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
         return self._rule.fits(aggregation, sampling, reserve)

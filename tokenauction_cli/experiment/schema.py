@@ -11,6 +11,8 @@ from ..errors import UsageError
 from ..mechanism import registry
 from .file_format import CUSTOM_RULE, ExperimentFile
 
+POWER_MEAN = r"^power_mean_[-+.0-9eE]+$"
+
 
 def json_schema() -> dict[str, Any]:
     """The schema, draft 2020-12, with the rules that are known by name."""
@@ -25,7 +27,8 @@ def json_schema() -> dict[str, Any]:
 
 
 def _rule(kind: registry.Kind) -> dict[str, Any]:
-    return {"anyOf": [{"enum": list(registry.names(kind))}, {"type": "string", "pattern": CUSTOM_RULE}]}
+    family = [{"type": "string", "pattern": POWER_MEAN}] if kind == "aggregation" else []
+    return {"anyOf": [{"enum": list(registry.names(kind))}, *family, {"type": "string", "pattern": CUSTOM_RULE}]}
 
 
 def _one_or_list(rule: dict[str, Any], at_least: int) -> dict[str, Any]:

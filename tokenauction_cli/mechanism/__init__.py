@@ -6,9 +6,9 @@
 | aggregation: bids make one q of the p_i | `aggregation/` |
 | sampling: a token from q | `sampling/` |
 | payments | `payments/` |
-| measures | `divergences`, `welfare`, `posterior`, `measures`, `intervals` |
+| measures | `divergences`, `welfare`, `measures` |
 | what an agent prefers, and audits of all of it | `audit/` |
-| passes over all tokens in C, ahead of the text that needs them | `native/` |
+| passes over all tokens in C, prefetched | `native/` |
 
 `registry` finds the rules by name. Formulas marked (d) were derived for this project, beside the code.
 Source: Duetting, Mirrokni, Paes Leme, Xu, Zuo, "Mechanism Design for Large Language Models", arXiv 2310.10826.

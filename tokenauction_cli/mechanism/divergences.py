@@ -9,6 +9,7 @@ D_r(p || q) = (1 - sum_t p_t^r q_t^(1-r)) / (r (1 - r)), the alpha divergence;
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -78,6 +79,22 @@ def alpha_divergence(p: Distribution, q: Distribution, r: float) -> float:
     with np.errstate(over="ignore"):
         overlap = float(np.exp(np.where(both, -np.inf, exponents)).sum())
     return max(0.0, (1 - overlap) / (r * (1 - r)))
+
+
+@dataclass(frozen=True)
+class AlphaDivergence:
+    """The objective sum_i b_i D_r(p_i || q): forward KL at r = 1, reverse KL at r = 0."""
+
+    r: float
+
+    def losses(self, profile: Profile, q: Distribution) -> Array:
+        """D_r(p_i || q) for every agent, (n,)."""
+        if self.r in (0, 1):
+            return (kl_from_agents if self.r == 1 else kl_to_agents)(profile, q)
+        return np.array([alpha_divergence(profile.agent(i), q, self.r) for i in range(profile.n_agents)])
+
+
+FORWARD_KL, REVERSE_KL = AlphaDivergence(1), AlphaDivergence(0)
 
 
 def _settled(values: Array, exact: Callable[[int], float]) -> Array:

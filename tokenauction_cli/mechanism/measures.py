@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .aggregation.power_mean import PowerMean
 from .distributions import Array, checked_bids, log_of, weights_of
+from .divergences import FORWARD_KL, REVERSE_KL
 from .outcome import Outcome
-from .welfare import optimal_welfare, weighted, welfare, yardstick
+from .welfare import objective_of, optimal_welfare, weighted
 
 
 class Measures(NamedTuple):
@@ -48,11 +48,10 @@ def measure(outcome: Outcome, offered: ArrayLike | None = None) -> Measures:
 def _measure(outcome: Outcome, offered: Array) -> Measures:
     profile, q, rule = outcome.profile, outcome.q, outcome.rule
     forward, reverse = outcome.kls
-    if isinstance(rule, PowerMean):
-        reached = welfare(rule, profile, q, offered)
-    else:
-        reached = -weighted(offered, reverse if outcome.is_log_linear else forward)
-    is_best = yardstick(rule) is rule and (offered is outcome.bids or np.array_equal(offered, outcome.bids))
+    objective = objective_of(rule)
+    losses = forward if objective == FORWARD_KL else reverse if objective == REVERSE_KL else None
+    reached = -weighted(offered, objective.losses(profile, q) if losses is None else losses)
+    is_best = rule.objective is not None and (offered is outcome.bids or np.array_equal(offered, outcome.bids))
     best = reached if is_best else optimal_welfare(rule, profile, offered)
     return Measures(outcome.tvs, forward, reverse, reached, best, float(offered.sum()))
 

@@ -6,18 +6,18 @@ on the others' shares, such as o and TV(p_i, o) along a sweep of relative weight
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .aggregation.dictatorship import Dictatorship, RandomDictator
-from .aggregation.rules import AggregationRule, Linear, LogLinear
-from .distributions import AgentDistribution, Aggregate, Array, Distribution, Mixture, Profile
-from .divergences import both_kls, total_variation
-from .terms import Terms, bidding_of
+from .aggregation.rules import AggregationRule
+from .distributions import AgentDistribution, Aggregate, Array, Distribution, Mixture, Profile, weights_of
+from .divergences import REVERSE_KL, both_kls, total_variation
+from .native.prefetch import Kind, Need
+from .terms import Bidding, Terms, bidding_of
 
 T = TypeVar("T")
 
@@ -37,10 +37,6 @@ class Outcome:
         self.bids = self.bidding.bids
         self.weights = self.bidding.weights
         self.rivals = self.bidding.rivals
-        self.is_log_linear = isinstance(rule, LogLinear)
-        self.dictatorship = rule if isinstance(rule, Dictatorship) else None
-        self.straight = isinstance(rule, Linear | RandomDictator)
-        """Whether q = (1 - w_i) o_i + w_i p_i for every i, so that all closed forms of the linear rule hold."""
         self._others: dict[int, Distribution] = {}
         self._kept: dict[Hashable, Any] = {}
 
@@ -60,7 +56,7 @@ class Outcome:
     @cached_property
     def odds(self) -> Array | None:
         """Of a dictatorship the probability of each agent being the dictator, (n,); otherwise None."""
-        return None if self.dictatorship is None else self.dictatorship.odds(self.bids)
+        return self.rule.odds(self.bids)
 
     def shares(self, i: int) -> Array:
         """How the others divide what agent i leaves, (n,), 0 at i: see `Bidding`."""
@@ -83,7 +79,7 @@ class Outcome:
 
     def _others_weights(self, i: int) -> Array:
         """Of o_i where it is a mixture, (n,)."""
-        if self.straight:
+        if self.rule.is_linear_mixture:
             return self.shares(i)
         others = self.others(i)
         assert isinstance(others, AgentDistribution | Mixture)
@@ -107,7 +103,7 @@ class Outcome:
         if self.n_agents == 2:
             i = self.terms.swept  # each is the other's alternative
         others = self.others(i)
-        if isinstance(others, AgentDistribution | Mixture):
+        if self.rule.is_linear_mixture or isinstance(others, AgentDistribution | Mixture):
             return float(self.rising(i).sum())
         return total_variation(self.profile.agent(i).p, others.p)
 
@@ -118,7 +114,7 @@ class Outcome:
     @cached_property
     def tvs(self) -> Array:
         """TV(p_i, q) of every agent, (n,). (d) Where q = (1 - w) o + w p it is (1 - w) D: no pass over the tokens."""
-        if self.straight:
+        if self.rule.is_linear_mixture:
             return self.bidding.rival_weights * self.distances
         if isinstance(self.q, Aggregate):
             return self.q.distances
@@ -149,3 +145,25 @@ class Outcome:
         if i == self.terms.swept or self.n_agents <= 2:
             return self.profile.once((what, self.rule.name, i, self.bidding.share_keys[i]), compute)
         return self.once((what, i), compute)
+
+
+def needs_of(rule: AggregationRule, bidding: Bidding, *, others: bool) -> Iterator[Need]:
+    """What q, its divergences and D = TV(p, o) will need of passes over the tokens, where q is a mixture or a log pool.
+
+    With `others` also what a comparison of q with every o_i does: KLs of a mixture, the constant of a log pool. What is
+    left out, for any other rule or for a payment by quadrature, is worked out when it is asked for.
+    """
+    weights, n = bidding.weights.tobytes(), len(bidding.weights)
+    is_mixture, is_log_pool = rule.is_linear_mixture, rule.objective == REVERSE_KL
+    if bidding.is_contested and (is_log_pool or is_mixture):
+        yield Need(Kind.POOL if is_log_pool else Kind.MIXTURE, weights)
+    elif is_log_pool:  # a lone bidder's own distribution, and how far the others' are from it
+        yield from (Need(Kind.PART, weights, i) for i in range(n) if not bidding.weights[i])
+    if is_mixture:
+        for i in range(n) if n > 2 else (bidding.terms.swept,):
+            yield Need(Kind.PART, bidding.share_keys[i], i)
+    if others and (is_log_pool or is_mixture):
+        kind = Kind.CONSTANT if is_log_pool else Kind.MIXTURE
+        for i in np.flatnonzero(bidding.due & (bidding.rivals > 0)).tolist():
+            if np.count_nonzero(bidding.shares[i]) > 1:
+                yield Need(kind, weights_of(bidding.shares[i]).tobytes())  # as the rule itself divides them

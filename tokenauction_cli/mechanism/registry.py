@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from .aggregation.dictatorship import RandomDictator, WinnerTakeAll
 from .aggregation.power_mean import PowerMean
-from .aggregation.rules import Linear, LogLinear
+from .aggregation.rules import AggregationRule, Linear, LogLinear
 from .payments.clarke import Clarke
 from .payments.myerson_tv import MyersonTV
-from .payments.rules import PayBidTimesInfluence, PayYourBid
+from .payments.rules import PayBidTimesInfluence, PaymentRule, PayYourBid
 from .payments.second_price import SecondPrice
-from .sampling.rules import Greedy, Gumbel, InverseCdf
+from .sampling.rules import Greedy, Gumbel, InverseCdf, SamplingRule
 from .sampling.stable import Stable
 
 Kind = Literal["aggregation", "payment", "sampling"]
@@ -25,6 +25,7 @@ _RULES: dict[Kind, tuple[Any, ...]] = {
     "sampling": (Stable, InverseCdf, Gumbel, Greedy),
     "payment": (PayYourBid, SecondPrice, Clarke, MyersonTV, PayBidTimesInfluence),
 }
+_SHAPES: dict[Kind, type] = {"aggregation": AggregationRule, "sampling": SamplingRule, "payment": PaymentRule}
 _FAMILY = "power_mean_"
 
 
@@ -35,6 +36,14 @@ class UnknownRuleError(LookupError):
 def names(kind: Kind) -> tuple[str, ...]:
     """The names of the built-in rules of one kind, in the order of the documentation."""
     return tuple(rule.name for rule in _RULES[kind])
+
+
+def label(name: str) -> str:
+    """The name of a rule or of a payment's column as people say it; that of a user's own rule as it is."""
+    if is_custom(name):
+        return name
+    labels = {rule.name: rule.label for rule in (*_RULES["aggregation"], *_RULES["payment"])}
+    return labels.get(name) or name.replace("_", " ")
 
 
 def is_custom(name: str) -> bool:
@@ -74,12 +83,15 @@ def _power_mean(name: str) -> PowerMean:
 def _custom(kind: Kind, name: str) -> Any:
     module, _, attribute = name.partition(":")
     try:
-        rule = getattr(importlib.import_module(module), attribute)()
+        made = getattr(importlib.import_module(module), attribute)
+        if isinstance(made, type) and not issubclass(made, _SHAPES[kind]):
+            made = type(
+                made.__name__, (made, _SHAPES[kind]), {"__module__": module}
+            )  # gives it the defaults of what it leaves out
+        rule = made()
     except (ImportError, AttributeError, TypeError) as error:
         raise UnknownRuleError(f"{kind} rule {name!r} cannot be loaded: {error}") from error
     rule.name = name
-    if kind == "aggregation" and not hasattr(rule, "monotone_in"):
-        rule.monotone_in = frozenset()  # a rule that promises no order fits no payment that needs one
     return rule
 
 

@@ -4,6 +4,7 @@
     linear                                     -KL(p_i || q)
     log_linear                                 -KL(q || p_i)
     power_mean of exponent r                   -D_r(p_i || q)
+    any other with an objective                -loss_i(q)
     winner_take_all, random_dictator, others   -KL(p_i || q), as linear: they maximise no welfare of their own
 
 The optimum W* is the welfare, at the bids that were offered, of the q that maximises it. A rule falls short of it where
@@ -17,30 +18,26 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from .aggregation.power_mean import PowerMean
-from .aggregation.rules import AggregationRule, Linear, LogLinear
+from .aggregation.rules import AggregationRule, Linear, Objective
 from .distributions import Array, Distribution, MechanismError, Profile, checked_bids
-from .divergences import alpha_divergence, kl_from_agents, kl_to_agents
+from .divergences import FORWARD_KL
 
 
 def yardstick(rule: AggregationRule) -> AggregationRule:
     """The rule that maximises the welfare by which `rule` is measured."""
-    return rule if isinstance(rule, Linear | LogLinear | PowerMean) else Linear()
+    return rule if rule.objective is not None else Linear()
 
 
-def values(rule: AggregationRule, profile: Profile, q: Distribution) -> Array:
-    """value_i of q, (n,), each at most 0, by the objective of a rule that has one."""
-    if isinstance(rule, PowerMean):
-        return -np.array([alpha_divergence(profile.agent(i), q, rule.exponent) for i in range(profile.n_agents)])
-    return -(kl_to_agents if isinstance(rule, LogLinear) else kl_from_agents)(profile, q)
+def objective_of(rule: AggregationRule) -> Objective:
+    """Whose losses are taken for `rule`: its own objective's, or linear's."""
+    return rule.objective if rule.objective is not None else FORWARD_KL
 
 
 def welfare(rule: AggregationRule, profile: Profile, q: Distribution, bids: ArrayLike) -> float:
     """sum_i b_i value_i over the agents with a positive bid."""
-    return weighted(checked_bids(bids), values(yardstick(rule), profile, q))
+    return weighted(checked_bids(bids), -objective_of(rule).losses(profile, q))
 
 
 def weighted(bids: Array, values: Array) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.pooled import pooled_frame
 from ..analysis.run import Run
+from ..mechanism.registry import label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +128,7 @@ def figures_of(runs: Sequence[Run]) -> list[Figure]:
 
 def _panels(k: int, run: Run, n_runs: int) -> list[Panel]:
     prefix = f"{run.experiment.name} · " if n_runs > 1 else ""
-    return [Panel(f"{k}/{rule}", prefix + spoken(rule)) for rule in run.experiment.auction.aggregation]
+    return [Panel(f"{k}/{rule}", prefix + label(rule)) for rule in run.experiment.auction.aggregation]
 
 
 def _rows(kind: _Kind, k: int, run: Run, axis: Horizontal, queries: list[str]) -> Iterator[dict[str, Any]]:
@@ -223,11 +224,11 @@ def _payments(
         yield _Kind(
             f"payment.{rule}",
             *chapter,
-            spoken(rule),
+            label(rule),
             "payment per text, in units of the bids",
             by_agent(f"payment.{rule}"),
         )
-    revenues = [Series(spoken(rule), f"revenue.{rule}", k + 2) for k, rule in enumerate(rules)]
+    revenues = [Series(label(rule), f"revenue.{rule}", k + 2) for k, rule in enumerate(rules)]
     named = {rule for run in runs for rule in run.experiment.auction.payments}
     main = tuple(series for series, rule in zip(revenues, rules, strict=True) if rule in named)
     chapter = ("What the seller earns", "Mean revenue for a text, by payment rule.")
@@ -235,7 +236,7 @@ def _payments(
     if len(main) > 1:
         yield _Kind("revenue", *chapter, "all rules", unit, main)
     for rule, series in zip(rules, revenues, strict=True):
-        yield _Kind(f"revenue.{rule}", *chapter, spoken(rule), unit, (series,))
+        yield _Kind(f"revenue.{rule}", *chapter, label(rule), unit, (series,))
 
 
 def _middles(columns: dict[str, None], prefix: str, agents: Sequence[str]) -> list[str]:
@@ -246,12 +247,6 @@ def _middles(columns: dict[str, None], prefix: str, agents: Sequence[str]) -> li
             if column.startswith(prefix) and column.endswith(f".{agent}"):
                 found[column[len(prefix) : -len(agent) - 1]] = None
     return list(found)
-
-
-def spoken(rule: str) -> str:
-    """The name of a rule as people say it."""
-    names = {"log_linear": "log-linear", "vcg": "Clarke (VCG)", "myerson_tv": "Myerson (TV)"}
-    return names.get(rule, rule if ":" in rule else rule.replace("_", " "))
 
 
 def colour(index: int) -> str:

@@ -9,9 +9,10 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.columns import explained, figure_explained
 from ..analysis.mentions import mention_pattern
 from ..analysis.run import Run, statistics_frames
-from .figures import spoken
+from ..mechanism.registry import label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +39,9 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
         "folder": run.folder.path.resolve().name,
         "agents": [_agent(agent, colours[agent.name]) for agent in experiment.agents],
         "swept": experiment.swept_agent,
-        "rules": [{"id": rule, "name": spoken(rule)} for rule in experiment.auction.aggregation],
-        "payments": {column: spoken(column) for column in _payment_columns(run)},
+        "rules": [{"id": rule, "name": label(rule)} for rule in experiment.auction.aggregation],
+        "payments": {column: label(column) for column in _payment_columns(run)},
+        "explained": {column: figure_explained(f"payment.{column}.A") for column in _payment_columns(run)},
         "queries": list(experiment.queries),
         "points": [{"weight": point.relative_weight, "bids": list(point.bids)} for point in experiment.points],
         "seeds": list(dict.fromkeys(int(seed) for seed in cells["seed"])),
@@ -129,7 +131,13 @@ def _table(title: str, about: str, file: str, frame: pd.DataFrame) -> dict[str, 
     empty = [c for c in frame.columns if frame[c].isna().all() or (c == "query" and frame[c].nunique() == 1)]
     frame = frame.drop(columns=empty)
     rows = [[_plain(value) for value in row] for row in frame.itertuples(index=False, name=None)]
-    return {"title": title, "about": about, "file": file, "columns": list(frame.columns), "rows": rows}
+    columns = list(frame.columns)
+    return {"title": title, "about": about, "file": file, **_heads(file, columns), "rows": rows}
+
+
+def _heads(file: str, columns: Sequence[str]) -> dict[str, list[str]]:
+    """The heads of a table, and what each column is."""
+    return {"columns": list(columns), "explained": [explained(file, column) for column in columns]}
 
 
 def _plain(value: Any) -> Any:
@@ -153,9 +161,8 @@ def _audit(run: Run) -> list[dict[str, Any]]:
     words = path.with_name("audit.txt")
     if words.is_file():
         about = f"{words.read_text('utf-8').strip()} {about}"
-    return [
-        {"title": "Audit", "about": about, "file": "audit.csv", "columns": [columns[k] for k in told], "rows": shown}
-    ]
+    heads = _heads("audit.csv", [columns[k] for k in told])
+    return [{"title": "Audit", "about": about, "file": "audit.csv", **heads, "rows": shown}]
 
 
 def _only(n_rows: int) -> str:

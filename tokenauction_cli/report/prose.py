@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.run import Run
 from ..analysis.trend import trends_frame
-from .figures import spoken
+from ..mechanism.registry import label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def _what_was_done(run: Run) -> str:
     n_points, n_seeds = len(experiment.points), len(experiment.seeds)
     where = f" about “{experiment.queries[0]}”" if len(experiment.queries) == 1 and experiment.queries[0] else ""
     more = f" on {len(experiment.queries)} queries" if len(experiment.queries) > 1 else ""
-    rules = listed([spoken(rule) for rule in experiment.auction.aggregation])
+    rules = listed([label(rule) for rule in experiment.auction.aggregation])
     bids = f"{n_points} settings of the bids" if n_points > 1 else "one setting of the bids"
     written = counted(len(cells), "text")
     if len(cells) < run.n_planned:
@@ -63,7 +63,7 @@ def _rates_at_once(summary: pd.DataFrame, agent: str) -> str:
     several = summary["aggregation"].nunique() > 1
     parts = []
     for rule, group in summary.groupby("aggregation", sort=False):
-        under = f" under {spoken(str(rule))}" if several else ""
+        under = f" under {label(str(rule))}" if several else ""
         rates = group[f"mention_rate.{agent}"]
         span = f"{percent(rates.min())} to {percent(rates.max())}"
         parts.append((span if len(group) > 1 else interval(group.iloc[0], f"mention_rate.{agent}", percent)) + under)
@@ -78,7 +78,7 @@ def _rates_along(summary: pd.DataFrame, trends: pd.Series[Any], agent: str) -> s
         rates = group[f"mention_rate.{agent}"]
         tau = float(trends.get((rule, f"mention_rate.{agent}"), math.nan))
         sure = "" if math.isnan(tau) else f" (Kendall’s τ {signed(tau)})"
-        under = f" under {spoken(str(rule))}" if several else ""
+        under = f" under {label(str(rule))}" if several else ""
         parts.append(f"from {percent(rates.iloc[0])} to {percent(rates.iloc[-1])}{under}{sure}")
     return listed(parts)
 
@@ -104,14 +104,14 @@ def _revenue(run: Run) -> Iterator[str]:
         revenue = first[f"revenue.{rule}"]
         if revenue.notna().any():
             best = first.iloc[int(revenue.argmax())]
-            parts.append(f"{spoken(rule)} {interval(best, f'revenue.{rule}', number)}{_where(run, best)}")
+            parts.append(f"{label(rule)} {interval(best, f'revenue.{rule}', number)}{_where(run, best)}")
     if parts:
         highest = "highest " if len(first) > 1 else ""
         yield f"The {highest}mean revenue for a text, in units of the bids, by payment rule: {listed(parts)}."
 
 
 def _where(run: Run, row: pd.Series[Any]) -> str:
-    rules = f" under {spoken(str(row['aggregation']))}" if len(run.experiment.auction.aggregation) > 1 else ""
+    rules = f" under {label(str(row['aggregation']))}" if len(run.experiment.auction.aggregation) > 1 else ""
     first = _first_query(run)
     if not _is_sweep(first):
         bids = " : ".join(f"{row[f'bid.{agent.id}']:g}" for agent in run.experiment.agents)

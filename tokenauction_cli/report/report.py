@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import __version__
+from ..analysis.columns import figure_explained
 from ..analysis.run import Run
 from ..errors import StoreError
 from .export import WHAT_TO_INSTALL, vl_convert, write_figures
@@ -68,7 +69,15 @@ def _data(runs: Sequence[Run], figures: Sequence[Figure], axis: Horizontal, note
 def _figure(figure: Figure, axis: Horizontal) -> dict[str, Any]:
     panels = [{"key": panel.key, "title": panel.title} for panel in figure.panels]
     words = {name: getattr(figure, name) for name in ("id", "chapter", "question", "tab", "unit", "percent")}
-    series = [{"name": series.name, "colour": series.colour, "column": series.column} for series in figure.series]
+    series = [
+        {
+            "name": series.name,
+            "colour": series.colour,
+            "column": series.column,
+            "explained": figure_explained(series.column),
+        }
+        for series in figure.series
+    ]
     return {**words, "series": series, "panels": panels, "rows": figure.rows, "spec": panel_spec(figure, axis)}
 
 

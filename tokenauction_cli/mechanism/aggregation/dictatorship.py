@@ -9,20 +9,22 @@ The dictator is drawn with the seed's number for `Purpose.LOTTERY`, so cells of 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..distributions import Array, Distribution, Mixture, Profile, checked_bids, weights_of
-from .rules import lone_bidder
+from .rules import ORDERS, AggregationRule, lone_bidder
 
 
-class Dictatorship(ABC):
-    """A rule given by the probability of each agent being the dictator."""
+class Dictatorship(AggregationRule):
+    """A rule given by the probability of each agent being the dictator.
 
-    name: str
-    monotone_in = frozenset({"robust", "tv", "kl", "reverse_kl"})
+    Where an agent leaves, the odds of the others keep their ratios: stable sampling rests on it.
+    """
+
+    monotone_in = frozenset(ORDERS)
 
     @abstractmethod
     def odds(self, bids: ArrayLike) -> Array:
@@ -38,6 +40,7 @@ class WinnerTakeAll(Dictatorship):
     """q = p_i of the highest bidder. Robustly monotone: q jumps from o to p_i, through their mean at an equal bid."""
 
     name = "winner_take_all"
+    highest_bid_wins = True
 
     def odds(self, bids: ArrayLike) -> Array:
         weights_of(bids)
@@ -49,6 +52,7 @@ class RandomDictator(Dictatorship):
     """An agent drawn by bid for each token. Its q is linear's, hence robustly monotone; its payments are its own."""
 
     name = "random_dictator"
+    is_linear_mixture = True
 
     def odds(self, bids: ArrayLike) -> Array:
         return weights_of(bids)

@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..distributions import Array, Distribution, MechanismError, Profile, log_normalize, log_of, mixed, weights_of
-from .rules import Linear, LogLinear, lone_bidder
+from ..divergences import AlphaDivergence
+from .rules import AggregationRule, Linear, LogLinear, lone_bidder
 
 DEFAULT_EXPONENT = 0.5
 
 
-class PowerMean:
+class PowerMean(AggregationRule):
     """`power_mean` has the exponent 1/2, half-way from log-linear to linear; `power_mean_R` has the exponent R.
 
     R is any number as Python writes it: `power_mean_2`, `power_mean_-1`, `power_mean_0.25`.
@@ -35,6 +36,8 @@ class PowerMean:
             raise ValueError(f"the exponent of a power mean must be finite, got {exponent}")
         self.exponent = exponent
         self.monotone_in = (Linear if exponent == 1 else LogLinear).monotone_in
+        self.is_linear_mixture = exponent == 1
+        self.objective = AlphaDivergence(exponent)
         if exponent != DEFAULT_EXPONENT:
             self.name = f"power_mean_{exponent:g}"
 

@@ -11,36 +11,69 @@ agent from q exactly (0 log 0 = 0), a weight of one returns the agent's own dist
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from numpy.typing import ArrayLike
 
 from ..distributions import Aggregate, Array, Distribution, Mixture, Profile, weights_of
+from ..divergences import FORWARD_KL, REVERSE_KL
 
 ORDERS = ("robust", "tv", "kl", "reverse_kl")
 
 
-class AggregationRule(Protocol):
-    """q as a function of the profile and the bids. `package.module:Name` in a file names a class of this shape.
+class Objective(Protocol):
+    """What a rule minimises over q: sum_i b_i loss_i(q), each loss at least 0 and 0 at q = p_i."""
 
-    q depends on the bids through their ratios alone. `monotone_in` names the orders (robust, tv, kl, reverse_kl) in
-    which raising a bid never hurts the bidder.
+    def losses(self, profile: Profile, q: Distribution) -> Array:
+        """loss_i(q) of every agent, (n,)."""
+        ...
+
+
+class AggregationRule(ABC):
+    """q as a function of the profile and the bids, which counts their ratios alone; and what is true of it.
+
+    Whatever else asks about a rule reads these traits. The defaults promise nothing, so that each is a claim which
+    `tokauction audit` or a law in the tests can refute. Without `is_linear_mixture` or `odds`, `stable` sampling draws
+    by `gumbel`, and second price is undefined.
     """
 
     name: str
-    monotone_in: frozenset[str]
+    label: str = ""
+    """The name as people say it, where that is not the name with spaces."""
+    monotone_in: frozenset[str] = frozenset()
+    """The orders (robust, tv, kl, reverse_kl) in which raising a bid never hurts the bidder."""
+    is_linear_mixture: bool = False
+    """Whether q = (1 - w_i) o_i + w_i p_i for every i, with w_i = b_i / B: the closed forms of linear hold."""
+    highest_bid_wins: bool = False
+    """Of a dictatorship: whether the highest bidder is the dictator, so that its bid counts only against the next."""
+    objective: Objective | None = None
+    """What q minimises. Welfare is measured by it; without one, by linear's, the forward KL."""
 
-    def __call__(self, profile: Profile, bids: ArrayLike) -> Distribution: ...
+    @abstractmethod
+    def __call__(self, profile: Profile, bids: ArrayLike) -> Distribution:
+        """q; of a dictatorship its expectation over the dictator. Raises MechanismError where it is undefined."""
+
+    @property
+    def is_dictatorship(self) -> bool:
+        """Whether one agent is drawn for each token, by `odds`, and the token from its distribution alone."""
+        return type(self).odds is not AggregationRule.odds
+
+    def odds(self, bids: ArrayLike) -> Array | None:
+        """Of a dictatorship the probability of each agent being the dictator, (n,); None for any other rule."""
+        return None
 
 
-class Linear:
+class Linear(AggregationRule):
     """q = sum_i w_i p_i. Monotone in the robust order, hence in TV and both KLs, for every n.
 
     (d) As b_i = z rises, q_t(z) = (S o_t + z p_t) / (S + z) moves on a straight line from o_t to p_t.
     """
 
     name = "linear"
-    monotone_in = frozenset({"robust", "tv", "kl", "reverse_kl"})
+    monotone_in = frozenset(ORDERS)
+    is_linear_mixture = True
+    objective = FORWARD_KL
 
     def __call__(self, profile: Profile, bids: ArrayLike) -> Aggregate:
         weights = weights_of(bids)
@@ -48,7 +81,7 @@ class Linear:
         return profile.agent(alone) if alone is not None else Mixture(profile, weights)
 
 
-class LogLinear:
+class LogLinear(AggregationRule):
     """q proportional to prod_i p_i^(w_i), over the agents with w_i > 0. Monotone in TV and both KLs, not robustly.
 
     (d) The case r = 0 of the derivation in `power_mean.py`. The counterexample to the robust order: equal bids of
@@ -56,7 +89,9 @@ class LogLinear:
     """
 
     name = "log_linear"
+    label = "log-linear"
     monotone_in = frozenset({"tv", "kl", "reverse_kl"})
+    objective = REVERSE_KL
 
     def __call__(self, profile: Profile, bids: ArrayLike) -> Aggregate:
         weights = weights_of(bids)

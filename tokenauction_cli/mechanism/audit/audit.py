@@ -21,8 +21,7 @@ from dataclasses import dataclass, field
 from ..aggregation.rules import ORDERS, AggregationRule
 from ..distributions import MechanismError, Profile
 from ..outcome import Outcome
-from ..payments.myerson_tv import MyersonTV, relative_error
-from ..payments.rules import PayBidTimesInfluence, PaymentRule, PayYourBid
+from ..payments.rules import PaymentRule
 from ..sampling.rules import SamplingRule
 from ..terms import Terms
 from . import misreport
@@ -31,9 +30,7 @@ from .equilibrium import Equilibrium, equilibrium
 from .finding import AuditError, Failure, Finding, count
 from .monotone import consistent, monotone, payment_monotone
 from .preferences import TOLERANCE
-from .regret import bid_grid, closed_form, individually_rational, non_negative, regret
-
-NOT_TRUTHFUL = (PayYourBid.name, PayBidTimesInfluence.name)
+from .regret import bid_grid, individually_rational, non_negative, regret
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,7 @@ class Audit:
             best = [regret(seat, payment, order, value) for seat in seats]
             yield count((*names, "regret", order), best, bounds, self.exact)
             yield from self._of_lies(payment, seats, brands, order, bounds)
-            if payment.name in NOT_TRUTHFUL:
+            if not payment.truthful_for(seat.rule):
                 yield self._settled(payment, seats, order)
 
     def _of_lies(
@@ -164,7 +161,6 @@ class Audit:
 
 
 def tolerance(seat: Seat, payment: PaymentRule, value: float) -> float:
-    """What rounding, or Myerson's quadrature at bids of a few times the value, may make of nothing."""
+    """What rounding, or a payment's own error at bids of a few times the value, may make of nothing."""
     scale = max(1.0, value, seat.rivals)
-    by_formula = payment.name != MyersonTV.name or closed_form(seat.rule.name, payment.name, 1, 1, 1) is not None
-    return scale * (TOLERANCE if by_formula else 8 * relative_error(seat.profile.n_tokens))
+    return scale * max(TOLERANCE, 8 * payment.relative_error(seat.rule, seat.profile.n_tokens))

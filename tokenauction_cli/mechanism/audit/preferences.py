@@ -60,21 +60,6 @@ def increase(after: float, before: float) -> float:
     return math.inf if math.isinf(after) else (after - before) / max(1.0, before)
 
 
-def weakly_prefers(
-    order: str, p: Distribution, r: Distribution, other: Distribution, tolerance: float = TOLERANCE
-) -> bool:
-    """Whether an agent with distribution p likes r at least as well as other."""
-    return excess(order, p, r, other) <= tolerance
-
-
-def compare(
-    order: str, p: Distribution, r: Distribution, other: Distribution, tolerance: float = TOLERANCE
-) -> int | None:
-    """1 where r is strictly preferred, -1 where other is, 0 where they are equally good, None where incomparable."""
-    gain = advantages(order, p, [other, r], tolerance)[0, 1]
-    return None if gain is None else int(np.sign(gain))
-
-
 def advantages(
     order: str, p: Distribution, options: Sequence[Distribution], tolerance: float = TOLERANCE
 ) -> dict[tuple[int, int], float | None]:

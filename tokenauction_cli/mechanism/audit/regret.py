@@ -89,19 +89,3 @@ def non_negative(seat: Seat, payment: PaymentRule, bids: Sequence[float]) -> Fai
     """The largest amount an agent is paid instead of paying, over these bids."""
     lowest = min(float(payment.expected(seat.outcome(bid))[seat.agent]) for bid in bids)
     return Failure(max(0.0, -lowest))
-
-
-def closed_form(rule: str, payment: str, value: float, rivals: float, distance: float) -> float | None:
-    """The best bid under linear with the loss TV, or None where none is known."""
-    if rule not in ("linear", "random_dictator") or rivals == 0:
-        return None
-    match payment:
-        case "myerson_tv":
-            return value
-        case "second_price" if rule == "linear":
-            return value
-        case "pay_your_bid":
-            return max(0.0, math.sqrt(value * distance * rivals) - rivals)
-        case "pay_bid_times_influence":
-            return math.sqrt(rivals * rivals + rivals * value) - rivals
-    return None

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..cumulative import BLOCK
 from ..distributions import LIKELY, Array, LogMixture, Mixture, Profile
-from ..prefetch import Kind, Need, Needs, Prefetch, address_of
 from . import sources
+from .prefetch import Kind, Need, Needs, Prefetch, address_of
 
 LIBRARY = Path(__file__).with_name(sources.LIBRARY)
 SMALLEST_WEIGHT = 1e-100

@@ -11,28 +11,26 @@ Truthful bids are dominant for these values. At S = 0 it is 0. No reserve: q wou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from ..aggregation.rules import AggregationRule, Linear, LogLinear
+from ..aggregation.rules import AggregationRule
 from ..distributions import Array
-from ..divergences import kl_between
+from ..divergences import FORWARD_KL, REVERSE_KL, kl_between
 from ..outcome import Outcome
-from ..sampling.randomness import Moment
-from ..sampling.rules import Draw, SamplingRule
+from ..sampling.rules import SamplingRule
+from .rules import PaymentRule
 
 
-class Clarke:
-    """The name in a file is `vcg`. Needs linear or log-linear aggregation, a lottery, and no reserve."""
+class Clarke(PaymentRule):
+    """The name in a file is `vcg`. Needs a rule that minimises one of the KLs, a lottery, and no reserve."""
 
     name = "vcg"
-    columns = (name,)
+    label = "Clarke (VCG)"
     compares_others = True
 
     def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
-        return sampling.lottery and reserve == 0 and isinstance(aggregation, Linear | LogLinear)
+        return sampling.lottery and reserve == 0 and aggregation.objective in (FORWARD_KL, REVERSE_KL)
 
-    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
-        return {self.name: self.expected(outcome)}
+    def truthful_for(self, aggregation: AggregationRule) -> frozenset[str]:
+        return frozenset({"kl" if aggregation.objective == FORWARD_KL else "reverse_kl"})
 
     def expected(self, outcome: Outcome) -> Array:
         return outcome.once(self.name, lambda: outcome.per_agent(clarke_payment))
@@ -44,5 +42,5 @@ def clarke_payment(outcome: Outcome, i: int) -> float:
     if rivals == 0:
         return 0.0
     o, q = outcome.others(i), outcome.q
-    pair = (q, o) if outcome.is_log_linear else (o, q)
+    pair = (q, o) if outcome.rule.objective == REVERSE_KL else (o, q)
     return rivals * kl_between(outcome.profile, *pair)

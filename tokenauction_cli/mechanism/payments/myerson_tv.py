@@ -22,35 +22,38 @@ three agents the largest error was 6e-6 b_i.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..aggregation.dictatorship import WinnerTakeAll
 from ..aggregation.rules import AggregationRule
 from ..distributions import Array, Distribution
 from ..divergences import total_variation
 from ..outcome import Outcome
-from ..sampling.randomness import Moment
-from ..sampling.rules import Draw, SamplingRule
+from ..sampling.rules import SamplingRule
 from .quadrature import Integral, integrate
+from .rules import PaymentRule
 from .second_price import mean_price, runner_up
 
 FEW_TOKENS = 64
 
 
-class MyersonTV:
+class MyersonTV(PaymentRule):
     """The truthful payment for -TV in the mean over the draw. Needs a rule monotone in TV and a lottery."""
 
     name = "myerson_tv"
-    columns = (name,)
+    label = "Myerson (TV)"
 
     def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
         return sampling.lottery and "tv" in aggregation.monotone_in
 
-    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
-        return {self.name: self.expected(outcome)}
+    def truthful_for(self, aggregation: AggregationRule) -> frozenset[str]:
+        return frozenset({"tv"})
+
+    def relative_error(self, aggregation: AggregationRule, n_tokens: int) -> float:
+        has_formula = aggregation.is_linear_mixture or aggregation.highest_bid_wins
+        return 0.0 if has_formula else relative_error(n_tokens)
 
     def expected(self, outcome: Outcome) -> Array:
         return outcome.once(self.name, lambda: outcome.per_agent(myerson_payment))
@@ -59,9 +62,9 @@ class MyersonTV:
 def myerson_payment(outcome: Outcome, i: int) -> float:
     """Agent i's payment, in closed form where there is one."""
     bid, rivals = float(outcome.bids[i]), float(outcome.rivals[i])
-    if outcome.straight:
+    if outcome.rule.is_linear_mixture:
         return outcome.distance(i) * mean_price(bid, rivals, outcome.terms.reserve)
-    if isinstance(outcome.rule, WinnerTakeAll):
+    if outcome.rule.highest_bid_wins:
         return runner_up(outcome, i) * max(0.0, outcome.distance(i) - outcome.tv(i))
     return max(0.0, by_quadrature(outcome, i).value)
 

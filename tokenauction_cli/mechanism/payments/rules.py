@@ -13,8 +13,8 @@ reserve).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Protocol
 
 from ..aggregation.rules import AggregationRule
 from ..distributions import Array
@@ -24,26 +24,47 @@ from ..sampling.randomness import Moment
 from ..sampling.rules import Draw, SamplingRule
 
 
-class PaymentRule(Protocol):
-    """`package.module:Name` in a file names a class of this shape.
+class PaymentRule(ABC):
+    """What each agent pays for one drawn token, and what is true of it. `expected` alone makes a payment rule.
 
-    `columns` are the names after `payment.`, the one that is charged first. `fits` says whether the premise holds;
-    where it does not the columns stay empty and `charge` must not be called. `charge` gives one amount per agent and
-    column, (n,) float64, for one drawn token; `expected` the mean of the first column over the draw, (n,), for audits.
-    One that compares q with every o_i may have `compares_others = True`: that is then prefetched.
+    Amounts are (n,) float64, at most infinite, 0 for an agent that bids 0; `outcome.charged` and `outcome.per_agent`
+    make those of reference agents 0.
     """
 
     name: str
-    columns: tuple[str, ...]
+    label: str = ""
+    """The name as people say it, where that is not the name with spaces."""
+    compares_others: bool = False
+    """Whether it compares q with every o_i: that is then prefetched."""
 
-    def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool: ...
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names after `payment.`; the first is the amount that is charged."""
+        return (self.name,)
 
-    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]: ...
+    @abstractmethod
+    def expected(self, outcome: Outcome) -> Array:
+        """The mean over the draw of the amount that is charged."""
 
-    def expected(self, outcome: Outcome) -> Array: ...
+    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
+        """The amounts of every column for one drawn token. By default the mean: nothing depends on the draw."""
+        return {self.columns[0]: self.expected(outcome)}
+
+    def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
+        """Whether the premise holds; where it does not the columns stay empty, and nothing else is asked."""
+        return True
+
+    def truthful_for(self, aggregation: AggregationRule) -> frozenset[str]:
+        """The orders (tv, kl, reverse_kl) in which bidding one's value is best under a rule that fits, whatever
+        others bid."""
+        return frozenset()
+
+    def relative_error(self, aggregation: AggregationRule, n_tokens: int) -> float:
+        """The largest error of `expected`, as a part of the bid; 0 for a formula, which only rounding disturbs."""
+        return 0.0
 
 
-class PayYourBid:
+class PayYourBid(PaymentRule):
     """zeta_i = b_i per token, the blog's illustration.
 
     Not truthful: where a unit of TV is worth v the best response under linear is max(0, sqrt(v D S) - S). (d) The gain
@@ -51,19 +72,12 @@ class PayYourBid:
     """
 
     name = "pay_your_bid"
-    columns = (name,)
-
-    def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
-        return True
-
-    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
-        return {self.name: self.expected(outcome)}
 
     def expected(self, outcome: Outcome) -> Array:
         return outcome.charged(outcome.bids)
 
 
-class PayBidTimesInfluence:
+class PayBidTimesInfluence(PaymentRule):
     """zeta_i = b_i TV(o_i, q). With nobody else o_i = p_i and it is 0.
 
     Not truthful: where a unit of TV is worth v the best response under linear is -S + sqrt(S^2 + S v). (d) TV(o, q) =
@@ -71,13 +85,6 @@ class PayBidTimesInfluence:
     """
 
     name = "pay_bid_times_influence"
-    columns = (name,)
-
-    def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
-        return True
-
-    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
-        return {self.name: self.expected(outcome)}
 
     def expected(self, outcome: Outcome) -> Array:
         return outcome.once(self.name, lambda: outcome.per_agent(self._payment))
@@ -88,6 +95,6 @@ class PayBidTimesInfluence:
 
 def influence(outcome: Outcome, i: int) -> float:
     """TV(o_i, q), what agent i's bid moves."""
-    if outcome.straight:  # (d) q - o = w (p - o)
+    if outcome.rule.is_linear_mixture:  # (d) q - o = w (p - o)
         return float(outcome.weights[i]) * outcome.distance(i)
     return total_variation(outcome.others(i).p, outcome.q.p)

@@ -25,24 +25,31 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..aggregation.dictatorship import Dictatorship, WinnerTakeAll
-from ..aggregation.rules import AggregationRule, Linear
+from ..aggregation.rules import AggregationRule
 from ..distributions import Array
 from ..outcome import Outcome
 from ..sampling.randomness import Moment, Purpose
 from ..sampling.rules import Draw, SamplingRule
 from ..sampling.stable import capped
 from ..terms import Bidding, without
+from .rules import PaymentRule
 
 
-class SecondPrice:
-    """Realised, expected given the token, and expected second price. Needs a lottery and a rule with closed forms."""
+class SecondPrice(PaymentRule):
+    """Realised, expected given the token, and expected second price.
+
+    Needs a lottery, and a linear mixture (random dictator's among them) or a dictatorship of the highest bid. Truthful
+    for -TV where an agent gains and pays in proportion to the same D, that is unless a dictator pays.
+    """
 
     name = "second_price"
     columns = (name, "second_price_given_token", "second_price_expected")
 
     def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
-        return sampling.lottery and isinstance(aggregation, Linear | Dictatorship)
+        return sampling.lottery and (aggregation.is_linear_mixture or aggregation.highest_bid_wins)
+
+    def truthful_for(self, aggregation: AggregationRule) -> frozenset[str]:
+        return frozenset() if aggregation.is_dictatorship else frozenset({"tv"})
 
     def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
         unit, expected = outcome.once(self.name, lambda: mean_prices(outcome))
@@ -56,13 +63,15 @@ class SecondPrice:
 
 def mean_prices(outcome: Outcome) -> tuple[Array, Array]:
     """H of every agent, and its expected second price: D H, or of a dictatorship H itself; each (n,)."""
-    if isinstance(outcome.dictatorship, WinnerTakeAll):
-        unit = outcome.dictatorship.odds(outcome.bids) * [runner_up(outcome, i) for i in range(outcome.n_agents)]
-        return unit, unit
-    unit = unit_prices(outcome.bidding)
-    if outcome.odds is not None:
-        return unit, unit
-    return unit, unit * outcome.distances
+    odds = outcome.odds
+    if odds is None:
+        unit = unit_prices(outcome.bidding)
+        return unit, unit * outcome.distances
+    if outcome.rule.highest_bid_wins:
+        unit = odds * [runner_up(outcome, i) for i in range(outcome.n_agents)]
+    else:
+        unit = unit_prices(outcome.bidding)
+    return unit, unit
 
 
 @lru_cache(maxsize=4096)
@@ -90,7 +99,7 @@ def runner_up(outcome: Outcome, i: int) -> float:
 def moved(outcome: Outcome, token: int) -> Array:
     """The part of q_x that agent i's bid brought: (p_x - o_x)^+, or of a dictatorship p_x; (n,)."""
     profile = outcome.profile
-    if outcome.dictatorship is not None:
+    if outcome.odds is not None:
         return np.asarray(profile.p[:, token])
     key = ("moved", outcome.bidding.share_keys, token)
     return profile.once(key, lambda: np.maximum(profile.p[:, token] - outcome.others_at(token), 0.0))
@@ -111,7 +120,7 @@ def fresh_price(outcome: Outcome, draw: Draw, moment: Moment, i: int) -> float:
     """Agent i's price given the drawn token (or dictator) by a u of its own."""
     if draw.dictator not in (None, i):
         return 0.0
-    if isinstance(outcome.rule, WinnerTakeAll):
+    if outcome.rule.highest_bid_wins:
         return runner_up(outcome, i)
     u = moment.uniform(Purpose.PAYMENT, outcome.terms.ids[i])
     if draw.dictator is not None:

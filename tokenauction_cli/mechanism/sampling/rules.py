@@ -11,7 +11,8 @@ A dictatorship first draws its dictator, then the token from that agent's distri
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,27 +38,29 @@ class Draw(NamedTuple):
     switch: float = float("nan")
 
 
-class SamplingRule(Protocol):
-    """`lottery` is False where the token is not random, so that prices that rest on its chances are undefined."""
+class SamplingRule(ABC):
+    """How a token is drawn from q, by the random numbers of one moment."""
 
     name: str
-    lottery: bool
+    lottery: bool = True
+    """False where the token is not random, so that prices that rest on its chances are undefined."""
 
-    def draw(self, outcome: Outcome, moment: Moment) -> Draw: ...
+    @abstractmethod
+    def draw(self, outcome: Outcome, moment: Moment) -> Draw:
+        """The token of this moment; over the seeds its distribution is exactly q, unless `lottery` is False."""
 
 
-class InverseCdf:
+class InverseCdf(SamplingRule):
     """The first token at which the cumulative q exceeds u; with no pass over the tokens of a mixture."""
 
     name = "inverse_cdf"
-    lottery = True
 
     def draw(self, outcome: Outcome, moment: Moment) -> Draw:
         source, dictator = drawn_source(outcome, moment)
         return Draw(source.quantile(moment.uniform(Purpose.DRAW)), self.name, dictator)
 
 
-class Greedy:
+class Greedy(SamplingRule):
     """The most probable token, of equal ones the lowest id; of a dictatorship the drawn dictator's."""
 
     name = "greedy"
@@ -68,7 +71,7 @@ class Greedy:
         return Draw(source.mode, self.name, dictator)
 
 
-class Gumbel:
+class Gumbel(SamplingRule):
     """A race of exponential clocks, won by argmin E / q: one for each likely token, one for the rest of each block.
 
     A clock wins in proportion to its rate (d): a token with its q_t, a block with what q has there beside the likely
@@ -78,7 +81,6 @@ class Gumbel:
     """
 
     name = "gumbel"
-    lottery = True
 
     def __init__(self) -> None:
         self._last: tuple[tuple[object, ...], Array] = ((), np.empty(0))

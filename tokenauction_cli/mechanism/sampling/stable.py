@@ -25,11 +25,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..aggregation.dictatorship import Dictatorship, RandomDictator
 from ..cumulative import quantile
+from ..distributions import Array
 from ..outcome import Outcome
 from .randomness import Moment, Purpose
-from .rules import Draw, Gumbel, drawn_agent
+from .rules import Draw, Gumbel, SamplingRule, drawn_agent
 
 
 class Switch(NamedTuple):
@@ -40,19 +40,18 @@ class Switch(NamedTuple):
     at: float
 
 
-class Stable:
+class Stable(SamplingRule):
     """Stable in the bid of the swept agent (with two agents, of both); `Draw.prices` are the thresholds it implies."""
 
     name = "stable"
-    lottery = True
 
     def __init__(self) -> None:
         self._fallback = Gumbel()
 
     def draw(self, outcome: Outcome, moment: Moment) -> Draw:
-        if outcome.dictatorship is not None:
-            return self._dictated(outcome, moment, outcome.dictatorship)
-        if outcome.straight:
+        if outcome.odds is not None:
+            return self._dictated(outcome, moment, outcome.odds)
+        if outcome.rule.is_linear_mixture:
             return self._switched(outcome, moment)
         return self._fallback.draw(outcome, moment)
 
@@ -64,13 +63,14 @@ class Stable:
         token = switch.above if above else switch.below
         return Draw(token, self.name, None, seed_prices(outcome, switch.at, above), switch.at)
 
-    def _dictated(self, outcome: Outcome, moment: Moment, rule: Dictatorship) -> Draw:
+    def _dictated(self, outcome: Outcome, moment: Moment, odds: Array) -> Draw:
         swept, u = outcome.terms.swept, moment.uniform(Purpose.LOTTERY, outcome.swept_id)
-        own = bool(rule.odds(outcome.bids)[swept] > u)
-        others = rule.odds(outcome.shares(swept))
+        own = bool(odds[swept] > u)
+        others = outcome.rule.odds(outcome.shares(swept))
+        assert others is not None
         dictator = swept if own else drawn_agent(others, moment.uniform(Purpose.LOTTERY))
         token = outcome.profile.agent(dictator).quantile(moment.uniform(Purpose.DRAW))
-        if not isinstance(outcome.rule, RandomDictator):
+        if not outcome.rule.is_linear_mixture:
             return Draw(token, self.name, dictator)
         return Draw(token, self.name, dictator, seed_prices(outcome, u, own), u)
 

@@ -25,15 +25,18 @@ function chapter(figures) {
 
 const queryOfFigure = (figure) => (figure.rows.some((row) => row.query === state.query) ? state.query : figure.rows[0].query);
 
+// What the figure's numbers are: every column it shows, each sentence once.
+const explainedOf = (figure) => [...new Set(figure.series.map((series) => series.explained))].join("\n");
+
 function figureOf(figure) {
   const legend = h("ul", { cls: "legend" },
-    figure.series.map((series) => h("li", {}, swatch(series.colour, series.colour), series.name)));
+    figure.series.map((series) => h("li", { title: series.explained }, swatch(series.colour, series.colour), series.name)));
   const panels = figure.panels.map((panel) => {
     const chart = h("div", { cls: "chart", "data-figure": figure.id, "data-panel": panel.key });
     if (window.vegaEmbed) onceVisible(chart, () => draw(figure, panel, chart));
-    return h("figure", {}, h("figcaption", {}, panel.title), window.vegaEmbed ? chart : null);
+    return h("figure", {}, h("figcaption", { title: explainedOf(figure) }, panel.title), window.vegaEmbed ? chart : null);
   });
-  const numbers = h("details", { cls: "numbers", open: !window.vegaEmbed }, h("summary", {}, "the numbers"), numbersOf(figure));
+  const numbers = h("details", { cls: "numbers", open: !window.vegaEmbed }, h("summary", { title: explainedOf(figure) }, "the numbers"), numbersOf(figure));
   return [figure.series.length > 1 ? legend : null,
     window.vegaEmbed ? h("div", { cls: "panels" }, panels) : null, numbers];
 }
@@ -105,5 +108,5 @@ function numbersOf(figure) {
       h("td", { cls: "n" }, number(row.mean, figure.percent)), h("td", { cls: "n" }, interval(row, figure.percent)))));
   });
   return h("div", { cls: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "rule"), h("th", {}, "of"),
-    h("th", { cls: "n" }, AXIS.is_weight ? "weight" : "bids"), h("th", { cls: "n" }, "mean"), h("th", { cls: "n" }, "95 % interval"))), body));
+    h("th", { cls: "n" }, AXIS.is_weight ? "weight" : "bids"), h("th", { cls: "n", title: explainedOf(figure) }, "mean"), h("th", { cls: "n" }, "95 % interval"))), body));
 }

@@ -178,7 +178,7 @@ function paidOf(run, trace, k) {
   if (!columns.length) return null;
   return h("div", { cls: "block" }, h("h4", {}, "Paid for this token"),
     h("div", { cls: "scroll" }, h("table", { cls: "paid" }, h("thead", {}, h("tr", {}, h("th", {}), run.agents.map((agent) => h("th", { cls: "n" }, agent.name)))),
-      h("tbody", {}, columns.map(([column, rows]) => h("tr", {}, h("td", {}, run.payments[column] ?? column), rows.map((row) => h("td", { cls: "n" }, number(row[k])))))))));
+      h("tbody", {}, columns.map(([column, rows]) => h("tr", {}, h("td", { title: run.explained[column] }, run.payments[column] ?? column), rows.map((row) => h("td", { cls: "n" }, number(row[k])))))))));
 }
 
 listeners.push(() => { if (dialog.open) fillInspectorKeepingSlider(); });

@@ -31,7 +31,7 @@ function plainTable(table) {
   const numeric = table.columns.map((_, k) => table.rows.every((row) => row[k] === null || row[k] === "" || typeof row[k] === "number"));
   const cell = (value, k) => h("td", { cls: numeric[k] ? "n" : "" }, typeof value === "number" ? number(value) : value === null ? "" : seen(String(value)));
   return h("div", { cls: "scroll" }, h("table", {},
-    h("thead", {}, h("tr", {}, table.columns.map((column, k) => h("th", { cls: numeric[k] ? "n" : "" }, seen(column.replaceAll("_", " ")))))),
+    h("thead", {}, h("tr", {}, table.columns.map((column, k) => h("th", { cls: numeric[k] ? "n" : "", title: table.explained[k] }, seen(column.replaceAll("_", " ")))))),
     h("tbody", {}, table.rows.map((row) => h("tr", {}, row.map(cell))))));
 }
 

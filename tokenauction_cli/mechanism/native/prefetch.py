@@ -1,15 +1,14 @@
 """Prefetch: what outcomes will need of passes over the tokens is known before, and worked out beside the caller.
 
-`needs_of` says what that is, from rules and bids alone: what it leaves out, for a rule of a user's own or for a payment
-by quadrature, is worked out when it is asked for. `Prefetch` is a pool of threads for the calls of compiled code that
-do it, one for each prefix; they hold no lock of Python's meanwhile.
+A `Need` is one pass; `outcome.needs_of` says which ones a rule and bids have. `Prefetch` is a pool of threads for the
+calls of compiled code that meet them, one for each prefix; they hold no lock of Python's meanwhile.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -17,10 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .aggregation.dictatorship import RandomDictator
-from .aggregation.rules import AggregationRule, Linear, LogLinear
-from .distributions import Array, weights_of
-from .terms import Bidding
+from ..cumulative import Array
 
 SWITCH_SECONDS = 2e-5
 
@@ -54,27 +50,6 @@ class Needs:
             self.counts[need.kind] += 1
         self.weights = np.frombuffer(b"".join(need.weights for need in ordered) or bytes(8))
         self.agents = np.array([need.agent for need in ordered if need.kind is Kind.PART] or [0], dtype=np.uintp)
-
-
-def needs_of(rule: AggregationRule, bidding: Bidding, *, others: bool) -> Iterator[Need]:
-    """What q, its divergences and D = TV(p, o) need under the rules that have compiled passes.
-
-    With `others` also what a comparison of q with every o_i does: KLs of a mixture, the constant of a log pool.
-    """
-    weights, n = bidding.weights.tobytes(), len(bidding.weights)
-    is_log_linear, is_linear = isinstance(rule, LogLinear), isinstance(rule, Linear | RandomDictator)
-    if bidding.is_contested and (is_log_linear or is_linear):
-        yield Need(Kind.POOL if is_log_linear else Kind.MIXTURE, weights)
-    elif is_log_linear:  # a lone bidder's own distribution, and how far the others' are from it
-        yield from (Need(Kind.PART, weights, i) for i in range(n) if not bidding.weights[i])
-    if is_linear:
-        for i in range(n) if n > 2 else (bidding.terms.swept,):
-            yield Need(Kind.PART, bidding.share_keys[i], i)
-    if others and (is_log_linear or is_linear):
-        kind = Kind.CONSTANT if is_log_linear else Kind.MIXTURE
-        for i in np.flatnonzero(bidding.due & (bidding.rivals > 0)).tolist():
-            if np.count_nonzero(bidding.shares[i]) > 1:
-                yield Need(kind, weights_of(bidding.shares[i]).tobytes())  # as the rule itself divides them
 
 
 class Row(NamedTuple):

@@ -1,0 +1,378 @@
+"""Writes docs/experiment.md, docs/cli.md and docs/columns.md from the schema, the commands and the table of columns.
+
+    make docs                       write the three files
+    python docs/generate.py DIR     write them into another folder
+
+A test says when one is stale. What is said of a key, an option or a column stands in the code; only the examples and
+the introductions stand here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from tokenauction_cli.analysis import columns
+from tokenauction_cli.experiment.schema import POWER_MEAN, json_schema
+
+NOT_BY_HAND = "<!-- Written by docs/generate.py: run `make docs`. -->"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in (heads, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(heads), *lines[1:]])
+
+
+def _cell(text: str) -> str:
+    """Text as one cell; what is no code is no markup either."""
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"([<*])", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts).replace("|", r"\|")
+
+
+def code(value: Any) -> str:
+    return f"`{value}`"
+
+
+def page(title: str, about: str, *parts: str) -> str:
+    return "\n\n".join([f"# {title}", NOT_BY_HAND, about, *parts]) + "\n"
+
+
+# The experiment file
+
+ABOUT_EXPERIMENTS = """\
+Every key of an experiment file, format 1. `tokauction init` writes a file to begin with, and a schema with which
+editors complete and explain these keys; `tokauction check EXP` reports every mistake with `file:line:column`. Any key
+can be set on the command line: `-S auction.max_tokens=8`. Keys that are not listed are mistakes. A file has at most 64
+agents and 1 000 000 texts. Each example below is a whole file."""
+
+SECTIONS = (
+    ("", "The file", "The keys at the top."),
+    ("Agent", "agents", ""),
+    ("Chat", "agents: chat", ""),
+    ("Message", "agents: messages", ""),
+    ("Auction", "auction", ""),
+    ("Sweep", "sweep", ""),
+    ("Steps", "sweep: relative_weight", ""),
+    ("Runtime", "runtime", ""),
+)
+
+EXAMPLES = {
+    "": """\
+name: hawaii                               # results/hawaii-<hash>/
+seed: 7                                    # another seed: other random numbers everywhere
+queries: [vacations in Hawaii, a weekend in Paris]
+models:
+  small: smollm2-135m-instruct
+agents:
+  - {name: Alpha Airlines, model: small, prompt: "An ad for {{ query }} by {{ agent }}:"}
+  - {name: Beta Resort, model: small, prompt: "An ad for {{ query }} by {{ agent }}:"}
+auction: {aggregation: ["my_rules:Median", linear]}
+sweep: {relative_weight: [0, 0.5, 1]}
+runtime: {device: cpu}
+blends: true                               # count "Alpha Resort"
+trust: [my_rules]                          # my_rules.py beside this file, or an installed module
+""",
+    "Agent": """\
+name: tables                               # agents without models
+queries: ["which word comes next?"]
+agents:
+  - name: Mostly Large
+    id: mostly                             # bid.mostly, payment.second_price.mostly, ...
+    bid: 2
+    budget: 5                              # needs auction.charge
+    mentions: [Large, big]
+    distribution: {Large: 0.8, Generative: 0.2}
+  - name: Generative
+    distributions:                         # one per text so far
+      "": {Large: 0.1, Generative: 0.9}
+      "Generative": {Large: 0.5, <end>: 0.5}
+      "*": {<end>: 1}
+  - name: Anybody                          # counts with its bid of 0.5, pays nothing
+    bid: 0.5
+    reference: true
+    distribution: {Large: 0.5, Generative: 0.4, <end>: 0.1}
+auction: {charge: second_price, payments: [second_price]}
+""",
+    "Chat": """\
+name: chat
+queries: [vacations in Hawaii]
+agents:
+  - name: Beta Resort
+    model: hf:HuggingFaceTB/SmolLM2-135M-Instruct-GGUF:Q8_0
+    temperature: 0.8
+    chat:
+      system: You write one-line ads for {{ agent }}.
+      user: "{{ query }}"
+""",
+    "Message": """\
+name: messages
+queries: [vacations in Hawaii]
+agents:
+  - name: Beta Resort
+    model: models/my-model.gguf            # relative to this file
+    messages:
+      - {role: system, content: "You write one-line ads for {{ agent }}."}
+      - {role: user, content: vacations in Greece}
+      - {role: assistant, content: "See Greece. Stay at the Beta Resort."}
+      - {role: user, content: "{{ query }}"}
+""",
+    "Auction": """\
+name: auction
+agents:
+  - {name: Ann, bid: 1, budget: 3, distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, bid: 2, distribution: {yes: 0.1, no: 0.9}}
+auction:
+  aggregation: [linear, random_dictator]   # each writes its own texts
+  payments: [second_price, myerson_tv]     # all computed on the same texts
+  charge: second_price                     # what budgets pay
+  reserve: 0.1                             # a bid below it counts as 0
+  sampling: stable
+  max_tokens: 16
+  stop: ["no no"]
+  trace: top_k                             # for the token inspector of the report
+sweep: {bids: [{Ann: 1}, {Ann: 4, Bob: 1}]}
+""",
+    "Sweep": """\
+name: grid
+agents:
+  - {name: Ann, distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, distribution: {yes: 0.1, no: 0.9}}
+sweep:
+  agent: Bob                               # whose relative weight the tables show
+  grid: {Ann: [0.5, 1, 2], Bob: [1, 2]}    # six points; or a list: bids: [{Ann: 1, Bob: 2}, {Ann: 3}]
+  seeds: [11, 12, 13]
+""",
+    "Steps": """\
+name: weights
+agents:
+  - {name: Ann, distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, distribution: {yes: 0.1, no: 0.9}}
+sweep:
+  agent: Ann
+  relative_weight: {from: 0, to: 1, step: 0.25}    # the same as [0, 0.25, 0.5, 0.75, 1]
+  total_bid: 2                             # at 0.25 Ann bids 0.5 and Bob 1.5
+  seeds: 20                                # 0, 1, ..., 19
+""",
+    "Runtime": """\
+name: gpu
+models: {small: smollm2-135m-instruct}
+agents:
+  - {name: Ann, model: small, prompt: "My favourite island is"}
+  - {name: Bob, model: small, prompt: "My favourite mountain is"}
+runtime:
+  device: gpu
+  gpu_layers: 12
+  threads: 8
+  context: 8192
+  batch: 64
+  kv_cache: f16
+  rpc: ["10.0.0.7:50052"]
+  deterministic: true
+""",
+}
+
+PATTERNS = {
+    r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$": "of A-Z a-z 0-9 . _ - without a leading dot",
+    r"^[A-Za-z0-9_]+$": "of A-Z a-z 0-9 _",
+    r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$": "such as `package.module`",
+    r"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$": "such as `host:port`",
+}
+RULE_PATTERNS = {
+    POWER_MEAN: "`power_mean_R` with a number R",
+    r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$": "your own `package.module:Name`",
+}
+
+
+def may_be(schema: dict[str, Any], many: bool = False) -> str:
+    """What a value of this schema may be, in words; with `many` what the values of a list or mapping may be."""
+    for key in ("anyOf", "oneOf"):
+        if key in schema:
+            return _one_of([one for one in schema[key] if one != {"type": "null"}], many)
+    if "$ref" in schema:
+        return {"Steps": "a mapping (see below)"}.get(
+            schema["$ref"].rpartition("/")[2], "sections" if many else "a section"
+        )
+    if "enum" in schema:
+        return ", ".join(map(code, schema["enum"]))
+    if "const" in schema:
+        return code(schema["const"])
+    return _of_type(schema, many)
+
+
+def _one_of(choices: list[dict[str, Any]], many: bool) -> str:
+    one, *more = choices
+    if more == [{**more[0], "items": one}] if more else False:
+        return f"{may_be(one)}; or a list of them"
+    return " or ".join(may_be(choice, many) for choice in choices)
+
+
+def _of_type(schema: dict[str, Any], many: bool) -> str:
+    match schema["type"]:
+        case "boolean":
+            return "`true` or `false`"
+        case "integer":
+            return ("whole numbers" if many else "a whole number") + _bounds(schema)
+        case "number":
+            return ("numbers" if many else "a number") + _bounds(schema)
+        case "array":
+            return ("lists of " if many else "a list of ") + may_be(schema["items"], many=True)
+        case "object":
+            return ("mappings to " if many else "a mapping to ") + may_be(schema["additionalProperties"], many=True)
+    pattern = schema.get("pattern")
+    if pattern in RULE_PATTERNS:
+        return RULE_PATTERNS[pattern]
+    words = f" {PATTERNS[pattern]}" if pattern else ""  # a pattern without words is a KeyError: add them
+    return ("texts" if many else "text") + words
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    if "exclusiveMinimum" in schema:
+        return f" above {schema['exclusiveMinimum']}"
+    return f" of at least {low}"
+
+
+def _default(key: str, field: dict[str, Any], required: Sequence[str]) -> str:
+    if key in required:
+        return "required"
+    default = field.get("default")
+    return "" if default is None else code(json.dumps(default, ensure_ascii=False))
+
+
+def experiment_page() -> str:
+    """docs/experiment.md."""
+    schema = json_schema()
+    parts = []
+    for name, heading, about in SECTIONS:
+        section = schema["$defs"][name] if name else schema
+        required = section.get("required", ())
+        rows = [
+            (code(key), may_be(field), _default(key, field, required), field["description"])
+            for key, field in section["properties"].items()
+        ]
+        parts += [
+            f"## {heading}",
+            about or section["description"],
+            table(("key", "what it may be", "default", "what it means"), rows),
+            f"```yaml\n{EXAMPLES[name]}```",
+        ]
+    return page("The experiment file", ABOUT_EXPERIMENTS, *parts)
+
+
+# The commands
+
+ABOUT_COMMANDS = """\
+Every command, its arguments and its options, as `--help` shows them. stdout carries the result and nothing else;
+progress and notes go to stderr."""
+
+
+KINDS = {int: "N", float: "NUMBER"}
+
+
+def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The command and those below it, with the names by which they are called."""
+    yield name, command
+    for below in getattr(command, "commands", {}).values():
+        if not below.hidden:
+            yield from commands(below, f"{name} {below.name}")
+
+
+def cli_page() -> str:
+    """docs/cli.md."""
+    from typer.main import get_command
+
+    from tokenauction_cli.cli.app import app
+
+    parts = [part for name, command in commands(get_command(app), "tokauction") for part in _command(name, command)]
+    return page("The commands", ABOUT_COMMANDS, *parts)
+
+
+def _command(name: str, command: Any) -> list[str]:
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    options = [one for one in command.params if one.param_type_name == "option" and not one.hidden]
+    below = getattr(command, "commands", {})
+    usage = [name, *(["[OPTIONS]"] if options else []), *map(_metavar, arguments), *(["COMMAND ..."] if below else [])]
+    parts = [f"## {name}", f"```console\n{' '.join(usage)}\n```", " ".join((command.help or "").split())]
+    if below:
+        rows = [(code(f"{name} {one.name}"), one.get_short_help_str(200)) for one in below.values() if not one.hidden]
+        parts.append(table(("command", "what it does"), rows))
+    if arguments:
+        rows = [(code(_metavar(one)), _default_of(one), one.help or "") for one in arguments]
+        parts.append(table(("argument", "default", "what it means"), rows))
+    if options:
+        rows = [(_names(one), _values(one), _default_of(one), one.help or "") for one in options]
+        parts.append(table(("option", "value", "default", "what it means"), rows))
+    return [*parts, *([" ".join(command.epilog.split())] if command.epilog else [])]
+
+
+def _metavar(parameter: Any) -> str:
+    words: str = parameter.metavar or parameter.name.upper()
+    return words + ("..." if parameter.nargs == -1 and "..." not in words else "")
+
+
+def _names(option: Any) -> str:
+    return ", ".join(map(code, (*option.opts, *option.secondary_opts)))
+
+
+def _values(option: Any) -> str:
+    if option.is_flag:
+        return ""
+    kind = option.type_descriptor.annotation
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return ", ".join(code(choice.value) for choice in kind)
+    words = code(option.metavar or kind.__name__.upper())
+    return (
+        words + (f", at least {option.min}" if option.min is not None else "") + (", several times" * option.multiple)
+    )
+
+
+def _default_of(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    default = parameter.default
+    if default is None or default is False or callable(default) or default == () or not parameter.show_default:
+        return ""
+    return code(getattr(default, "value", default))
+
+
+# The columns
+
+ABOUT_COLUMNS = """\
+Every column of every file that a run leaves. The report shows the same words where you point at a figure or at the head
+of a table. An infinite number is `inf`, what does not apply is empty (in records `null`, or not there)."""
+
+
+def columns_page() -> str:
+    """docs/columns.md."""
+    notation = " ".join((columns.__doc__ or "").split("\n\n")[1].split()).split("In a name, ", 1)[1]
+    parts = [fill(f"In a name, {notation}", 120)]
+    for file in columns.FILES:
+        rows = [
+            (code(one.name), one.meaning, one.unit, one.per, code(one.formula) if one.formula else "")
+            for one in file.columns
+        ]
+        heads = ("column", "what it is", "unit", "per", "formula")
+        parts += [f"## {file.name}", file.about, table(heads, rows)]
+    return page("The columns", ABOUT_COLUMNS, *parts)
+
+
+PAGES = {"experiment.md": experiment_page, "cli.md": cli_page, "columns.md": columns_page}
+
+
+def main(folder: Path) -> None:
+    for name, make in PAGES.items():
+        (folder / name).write_text(make(), "utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)

@@ -1,0 +1,62 @@
+"""The shipped experiments of table agents give the numbers of results/reference/."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+from conftest import Command
+
+from tokenauction_cli.experiment.experiment import load_experiment
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "results" / "reference"
+NAMES = sorted(folder.name for folder in REFERENCE.iterdir())
+FILES = ("table.csv", "summary.csv")
+
+
+def rows(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def is_same(value: str, wanted: str) -> bool:
+    """Texts and counts are equal; numbers with a fraction may differ by their last digits."""
+    if value == wanted or value.isdigit() or wanted.isdigit():
+        return value == wanted
+    try:
+        return math.isclose(float(value), float(wanted), rel_tol=1e-9, abs_tol=1e-9)
+    except ValueError:
+        return False
+
+
+def test_every_table_experiment_has_reference_results() -> None:
+    shipped = [load_experiment(path) for path in (ROOT / "experiments").glob("*.yaml")]
+    tables = [one.name for one in shipped if all(agent.distributions is not None for agent in one.agents)]
+    assert sorted(tables) == NAMES
+    assert {path.name for name in NAMES for path in (REFERENCE / name).iterdir()} == set(FILES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fresh_run_gives_the_reference_results(name: str, tmp_path: Path, in_process: Command) -> None:
+    done = in_process("run", str(ROOT / "experiments" / f"{name}.yaml"), "-q", "-o", str(tmp_path / "results"))
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "results").iterdir()
+    for file in FILES:
+        heads, *found = rows(folder / file)
+        wanted_heads, *wanted = rows(REFERENCE / name / file)
+        assert heads == wanted_heads
+        assert len(found) == len(wanted)
+        for row, wanted_row in zip(found, wanted, strict=True):
+            other = {h: (v, w) for h, v, w in zip(heads, row, wanted_row, strict=True) if not is_same(v, w)}
+            assert not other, f"{name}/{file}"
+
+
+def test_what_counts_as_the_same() -> None:
+    assert is_same("0.1", "0.10000000000000002")
+    assert is_same("0.0", "1e-16")
+    assert not is_same("0.1", "0.1001")
+    assert not is_same("100", "100.0")
+    assert not is_same("a.b", "a.c")

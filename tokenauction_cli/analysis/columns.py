@@ -1,0 +1,396 @@
+"""What every column of every file of a run is: its unit, whether it is per token or per text, and its formula.
+
+One table, read by `docs/columns.md` and by the report's tooltips. In a name, `A` is the id of an agent, `<payment>` a
+column of a payment rule, `RULE` an aggregation rule, `NAME` an agent's name, and `F` a figure: a column of cells.csv
+that summary.csv sums up, or a rate. In formulas p_i is what agent i's model says of the next token, q the aggregate,
+o_i the aggregate without agent i's bid, b_i the bid, B = sum_j b_j, w_i = b_i / B, S_i = B - b_i, and x_t the token
+drawn at t = 1 ... T.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """One entry. `per` is what one number belongs to: `text`, `token`, `mean per token` (over a text), or ''."""
+
+    name: str
+    meaning: str
+    unit: str = ""
+    per: str = ""
+    formula: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """All of it on one line, for a tooltip."""
+        formula = f"{self.formula}." if self.formula else ""
+        unit = f"Unit: {self.unit}." if self.unit else ""
+        per = {"text": "Per text.", "token": "Per token.", "mean per token": "Mean per token."}.get(self.per, "")
+        return " ".join(filter(None, (self.meaning, formula, unit, per)))
+
+
+class File(NamedTuple):
+    """A file, what one line of it is, and its columns. More specific names come before patterns that also fit."""
+
+    name: str
+    about: str
+    columns: tuple[Column, ...]
+
+
+FIGURES = (
+    *("tokens", "first_mention", "log_prob", "tv", "kl", "reverse_kl", "payment", "revenue"),
+    *("welfare", "welfare_share", "posterior", "paid_share"),
+)
+"""First parts of the columns of cells.csv that summary.csv sums up."""
+
+RATES = ("mention_rate", "co_mention_rate", "blend_rate")
+
+_BIDS = "units of the bids"
+_H = "H, without a reserve H = S_A ln(1 + b_A / S_A) - b_A S_A / (S_A + b_A)"
+_WHERE = (
+    Column("query", "The query; empty where the experiment has none."),
+    Column("aggregation", "The aggregation rule."),
+)
+_POINT = Column("point", "The number of the sweep point, from 0.")
+_WEIGHT = Column(
+    "relative_weight",
+    "The share of `sweep.agent` in the bids of the agents that are charged; empty where none of them bids.",
+    "share",
+    formula="b_i / (sum of b_j over agents that are not reference agents)",
+)
+
+_TEXT = (
+    Column("cell", "Names the text: the first 12 hex digits of the SHA-256 of [query, aggregation, bids, seed]."),
+    *_WHERE,
+    _POINT,
+    _WEIGHT,
+    Column("seed", "The seed of the text, from `sweep.seeds`. Texts of one seed share their random numbers."),
+    Column("sampling", "How the tokens were drawn: `auction.sampling`, or what stood in for it under this rule."),
+    Column("text", "The text, without the stop string and without end tokens."),
+    Column("tokens", "Tokens drawn, the end token and those of the stop string included.", "tokens", "text", "T"),
+    Column("end_reason", "Why the text ends: end (an end token), stop, length (`max_tokens`), budget, or failed."),
+    Column("error", "Why the text failed; other numbers are then empty. Only where some text failed."),
+    Column(
+        "bid.A", "The bid of agent A as offered, before a reserve or a spent budget.", f"{_BIDS} per token", "", "b_A"
+    ),
+    Column("weight.A", "The weight of agent A among all agents.", "share", "", "w_A = b_A / B"),
+)
+_FIGURES_OF_A_TEXT = (
+    Column(
+        "log_prob.A", "Log-probability of the text under agent A's own model.", "nats", "text", "sum_t log p_A(x_t)"
+    ),
+    Column(
+        "tv.A",
+        "Total variation between what agent A would say and what is said.",
+        "0 to 1",
+        "mean per token",
+        "TV(p_A, q)",
+    ),
+    Column("kl.A", "Forward KL of agent A.", "nats", "mean per token", "KL(p_A, q) = sum_x p_A(x) log(p_A(x) / q(x))"),
+    Column(
+        "reverse_kl.A", "Reverse KL of agent A.", "nats", "mean per token", "KL(q, p_A) = sum_x q(x) log(q(x) / p_A(x))"
+    ),
+    Column("payment.pay_your_bid.A", "What agent A pays: its bid for every token.", _BIDS, "text", "sum_t b_A"),
+    Column(
+        "payment.second_price.A",
+        "What agent A pays: the bid at which the token that was drawn switched, else nothing. By the text's own seed "
+        "for the swept agent, and for both of two; by a draw of its own for any other. Of a dictatorship only the "
+        "dictator pays.",
+        _BIDS,
+        "text",
+        "sum_t z_t, with z_t the smallest bid of A at which this seed draws x_t, 0 where it does so at any bid",
+    ),
+    Column(
+        "payment.second_price_given_token.A",
+        "The mean of agent A's second price over the seeds that draw the same tokens.",
+        _BIDS,
+        "text",
+        f"sum_t (p_A(x_t) - o_A(x_t))^+ / q(x_t) {_H}",
+    ),
+    Column(
+        "payment.second_price_expected.A",
+        "The mean of agent A's second price over all seeds, at the texts so far.",
+        _BIDS,
+        "text",
+        f"sum_t TV(p_A, o_A) {_H}",
+    ),
+    Column(
+        "payment.vcg.A",
+        "What agent A's bid costs the others in the rule's own objective (Clarke).",
+        _BIDS + " × nats",
+        "text",
+        "linear: sum_t S_A KL(o_A, q); log_linear: sum_t S_A KL(q, o_A)",
+    ),
+    Column(
+        "payment.myerson_tv.A",
+        "Myerson's payment for the loss TV(q, p_A).",
+        _BIDS,
+        "text",
+        "sum_t (integral from 0 to b_A of TV(q(z), p_A) dz - b_A TV(q, p_A)), with q(z) the aggregate at the bid z",
+    ),
+    Column(
+        "payment.pay_bid_times_influence.A",
+        "What agent A pays: its bid times what the bid moves.",
+        _BIDS,
+        "text",
+        "sum_t b_A TV(o_A, q)",
+    ),
+    Column(
+        "payment.<payment>.A",
+        "What agent A pays under a payment rule, where the rule fits the aggregation; for the rule `auction.charge` at "
+        "most its budget. 0 for a reference agent.",
+        _BIDS,
+        "text",
+        "sum over the tokens of what the rule charges",
+    ),
+    Column("log_prob", "Log-probability of the text under the auction.", "nats", "text", "sum_t log q(x_t)"),
+    Column("revenue.<payment>", "What the seller earns.", _BIDS, "text", "sum over the agents of payment.<payment>.A"),
+    Column(
+        "welfare",
+        "How much the agents like what is said, by the rule's own objective; 0 is best.",
+        _BIDS + " × nats",
+        "text",
+        "W = sum_t sum_i b_i v_i, with v_i = -KL(p_i, q); log_linear: -KL(q, p_i); power_mean_r: -D_r(p_i, q)",
+    ),
+    Column(
+        "welfare_share",
+        "How near the text comes to the best aggregate for the bids; 1 is the optimum.",
+        "0 to 1",
+        "text",
+        "exp((W - W*) / (T B)), with W* = sum_t max over q of sum_i b_i v_i",
+    ),
+    Column(
+        "posterior.A",
+        "Posterior weight of agent A's model, given the bids and the text: whose model explains it.",
+        "share",
+        "text",
+        "b_A exp(log_prob.A) / sum_j b_j exp(log_prob.j)",
+    ),
+    Column(
+        "paid_share.A",
+        "What agent A pays as a share of its bids, under `auction.charge`, else the first payment rule that fits.",
+        "share",
+        "text",
+        "payment.<payment>.A / (b_A T)",
+    ),
+    Column("spent_at.A", "The token, from 1, that spent agent A's budget; empty where it lasted.", "tokens", "text"),
+)
+_MENTIONS = (
+    Column("mentions.A", "How often the text mentions agent A: whole words, in any case.", "mentions", "text"),
+    Column(
+        "first_mention.A", "Where the first mention of agent A begins, from 0; empty without.", "characters", "text"
+    ),
+    Column(
+        "blends", "How many blends of two agents' phrases are in the text. Only with `blends: true`.", "blends", "text"
+    ),
+)
+_TRACE = (
+    Column("token_ids", "The ids of the tokens drawn, in the vocabulary of the first agent's model.", "", "token"),
+    Column("trace.pieces", "The text that each token completes.", "", "token"),
+    Column("trace.log_p", "One list per agent: log-probability of each token.", "nats", "token", "log p_i(x_t)"),
+    Column("trace.log_q", "Log-probability of each token under the auction.", "nats", "token", "log q(x_t)"),
+    Column(
+        "trace.posterior",
+        "One list per agent: whose model explains the token.",
+        "share",
+        "token",
+        "w_i p_i(x_t) / sum_j w_j p_j(x_t)",
+    ),
+    Column(
+        "trace.switch",
+        "Stable sampling: the relative weight at which this seed's token changes; null where it never does.",
+        "share",
+        "token",
+    ),
+    Column("trace.dictator", "Of a dictatorship: the number of the agent whose token was drawn, from 0.", "", "token"),
+    Column("trace.payments.<payment>", "One list per agent: what is paid for the token, to 5 digits.", _BIDS, "token"),
+    Column(
+        "trace.candidates.tokens",
+        "`top_k`: the likeliest tokens under each agent and under the auction, the latter's likeliest first.",
+        "",
+        "token",
+    ),
+    Column(
+        "trace.candidates.log_p", "One list per agent: log-probability of each candidate.", "nats", "token", "log p_i"
+    ),
+    Column("trace.candidates.log_q", "Log-probability of each candidate under the auction.", "nats", "token", "log q"),
+)
+
+_OF_F = "that of F"
+_INTERVALS = (
+    Column("F.low", "The lower end of the 95 % interval of F; empty where one text says nothing of it.", _OF_F),
+    Column("F.high", "The upper end of the 95 % interval of F.", _OF_F),
+)
+_FIGURE = Column("figure", "The figure: the name of a column of summary.csv.")
+_P_VALUE = "p_value"
+
+_SUMMARY = (
+    *_WHERE,
+    _POINT,
+    _WEIGHT,
+    Column("bid.A", "The bid of agent A.", f"{_BIDS} per token", "", "b_A"),
+    Column("cells", "How many texts the row sums up; failed ones are left out.", "texts"),
+    Column("mention_rate.A", "Share of the texts that mention agent A. Interval: Wilson.", "share"),
+    Column("co_mention_rate", "Share of the texts that mention all agents. Interval: Wilson.", "share"),
+    Column("blend_rate", "Share of the texts with a blend. Only with `blends: true`. Interval: Wilson.", "share"),
+    Column(
+        "F",
+        "Mean over the texts of the column F of cells.csv, empty ones left out. Interval: BCa bootstrap.",
+        _OF_F,
+        formula="1/n sum over n texts of F",
+    ),
+    *_INTERVALS,
+)
+_POOLED = (
+    Column("aggregation", "The aggregation rule."),
+    _POINT,
+    _WEIGHT,
+    Column("queries", "How many queries the row sums up.", "queries"),
+    Column("cells", "How many texts they have together.", "texts"),
+    Column("interval", "How the intervals are made: t over queries, or without scipy bootstrap over queries."),
+    Column("F", "Mean over the queries of the mean of F in summary.csv.", _OF_F, formula="1/m sum over m queries of F"),
+    *_INTERVALS,
+)
+_TRENDS = (
+    *_WHERE,
+    _FIGURE,
+    Column("points", "Sweep points with a number.", "points"),
+    Column(
+        "tau",
+        "Kendall's tau-b of the means against the relative weight: 1 always rising, -1 always falling.",
+        "-1 to 1",
+        formula="(concordant - discordant pairs) / sqrt(pairs not tied in weight × pairs not tied in mean)",
+    ),
+    Column(_P_VALUE, "Two-sided p-value of tau = 0; empty without scipy.", "0 to 1"),
+    Column(
+        "violation", "The largest distance of a mean from the nearest curve that moves one way.", "that of the figure"
+    ),
+    Column(
+        "unexplained",
+        "The part of the variance of the means that such a curve leaves; 0 for a figure that moves one way.",
+        "0 to 1",
+        formula="sum (mean - curve)^2 / sum (mean - mean of means)^2",
+    ),
+)
+_COMPARISONS = (
+    Column("query", "The query; empty where the experiment has none."),
+    Column("point", "The number of the sweep point; empty: each seed's difference is first averaged over the points."),
+    Column("relative_weight", "That of the point; empty as `point`.", "share"),
+    Column("first", "The first aggregation rule."),
+    Column("second", "The second aggregation rule."),
+    _FIGURE,
+    Column("seeds", "Seeds that both rules have, with a finite difference.", "seeds"),
+    Column(
+        "difference",
+        "Mean over the seeds of the figure under the first rule less that under the second.",
+        "that of the figure",
+        formula="1/n sum over n seeds of (first - second)",
+    ),
+    Column("low", "The lower end of its 95 % interval (BCa bootstrap).", "that of the figure"),
+    Column("high", "The upper end of its 95 % interval.", "that of the figure"),
+    Column(
+        _P_VALUE,
+        "Sign-flip test, exact up to 10 seeds, 2000 flips beyond; not corrected for the number of rows.",
+        "0 to 1",
+        formula="share of sign flips whose mean is at least as far from 0",
+    ),
+)
+_TABLE = (
+    Column("title", "The query, where there are several."),
+    Column("weight of NAME", "The relative weight of the swept agent, where it tells the rows apart.", "share"),
+    Column(
+        "bid of NAME", "The bid of the agent, where relative weights do not tell the rows apart.", f"{_BIDS} per token"
+    ),
+    Column("RULE", "The text of the first seed under this aggregation rule.", "", "text"),
+)
+_AUDIT = (
+    Column("rule", "The aggregation rule."),
+    Column("payment", "The payment rule; empty where none is meant."),
+    Column("agent", "The id of the bidder; empty where none is meant."),
+    Column(
+        "check",
+        "What is checked: defined, monotone, payment_monotone, consistent, non_negative, individually_rational, "
+        "regret, `misreport: ...`, equilibrium or universally_stable.",
+    ),
+    Column("order", "What the bidder prefers by: robust, tv, kl or reverse_kl; empty where none is meant."),
+    Column("prefixes", "How many texts so far were looked at.", "texts so far"),
+    Column(
+        "violated",
+        "Share of the texts so far at which the check fails (equilibrium: 1 where bids do not settle).",
+        "share",
+    ),
+    Column(
+        "low",
+        "The lower end of its 95 % interval (Wilson); the share itself where the texts are all there are.",
+        "share",
+    ),
+    Column("high", "The upper end of its 95 % interval.", "share"),
+    Column(
+        "worst",
+        "The largest failure, 0 if none: a probability, a loss in the order, or what a bidder gains "
+        "(equilibrium: how far the bid lies from the value).",
+        "that of the check",
+    ),
+    Column("prefix", "The text so far of the largest failure."),
+    Column("token", "The token of the largest failure, where it is one token's."),
+    Column("detail", "The largest failure in words."),
+    Column("query", "The query of the largest failure."),
+)
+
+FILES = (
+    File("cells.csv", "One row per text.", (*_TEXT, *_MENTIONS, *_FIGURES_OF_A_TEXT)),
+    File("summary.csv", "One row per query, aggregation rule and sweep point.", _SUMMARY),
+    File("trends.csv", "One row per query, aggregation rule and figure, where there are 3 weights or more.", _TRENDS),
+    File(
+        "comparisons.csv",
+        "One row per query, sweep point, pair of aggregation rules and figure, where there are 2 seeds or more.",
+        _COMPARISONS,
+    ),
+    File("pooled.csv", "One row per aggregation rule and sweep point, where there are several queries.", _POOLED),
+    File("audit.csv", "One row per check of `tokauction audit`.", _AUDIT),
+    File("table.csv", "One row per sweep point: the table that a run prints (`table.md` is the same).", _TABLE),
+    File(
+        "records-*.jsonl",
+        "One line per text, in the order in which texts end; lists have one entry per token. `trace` needs "
+        "`auction.trace`; its logarithms and probabilities have 3 decimals.",
+        (*_TEXT, *_FIGURES_OF_A_TEXT, *_TRACE),
+    ),
+)
+
+_HOLES = {
+    "A": r"[A-Za-z0-9_]+",
+    "<payment>": r".+",
+    "NAME": r".+",
+    "RULE": r"(?!title$|weight of |bid of ).+",
+    "F": rf"(?:{'|'.join(FIGURES + RATES)})(?:\..+?)?",
+}
+
+
+def entries_for(file: str, column: str) -> Iterator[Column]:
+    """The entries that describe a column of a file, the most specific first."""
+    (found,) = (one for one in FILES if one.name == file)
+    return (entry for entry in found.columns if _pattern(entry.name).fullmatch(column))
+
+
+@lru_cache(maxsize=256)
+def _pattern(name: str) -> re.Pattern[str]:
+    """The columns that a name with holes stands for. An id is never low or high: those are ends of intervals."""
+    parts = re.split(r"(<payment>|\b(?:A|F|NAME|RULE)\b)", name)
+    ends = r"(?!.*\.(?:low|high)$)" if not name.endswith((".low", ".high")) else ""
+    return re.compile(ends + "".join(_HOLES.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def explained(file: str, column: str) -> str:
+    """A column in one sentence or two, for a tooltip; '' where there is no entry."""
+    entry = next(entries_for(file, column), None)
+    return "" if entry is None else entry.in_words.replace("`", "")
+
+
+def figure_explained(figure: str) -> str:
+    """What a figure of summary.csv is: the column of cells.csv whose mean it is, or a rate."""
+    file = "summary.csv" if figure.split(".")[0] in RATES else "cells.csv"
+    return explained(file, figure)
