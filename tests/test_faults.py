@@ -259,9 +259,9 @@ def test_no_room_for_the_kv_cache(
     )
     assert done.returncode == 0, done.stderr
     folder = the_run(tmp_path / "results")
-    lanes = manifest(folder)["lanes"]
-    assert done.stderr == f"memory has no room for 120 texts at a time: {lanes} advance together\n"
-    assert lanes in (60, 30, 15)
+    slots = manifest(folder)["lanes"]
+    assert done.stderr == f"memory has no room for 120 texts at a time: {slots} advance together\n"
+    assert slots in (60, 30, 15)
     assert "failed to allocate" in (folder / "log.txt").read_text()
     assert_some_as_undisturbed(folder, undisturbed)
 

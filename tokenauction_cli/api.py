@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .analysis.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.run import Run, files_of
-from .engine.bidder_models import GgufSpeakers, Speakers, prepare
+from .engine.bidder_models import BidderModels, GgufBidders, prepare
 from .engine.plan import Cell, Plan, cells_of
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for, run_folder
 from .errors import UsageError
@@ -77,7 +77,7 @@ class Checked:
     """A valid experiment, what speaks for its agents, and its plan; no weights are loaded."""
 
     experiment: Experiment = field(repr=False)
-    speakers: Speakers = field(repr=False)
+    bidders: BidderModels = field(repr=False)
     plan: Plan = field(repr=False)
     n_cells: int
     n_tokens: int  # at most
@@ -138,13 +138,13 @@ def run_experiment(
 
 def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     """Plan an experiment; `probe` measures anew whether records depend on batching, for as long as it takes."""
-    speakers = prepare(experiment)
-    if probe and isinstance(speakers, GgufSpeakers):
-        speakers.probe(thoroughly=True)
-    plan = plan_for(experiment, speakers)
+    bidders = prepare(experiment)
+    if probe and isinstance(bidders, GgufBidders):
+        bidders.probe(thoroughly=True)
+    plan = plan_for(experiment, bidders)
     most_tokens = plan.n_cells * experiment.auction.max_tokens
-    most_prompts = max(len(cast.prompts) for cast in speakers.casts.values())
-    return Checked(experiment, speakers, plan, plan.n_cells, most_tokens, most_tokens * most_prompts)
+    most_prompts = max(len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values())
+    return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts)
 
 
 class _Collected:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import Reader
 
-from tokenauction_cli.analysis.bootstrap import Interval, mean_intervals
+from tokenauction_cli.analysis.bootstrap import Estimate, mean_intervals
 from tokenauction_cli.analysis.mentions import find_mentions, mention_pattern
 from tokenauction_cli.analysis.metrics import cells_frame, summary_frame
 from tokenauction_cli.mechanism.audit.finding import wilson
@@ -63,7 +63,7 @@ def test_wilson_at_the_ends() -> None:
     assert wilson(10, 10).low == pytest.approx(1 - wilson(0, 10).high)
 
 
-def mean_interval(*values: float) -> Interval:
+def mean_interval(*values: float) -> Estimate:
     return mean_intervals(np.array(values)[:, None])[0]
 
 

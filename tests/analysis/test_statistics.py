@@ -13,7 +13,7 @@ from conftest import Reader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenauction_cli.analysis.bootstrap import Interval, mean_intervals
+from tokenauction_cli.analysis.bootstrap import Estimate, mean_intervals
 from tokenauction_cli.analysis.comparison import comparisons_frame, sign_flip
 from tokenauction_cli.analysis.mentions import blend_pattern, find_mentions
 from tokenauction_cli.analysis.metrics import figures_of_summary
@@ -26,7 +26,7 @@ from tokenauction_cli.engine.run import SilentProgress
 finite = st.floats(-1e6, 1e6, allow_subnormal=False)
 
 
-def column(values: list[float]) -> Interval:
+def column(values: list[float]) -> Estimate:
     return mean_intervals(np.array(values, dtype=float)[:, None])[0]
 
 

@@ -46,7 +46,7 @@ def test_the_theorems_hold_and_are_told(tokauction: Command, tmp_path: Path) -> 
     assert violated(rows, rule="log_linear", check="regret", payment="vcg", order="reverse_kl") == {"0.0"}
     assert not violated(rows, rule="log_linear", payment="second_price")
     assert "bidding one's value is best with second_price (TV)" in " ".join(done.stdout.split())
-    assert "auditing linear, log_linear; texts so far: 1" in done.stderr
+    assert "auditing linear, log_linear; prefixes: 1" in done.stderr
     (words,) = tmp_path.glob("results/*/audit.txt")
     assert "best with second_price (TV)" in words.read_text("utf-8")
 

@@ -107,8 +107,8 @@ def test_waves_are_smaller_where_they_are_repeated_whole(sweep: Experiment, monk
 
 
 def test_no_more_lanes_than_cells(sweep: Experiment) -> None:
-    assert make_plan(sweep, 100, is_batch_invariant=True).lanes == 16
-    assert make_plan(sweep, 3, is_batch_invariant=True).lanes == 3
+    assert make_plan(sweep, 100, is_batch_invariant=True).slots == 16
+    assert make_plan(sweep, 3, is_batch_invariant=True).slots == 3
 
 
 def a_plan(*, whole_waves: bool) -> Plan:
@@ -146,6 +146,6 @@ def test_what_is_left() -> None:
     finished = dict.fromkeys(cell(seed).id for seed in (0, 3, 4, 5))
     assert seeds(a_plan(whole_waves=False).without(finished)) == [[1, 2], [6]]
     assert seeds(a_plan(whole_waves=True).without(finished)) == [[0, 1, 2], [6]]
-    assert a_plan(whole_waves=True).without(finished).lanes == 2
+    assert a_plan(whole_waves=True).without(finished).slots == 2
     everything = dict.fromkeys(cell(seed).id for seed in range(7))
     assert seeds(a_plan(whole_waves=False).without(everything)) == []

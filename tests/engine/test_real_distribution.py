@@ -13,7 +13,7 @@ from tokenauction_cli.mechanism import registry
 from tokenauction_cli.mechanism.distributions import Profile
 from tokenauction_cli.mechanism.outcome import Outcome
 from tokenauction_cli.mechanism.sampling.goodness_of_fit import chi_square_p_value, marginal_p_value, token_counts
-from tokenauction_cli.mechanism.sampling.randomness import Moment, Randomness
+from tokenauction_cli.mechanism.sampling.randomness import DrawKey, Randomness
 from tokenauction_cli.mechanism.terms import Terms, relative_bids
 
 pytestmark = pytest.mark.model
@@ -31,12 +31,12 @@ def profile(model_path: Path) -> Profile:
 
     experiment = load_experiment(DEMO)
     with quiet():
-        speakers = prepare(experiment)
-        (cast,) = speakers.casts.values()
-        assert all(isinstance(prompt, GgufPrompt) for prompt in cast.prompts)
-        with speakers.loaded(1) as model:
+        bidders = prepare(experiment)
+        (prompt_set,) = bidders.prompt_sets.values()
+        assert all(isinstance(prompt, GgufPrompt) for prompt in prompt_set.prompts)
+        with bidders.loaded(1) as model:
             said = tokens_of_text(model.vocabulary, str, " Enjoy your vacation in Hawaii. Fly with")
-            found = profile_after(experiment, cast, model, said)
+            found = profile_after(experiment, prompt_set, model, said)
     assert isinstance(found, Profile)
     return found
 
@@ -72,8 +72,8 @@ def test_the_token_changes_at_most_once_along_the_weight(profile: Profile) -> No
     outcomes = [outcome_at("linear", profile, weight) for weight in weights]
     changes = []
     for seed in range(300):
-        moment = Moment(Randomness(0, "", seed), 0)
-        tokens = [sampling.draw(outcome, moment).token for outcome in outcomes]
+        draw_key = DrawKey(Randomness(0, "", seed), 0)
+        tokens = [sampling.draw(outcome, draw_key).token for outcome in outcomes]
         changes.append(int(np.count_nonzero(np.diff(tokens))))
     assert max(changes) == 1
     assert 0.4 < np.mean(changes) < 1
@@ -82,8 +82,8 @@ def test_the_token_changes_at_most_once_along_the_weight(profile: Profile) -> No
 def test_realised_prices_average_to_the_expected_price(profile: Profile) -> None:
     sampling, payment = registry.find("sampling", "stable"), registry.find("payment", "second_price")
     outcome = outcome_at("linear", profile, 0.6)
-    moments = [Moment(Randomness(0, "", seed), 0) for seed in range(4000)]
-    charged = [payment.charge(outcome, sampling.draw(outcome, moment), moment) for moment in moments]
+    moments = [DrawKey(Randomness(0, "", seed), 0) for seed in range(4000)]
+    charged = [payment.charge(outcome, sampling.draw(outcome, draw_key), draw_key) for draw_key in moments]
     realised = np.array([amounts["second_price"] for amounts in charged])
     expected = charged[0]["second_price_expected"]
     error = realised.std(axis=0) / np.sqrt(len(moments))

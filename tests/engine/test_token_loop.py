@@ -1,4 +1,4 @@
-"""The token loop on tables and on a model that counts: texts, sharing, lanes, ends, failures, budgets."""
+"""The token loop on tables and on a model that counts: texts, sharing, slots, ends, failures, budgets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from conftest import Reader
 
-from tokenauction_cli.engine.auctioneer import House, Rules
-from tokenauction_cli.engine.bidder_models import TableSpeakers
+from tokenauction_cli.engine.auctioneer import Auctioneer
+from tokenauction_cli.engine.bidder_models import TableBidders
 from tokenauction_cli.engine.plan import Cell, cells_of
-from tokenauction_cli.engine.token_loop import Auction, Cast, Record
+from tokenauction_cli.engine.rules import Rules
+from tokenauction_cli.engine.token_loop import PromptSet, Record, TokenLoop
 from tokenauction_cli.errors import CellError
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm.base import Logits, Request
@@ -25,13 +26,13 @@ from tokenauction_cli.mechanism.native import compiled
 class CountingModel:
     """A table model that keeps what it was asked, and whether the loop kept to the protocol."""
 
-    def __init__(self, vocabulary: TableVocabulary, n_lanes: int) -> None:
+    def __init__(self, vocabulary: TableVocabulary, n_slots: int) -> None:
         self.vocabulary = vocabulary
         self.asked: list[tuple[str, tuple[int, ...]]] = []
         self.batches: list[int] = []
         self.n_forgotten = 0
         self._table = TableModel(vocabulary)
-        self._n_lanes = n_lanes
+        self._n_lanes = n_slots
 
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
         slots = [request.slot for request in requests]
@@ -51,7 +52,7 @@ class Written(NamedTuple):
     """What became of some cells."""
 
     records: dict[str, Record]
-    auction: Auction
+    loop: TokenLoop
     model: CountingModel
 
     @property
@@ -64,17 +65,17 @@ class Written(NamedTuple):
         return record
 
 
-def write(experiment: Experiment, n_lanes: int = 8, cells: Sequence[Cell] | None = None) -> Written:
-    """Run the loop over an experiment's cells (or these) with so many lanes."""
-    speakers = TableSpeakers(experiment)
-    with speakers.loaded(n_lanes) as table:
+def write(experiment: Experiment, n_slots: int = 8, cells: Sequence[Cell] | None = None) -> Written:
+    """Run the loop over an experiment's cells (or these) with so many slots."""
+    bidders = TableBidders(experiment)
+    with bidders.loaded(n_slots) as table:
         vocabulary: Any = table.vocabulary
-        model = CountingModel(vocabulary, n_lanes)
-        auction = Auction(model, House(experiment, Rules.of(experiment), vocabulary), speakers.casts)
+        model = CountingModel(vocabulary, n_slots)
+        loop = TokenLoop(model, Auctioneer(experiment, Rules.of(experiment), vocabulary), bidders.prompt_sets)
         wanted = cells_of(experiment) if cells is None else cells
-        found = [record for records in auction.run(wanted, n_lanes) for record in records]
+        found = [record for records in loop.run(wanted, n_slots) for record in records]
     assert Counter(record["cell"] for record in found) == Counter(cell.id for cell in wanted), "every cell once"
-    return Written({record["cell"]: record for record in found}, auction, model)
+    return Written({record["cell"]: record for record in found}, loop, model)
 
 
 def texts_before_draws(record: Record) -> set[tuple[int, ...]]:
@@ -102,9 +103,9 @@ def babble(read: Reader) -> Experiment:
 # Sharing
 
 
-@pytest.mark.parametrize("n_lanes", [1, 2, 3, 7, 1000])
-def test_every_prefix_is_evaluated_once_per_prompt(babble: Experiment, n_lanes: int) -> None:
-    written = write(babble, n_lanes)
+@pytest.mark.parametrize("n_slots", [1, 2, 3, 7, 1000])
+def test_every_prefix_is_evaluated_once_per_prompt(babble: Experiment, n_slots: int) -> None:
+    written = write(babble, n_slots)
     prefixes = set().union(*map(texts_before_draws, written.records.values()))
     assert Counter(written.model.asked) == Counter((agent, text) for agent in "AB" for text in prefixes)
     assert written.auction.n_evaluations == 2 * len(prefixes - {()})
@@ -113,41 +114,41 @@ def test_every_prefix_is_evaluated_once_per_prompt(babble: Experiment, n_lanes: 
 
 
 def test_agents_with_one_prompt_share_its_evaluations(babble: Experiment) -> None:
-    """Whether two agents say the same to the model is for the cast to say."""
+    """Whether two agents say the same to the model is for the prompt_set to say."""
     vocabulary = TableVocabulary([agent.distributions or {} for agent in babble.agents])
     prompt = TablePrompt("A", babble.agents[0].distributions or {})
     model = CountingModel(vocabulary, 8)
-    auction = Auction(model, House(babble, Rules.of(babble), vocabulary), {"": Cast((prompt,), (0, 0))})
-    records = [record for records in auction.run(cells_of(babble), 8) for record in records]
+    loop = TokenLoop(model, Auctioneer(babble, Rules.of(babble), vocabulary), {"": PromptSet((prompt,), (0, 0))})
+    records = [record for records in loop.run(cells_of(babble), 8) for record in records]
     assert all(record["tv.a"] == record["tv.b"] == 0 for record in records if record["aggregation"] == "linear")
-    assert auction.n_evaluations == len(set().union(*map(texts_before_draws, records)) - {()})
+    assert loop.n_evaluations == len(set().union(*map(texts_before_draws, records)) - {()})
 
 
-@pytest.mark.parametrize("n_lanes", [3, 4, 7, 1000])
+@pytest.mark.parametrize("n_slots", [3, 4, 7, 1000])
 @pytest.mark.parametrize("sampling", ["greedy", "inverse_cdf"])
-def test_queries_with_some_equal_prompts_share_those(read: Reader, sampling: str, n_lanes: int) -> None:
+def test_queries_with_some_equal_prompts_share_those(read: Reader, sampling: str, n_slots: int) -> None:
     """Agent A says the same to every query, B to the first two only, and a fourth query shares nothing."""
     experiment = read(BABBLE + "queries: [q, r, s, t]\n", f"auction.sampling={sampling}")
     vocabulary = TableVocabulary([agent.distributions or {} for agent in experiment.agents])
     a, b = (agent.distributions or {} for agent in experiment.agents)
     same, other = TablePrompt("A", a), TablePrompt("B", b)
-    casts = {"q": (same, other), "r": (same, other), "s": (TablePrompt("B of s", b), same)}
-    casts["t"] = (TablePrompt("A of t", a), TablePrompt("B of t", b))
+    prompt_sets = {"q": (same, other), "r": (same, other), "s": (TablePrompt("B of s", b), same)}
+    prompt_sets["t"] = (TablePrompt("A of t", a), TablePrompt("B of t", b))
     turned = {"s": (1, 0)}
-    given = {query: Cast(prompts, turned.get(query, (0, 1))) for query, prompts in casts.items()}
+    given = {query: PromptSet(prompts, turned.get(query, (0, 1))) for query, prompts in prompt_sets.items()}
     given["r"] = given["q"]
-    model = CountingModel(vocabulary, n_lanes)
-    auction = Auction(model, House(experiment, Rules.of(experiment), vocabulary), given)
-    records = {r["cell"]: r for done in auction.run(cells_of(experiment), n_lanes) for r in done}
+    model = CountingModel(vocabulary, n_slots)
+    loop = TokenLoop(model, Auctioneer(experiment, Rules.of(experiment), vocabulary), given)
+    records = {r["cell"]: r for done in loop.run(cells_of(experiment), n_slots) for r in done}
     assert records == write(experiment).records
     pairs = {
         (prompt.agent, text)
         for record in records.values()
         for text in texts_before_draws(record)
-        for prompt in casts[record["query"]]
+        for prompt in prompt_sets[record["query"]]
     }
     assert Counter(model.asked) == Counter(pairs)
-    assert auction.n_evaluations == sum(bool(text) for _, text in pairs)
+    assert loop.n_evaluations == sum(bool(text) for _, text in pairs)
 
 
 def test_batches_are_full_while_there_is_work(babble: Experiment) -> None:
@@ -176,32 +177,32 @@ def large() -> list[list[Logits]]:
     return [list(chance.normal(0, 3, (2, 300_000)).astype(np.float32)) for _ in range(8)]
 
 
-def house_of(experiment: Experiment) -> House:
+def house_of(experiment: Experiment) -> Auctioneer:
     vocabulary = TableVocabulary([agent.distributions or {} for agent in experiment.agents])
-    return House(experiment, Rules.of(experiment), vocabulary)
+    return Auctioneer(experiment, Rules.of(experiment), vocabulary)
 
 
 def test_nothing_is_worked_out_any_more_when_a_step_fails(read: Reader, large: list[list[Logits]]) -> None:
     """Whatever ends it: what threads read is let go afterwards."""
-    house = house_of(read(BABBLE, "auction.max_tokens=1", "runtime.threads=2"))
-    cells = cells_of(house.experiment)
+    auctioneer = house_of(read(BABBLE, "auction.max_tokens=1", "runtime.threads=2"))
+    cells = cells_of(auctioneer.experiment)
 
     def texts() -> Iterator[tuple[list[Logits], list[Any]]]:
         for logits in large[:3]:
-            yield logits, [house.begin(cells[0])]
+            yield logits, [auctioneer.begin(cells[0])]
         raise KeyboardInterrupt
 
     for _ in range(5):
         with pytest.raises(KeyboardInterrupt):
-            list(house.auction(texts()))
-        assert house.prefetch._pool is None
+            list(auctioneer.auction(texts()))
+        assert auctioneer.prefetch._pool is None
 
 
 def test_closing_mid_way_waits_for_the_threads(
     read: Reader, large: list[list[Logits]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = house_of(read(BABBLE, "runtime.threads=4"))
-    cells = cells_of(house.experiment)
+    auctioneer = house_of(read(BABBLE, "runtime.threads=4"))
+    cells = cells_of(auctioneer.experiment)
     running: set[int] = set()
     work_out = compiled.CompiledProfile._work_out
 
@@ -211,12 +212,12 @@ def test_closing_mid_way_waits_for_the_threads(
         running.discard(id(profile))
 
     monkeypatch.setattr(compiled.CompiledProfile, "_work_out", noted)
-    tokens = house.auction((logits, [house.begin(cell) for cell in cells[:2]]) for logits in large)
+    tokens = auctioneer.auction((logits, [auctioneer.begin(cell) for cell in cells[:2]]) for logits in large)
     next(tokens)
     tokens.close()
     assert not running
-    assert len(list(house.auction((logits, [house.begin(cells[0])]) for logits in large))) == len(large)
-    house.close()
+    assert len(list(auctioneer.auction((logits, [auctioneer.begin(cells[0])]) for logits in large))) == len(large)
+    auctioneer.close()
 
 
 @pytest.mark.parametrize("rule", ["linear", "log_linear"])
@@ -225,23 +226,23 @@ def test_threads_do_not_matter(read: Reader, large: list[list[Logits]], rule: st
     large[3][1][7] = np.nan
     records = []
     for n in (1, 2, 4):
-        house = house_of(read(BABBLE, "auction.payments=[vcg]", f"runtime.threads={n}"))
-        cells = [cell for cell in cells_of(house.experiment) if cell.aggregation == rule]
-        texts = [(logits, [house.begin(cell) for cell in cells[:6]]) for logits in large]
-        drawn = list(house.auction(texts))
+        auctioneer = house_of(read(BABBLE, "auction.payments=[vcg]", f"runtime.threads={n}"))
+        cells = [cell for cell in cells_of(auctioneer.experiment) if cell.aggregation == rule]
+        texts = [(logits, [auctioneer.begin(cell) for cell in cells[:6]]) for logits in large]
+        drawn = list(auctioneer.auction(texts))
         assert drawn[3] == [-1] * len(cells[:6])
         states = [state for _, states in texts for state in states]
         records.append([(drawn, [(s._log_prob, s._measured.tolist(), s.end_reason) for s in states])])
-        house.close()
+        auctioneer.close()
     assert records[0] == records[1] == records[2]
 
 
 # A record is a matter of its cell alone
 
 
-@pytest.mark.parametrize("n_lanes", [1, 3, 1000])
-def test_lanes_do_not_matter(babble: Experiment, n_lanes: int) -> None:
-    assert write(babble, n_lanes).records == write(babble, 8).records
+@pytest.mark.parametrize("n_slots", [1, 3, 1000])
+def test_lanes_do_not_matter(babble: Experiment, n_slots: int) -> None:
+    assert write(babble, n_slots).records == write(babble, 8).records
 
 
 @pytest.mark.parametrize("shuffle", range(5))
@@ -345,7 +346,7 @@ def test_a_text_without_a_distribution_fails_alone(read: Reader) -> None:
     assert 0 < len(failed) < 20
     for record in failed.values():
         assert (record["text"], record["tokens"]) == ("x", 1)
-        assert "agent 'A' has no distribution for the text so far 'x'" in record["error"]
+        assert "agent 'A' has no distribution for the prefix 'x'" in record["error"]
     going = {cell: record for cell, record in broken.records.items() if cell not in failed}
     assert going == {cell: whole.records[cell] for cell in going}
 

@@ -125,7 +125,7 @@ def test_steps_include_both_ends(tmp_path: Path) -> None:
 
 
 def test_a_reference_agent_keeps_its_bid(tmp_path: Path) -> None:
-    reference = "  - {name: House, bid: 5, reference: true, distribution: {z: 1}}\n"
+    reference = "  - {name: Auctioneer, bid: 5, reference: true, distribution: {z: 1}}\n"
     e = load(tmp_path, HEAD + reference + ALPHA + BETA + "sweep: {relative_weight: [0.5]}\n")
     assert e.swept_agent == 1
     assert e.points == ((0, (5, 2, 2), 0.5),)

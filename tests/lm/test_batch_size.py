@@ -20,7 +20,7 @@ from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.cli.plan_tables import plan_report
 from tokenauction_cli.engine import bidder_models
-from tokenauction_cli.engine.bidder_models import CPU_BATCH_ROWS, GPU_BATCH_ROWS, GgufSpeakers, prepare
+from tokenauction_cli.engine.bidder_models import CPU_BATCH_ROWS, GPU_BATCH_ROWS, GgufBidders, prepare
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.errors import ModelError
 from tokenauction_cli.experiment.experiment import Experiment
@@ -107,9 +107,9 @@ def manifest(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "manifest.json").read_text("utf-8")))
 
 
-def gguf_speakers(experiment: Experiment) -> GgufSpeakers:
+def gguf_bidders(experiment: Experiment) -> GgufBidders:
     found = prepare(experiment, probe=True)
-    assert isinstance(found, GgufSpeakers)
+    assert isinstance(found, GgufBidders)
     return found
 
 
@@ -311,7 +311,7 @@ def test_texts_that_are_written_already_or_not_asked_for_do_not_count(
 def test_a_short_run_and_a_check_use_what_is_remembered(read: Reader, tmp_path: Path, model: Path, find: Find) -> None:
     find(FASTEST_AT_64)
     measure(model, CPU, SIZES, 9)
-    gguf_speakers(read(EXPERIMENT))
+    gguf_bidders(read(EXPERIMENT))
     find(AssertionError("it is known"))
     result, notes = run(read(EXPERIMENT), tmp_path)
     assert (manifest(result.folder.path)["lanes"], notes) == (64, [])
@@ -328,23 +328,23 @@ def test_a_short_run_and_a_check_use_what_is_remembered(read: Reader, tmp_path: 
     ],
 )
 def test_elsewhere_nothing_is_measured_or_remembered(
-    read: Reader, tmp_path: Path, find: Find, write: Callable[[Path], Path], override: str, lanes: int
+    read: Reader, tmp_path: Path, find: Find, write: Callable[[Path], Path], override: str, slots: int
 ) -> None:
     path = write(tmp_path / "m.gguf")
     find(FASTEST_AT_64)
     measure(path, CPU, SIZES, 9)
     asked = find(AssertionError("it must not be measured"))
     result, notes = run(read(EXPERIMENT, override), tmp_path)
-    assert (manifest(result.folder.path)["lanes"], notes, asked) == (lanes, [], [])
+    assert (manifest(result.folder.path)["lanes"], notes, asked) == (slots, [], [])
 
 
 @pytest.mark.usefixtures("worth_it", "model")
 def test_on_a_gpu_nothing_is_measured(read: Reader, find: Find) -> None:
     asked = find(FASTEST_AT_64)
-    on_gpu = gguf_speakers(read(EXPERIMENT))
+    on_gpu = gguf_bidders(read(EXPERIMENT))
     on_gpu.hardware = Hardware(-1, 2)
     on_gpu.measure_batch(N_CELLS, lambda _: None)
-    assert (on_gpu.lanes, asked) == (GPU_BATCH_ROWS, [])
+    assert (on_gpu.slots, asked) == (GPU_BATCH_ROWS, [])
 
 
 @pytest.mark.usefixtures("worth_it", "model")
@@ -363,16 +363,16 @@ def test_of_two_files_the_one_with_fewer_texts_decides(read: Reader, tmp_path: P
     experiment = read(EXPERIMENT.replace("}]", "}, " + agents))
     find(FASTEST_AT_64)
     measure(tmp_path / "m.gguf", CPU, SIZES, 9)
-    assert gguf_speakers(experiment).lanes == CPU_BATCH_ROWS // 3
+    assert gguf_bidders(experiment).slots == CPU_BATCH_ROWS // 3
     find({16: 1.0, 96: 9.0})
     measure(other, CPU, SIZES, 9)
-    assert gguf_speakers(experiment).lanes == 96 // 2
+    assert gguf_bidders(experiment).slots == 96 // 2
     find({16: 1.0, 32: 9.0})
     measure(other, CPU, SIZES, 9)
-    assert gguf_speakers(experiment).lanes == 32 // 2
+    assert gguf_bidders(experiment).slots == 32 // 2
     find({})
     measure(other, CPU, SIZES, 9)
-    assert gguf_speakers(experiment).lanes == CPU_BATCH_ROWS // 3
+    assert gguf_bidders(experiment).slots == CPU_BATCH_ROWS // 3
 
 
 @pytest.mark.usefixtures("worth_it", "model")

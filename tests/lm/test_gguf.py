@@ -17,11 +17,12 @@ from conftest import Reader
 from numpy.typing import NDArray
 from tiny_gguf import BOS, CHAT_TEMPLATE, SURE, bigram_model, of_byte, recurrent_model
 
-from tokenauction_cli.engine.auctioneer import House, Rules
+from tokenauction_cli.engine.auctioneer import Auctioneer
 from tokenauction_cli.engine.bidder_models import prepare
 from tokenauction_cli.engine.plan import Cell, cells_of
+from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import plan_for
-from tokenauction_cli.engine.token_loop import Auction, Record
+from tokenauction_cli.engine.token_loop import Record, TokenLoop
 from tokenauction_cli.errors import ModelError
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm import libraries
@@ -40,10 +41,10 @@ CPU = Hardware(0, N_THREADS, KV_CACHE)
 
 def texts_of(experiment: Experiment) -> list[Record]:
     """The records of an experiment, in memory, in the order of the plan."""
-    speakers = prepare(experiment)
-    with speakers.loaded(speakers.lanes) as model:
-        auction = Auction(model, House(experiment, Rules.of(experiment), model.vocabulary), speakers.casts)
-        found = {r["cell"]: r for records in auction.run(cells_of(experiment), speakers.lanes) for r in records}
+    bidders = prepare(experiment)
+    with bidders.loaded(bidders.slots) as model:
+        loop = TokenLoop(model, Auctioneer(experiment, Rules.of(experiment), model.vocabulary), bidders.prompt_sets)
+        found = {r["cell"]: r for records in loop.run(cells_of(experiment), bidders.slots) for r in records}
     return [found[cell.id] for cell in cells_of(experiment)]
 
 
@@ -132,9 +133,11 @@ def test_two_files_with_different_vocabularies(read: Reader, tmp_path: Path) -> 
 def test_a_link_to_a_file_is_that_file(read: Reader, bigram: Path, tmp_path: Path) -> None:
     (tmp_path / "link.gguf").symlink_to(bigram)
     agents = "[{name: A, model: bigram.gguf, prompt: a}, {name: B, model: link.gguf, prompt: a}]"
-    speakers = prepare(read(f"name: t\nagents: {agents}\n"))
-    assert len(speakers.models) == 1
-    assert [len(cast.prompts) for cast in speakers.casts.values()] == [1]  # equal prompts are one prompt
+    bidders = prepare(read(f"name: t\nagents: {agents}\n"))
+    assert len(bidders.models) == 1
+    assert [len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values()] == [
+        1
+    ]  # equal prompts are one prompt
 
 
 def test_a_prompt_longer_than_the_context(read: Reader, tmp_path: Path) -> None:
@@ -271,15 +274,15 @@ def test_a_template_that_refuses_a_system_message(read: Reader, bigram: Path) ->
     with pytest.raises(ModelError, match=r"the chat template of bigram\.gguf refuses these messages: no system role"):
         prepare(read(f"name: t\nagents: [{agent}]\n"))
     without = agent.replace("system: be nice, ", "")
-    (cast,) = prepare(read(f"name: t\nagents: [{without}]\n")).casts.values()
-    assert cast.prompts[0].tokens == (1, *as_bytes("hello"), 3)
+    (prompt_set,) = prepare(read(f"name: t\nagents: [{without}]\n")).prompt_sets.values()
+    assert prompt_set.prompts[0].tokens == (1, *as_bytes("hello"), 3)
 
 
 def test_messages_go_through_the_template_in_order(read: Reader, bigram: Path) -> None:
     messages = "[{role: user, content: a}, {role: assistant, content: b}, {role: user, content: '{{ query }}'}]"
     text = f"name: t\nqueries: ['c</s>']\nagents: [{{name: A, model: {bigram.name}, messages: {messages}}}]\n"
-    (cast,) = prepare(read(text)).casts.values()
-    assert cast.prompts[0].tokens == (1, *as_bytes("a"), 3, 1, *as_bytes("b"), 3, 1, *as_bytes("c</s>"), 3)
+    (prompt_set,) = prepare(read(text)).prompt_sets.values()
+    assert prompt_set.prompts[0].tokens == (1, *as_bytes("a"), 3, 1, *as_bytes("b"), 3, 1, *as_bytes("c</s>"), 3)
 
 
 def test_a_model_without_a_template(read: Reader, tmp_path: Path) -> None:
@@ -522,15 +525,15 @@ def test_a_whole_wave_depends_on_nothing_before_it(
         " {name: B, model: q4.gguf, prompt: 'A short ad by Beta Resort. Query: {{ query }}. Ad:'}]\n"
         f"auction: {{max_tokens: 4}}\nsweep: {{seeds: 4}}\nruntime: {{threads: {N_THREADS}}}\n"
     )
-    speakers = prepare(experiment)
-    plan = plan_for(experiment, speakers)
+    bidders = prepare(experiment)
+    plan = plan_for(experiment, bidders)
     assert plan.whole_waves
     assert len(plan.waves) == 4
 
     def records(waves: Sequence[Sequence[Cell]]) -> list[Record]:
-        with speakers.loaded(plan.lanes) as model:
-            auction = Auction(model, House(experiment, Rules.of(experiment), model.vocabulary), speakers.casts)
-            runs = [auction.run(wave, plan.lanes, afresh=plan.whole_waves) for wave in waves]
+        with bidders.loaded(plan.slots) as model:
+            loop = TokenLoop(model, Auctioneer(experiment, Rules.of(experiment), model.vocabulary), bidders.prompt_sets)
+            runs = [loop.run(wave, plan.slots, afresh=plan.whole_waves) for wave in waves]
             return [record for run in runs for found in run for record in found]
 
     resumed = [records(plan.waves[k:])[:4] for k in range(4)]
@@ -577,12 +580,12 @@ def test_one_by_one_a_quantised_model_keeps_its_bits_in_any_company(
 
     def records(n_seeds: int) -> dict[str, Record]:
         experiment = read(text % n_seeds)
-        speakers = prepare(experiment)
-        plan = plan_for(experiment, speakers)
+        bidders = prepare(experiment)
+        plan = plan_for(experiment, bidders)
         assert not plan.whole_waves
-        with speakers.loaded(plan.lanes) as model:
-            auction = Auction(model, House(experiment, Rules.of(experiment), model.vocabulary), speakers.casts)
-            return {r["cell"]: r for wave in plan.waves for found in auction.run(wave, plan.lanes) for r in found}
+        with bidders.loaded(plan.slots) as model:
+            loop = TokenLoop(model, Auctioneer(experiment, Rules.of(experiment), model.vocabulary), bidders.prompt_sets)
+            return {r["cell"]: r for wave in plan.waves for found in loop.run(wave, plan.slots) for r in found}
 
     alone, together = records(1), records(6)
     assert len(together) == 18
@@ -599,10 +602,10 @@ def test_an_agent_that_says_the_same_to_every_query_is_evaluated_once(read: Read
         "auction: {max_tokens: 8, sampling: greedy}\nsweep: {relative_weight: [0.5, 1], seeds: 1}\n"
     )
     together, alone = read(text), [read(text, f"queries=[{query}]") for query in ("Hawaii", "Alaska", "Iceland")]
-    speakers = prepare(together)
-    with speakers.loaded(speakers.lanes) as model:
-        auction = Auction(model, House(together, Rules.of(together), model.vocabulary), speakers.casts)
-        found = [r for done in auction.run(cells_of(together), speakers.lanes) for r in done]
+    bidders = prepare(together)
+    with bidders.loaded(bidders.slots) as model:
+        loop = TokenLoop(model, Auctioneer(together, Rules.of(together), model.vocabulary), bidders.prompt_sets)
+        found = [r for done in loop.run(cells_of(together), bidders.slots) for r in done]
     assert {r["cell"]: r for r in found} == {r["cell"]: r for one in alone for r in texts_of(one)}
     pairs = {
         (agent and record["query"], tuple(record["token_ids"][:k]))
@@ -610,4 +613,4 @@ def test_an_agent_that_says_the_same_to_every_query_is_evaluated_once(read: Read
         for agent in (False, True)
         for k in range(1, record["tokens"])
     }
-    assert auction.n_evaluations == len(pairs) < 2 * sum(record["tokens"] - 1 for record in found)
+    assert loop.n_evaluations == len(pairs) < 2 * sum(record["tokens"] - 1 for record in found)

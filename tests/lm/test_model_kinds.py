@@ -300,7 +300,7 @@ def records(folder: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_experiment(read: Reader, model: Model, tmp_path: Path, kind: str) -> None:
-    """It evaluates every text so far once per prompt, and the batch does not show where it is said not to."""
+    """It evaluates every prefix once per prompt, and the batch does not show where it is said not to."""
     runtime = {"deterministic": True} if kind in CANNOT_BE_CUT else {}
     folders = [
         run_experiment(read(two_agents(model(kind), **runtime, **batch)), tmp_path / name, SilentProgress()).folder

@@ -13,10 +13,10 @@ from mechanism_strategies import outcome, profiles
 
 from tokenauction_cli.mechanism.aggregation.rules import AggregationRule, Linear
 from tokenauction_cli.mechanism.audit.audit import Audit
-from tokenauction_cli.mechanism.audit.bidder import Seat, pooled
+from tokenauction_cli.mechanism.audit.bidder import Bidder, pooled
 from tokenauction_cli.mechanism.audit.equilibrium import equilibrium
 from tokenauction_cli.mechanism.audit.finding import AuditError, Finding, wilson
-from tokenauction_cli.mechanism.audit.misreport import boosted, lies, sharpened, split
+from tokenauction_cli.mechanism.audit.misreport import boosted, misreports, sharpened, split
 from tokenauction_cli.mechanism.audit.monotone import monotone
 from tokenauction_cli.mechanism.audit.prose import in_words
 from tokenauction_cli.mechanism.audit.regret import best_response
@@ -28,9 +28,9 @@ from tokenauction_cli.mechanism.terms import Terms
 OVERSHOOT = Profile.of([[0.40, 0.59, 0.01], [0.40, 0.01, 0.59]])
 
 
-def seat(rule: str, profile: Any, bids: tuple[float, ...], agent: int = 0, **terms: Any) -> Seat:
+def bidder(rule: str, profile: Any, bids: tuple[float, ...], agent: int = 0, **terms: Any) -> Bidder:
     auction = outcome(rule, profile, bids, **terms)
-    return Seat(auction.rule, auction.profile, auction.terms, bids, agent)
+    return Bidder(auction.rule, auction.profile, auction.terms, bids, agent)
 
 
 def audit(rules: list[str], payments: list[str], profiles: list[Profile], **spec: Any) -> list[Finding]:
@@ -58,7 +58,7 @@ BEST_BIDS: dict[str, Callable[[float, float, float], float]] = {  # of the value
 @given(profiles(n=2), st.floats(0.05, 5), st.floats(0.05, 5))
 @pytest.mark.parametrize("payment", BEST_BIDS)
 def test_best_responses_are_the_closed_forms(payment: str, profile: Profile, value: float, rivals: float) -> None:
-    here = seat("linear", profile, (value, rivals))
+    here = bidder("linear", profile, (value, rivals))
     distance = here.outcome(value).distance(0)
     assume(distance > 1e-3)
     expected = BEST_BIDS[payment](value, rivals, distance)
@@ -81,7 +81,7 @@ def test_best_responses_are_the_closed_forms(payment: str, profile: Profile, val
 def test_clarke_leaves_no_regret_in_the_rules_own_order(
     rule: str, order: str, profile: Profile, bids: list[float]
 ) -> None:
-    found = best_response(seat(rule, profile, tuple(bids)), find("payment", "vcg"), order, bids[0])
+    found = best_response(bidder(rule, profile, tuple(bids)), find("payment", "vcg"), order, bids[0])
     assert found.regret <= 1e-9
 
 
@@ -89,13 +89,13 @@ def test_clarke_leaves_no_regret_in_the_rules_own_order(
 @given(profiles(n=2, zeros=False), st.floats(0.1, 5))
 @pytest.mark.parametrize("rule", ["log_linear", "power_mean", "winner_take_all", "random_dictator"])
 def test_myerson_leaves_no_regret_in_tv(rule: str, profile: Profile, value: float) -> None:
-    found = best_response(seat(rule, profile, (value, 1.0)), find("payment", "myerson_tv"), "tv", value)
+    found = best_response(bidder(rule, profile, (value, 1.0)), find("payment", "myerson_tv"), "tv", value)
     assert found.regret <= 1e-6
 
 
 def test_with_a_reserve_truth_is_still_best_in_tv() -> None:
     for value in (0.3, 0.7, 2.0):
-        here = seat("linear", OVERSHOOT, (value, 1.0), reserve=0.5)
+        here = bidder("linear", OVERSHOOT, (value, 1.0), reserve=0.5)
         assert best_response(here, find("payment", "second_price"), "tv", value).regret <= 1e-9
 
 
@@ -121,8 +121,8 @@ def test_monotone_measures_a_rise_of_the_loss() -> None:
         def __call__(self, profile: Profile, bids: Any) -> Any:
             return find("aggregation", "linear")(profile, np.sum(bids) - np.asarray(bids))
 
-    here = seat("linear", [[1, 0], [0, 1]], (1.0, 1.0))
-    failure = monotone(Seat(Contrary(), here.profile, here.terms, here.bids, 0), "tv")
+    here = bidder("linear", [[1, 0], [0, 1]], (1.0, 1.0))
+    failure = monotone(Bidder(Contrary(), here.profile, here.terms, here.bids, 0), "tv")
     assert failure.size == pytest.approx(1)
 
 
@@ -175,18 +175,33 @@ def test_undefined_prefixes_are_counted() -> None:
     assert in_words(nothing) == "Over 1 prefix: log_linear is undefined at 100% of them."
 
 
+def test_an_audit_of_other_prefixes_finds_other_equilibria() -> None:
+    """Nothing is kept from one run of an audit to the next."""
+    made = Audit(
+        [find("aggregation", "linear")],
+        [find("payment", "pay_your_bid")],
+        find("sampling", "stable"),
+        terms=Terms(("a", "b")),
+        bids=(1.0, 1.0),
+        orders=("tv",),
+    )
+    apart, close = Profile.of([[1, 0], [0, 1]]), Profile.of([[0.6, 0.4], [0.5, 0.5]])
+    found = [select(made.run([profile]), check="equilibrium") for profile in (apart, close, apart)]
+    assert found[0] == found[2] != found[1]
+
+
 def test_the_equilibrium_of_pay_your_bid() -> None:
     """Two agents of one value v: v D S / (S + b)^2 = 1 at S = b, so b = v D / 4. Influence: b^2 + 2 S b = S v."""
-    seats = [seat("linear", [[1, 0], [0, 1]], (2.0, 2.0))]
-    found = equilibrium(seats, find("payment", "pay_your_bid"), "tv", (2.0, 2.0))
+    bidders = [bidder("linear", [[1, 0], [0, 1]], (2.0, 2.0))]
+    found = equilibrium(bidders, find("payment", "pay_your_bid"), "tv", (2.0, 2.0))
     assert found.settled
     np.testing.assert_allclose(found.bids, 0.5, rtol=2e-3)
-    found = equilibrium(seats, find("payment", "pay_bid_times_influence"), "tv", (2.0, 2.0))
+    found = equilibrium(bidders, find("payment", "pay_bid_times_influence"), "tv", (2.0, 2.0))
     np.testing.assert_allclose(found.bids, 2 / 3, rtol=2e-3)
 
 
 def test_misreports() -> None:
-    here = seat("linear", OVERSHOOT, (1.0, 1.0))
+    here = bidder("linear", OVERSHOOT, (1.0, 1.0))
     np.testing.assert_allclose(sharpened(here, 0.5).profile.p[0], np.array([0.16, 0.3481, 0.0001]) / 0.5082)
     np.testing.assert_allclose(boosted(here, [2]).profile.p[0], np.array([0.4, 0.59, 0.02]) / 1.01)
     two = split(here, 1.0, 2)
@@ -249,7 +264,7 @@ def test_boosting_a_brand_works_in_a_pooled_vocabulary() -> None:
     assert one.profile.n_tokens == 5
     assert one.places((1150, 1100)) == (2, 3)
     np.testing.assert_allclose(one.profile.p[:, 3], profile.p[:, 1150])
-    seat = Seat(Linear(), one.profile, Terms(ids=("a", "b")), (1.0, 1.0), 0)
-    boosted = next(lie for lie in lies(seat, 1.0, one.places((1150,))) if lie.name == "boost")
-    ratio = boosted.seat.profile.p[0, 3] / boosted.seat.profile.p[0, 0]
-    np.testing.assert_allclose(ratio, 2 * seat.profile.p[0, 3] / seat.profile.p[0, 0])
+    bidder = Bidder(Linear(), one.profile, Terms(ids=("a", "b")), (1.0, 1.0), 0)
+    boosted = next(report for report in misreports(bidder, 1.0, one.places((1150,))) if report.name == "boost")
+    ratio = boosted.bidder.profile.p[0, 3] / boosted.bidder.profile.p[0, 0]
+    np.testing.assert_allclose(ratio, 2 * bidder.profile.p[0, 3] / bidder.profile.p[0, 0])

@@ -18,7 +18,7 @@ from tokenauction_cli.mechanism.payments.myerson_tv import breaks, by_quadrature
 from tokenauction_cli.mechanism.payments.quadrature import integrate
 from tokenauction_cli.mechanism.payments.second_price import mean_price
 from tokenauction_cli.mechanism.registry import find, names
-from tokenauction_cli.mechanism.sampling.randomness import Moment, Randomness
+from tokenauction_cli.mechanism.sampling.randomness import DrawKey, Randomness
 from tokenauction_cli.mechanism.terms import without
 
 MIXING = ("linear", "random_dictator", "winner_take_all")
@@ -27,12 +27,12 @@ THREE = [[0.5, 0.3, 0.2, 0.0], [0.1, 0.1, 0.2, 0.6], [0.25, 0.0, 0.5, 0.25]]
 
 def amounts(auction: Outcome, seed: int = 0, sampling: str = "inverse_cdf") -> dict[str, Array]:
     """Every column of every payment rule that fits, for one draw."""
-    moment, sampler = Moment(Randomness(0, "q", seed), 0), find("sampling", sampling)
-    draw = sampler.draw(auction, moment)
+    draw_key, sampler = DrawKey(Randomness(0, "q", seed), 0), find("sampling", sampling)
+    draw = sampler.draw(auction, draw_key)
     columns: dict[str, Array] = {}
     for payment in (find("payment", name) for name in names("payment")):
         if payment.fits(auction.rule, sampler, auction.terms.reserve):
-            columns |= payment.charge(auction, draw, moment)
+            columns |= payment.charge(auction, draw, draw_key)
     return columns
 
 
@@ -57,7 +57,7 @@ def test_payments_are_homogeneous_of_degree_one(auction: Outcome, seed: int, fac
 
 
 def find_token(auction: Outcome, seed: int) -> int:
-    return int(find("sampling", "stable").draw(auction, Moment(Randomness(0, "q", seed), 0)).token)
+    return int(find("sampling", "stable").draw(auction, DrawKey(Randomness(0, "q", seed), 0)).token)
 
 
 @given(auctions(n=3), st.integers(0, 2), st.sampled_from(["stable", "gumbel"]))
@@ -91,9 +91,9 @@ def test_realised_prices_have_the_expected_mean(p: list[list[float]], rule: str,
     sampler, payment, n_seeds = find("sampling", sampling), find("payment", "second_price"), 2500
     tokens, prices = [], []
     for seed in range(n_seeds):
-        moment = Moment(Randomness(7, "q", seed), 0)
-        draw = sampler.draw(auction, moment)
-        paid = payment.charge(auction, draw, moment)
+        draw_key = DrawKey(Randomness(7, "q", seed), 0)
+        draw = sampler.draw(auction, draw_key)
+        paid = payment.charge(auction, draw, draw_key)
         tokens.append(draw.token)
         prices.append([paid["second_price"], paid["second_price_given_token"]])
     realised, given_token = np.array(prices).transpose(1, 0, 2)
@@ -109,11 +109,11 @@ def test_realised_prices_have_the_expected_mean(p: list[list[float]], rule: str,
 @given(auctions(rules=["linear", "random_dictator"], n=3), st.floats(0, 1))
 def test_the_means_average_over_the_tokens(auction: Outcome, reserve: float) -> None:
     auction = outcome(auction.rule.name, auction.profile, np.maximum(auction.bids, reserve + 0.01), reserve=reserve)
-    draw = find("sampling", "inverse_cdf").draw(auction, Moment(Randomness(0, "", 0), 0))
+    draw = find("sampling", "inverse_cdf").draw(auction, DrawKey(Randomness(0, "", 0), 0))
     payment, mean = find("payment", "second_price"), np.zeros(3)
     for token in range(auction.profile.n_tokens):
         if auction.q.p[token] > 0:
-            paid = payment.charge(auction, draw._replace(token=token), Moment(Randomness(0, "", 0), 0))
+            paid = payment.charge(auction, draw._replace(token=token), DrawKey(Randomness(0, "", 0), 0))
             mean += auction.q.p[token] * paid["second_price_given_token"]
     np.testing.assert_allclose(mean, paid["second_price_expected"], atol=1e-9)
 
@@ -221,10 +221,12 @@ def test_the_second_price_of_stable_sampling_is_seen_along_the_sweep() -> None:
     """Two agents, disjoint supports: the token switches at the weight u, and the price is S u / (1 - u)."""
     payment, sampler = find("payment", "second_price"), find("sampling", "stable")
     for seed in range(20):
-        moment = Moment(Randomness(0, "q", seed), 0)
-        draws = [sampler.draw(outcome("linear", [[1, 0], [0, 1]], [w, 1 - w]), moment) for w in np.linspace(0, 1, 201)]
+        draw_key = DrawKey(Randomness(0, "q", seed), 0)
+        draws = [
+            sampler.draw(outcome("linear", [[1, 0], [0, 1]], [w, 1 - w]), draw_key) for w in np.linspace(0, 1, 201)
+        ]
         switch = next(w for w, draw in zip(np.linspace(0, 1, 201), draws, strict=True) if draw.token == 0)
         auction = outcome("linear", [[1, 0], [0, 1]], [9, 1])
-        price = payment.charge(auction, sampler.draw(auction, moment), moment)["second_price"][0]
+        price = payment.charge(auction, sampler.draw(auction, draw_key), draw_key)["second_price"][0]
         if price:
             assert switch - 0.0051 <= price / (1 + price) <= switch

@@ -15,7 +15,7 @@ from tokenauction_cli.mechanism.distributions import Profile
 from tokenauction_cli.mechanism.outcome import Outcome
 from tokenauction_cli.mechanism.registry import find, names
 from tokenauction_cli.mechanism.sampling.goodness_of_fit import chi_square_p_value, marginal_p_value
-from tokenauction_cli.mechanism.sampling.randomness import Moment, Purpose, Randomness
+from tokenauction_cli.mechanism.sampling.randomness import DrawKey, Purpose, Randomness
 from tokenauction_cli.mechanism.sampling.rules import Draw, SamplingRule
 from tokenauction_cli.mechanism.terms import Terms, relative_bids
 
@@ -45,7 +45,7 @@ def test_gumbel_draws_the_rest_of_a_block_in_which_a_likely_token_stands() -> No
     assert auction.profile.likely.tolist() == [300]
     np.testing.assert_allclose(auction.q.clocks(auction.profile.likely)[:3] * 599 / 0.5, [256, 255, 88])
     gumbel = find("sampling", "gumbel")
-    drawn = np.array([gumbel.draw(auction, Moment(Randomness(0, "q", seed), 0)).token for seed in range(4000)])
+    drawn = np.array([gumbel.draw(auction, DrawKey(Randomness(0, "q", seed), 0)).token for seed in range(4000)])
     counts = np.array([(drawn == 300).sum(), (drawn < 256).sum(), ((drawn >= 256) & (drawn < 512)).sum()])
     np.testing.assert_allclose(counts / 4000, [0.5, 0.5 * 256 / 599, 0.5 + 0.5 * 255 / 599], atol=0.03)
 
@@ -59,10 +59,10 @@ def test_the_chi_square_test_notices_a_wrong_distribution() -> None:
 def along_lambda(
     rule: str, profile: Profile, terms: Terms, sampling: SamplingRule, seed: int, steps: int = 101
 ) -> Iterator[tuple[Outcome, Draw]]:
-    moment = Moment(Randomness(1, "q", seed), 3)
+    draw_key = DrawKey(Randomness(1, "q", seed), 3)
     for weight in np.linspace(0, 1, steps):
         auction = Outcome(find("aggregation", rule), profile, relative_bids(terms, weight, 2), terms)
-        yield auction, sampling.draw(auction, moment)
+        yield auction, sampling.draw(auction, draw_key)
 
 
 @settings(max_examples=30)
@@ -81,7 +81,7 @@ def test_stable_changes_at_most_once_and_the_price_is_the_switch(
     assert sum(a != b for a, b in pairwise(tokens)) <= 1
     for auction, draw in draws:
         assert auction.q.p[draw.token] > 0
-        amounts = price.charge(auction, draw, Moment(Randomness(1, "q", seed), 3))["second_price"]
+        amounts = price.charge(auction, draw, DrawKey(Randomness(1, "q", seed), 3))["second_price"]
         assert (amounts >= 0).all()
         assert (amounts <= auction.bids).all()
         if draw.token != tokens[0] and rule == "linear" and auction.rivals[swept] > 0:
@@ -102,7 +102,7 @@ def test_with_two_agents_the_thresholds_of_both_are_where_the_token_switches(pro
             bids = auction.bids.copy()
             bids[i] = min(draw.prices[i] * factor, 1e9)
             again = Outcome(auction.rule, profile, bids, terms)
-            token = find("sampling", "stable").draw(again, Moment(Randomness(1, "q", seed), 3)).token
+            token = find("sampling", "stable").draw(again, DrawKey(Randomness(1, "q", seed), 3)).token
             assert (token == draw.token) == same
 
 
@@ -117,9 +117,9 @@ def test_linear_work_is_shared_by_all_weights_of_a_seed() -> None:
 
 def test_stable_falls_back_to_gumbel_on_the_same_keys() -> None:
     for seed in range(50):
-        moment = Moment(Randomness(0, "q", seed), 0)
+        draw_key = DrawKey(Randomness(0, "q", seed), 0)
         auction = outcome("log_linear", THREE[:2], [1, 2])
-        stable, gumbel = (find("sampling", name).draw(auction, moment) for name in ("stable", "gumbel"))
+        stable, gumbel = (find("sampling", name).draw(auction, draw_key) for name in ("stable", "gumbel"))
         assert stable == gumbel
         assert stable.used == "gumbel"
 
@@ -148,7 +148,7 @@ def test_no_token_of_probability_zero_at_the_edges(u: float) -> None:
 
 def test_greedy_takes_the_lowest_of_equal_tokens() -> None:
     auction = outcome("linear", [[0.2, 0.4, 0.4], [0.2, 0.4, 0.4]], [1, 1])
-    assert find("sampling", "greedy").draw(auction, Moment(Randomness(0, "", 0), 0)).token == 1
+    assert find("sampling", "greedy").draw(auction, DrawKey(Randomness(0, "", 0), 0)).token == 1
 
 
 def test_numbers_depend_on_what_they_are_for_and_on_nothing_else() -> None:
@@ -174,18 +174,18 @@ def test_a_dictator_speaks_alone() -> None:
     for name in names("sampling"):
         for seed in range(30):
             draw = find("sampling", name).draw(
-                outcome("random_dictator", BLOG, [1, 2, 2]), Moment(Randomness(0, "", seed), 0)
+                outcome("random_dictator", BLOG, [1, 2, 2]), DrawKey(Randomness(0, "", seed), 0)
             )
             assert BLOG[draw.dictator][draw.token] > 0
 
 
 def test_a_number_of_zero_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Randomness, "uniform", lambda *_: 0.0)
-    moment = Moment(Randomness(0, "", 0), 0)
+    draw_key = DrawKey(Randomness(0, "", 0), 0)
     for rule in ("linear", "random_dictator", "winner_take_all"):
         for bids in ([0, 1], [1, 0], [1, 1]):
             auction = outcome(rule, [[0.5, 0.5, 0], [0, 0.5, 0.5]], bids)
-            draw = find("sampling", "stable").draw(auction, moment)
+            draw = find("sampling", "stable").draw(auction, draw_key)
             assert auction.q.p[draw.token] > 0
-            prices = find("payment", "second_price").charge(auction, draw, moment)["second_price"]
+            prices = find("payment", "second_price").charge(auction, draw, draw_key)["second_price"]
             assert np.isfinite(prices).all()

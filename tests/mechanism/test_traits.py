@@ -12,12 +12,12 @@ from mechanism_strategies import ALL_RULES, auctions, outcome, profiles
 
 from tokenauction_cli.mechanism.aggregation.rules import ORDERS
 from tokenauction_cli.mechanism.audit.audit import tolerance
-from tokenauction_cli.mechanism.audit.bidder import Seat
+from tokenauction_cli.mechanism.audit.bidder import Bidder
 from tokenauction_cli.mechanism.distributions import Distribution, Profile
 from tokenauction_cli.mechanism.measures import measure
 from tokenauction_cli.mechanism.outcome import Outcome
 from tokenauction_cli.mechanism.registry import find, label, names
-from tokenauction_cli.mechanism.sampling.randomness import Moment, Randomness
+from tokenauction_cli.mechanism.sampling.randomness import DrawKey, Randomness
 from tokenauction_cli.mechanism.welfare import welfare
 
 RULES = (*ALL_RULES, "power_mean_0")
@@ -93,7 +93,7 @@ def test_where_a_payment_is_truthful_no_other_bid_gains(payment: str, auction: O
     rule, charged = auction.rule, find("payment", payment)
     assume(charged.fits(rule, find("sampling", "stable"), 0.0))
     assert charged.truthful_for(rule) <= set(ORDERS)
-    here = Seat(rule, auction.profile, auction.terms, tuple(auction.bids.tolist()), 0)
+    here = Bidder(rule, auction.profile, auction.terms, tuple(auction.bids.tolist()), 0)
     value = float(auction.bids[0])
     for order in sorted(charged.truthful_for(rule)):
         truthful, other = (here.utility(charged, order, value, b) for b in (value, bid))
@@ -133,11 +133,11 @@ def test_power_mean_1_is_linear_to_the_last_bit(sampling: str, profile: Profile,
 
 def everything(auction: Outcome, sampling: str, seed: int) -> dict[str, Any]:
     """The draw, what everybody pays, and the measures."""
-    sampler, moment = find("sampling", sampling), Moment(Randomness(0, "q", seed), 0)
-    draw = sampler.draw(auction, moment)
+    sampler, draw_key = find("sampling", sampling), DrawKey(Randomness(0, "q", seed), 0)
+    draw = sampler.draw(auction, draw_key)
     fitting = [rule for rule in (find("payment", name) for name in names("payment"))
                if rule.fits(auction.rule, sampler, auction.terms.reserve)]  # fmt: skip
-    charged = {column: list(paid) for rule in fitting for column, paid in rule.charge(auction, draw, moment).items()}
+    charged = {column: list(paid) for rule in fitting for column, paid in rule.charge(auction, draw, draw_key).items()}
     expected = {rule.name: list(rule.expected(auction)) for rule in fitting}
     drawn = {"token": draw.token, "prices": draw.prices, "switch": repr(draw.switch), "used": draw.used}
     return {"drawn": drawn, "charged": charged, "expected": expected, "measures": list(measure(auction).vector)}

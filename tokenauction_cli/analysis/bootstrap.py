@@ -24,7 +24,7 @@ TAILS = (0.025, 0.975)
 _NORMAL = NormalDist()
 
 
-class Interval(NamedTuple):
+class Estimate(NamedTuple):
     """An estimate with its 95 % interval; NaN bounds where one observation says nothing of the spread."""
 
     mean: float
@@ -32,9 +32,9 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean_intervals(values: Array) -> list[Interval]:
+def mean_intervals(values: Array) -> list[Estimate]:
     """The mean of every column of (n, F), its NaN left out, with its BCa interval; an infinite mean has no interval."""
-    found = [Interval(np.nan, np.nan, np.nan)] * values.shape[1]
+    found = [Estimate(np.nan, np.nan, np.nan)] * values.shape[1]
     present = ~np.isnan(values)
     for pattern in {column.tobytes() for column in present.T}:  # columns that miss the same rows share resamples
         mask = np.frombuffer(pattern, dtype=bool)
@@ -45,20 +45,20 @@ def mean_intervals(values: Array) -> list[Interval]:
     return found
 
 
-def _intervals(values: Array) -> list[Interval]:
+def _intervals(values: Array) -> list[Estimate]:
     n = len(values)
     with np.errstate(invalid="ignore"):
         means = values.mean(axis=0)
     finite: NDArray[np.bool_] = np.atleast_1d(np.isfinite(values).all(axis=0))
     if n == 1 or not finite.any():
-        return [Interval(float(mean), np.nan, np.nan) for mean in means]
+        return [Estimate(float(mean), np.nan, np.nan) for mean in means]
     if n > MOST_RESAMPLED:
         with np.errstate(invalid="ignore"):
             halves = -_NORMAL.inv_cdf(TAILS[0]) * values.std(axis=0, ddof=1) / np.sqrt(n)
-        return [Interval(float(m), float(m - half), float(m + half)) for m, half in zip(means, halves, strict=True)]
+        return [Estimate(float(m), float(m - half), float(m + half)) for m, half in zip(means, halves, strict=True)]
     resampled = np.sort(np.einsum("rn,nf->rf", _counts(n), np.where(finite, values, 0.0)) / n, axis=0)
     return [
-        _bca(values[:, k], float(means[k]), resampled[:, k]) if finite[k] else Interval(float(means[k]), np.nan, np.nan)
+        _bca(values[:, k], float(means[k]), resampled[:, k]) if finite[k] else Estimate(float(means[k]), np.nan, np.nan)
         for k in range(values.shape[1])
     ]
 
@@ -69,19 +69,19 @@ def _counts(n: int) -> Array:
     return np.random.default_rng(n).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
 
 
-def _bca(values: Array, mean: float, resampled: Array) -> Interval:
+def _bca(values: Array, mean: float, resampled: Array) -> Estimate:
     """`resampled` is sorted."""
     apart = values - mean
     spread = float(apart @ apart)
     if spread <= 1e-24 * len(values) * mean**2 or spread == 0:  # equal values up to rounding
-        return Interval(mean, mean, mean)
+        return Estimate(mean, mean, mean)
     below = np.searchsorted(resampled, mean, side="left") + np.searchsorted(resampled, mean, side="right")
     share = float(below) / (2 * len(resampled))
     bias = _NORMAL.inv_cdf(min(max(share, 0.5 / RESAMPLES), 1 - 0.5 / RESAMPLES))
     acceleration = float((apart**3).sum()) / (6 * spread**1.5)
     levels = [_level(bias, acceleration, _NORMAL.inv_cdf(tail)) for tail in TAILS]
     low, high = np.quantile(resampled, levels)
-    return Interval(mean, float(low), float(high))
+    return Estimate(mean, float(low), float(high))
 
 
 def _level(bias: float, acceleration: float, z: float) -> float:

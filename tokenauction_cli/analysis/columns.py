@@ -113,7 +113,7 @@ _FIGURES_OF_A_TEXT = (
     ),
     Column(
         "payment.second_price_expected.A",
-        "The mean of agent A's second price over all seeds, at the texts so far.",
+        "The mean of agent A's second price over all seeds, at the prefixes.",
         _BIDS,
         "text",
         f"sum_t TV(p_A, o_A) {_H}",
@@ -317,10 +317,10 @@ _AUDIT = (
         "regret, `misreport: ...`, equilibrium or universally_stable.",
     ),
     Column("order", "What the bidder prefers by: robust, tv, kl or reverse_kl; empty where none is meant."),
-    Column("prefixes", "How many texts so far were looked at.", "texts so far"),
+    Column("prefixes", "How many prefixes were looked at.", "prefixes"),
     Column(
         "violated",
-        "Share of the texts so far at which the check fails (equilibrium: 1 where bids do not settle).",
+        "Share of the prefixes at which the check fails (equilibrium: 1 where bids do not settle).",
         "share",
     ),
     Column(
@@ -335,7 +335,7 @@ _AUDIT = (
         "(equilibrium: how far the bid lies from the value).",
         "that of the check",
     ),
-    Column("prefix", "The text so far of the largest failure."),
+    Column("prefix", "The prefix of the largest failure."),
     Column("token", "The token of the largest failure, where it is one token's."),
     Column("detail", "The largest failure in words."),
     Column("query", "The query of the largest failure."),

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..experiment.experiment import Experiment
 from ..mechanism.audit.finding import wilson
-from .bootstrap import Interval, mean_intervals
+from .bootstrap import Estimate, mean_intervals
 from .columns import FIGURES, RATES
 from .mentions import blend_pattern, find_mentions, mention_pattern
 
@@ -150,10 +150,10 @@ def is_rate(figure: str) -> bool:
     return figure.split(".")[0] in RATES
 
 
-def columns_of(figure: str, interval: Interval) -> dict[str, float]:
+def columns_of(figure: str, interval: Estimate) -> dict[str, float]:
     """The three columns of a figure."""
     return {figure: interval.mean, f"{figure}.low": interval.low, f"{figure}.high": interval.high}
 
 
-def _rate(hits: np.ndarray[Any, np.dtype[np.float64]]) -> Interval:
-    return Interval(float(hits.mean()), *wilson(int(hits.sum()), len(hits)))
+def _rate(hits: np.ndarray[Any, np.dtype[np.float64]]) -> Estimate:
+    return Estimate(float(hits.mean()), *wilson(int(hits.sum()), len(hits)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bootstrap import Interval, mean_intervals
+from .bootstrap import Estimate, mean_intervals
 from .metrics import columns_of, figures_of_summary, is_rate
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def pooled_frame(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def clustered(means: Array) -> tuple[list[Interval], str]:
+def clustered(means: Array) -> tuple[list[Estimate], str]:
     """The interval of every column of (queries, F), NaN left out, and the name of the method."""
     try:
         from scipy.special import stdtrit
@@ -50,16 +50,16 @@ def clustered(means: Array) -> tuple[list[Interval], str]:
     return [_t_interval(column[~np.isnan(column)], stdtrit) for column in means.T], "t over queries"
 
 
-def _t_interval(means: Array, quantile: Any) -> Interval:
+def _t_interval(means: Array, quantile: Any) -> Estimate:
     m = len(means)
     if m == 0:
-        return Interval(np.nan, np.nan, np.nan)
+        return Estimate(np.nan, np.nan, np.nan)
     mean = float(means.mean())
     if m == 1 or not np.isfinite(means).all():
-        return Interval(mean, np.nan, np.nan)
+        return Estimate(mean, np.nan, np.nan)
     half = float(quantile(m - 1, 0.975)) * float(means.std(ddof=1)) / math.sqrt(m)
-    return Interval(mean, mean - half, mean + half)
+    return Estimate(mean, mean - half, mean + half)
 
 
-def _within(interval: Interval) -> Interval:
-    return Interval(interval.mean, max(0.0, interval.low), min(1.0, interval.high))
+def _within(interval: Estimate) -> Estimate:
+    return Estimate(interval.mean, max(0.0, interval.low), min(1.0, interval.high))

@@ -15,8 +15,8 @@ from .options import Format
 if TYPE_CHECKING:
     from ..analysis.run import Run
     from ..analysis.tables import Table
-    from ..engine.auctioneer import Rules
     from ..engine.prefixes import Looked
+    from ..engine.rules import Rules
     from ..experiment.experiment import Experiment
     from ..lm.base import Vocabulary
     from ..mechanism.aggregation.rules import AggregationRule
@@ -36,9 +36,7 @@ def audit(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of runs.")] = Path(
         "results"
     ),
-    prefixes: Annotated[
-        int, typer.Option("--prefixes", min=1, help="Texts so far to look at (tables: all).")
-    ] = PREFIXES,
+    prefixes: Annotated[int, typer.Option("--prefixes", min=1, help="Prefixes to look at (tables: all).")] = PREFIXES,
     orders: Annotated[
         list[str] | None, typer.Option("--order", help="robust, tv, kl, reverse_kl; default: all.")
     ] = None,
@@ -46,7 +44,7 @@ def audit(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")] = False,
 ) -> None:
     """Check monotonicity, incentives and misreports of every rule and payment on the distributions of a run."""
-    from ..engine.auctioneer import Rules
+    from ..engine.rules import Rules
     from ..mechanism.audit.prose import in_words
     from ..runs import manifest
 
@@ -119,18 +117,18 @@ def _result(target: Path, overrides: list[str], trust: list[str], output: Path, 
 def _findings(
     result: Run, rules: Rules, n_prefixes: int, orders: list[str] | None, quiet: bool
 ) -> tuple[Looked, list[Finding], Vocabulary]:
-    from ..engine.auctioneer import terms_of
     from ..engine.bidder_models import prepare
     from ..engine.prefixes import look
+    from ..engine.rules import terms_of
     from ..mechanism.aggregation.rules import ORDERS
     from ..mechanism.audit.audit import Audit
     from ..runs import manifest
 
     experiment = result.experiment
     kept = manifest.kv_cache_of(result.folder.read_manifest())
-    speakers = prepare(experiment, probe=True, kv_cache=kept)
-    with speakers.loaded(1) as model:
-        looked = look(experiment, speakers, model, result.folder.records(), n_prefixes)
+    bidders = prepare(experiment, probe=True, kv_cache=kept)
+    with bidders.loaded(1) as model:
+        looked = look(experiment, bidders, model, result.folder.records(), n_prefixes)
         brands = {} if looked.exact else _brand_tokens(experiment, model.vocabulary)
         made = Audit(
             rules=list(rules.aggregation.values()),
@@ -144,7 +142,7 @@ def _findings(
         )
         if not quiet:
             names = ", ".join(rule.name for rule in made.rules)
-            typer.echo(f"auditing {names}; texts so far: {len(looked.profiles)}", err=True)
+            typer.echo(f"auditing {names}; prefixes: {len(looked.profiles)}", err=True)
         findings = made.run(looked.profiles)
         if looked.exact and len(experiment.agents) <= 3 and model.vocabulary.size <= 4:
             findings += [_universally_stable(rule, looked) for rule in made.rules]
@@ -243,7 +241,7 @@ def _table(rule: str, findings: list[Finding], looked: Looked) -> Table:
         for (check, payment), by_order in rows.items()
     )
     where = "every distinct one of" if looked.exact else "a sample of"
-    title = f"{rule}: share of {where} {len(looked.profiles)} texts so far where it fails (worst failure)"
+    title = f"{rule}: share of {where} {len(looked.profiles)} prefixes where it fails (worst failure)"
     return Table(title, ("check", "payment", *columns), cells)
 
 

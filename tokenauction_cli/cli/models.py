@@ -23,7 +23,7 @@ Reference = Annotated[
 ]
 
 
-class Format(str, Enum):
+class ModelsFormat(str, Enum):
     """How `list` prints."""
 
     table = "table"
@@ -32,13 +32,13 @@ class Format(str, Enum):
 
 @app.command("list")
 def list_models(
-    output: Annotated[Format, typer.Option("--format", help="How to print the list.")] = Format.table,
+    output: Annotated[ModelsFormat, typer.Option("--format", help="How to print the list.")] = ModelsFormat.table,
 ) -> None:
     """List the models on this machine: aliases of installed packages, GGUF files in the hub's cache."""
     from ..model_files.models import list_local
 
     models = list_local()
-    if output is Format.json:
+    if output is ModelsFormat.json:
         _print_json(models)
     else:
         _print_table(models)

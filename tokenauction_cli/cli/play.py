@@ -82,7 +82,7 @@ def _on_a_terminal(live: Play, delay: float) -> None:
 
 
 def _shown(live: Play, is_paused: bool) -> RenderableType:
-    """The text so far above the agents' bids, payments and log-probabilities."""
+    """The prefix above the agents' bids, payments and log-probabilities."""
     from rich.console import Group
     from rich.panel import Panel
     from rich.table import Table

@@ -24,15 +24,16 @@ from ..mechanism.aggregation.rules import AggregationRule
 from ..mechanism.distributions import Array
 from ..mechanism.outcome import Outcome
 from ..mechanism.payments.rules import PaymentRule
-from ..mechanism.sampling.randomness import Moment
+from ..mechanism.sampling.randomness import DrawKey
 from ..mechanism.sampling.rules import Draw, SamplingRule
 from ..runs.run_folder import RunFolder
 from ..system.memory import peak_memory
-from .auctioneer import House, Rules
-from .bidder_models import GgufSpeakers, prepare
+from .auctioneer import Auctioneer
+from .bidder_models import GgufBidders, prepare
 from .plan import Plan
+from .rules import Rules
 from .run import plan_for
-from .token_loop import Auction
+from .token_loop import TokenLoop
 
 NAIVE_TEXTS = 3
 
@@ -78,46 +79,46 @@ class TimedPayment(PaymentRule):
     def expected(self, outcome: Outcome) -> Array:
         return self._rule.expected(outcome)
 
-    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
+    def charge(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> Mapping[str, Array]:
         begun = time.perf_counter()
-        amounts = self._rule.charge(outcome, draw, moment)
+        amounts = self._rule.charge(outcome, draw, draw_key)
         self.seconds += time.perf_counter() - begun
         return amounts
 
 
 def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     """Run an experiment, replay its decodes, and write a few of its texts the naive way."""
-    speakers = prepare(experiment, probe=True)
-    if not isinstance(speakers, GgufSpeakers):
+    bidders = prepare(experiment, probe=True)
+    if not isinstance(bidders, GgufBidders):
         raise UsageError(f"{experiment.path}: bench needs agents with language models, not tables")
-    plan = plan_for(experiment, speakers)
-    naive = _naive_tokens_per_second(experiment, speakers)
+    plan = plan_for(experiment, bidders)
+    naive = _naive_tokens_per_second(experiment, bidders)
     rules = Rules.of(experiment)
     payments = {name: TimedPayment(rule) for name, rule in rules.payments.items()}
-    journals: dict[Path, list[Step]] = {model.path: [] for model in speakers.models}
-    with speakers.loaded(plan.lanes, lambda path, step: journals[path].append(step)) as model:
-        plan = replace(plan, lanes=model.lanes or plan.lanes)  # memory may have room for fewer
-        house = House(experiment, replace(rules, payments=payments), model.vocabulary)
-        auction = Auction(model, house, speakers.casts)
-        with contextlib.closing(house):
-            seconds, writing = _run(auction, plan)
-    bare = _replay(speakers, plan, journals)
-    n_prompts = sum(speakers.most_prompts.values())
+    journals: dict[Path, list[Step]] = {model.path: [] for model in bidders.models}
+    with bidders.loaded(plan.slots, lambda path, step: journals[path].append(step)) as model:
+        plan = replace(plan, slots=model.slots or plan.slots)  # memory may have room for fewer
+        auctioneer = Auctioneer(experiment, replace(rules, payments=payments), model.vocabulary)
+        loop = TokenLoop(model, auctioneer, bidders.prompt_sets)
+        with contextlib.closing(auctioneer):
+            seconds, writing = _run(loop, plan)
+    bare = _replay(bidders, plan, journals)
+    n_prompts = sum(bidders.most_prompts.values())
     decodes = [len(step.arguments[0]) for steps in journals.values() for step in steps if step.method == "decode"]
     return Measured(
         scenario=scenario,
-        machine=machine_of(speakers),
+        machine=machine_of(bidders),
         cells=plan.n_cells,
-        tokens=auction.n_tokens,
-        evaluations=auction.n_evaluations,
-        sharing=auction.n_tokens * n_prompts / max(1, auction.n_evaluations),
+        tokens=loop.n_tokens,
+        evaluations=loop.n_evaluations,
+        sharing=loop.n_tokens * n_prompts / max(1, loop.n_evaluations),
         naive_tokens_per_second=naive,
-        tokens_per_second=auction.n_tokens / seconds,
-        times_naive=auction.n_tokens / seconds / naive,
-        evaluations_per_second=auction.n_evaluations / seconds,
+        tokens_per_second=loop.n_tokens / seconds,
+        times_naive=loop.n_tokens / seconds / naive,
+        evaluations_per_second=loop.n_evaluations / seconds,
         decode_efficiency=bare / seconds,
-        share_evaluating=auction.seconds_evaluating / seconds,
-        share_auctioning=auction.seconds_auctioning / seconds,
+        share_evaluating=loop.seconds_evaluating / seconds,
+        share_auctioning=loop.seconds_auctioning / seconds,
         share_charging=sum(payment.seconds for payment in payments.values()) / seconds,
         share_writing=writing / seconds,
         mean_rows=float(np.mean(decodes)),
@@ -125,13 +126,13 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     )
 
 
-def _run(auction: Auction, plan: Plan) -> tuple[float, float]:
+def _run(loop: TokenLoop, plan: Plan) -> tuple[float, float]:
     """Seconds of the whole run without loading, and of writing its records."""
     writing = 0.0
     with TemporaryDirectory() as folder, RunFolder(Path(folder)).appending() as appender:
         begun = time.perf_counter()
         for wave in plan.waves:
-            for records in auction.run(wave, plan.lanes):
+            for records in loop.run(wave, plan.slots):
                 before = time.perf_counter()
                 if records:
                     appender.append(records)
@@ -139,9 +140,9 @@ def _run(auction: Auction, plan: Plan) -> tuple[float, float]:
         return time.perf_counter() - begun, writing
 
 
-def _replay(speakers: GgufSpeakers, plan: Plan, journals: Mapping[Path, Sequence[Step]]) -> float:
+def _replay(bidders: GgufBidders, plan: Plan, journals: Mapping[Path, Sequence[Step]]) -> float:
     """Seconds of the same calls of llama.cpp, on fresh contexts, with nothing between them."""
-    with speakers.loaded(plan.lanes) as model:
+    with bidders.loaded(plan.slots) as model:
         begun = time.perf_counter()
         for context in model.contexts:
             for step in journals[context.path]:
@@ -149,15 +150,15 @@ def _replay(speakers: GgufSpeakers, plan: Plan, journals: Mapping[Path, Sequence
         return time.perf_counter() - begun
 
 
-def _naive_tokens_per_second(experiment: Experiment, speakers: GgufSpeakers) -> float:
+def _naive_tokens_per_second(experiment: Experiment, bidders: GgufBidders) -> float:
     """Drawn tokens per second of one `Llama` object per agent, evaluating one text at a time; linear, inverse CDF."""
-    cast = speakers.casts[experiment.queries[0]]
-    prompts: list[GgufPrompt] = [cast.prompts[k] for k in cast.prompt_of_agent]
+    prompt_set = bidders.prompt_sets[experiment.queries[0]]
+    prompts: list[GgufPrompt] = [prompt_set.prompts[k] for k in prompt_set.prompt_of_agent]
     longest = max(len(prompt.tokens) for prompt in prompts) + experiment.auction.max_tokens
     weights = np.array(experiment.points[len(experiment.points) // 2].bids)
     weights /= weights.sum()
     rng = np.random.default_rng(experiment.seed)
-    with _naive_models(prompts, longest, speakers) as models:
+    with _naive_models(prompts, longest, bidders) as models:
         begun = time.perf_counter()
         n_tokens = sum(
             _naive_text(models, prompts, weights, rng, experiment.auction.max_tokens) for _ in range(NAIVE_TEXTS)
@@ -166,10 +167,10 @@ def _naive_tokens_per_second(experiment: Experiment, speakers: GgufSpeakers) -> 
 
 
 @contextlib.contextmanager
-def _naive_models(prompts: Sequence[GgufPrompt], n_tokens: int, speakers: GgufSpeakers) -> Iterator[list[Any]]:
+def _naive_models(prompts: Sequence[GgufPrompt], n_tokens: int, bidders: GgufBidders) -> Iterator[list[Any]]:
     from llama_cpp import Llama
 
-    hardware = speakers.hardware
+    hardware = bidders.hardware
     settings = {"n_threads": hardware.n_threads, "n_threads_batch": hardware.n_threads, "verbose": False}
     with contextlib.nullcontext() if hardware.uses_extra_buffers else _weights_in_their_own_order():
         models = [
@@ -183,7 +184,7 @@ def _naive_models(prompts: Sequence[GgufPrompt], n_tokens: int, speakers: GgufSp
             model.close()
 
 
-def machine_of(speakers: GgufSpeakers) -> dict[str, str]:
+def machine_of(bidders: GgufBidders) -> dict[str, str]:
     """What ratios depend on: processor, threads and build."""
     from ..lm import libraries
     from ..system.processors import processor_name
@@ -192,7 +193,7 @@ def machine_of(speakers: GgufSpeakers) -> dict[str, str]:
     return {
         "processor": processor_name(),
         "amx": libraries.amx(),
-        "computes": speakers.hardware.in_words,
+        "computes": bidders.hardware.in_words,
         "build": ", ".join(f"{name} {digest[:12]}" for name, digest in build.items() if "ggml-cpu" in name),
     }
 

@@ -21,7 +21,7 @@ from ..lm.table import TableModel, TablePrompt, TableVocabulary
 from ..model_files.models import LocalModel, locate, parse_reference, verify
 from ..system.memory import free_memory
 from ..system.processors import usable_processors
-from .token_loop import Cast
+from .token_loop import PromptSet
 
 if TYPE_CHECKING:
     from ..experiment.experiment import Agent
@@ -62,11 +62,11 @@ class ModelInUse:
         return self.sha256s[0]
 
 
-class TableSpeakers:
+class TableBidders:
     """Agents with written-down distributions: nothing to load."""
 
     models: tuple[ModelInUse, ...] = ()
-    lanes = 1024
+    slots = 1024
     is_batch_invariant = True
     hardware = None
 
@@ -74,18 +74,18 @@ class TableSpeakers:
         tables = [agent.distributions for agent in experiment.agents]
         self._vocabulary = TableVocabulary([table for table in tables if table is not None])
         prompts = tuple(TablePrompt(agent.name, agent.distributions or {}) for agent in experiment.agents)
-        cast = Cast(prompts, tuple(range(len(prompts))))
-        self.casts: Mapping[str, Cast] = dict.fromkeys(experiment.queries, cast)
+        prompt_set = PromptSet(prompts, tuple(range(len(prompts))))
+        self.prompt_sets: Mapping[str, PromptSet] = dict.fromkeys(experiment.queries, prompt_set)
 
-    def kv_cells(self, lanes: int) -> dict[Path, int]:
+    def kv_cells(self, slots: int) -> dict[Path, int]:
         return {}
 
     @contextmanager
-    def loaded(self, lanes: int) -> Iterator[LanguageModel]:
+    def loaded(self, slots: int) -> Iterator[LanguageModel]:
         yield TableModel(self._vocabulary)
 
 
-class GgufSpeakers:
+class GgufBidders:
     """Agents with language models in GGUF files."""
 
     def __init__(self, experiment: Experiment, kv_cache: str | None = None) -> None:
@@ -100,7 +100,7 @@ class GgufSpeakers:
         self.findings: dict[Path, Finding] = {}
         in_use = _models_in_use(experiment)
         self.models = tuple(dict.fromkeys(in_use.values()))
-        self.casts: Mapping[str, Cast] = _casts(experiment, in_use)
+        self.prompt_sets: Mapping[str, PromptSet] = _prompt_sets(experiment, in_use)
         self._settle(self._remembered)
 
     @property
@@ -160,40 +160,43 @@ class GgufSpeakers:
         from ..lm.gguf import cells_per_sequence
         from ..lm.probe import Shape
 
-        n_sequences, n_tokens = self.lanes * self.most_prompts[path], cells_per_sequence(self.longest[path])
+        n_sequences, n_tokens = self.slots * self.most_prompts[path], cells_per_sequence(self.longest[path])
         return Shape(n_sequences, n_tokens, alone=self._experiment.runtime.deterministic)
 
     @cached_property
     def most_prompts(self) -> dict[Path, int]:
-        """For each file the most distinct prompts that one query has on it: its sequences per lane."""
-        casts = self.casts.values()
-        return {m.path: max(sum(p.path == m.path for p in cast.prompts) for cast in casts) for m in self.models}
+        """For each file the most distinct prompts that one query has on it: its sequences per slot."""
+        prompt_sets = self.prompt_sets.values()
+        return {
+            m.path: max(sum(p.path == m.path for p in prompt_set.prompts) for prompt_set in prompt_sets)
+            for m in self.models
+        }
 
     @cached_property
     def longest(self) -> dict[Path, int]:
         """For each file the most tokens that a prompt and its text have together."""
-        prompts = [prompt for cast in self.casts.values() for prompt in cast.prompts]
+        prompts = [prompt for prompt_set in self.prompt_sets.values() for prompt in prompt_set.prompts]
         most_text = self._experiment.auction.max_tokens
         return {m.path: most_text + max(len(p.tokens) for p in prompts if p.path == m.path) for m in self.models}
 
     @property
-    def lanes(self) -> int:
+    def slots(self) -> int:
         """How many texts advance together: as many as fill a batch and fit the context, sequences and memory."""
-        lanes = max(1, self._lanes_of_a_batch())
+        slots = max(1, self._slots_of_a_batch())
         for model in self.models:
-            lanes = min(lanes, self._room(model.path) // self.most_prompts[model.path])
-        return max(1, lanes)
+            slots = min(slots, self._room(model.path) // self.most_prompts[model.path])
+        return max(1, slots)
 
-    def _lanes_of_a_batch(self) -> int:
+    def _slots_of_a_batch(self) -> int:
         """As many as fill the user's batch, or the best one of every file, or the usual one where a file has none."""
         from ..lm.batch_size import best
 
         batch = self._experiment.runtime.batch
         if batch == "auto":
             sizes = {path: best(rates) for path, rates in self._known_rates().items()}
-            lanes = [size // self.most_prompts[path] for path, size in sizes.items() if size is not None]
-            if len(lanes) == len(self.models):
-                return min(lanes)
+            slots = [size // self.most_prompts[path] for path, size in sizes.items() if size is not None]
+            if len(slots) == len(self.models):
+                return min(slots)
             batch = GPU_BATCH_ROWS if self.hardware.gpu_layers else CPU_BATCH_ROWS
         return int(batch) // sum(self.most_prompts.values())
 
@@ -240,9 +243,9 @@ class GgufSpeakers:
         """For how many sequences of a file there are sequence numbers and memory."""
         model = next(model for model in self.models if model.path == path)
         n_prompts = self.most_prompts[path]
-        return min(MOST_SEQUENCES, self._allowed_cells(model) * n_prompts // self._cells_per_lane(path))
+        return min(MOST_SEQUENCES, self._allowed_cells(model) * n_prompts // self._cells_per_slot(path))
 
-    def _cells_per_lane(self, path: Path) -> int:
+    def _cells_per_slot(self, path: Path) -> int:
         from ..lm.gguf import cells_per_sequence
 
         return self.most_prompts[path] * cells_per_sequence(self.longest[path])
@@ -253,10 +256,10 @@ class GgufSpeakers:
         if allowed == "auto":
             per_cell = self.kv_bytes_per_token(model)
             return int(free_memory() / 2 / per_cell) if per_cell else 1 << 31
-        if int(allowed) < self._cells_per_lane(model.path):
+        if int(allowed) < self._cells_per_slot(model.path):
             raise UsageError(
                 f"runtime.context is {allowed} tokens, but one text of {model.local.reference} needs "
-                f"{self._cells_per_lane(model.path)}: raise it, use `auto`, or lower `auction.max_tokens`"
+                f"{self._cells_per_slot(model.path)}: raise it, use `auto`, or lower `auction.max_tokens`"
             )
         return int(allowed)
 
@@ -267,13 +270,13 @@ class GgufSpeakers:
         numbers = model.metadata.kv_numbers_per_token
         return numbers * BYTES[self.hardware.kv_cache] if numbers else None
 
-    def kv_cells(self, lanes: int) -> dict[Path, int]:
+    def kv_cells(self, slots: int) -> dict[Path, int]:
         """The KV cells of each file's context."""
-        return {model.path: lanes * self._cells_per_lane(model.path) for model in self.models}
+        return {model.path: slots * self._cells_per_slot(model.path) for model in self.models}
 
     @contextmanager
-    def loaded(self, lanes: int, observe: Observer = lambda path, step: None) -> Iterator[GgufModel]:
-        """The models with their weights and contexts, for fewer lanes where memory does not hold as many.
+    def loaded(self, slots: int, observe: Observer = lambda path, step: None) -> Iterator[GgufModel]:
+        """The models with their weights and contexts, for fewer slots where memory does not hold as many.
 
         `observe` is told every call that moves or computes KV cells.
         """
@@ -281,15 +284,15 @@ class GgufSpeakers:
         from ..lm.gguf import GgufModel
 
         llama_log.tell_last_word()
-        contexts, lanes = self._contexts(lanes, observe)
+        contexts, slots = self._contexts(slots, observe)
         try:
-            yield GgufModel(contexts, self.most_prompts, lanes)
+            yield GgufModel(contexts, self.most_prompts, slots)
         finally:
             for context in contexts:
                 context.close()
 
-    def _contexts(self, lanes: int, observe: Observer) -> tuple[list[GgufContext], int]:
-        """One context per file, and the lanes that they have room for; raises ModelError where one is too many."""
+    def _contexts(self, slots: int, observe: Observer) -> tuple[list[GgufContext], int]:
+        """One context per file, and the slots that they have room for; raises ModelError where one is too many."""
         from ..lm.gguf import GgufContext, OneByOneContext, OutOfMemoryError
 
         kind = OneByOneContext if self._experiment.runtime.deterministic else GgufContext
@@ -299,7 +302,7 @@ class GgufSpeakers:
                 context = kind(
                     path,
                     self.hardware,
-                    n_sequences=lanes * n_prompts,
+                    n_sequences=slots * n_prompts,
                     n_tokens=self.longest[path],
                     observe=partial(observe, path),
                 )
@@ -307,14 +310,14 @@ class GgufSpeakers:
         except ModelError as error:
             for context in contexts:
                 context.close()
-            if lanes == 1 or not isinstance(error, OutOfMemoryError):
+            if slots == 1 or not isinstance(error, OutOfMemoryError):
                 raise
-            logger.warning("%s; %d texts at a time are tried", error, lanes // 2)
-            return self._contexts(lanes // 2, observe)
-        return contexts, lanes
+            logger.warning("%s; %d texts at a time are tried", error, slots // 2)
+            return self._contexts(slots // 2, observe)
+        return contexts, slots
 
 
-Speakers = TableSpeakers | GgufSpeakers
+BidderModels = TableBidders | GgufBidders
 
 
 def prepare(
@@ -323,18 +326,18 @@ def prepare(
     probe: bool = False,
     kv_cache: str | None = None,
     tell: Callable[[str], None] = logger.info,
-) -> Speakers:
+) -> BidderModels:
     """What speaks for the agents of an experiment; raises ModelError and UsageError before any weights are loaded.
 
     `probe` has child processes evaluate first with every file that this machine has not seen with these settings: one
     that makes llama.cpp abort is then an error like any other. `kv_cache` is the format that a run began with.
     """
     if any(agent.distributions is not None for agent in experiment.agents):
-        return TableSpeakers(experiment)
-    speakers = GgufSpeakers(experiment, kv_cache)
+        return TableBidders(experiment)
+    bidders = GgufBidders(experiment, kv_cache)
     if probe:
-        speakers.probe(tell)
-    return speakers
+        bidders.probe(tell)
+    return bidders
 
 
 def _models_in_use(experiment: Experiment) -> dict[str, ModelInUse]:
@@ -354,14 +357,14 @@ def _models_in_use(experiment: Experiment) -> dict[str, ModelInUse]:
     return in_use
 
 
-def _casts(experiment: Experiment, in_use: Mapping[str, ModelInUse]) -> dict[str, Cast]:
+def _prompt_sets(experiment: Experiment, in_use: Mapping[str, ModelInUse]) -> dict[str, PromptSet]:
     """The distinct prompts of every query."""
     from contextlib import ExitStack
 
     from ..lm.gguf import GgufPrompt, open_vocabulary
 
-    casts: dict[str, Cast] = {}
-    known: dict[Cast, Cast] = {}
+    prompt_sets: dict[str, PromptSet] = {}
+    known: dict[PromptSet, PromptSet] = {}
     with ExitStack() as stack:
         vocabularies = {
             model.path: stack.enter_context(open_vocabulary(model.path)) for model in dict.fromkeys(in_use.values())
@@ -375,9 +378,9 @@ def _casts(experiment: Experiment, in_use: Mapping[str, ModelInUse]) -> dict[str
                 _check_length(agent, model, len(tokens), experiment.auction.max_tokens)
                 prompts.append(GgufPrompt(model.path, tokens))
             distinct = tuple(dict.fromkeys(prompts))
-            cast = Cast(distinct, tuple(distinct.index(prompt) for prompt in prompts))
-            casts[query] = known.setdefault(cast, cast)
-    return casts
+            prompt_set = PromptSet(distinct, tuple(distinct.index(prompt) for prompt in prompts))
+            prompt_sets[query] = known.setdefault(prompt_set, prompt_set)
+    return prompt_sets
 
 
 def _tokens(agent: Agent, query: str, model: ModelInUse, vocabulary: GgufVocabulary) -> tuple[int, ...]:

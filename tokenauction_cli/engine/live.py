@@ -11,10 +11,11 @@ from ..errors import CellError, UsageError
 from ..experiment.experiment import Experiment
 from ..experiment.sweep import shared_bids
 from ..lm.base import LanguageModel, Request
-from .auctioneer import House, Rules
+from .auctioneer import Auctioneer
 from .bidder_models import prepare
 from .plan import Cell
-from .token_loop import Cast
+from .rules import Rules
+from .token_loop import PromptSet
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,19 @@ class Token:
 class Play:
     """A text that is being auctioned."""
 
-    def __init__(self, experiment: Experiment, model: LanguageModel, cast: Cast, cell: Cell) -> None:
+    def __init__(self, experiment: Experiment, model: LanguageModel, prompt_set: PromptSet, cell: Cell) -> None:
         self.experiment = experiment
         self.weight = cell.relative_weight or 0.0
         self.tokens: list[Token] = []
         self._model = model
-        self._cast = cast
-        self._house = House(experiment, Rules.of(experiment), model.vocabulary)
-        self._state = self._house.begin(cell)
+        self._prompt_set = prompt_set
+        self._auctioneer = Auctioneer(experiment, Rules.of(experiment), model.vocabulary)
+        self._state = self._auctioneer.begin(cell)
         self._text: tuple[int, ...] = ()
 
     def close(self) -> None:
         """End the threads of the auction."""
-        self._house.close()
+        self._auctioneer.close()
 
     @property
     def bids(self) -> tuple[float, ...]:
@@ -53,12 +54,12 @@ class Play:
         return self._state.end_reason
 
     def step(self) -> Token:
-        """Auction one token; raises CellError where that cannot be done."""
-        answer = self._model.evaluate([Request(0, self._cast.prompts, self._text)])[0]
+        """TokenLoop one token; raises CellError where that cannot be done."""
+        answer = self._model.evaluate([Request(0, self._prompt_set.prompts, self._text)])[0]
         if isinstance(answer, CellError):
             raise answer
-        logits = [answer[k] for k in self._cast.prompt_of_agent]
-        (tokens,) = self._house.auction([(logits, [self._state])])
+        logits = [answer[k] for k in self._prompt_set.prompt_of_agent]
+        (tokens,) = self._auctioneer.auction([(logits, [self._state])])
         self._text = (*self._text, *tokens)
         record = self._state.record()
         if "error" in record:
@@ -92,9 +93,9 @@ def bids_at(experiment: Experiment, weight: float) -> tuple[float, ...]:
 @contextmanager
 def playing(experiment: Experiment, query: str, aggregation: str, weight: float, seed: int) -> Iterator[Play]:
     """An auction that is ready for its first token; `experiment` must be traced (`auction.trace: chosen`)."""
-    speakers = prepare(experiment, probe=True)
+    bidders = prepare(experiment, probe=True)
     cell = Cell(query, aggregation, 0, weight, bids_at(experiment, weight), seed)
-    with speakers.loaded(1) as model, closing(Play(experiment, model, speakers.casts[query], cell)) as play:
+    with bidders.loaded(1) as model, closing(Play(experiment, model, bidders.prompt_sets[query], cell)) as play:
         yield play
 
 

@@ -3,7 +3,7 @@
 A *cell* is one text: (query, aggregation rule, bids, seed). A *wave* is a list of cells that are written together,
 fixed by the plan. Cells of one query and seed stand together because they are likeliest to share prefixes. Where a
 batch may change the bits of a record, a wave is also the unit that reaches the disk and is repeated by a resumed run.
-A *lane* is a text that advances: one row per prompt in every batch.
+A *slot* is a text that advances: one row per prompt in every batch.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Plan:
     """All cells in order, cut into waves."""
 
     waves: tuple[tuple[Cell, ...], ...]
-    lanes: int
+    slots: int
     whole_waves: bool
 
     @property
@@ -92,20 +92,20 @@ def cells_of(experiment: Experiment) -> list[Cell]:
     return list(cells.values())
 
 
-def make_plan(experiment: Experiment, lanes: int, *, is_batch_invariant: bool) -> Plan:
+def make_plan(experiment: Experiment, slots: int, *, is_batch_invariant: bool) -> Plan:
     """The plan of all cells of an experiment."""
-    return plan_of(cells_of(experiment), lanes, is_batch_invariant=is_batch_invariant)
+    return plan_of(cells_of(experiment), slots, is_batch_invariant=is_batch_invariant)
 
 
-def plan_of(cells: Sequence[Cell], lanes: int, *, is_batch_invariant: bool) -> Plan:
-    """Cut the cells into waves, and let at most `lanes` texts advance together.
+def plan_of(cells: Sequence[Cell], slots: int, *, is_batch_invariant: bool) -> Plan:
+    """Cut the cells into waves, and let at most `slots` texts advance together.
 
     Large waves share more and keep batches full. Where a batch may change a record a wave is the unit of repetition,
     and small.
     """
     most = CELLS_PER_WAVE if is_batch_invariant else CELLS_PER_WHOLE_WAVE
     waves = tuple(_waves(cells, most))
-    return Plan(waves, min(lanes, max(len(wave) for wave in waves)), whole_waves=not is_batch_invariant)
+    return Plan(waves, min(slots, max(len(wave) for wave in waves)), whole_waves=not is_batch_invariant)
 
 
 def _waves(cells: Sequence[Cell], most: int) -> Iterator[tuple[Cell, ...]]:

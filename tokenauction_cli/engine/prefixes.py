@@ -1,6 +1,6 @@
-"""Where an audit looks: the texts so far that a run met, and the agents' distributions after each.
+"""Where an audit looks: the prefixes that a run met, and the agents' distributions after each.
 
-A sample of distinct (query, text so far) is drawn from the records, every one equally likely. Table agents are looked
+A sample of distinct (query, prefix) is drawn from the records, every one equally likely. Table agents are looked
 at everywhere: after every text that any of them may continue, as long as there are not too many.
 """
 
@@ -16,14 +16,14 @@ from ..experiment.experiment import Experiment
 from ..lm.base import LanguageModel, Request, copied
 from ..mechanism.distributions import Profile
 from ..mechanism.native.compiled import profile_of
-from .bidder_models import Speakers, TableSpeakers
-from .token_loop import Cast
+from .bidder_models import BidderModels, TableBidders
+from .token_loop import PromptSet
 
 MOST_TABLE_TEXTS = 10_000
 
 
 class Prefix(NamedTuple):
-    """A text so far, as tokens, in answer to a query."""
+    """A prefix, as tokens, in answer to a query."""
 
     query: str
     tokens: tuple[int, ...]
@@ -38,15 +38,15 @@ class Looked(NamedTuple):
 
 
 def look(
-    experiment: Experiment, speakers: Speakers, model: LanguageModel, records: Mapping[str, Any], n_prefixes: int
+    experiment: Experiment, bidders: BidderModels, model: LanguageModel, records: Mapping[str, Any], n_prefixes: int
 ) -> Looked:
     """The profiles at which an audit of this experiment is made."""
-    if isinstance(speakers, TableSpeakers):
-        everywhere = _every_text(experiment, speakers, model)
+    if isinstance(bidders, TableBidders):
+        everywhere = _every_text(experiment, bidders, model)
         if everywhere is not None:
             return everywhere
     prefixes = sample(experiment, records, n_prefixes)
-    return Looked(prefixes, _profiles(experiment, speakers, model, prefixes), exact=False)
+    return Looked(prefixes, _profiles(experiment, bidders, model, prefixes), exact=False)
 
 
 def sample(experiment: Experiment, records: Mapping[str, Any], n_prefixes: int) -> list[Prefix]:
@@ -64,11 +64,11 @@ def sample(experiment: Experiment, records: Mapping[str, Any], n_prefixes: int) 
 
 
 def _profiles(
-    experiment: Experiment, speakers: Speakers, model: LanguageModel, prefixes: Sequence[Prefix]
+    experiment: Experiment, bidders: BidderModels, model: LanguageModel, prefixes: Sequence[Prefix]
 ) -> list[Profile]:
     profiles = []
     for prefix in prefixes:
-        profile = profile_after(experiment, speakers.casts[prefix.query], model, prefix.tokens)
+        profile = profile_after(experiment, bidders.prompt_sets[prefix.query], model, prefix.tokens)
         if isinstance(profile, CellError):
             raise profile
         profiles.append(profile)
@@ -76,17 +76,17 @@ def _profiles(
 
 
 def profile_after(
-    experiment: Experiment, cast: Cast, model: LanguageModel, tokens: tuple[int, ...]
+    experiment: Experiment, prompt_set: PromptSet, model: LanguageModel, tokens: tuple[int, ...]
 ) -> Profile | CellError:
-    """The agents' distributions after one text so far, or why there are none."""
-    (answer,) = model.evaluate([Request(0, cast.prompts, tokens)])
+    """The agents' distributions after one prefix, or why there are none."""
+    (answer,) = model.evaluate([Request(0, prompt_set.prompts, tokens)])
     if isinstance(answer, CellError):
         return answer
     temperatures = [agent.temperature for agent in experiment.agents]
-    return profile_of([copied(answer[k]) for k in cast.prompt_of_agent], temperatures)
+    return profile_of([copied(answer[k]) for k in prompt_set.prompt_of_agent], temperatures)
 
 
-def _every_text(experiment: Experiment, speakers: TableSpeakers, model: LanguageModel) -> Looked | None:
+def _every_text(experiment: Experiment, bidders: TableBidders, model: LanguageModel) -> Looked | None:
     """Over all texts that some agent may write, the shortest first; equal profiles count once. None for too many."""
     query = experiment.queries[0]
     found: dict[bytes, tuple[Prefix, Profile]] = {}
@@ -98,7 +98,7 @@ def _every_text(experiment: Experiment, speakers: TableSpeakers, model: Language
             n_texts += 1
             if n_texts > MOST_TABLE_TEXTS:
                 return None
-            profile = profile_after(experiment, speakers.casts[query], model, tokens)
+            profile = profile_after(experiment, bidders.prompt_sets[query], model, tokens)
             if isinstance(profile, CellError):
                 continue
             key = profile.p.tobytes()

@@ -20,11 +20,13 @@ from ..errors import ModelError, UsageError
 from ..experiment.experiment import Experiment
 from ..experiment.sweep import shared_bids
 from ..lm.base import Logits, copied
-from .auctioneer import House, Rules, TextState
-from .bidder_models import GgufSpeakers, prepare
+from .auctioneer import Auctioneer
+from .bidder_models import GgufBidders, prepare
 from .plan import Cell, cells_of
+from .rules import Rules
 from .run import plan_for
-from .token_loop import Auction
+from .text_state import TextState
+from .token_loop import TokenLoop
 
 RULES = ("linear", "log_linear")
 MOST_PREFIXES = 128
@@ -74,18 +76,18 @@ class AnyVocabulary:
 
 
 class Recorder:
-    """A house that keeps the logits of the first prefixes it is given."""
+    """A auctioneer that keeps the logits of the first prefixes it is given."""
 
-    def __init__(self, house: House, most: int) -> None:
-        self._house = house
+    def __init__(self, auctioneer: Auctioneer, most: int) -> None:
+        self._auctioneer = auctioneer
         self._most = most
         self.recorded: list[list[Logits]] = []
 
     def begin(self, cell: Cell) -> TextState:
-        return self._house.begin(cell)
+        return self._auctioneer.begin(cell)
 
     def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]) -> Generator[list[int], None, None]:
-        return self._house.auction(self._noted(texts))
+        return self._auctioneer.auction(self._noted(texts))
 
     def _noted(
         self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]
@@ -98,16 +100,16 @@ class Recorder:
 
 def recorded(experiment: Experiment, most: int = MOST_PREFIXES) -> list[list[Logits]]:
     """The logits after the first prefixes that a run of this experiment reaches, (n, V) each."""
-    speakers = prepare(experiment, probe=True)
-    if not isinstance(speakers, GgufSpeakers):
+    bidders = prepare(experiment, probe=True)
+    if not isinstance(bidders, GgufBidders):
         raise UsageError(f"{experiment.path}: bench needs agents with language models, not tables")
-    plan = plan_for(experiment, speakers)
+    plan = plan_for(experiment, bidders)
     rules = Rules.of(experiment)
-    with speakers.loaded(plan.lanes) as model, closing(House(experiment, rules, model.vocabulary)) as house:
-        recorder = Recorder(house, most)
-        auction = Auction(model, recorder, speakers.casts)
+    with bidders.loaded(plan.slots) as model, closing(Auctioneer(experiment, rules, model.vocabulary)) as auctioneer:
+        recorder = Recorder(auctioneer, most)
+        loop = TokenLoop(model, recorder, bidders.prompt_sets)
         for wave in plan.waves:
-            for _ in auction.run(wave, plan.lanes):
+            for _ in loop.run(wave, plan.slots):
                 if len(recorder.recorded) >= most:
                     return recorder.recorded
     return recorder.recorded
@@ -160,7 +162,7 @@ def replay(
     source: str,
     repeats: int = REPEATS,
 ) -> Iterator[Replayed]:
-    """Auction these prefixes by each number of threads, in turns, under each of the rules."""
+    """TokenLoop these prefixes by each number of threads, in turns, under each of the rules."""
     bidders = with_agents(experiment, len(logits[0]))
     for rule in RULES:
         seconds: dict[int, list[float]] = {n: [] for n in threads}
@@ -182,14 +184,14 @@ def _set_up(experiment: Experiment, n_threads: int) -> Experiment:
 
 def _seconds(experiment: Experiment, logits: Sequence[Sequence[Logits]], rule: str) -> float:
     """To auction all prefixes, a step at a time, each for all cells of the sweep under one rule."""
-    house = House(experiment, Rules.of(experiment), AnyVocabulary(len(logits[0][0])))
+    auctioneer = Auctioneer(experiment, Rules.of(experiment), AnyVocabulary(len(logits[0][0])))
     first = experiment.queries[0], rule, experiment.seeds[0]
     cells = [cell for cell in cells_of(experiment) if (cell.query, cell.aggregation, cell.seed) == first]
-    texts = [[house.begin(cell) for cell in cells] for _ in range(PREFIXES_A_STEP)]
+    texts = [[auctioneer.begin(cell) for cell in cells] for _ in range(PREFIXES_A_STEP)]
     steps = iter(logits)
     begun = time.perf_counter()
-    with closing(house):
+    with closing(auctioneer):
         while step := list(islice(steps, PREFIXES_A_STEP)):
-            for _ in house.auction(zip(step, texts, strict=False)):
+            for _ in auctioneer.auction(zip(step, texts, strict=False)):
                 pass
         return time.perf_counter() - begun

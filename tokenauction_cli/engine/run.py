@@ -22,14 +22,14 @@ from ..runs import manifest
 from ..runs.run_folder import Record, RunFolder
 from ..system.environment import visible
 from ..system.memory import peak_memory
-from .bidder_models import GgufSpeakers, Speakers, prepare
+from .bidder_models import BidderModels, GgufBidders, prepare
 from .interrupts import Interrupts
 from .plan import Cell, Plan, cells_of, plan_of
 from .run_facts import begin_manifest
-from .token_loop import Auction
+from .token_loop import TokenLoop
 
 if TYPE_CHECKING:
-    from .auctioneer import Rules
+    from .rules import Rules
 
 logger = logging.getLogger("tokauction")
 
@@ -58,32 +58,32 @@ class Ready:
     manifest_before: manifest.Manifest
     experiment: Experiment
     rules: Rules
-    speakers: Speakers
+    bidders: BidderModels
 
 
 def get_ready(folder: RunFolder, old: manifest.Manifest, experiment: Experiment, progress: Progress) -> Ready:
     """What can be wrong with rules and models shows here, before anything is written."""
-    from .auctioneer import Rules
+    from .rules import Rules
 
     try:
         rules, kept = Rules.of(experiment), manifest.kv_cache_of(old)
         if kept is not None and experiment.runtime.kv_cache not in ("auto", kept):
             progress.note(f"this run began with a KV cache in {kept}, and keeps it; --fresh begins anew")
-        speakers = prepare(experiment, probe=True, kv_cache=kept, tell=progress.note)
+        bidders = prepare(experiment, probe=True, kv_cache=kept, tell=progress.note)
     except BaseException:
         folder.forget_if_empty()
         raise
-    return Ready(folder, old, experiment, rules, speakers)
+    return Ready(folder, old, experiment, rules, bidders)
 
 
 def compute(
     ready: Ready, cells: Sequence[Cell], done: Set[str], progress: Progress, n: int | None = None
 ) -> manifest.Manifest:
     """Write the records of the first `n` cells that are not `done`; the manifest of the run so far."""
-    if isinstance(ready.speakers, GgufSpeakers):
-        ready.speakers.measure_batch(sum(cell.id not in done for cell in cells[:n]), progress.note)
-    plan = plan_of_cells(cells, ready.speakers, ready.manifest_before.get("lanes")).first(n)
-    record, changes = begin_manifest(ready.folder, ready.manifest_before, ready.experiment, ready.speakers, plan)
+    if isinstance(ready.bidders, GgufBidders):
+        ready.bidders.measure_batch(sum(cell.id not in done for cell in cells[:n]), progress.note)
+    plan = plan_of_cells(cells, ready.bidders, ready.manifest_before.get("lanes")).first(n)
+    record, changes = begin_manifest(ready.folder, ready.manifest_before, ready.experiment, ready.bidders, plan)
     _tell_changes(progress, changes)
     logger.info("%s", json.dumps({key: value for key, value in record.items() if key not in _NOT_LOGGED}))
     _compute(ready, plan, done, record, changes, progress)
@@ -105,16 +105,16 @@ def experiment_of(folder: RunFolder, known: manifest.Manifest | None = None) -> 
     return replace(experiment, path=Path(origin) if isinstance(origin, str) else resolved, modules=Path.cwd())
 
 
-def plan_for(experiment: Experiment, speakers: Speakers, lanes_before: int | None = None) -> Plan:
-    """The plan of an experiment with these speakers, in the batches of the run's beginning where they matter."""
-    return plan_of_cells(cells_of(experiment), speakers, lanes_before)
+def plan_for(experiment: Experiment, bidders: BidderModels, slots_before: int | None = None) -> Plan:
+    """The plan of an experiment with these bidders, in the batches of the run's beginning where they matter."""
+    return plan_of_cells(cells_of(experiment), bidders, slots_before)
 
 
-def plan_of_cells(cells: Sequence[Cell], speakers: Speakers, lanes_before: int | None = None) -> Plan:
+def plan_of_cells(cells: Sequence[Cell], bidders: BidderModels, slots_before: int | None = None) -> Plan:
     """The same of cells that are known already."""
-    is_kept = lanes_before is not None and not speakers.is_batch_invariant
-    lanes = lanes_before if is_kept and lanes_before is not None else speakers.lanes
-    return plan_of(cells, lanes, is_batch_invariant=speakers.is_batch_invariant)
+    is_kept = slots_before is not None and not bidders.is_batch_invariant
+    slots = slots_before if is_kept and slots_before is not None else bidders.slots
+    return plan_of(cells, slots, is_batch_invariant=bidders.is_batch_invariant)
 
 
 def _tell_changes(progress: Progress, changes: Sequence[str]) -> None:
@@ -135,7 +135,7 @@ def _compute(
     progress: Progress,
 ) -> None:
     """Run the waves that miss a cell; the manifest tells how it ended whatever happens."""
-    from .auctioneer import House
+    from .auctioneer import Auctioneer
 
     session = manifest.new_session(changes)
     begun = time.monotonic()
@@ -146,19 +146,19 @@ def _compute(
     with Interrupts() as interrupts:
         try:
             with (
-                ready.speakers.loaded(plan.lanes) as model,
+                ready.bidders.loaded(plan.slots) as model,
                 ready.folder.appending() as appender,
-                closing(House(ready.experiment, ready.rules, model.vocabulary)) as house,
+                closing(Auctioneer(ready.experiment, ready.rules, model.vocabulary)) as auctioneer,
             ):
                 left = _with_room(plan, model, record, progress).without(dict.fromkeys(done))
-                auction = Auction(model, house, ready.speakers.casts)
-                for records in _in_batches(auction, left, interrupts):
+                loop = TokenLoop(model, auctioneer, ready.bidders.prompt_sets)
+                for records in _in_batches(loop, left, interrupts):
                     with interrupts.held():
                         new = [record for record in records if record["cell"] not in done]
                         appender.append(new)
                         session["cells"] += len(new)
-                        session |= {"tokens": auction.n_tokens, "evaluations": auction.n_evaluations}
-                        progress.step(len(new), auction.n_tokens)
+                        session |= {"tokens": loop.n_tokens, "evaluations": loop.n_evaluations}
+                        progress.step(len(new), loop.n_tokens)
             status = "finished"
         except KeyboardInterrupt:
             status = "interrupted"
@@ -174,15 +174,15 @@ def _compute(
 
 
 def _with_room(plan: Plan, model: LanguageModel, record: manifest.Manifest, progress: Progress) -> Plan:
-    """The plan with the lanes that memory had room for."""
-    if model.lanes is None or model.lanes >= plan.lanes:
+    """The plan with the slots that memory had room for."""
+    if model.slots is None or model.slots >= plan.slots:
         return plan
-    progress.note(f"memory has no room for {plan.lanes} texts at a time: {model.lanes} advance together")
-    record["lanes"] = model.lanes
-    return replace(plan, lanes=model.lanes)
+    progress.note(f"memory has no room for {plan.slots} texts at a time: {model.slots} advance together")
+    record["lanes"] = model.slots
+    return replace(plan, slots=model.slots)
 
 
-def _in_batches(auction: Auction, plan: Plan, interrupts: Interrupts) -> Iterator[list[Record]]:
+def _in_batches(loop: TokenLoop, plan: Plan, interrupts: Interrupts) -> Iterator[list[Record]]:
     """What to append together: a whole wave where the plan says so, otherwise what a second or so has finished.
 
     Where a step fails or is interrupted, what the steps before it have finished.
@@ -191,7 +191,7 @@ def _in_batches(auction: Auction, plan: Plan, interrupts: Interrupts) -> Iterato
         waiting: list[Record] = []
         last = time.monotonic()
         try:
-            for finished in auction.run(wave, plan.lanes, afresh=plan.whole_waves):
+            for finished in loop.run(wave, plan.slots, afresh=plan.whole_waves):
                 waiting += finished
                 interrupts.check()
                 if not plan.whole_waves and time.monotonic() - last > SECONDS_BETWEEN_APPENDS:

@@ -11,15 +11,15 @@ from ..errors import TokauctionError
 from ..experiment.experiment import Experiment
 from ..runs.manifest import FORMAT, Manifest, changes, environment
 from ..runs.run_folder import RunFolder
-from .bidder_models import ModelInUse, Speakers
+from .bidder_models import BidderModels, ModelInUse
 from .plan import Plan
 
 
 def begin_manifest(
-    folder: RunFolder, old: Manifest, experiment: Experiment, speakers: Speakers, plan: Plan
+    folder: RunFolder, old: Manifest, experiment: Experiment, bidders: BidderModels, plan: Plan
 ) -> tuple[Manifest, list[str]]:
     """The manifest of a new session, written, and what has changed since the `old` one; raises where a model has."""
-    models = [_described(model) for model in speakers.models]
+    models = [_described(model) for model in bidders.models]
     _check_models(folder, old.get("models", models), models)
     if not old:
         folder.write("experiment.yaml", experiment.source)
@@ -30,10 +30,10 @@ def begin_manifest(
         "tokauction": __version__,
         "experiment": str(experiment.path.absolute()),
         "models": models,
-        **_hardware(speakers),
-        "probes": _probes(speakers),
-        "lanes": plan.lanes,
-        "batch_invariant": speakers.is_batch_invariant,
+        **_hardware(bidders),
+        "probes": _probes(bidders),
+        "lanes": plan.slots,
+        "batch_invariant": bidders.is_batch_invariant,
         **environment(with_llama=bool(models)),
         "sessions": old.get("sessions", []),
         "files": old.get("files", {}),
@@ -54,8 +54,8 @@ def _described(model: ModelInUse) -> dict[str, Any]:
     }
 
 
-def _hardware(speakers: Speakers) -> dict[str, Any]:
-    hardware = speakers.hardware
+def _hardware(bidders: BidderModels) -> dict[str, Any]:
+    hardware = bidders.hardware
     return {
         "device": None if hardware is None else ("gpu" if hardware.gpu_layers else "cpu"),
         "gpu_layers": None if hardware is None else hardware.gpu_layers,
@@ -67,9 +67,9 @@ def _hardware(speakers: Speakers) -> dict[str, Any]:
     }
 
 
-def _probes(speakers: Speakers) -> list[dict[str, Any]]:
+def _probes(bidders: BidderModels) -> list[dict[str, Any]]:
     """What child processes found out about the models."""
-    findings = {} if speakers.hardware is None else speakers.findings
+    findings = {} if bidders.hardware is None else bidders.findings
     return [
         {"path": str(path), "bits": finding.in_words, "crashes": [crash.in_words for crash in finding.crashes]}
         for path, finding in findings.items()

@@ -26,7 +26,7 @@ _TEMPERATURES = (1.0, 0.7)
 _ROUNDING = 1e-10
 
 
-class Outcome(NamedTuple):
+class TestResult(NamedTuple):
     """What one test found; `is_good` is None where it could not be made."""
 
     name: str
@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
     found: str
 
 
-def self_test(model: Path | None) -> list[Outcome]:
+def self_test(model: Path | None) -> list[TestResult]:
     """Every test; those that need a language model are left out without one."""
     return [
         _timed("an auction between tables", _auction),
@@ -43,31 +43,32 @@ def self_test(model: Path | None) -> list[Outcome]:
     ]
 
 
-def _timed(name: str, test: Callable[[], tuple[bool | None, str]]) -> Outcome:
+def _timed(name: str, test: Callable[[], tuple[bool | None, str]]) -> TestResult:
     begun = time.monotonic()
     try:
         is_good, found = test()
     except TokauctionError as error:
         is_good, found = False, str(error)
-    return Outcome(name, is_good, f"{found} ({time.monotonic() - begun:.1f} s)")
+    return TestResult(name, is_good, f"{found} ({time.monotonic() - begun:.1f} s)")
 
 
 def _auction() -> tuple[bool, str]:
     """The share of texts that say Large is the aggregated probability."""
     from ..experiment.experiment import Experiment
     from ..experiment.reader import read_experiment
-    from .auctioneer import House, Rules
-    from .bidder_models import TableSpeakers
+    from .auctioneer import Auctioneer
+    from .bidder_models import TableBidders
     from .plan import make_plan
-    from .token_loop import Auction
+    from .rules import Rules
+    from .token_loop import TokenLoop
 
     path = Path("self-test.yaml")
     experiment = Experiment.of(read_experiment(_TABLES, str(path)), path, _TABLES)
-    speakers = TableSpeakers(experiment)
-    plan = make_plan(experiment, speakers.lanes, is_batch_invariant=True)
-    with speakers.loaded(plan.lanes) as model:
-        auction = Auction(model, House(experiment, Rules.of(experiment), model.vocabulary), speakers.casts)
-        texts = [record["text"] for wave in plan.waves for done in auction.run(wave, plan.lanes) for record in done]
+    bidders = TableBidders(experiment)
+    plan = make_plan(experiment, bidders.slots, is_batch_invariant=True)
+    with bidders.loaded(plan.slots) as model:
+        loop = TokenLoop(model, Auctioneer(experiment, Rules.of(experiment), model.vocabulary), bidders.prompt_sets)
+        texts = [record["text"] for wave in plan.waves for done in loop.run(wave, plan.slots) for record in done]
     share = texts.count("Large") / len(texts)
     return abs(share - _SHARE_OF_LARGE) < _TOLERANCE, f"{share:.3f} where {_SHARE_OF_LARGE} is expected"
 

@@ -1,13 +1,13 @@
 """The token loop: which texts are alive, and which cells share them.
 
-Every cell of a query starts from the same prompts, its *cast*. Cells whose texts so far are equal and whose casts have
-prompts in common form a *group*, a *party* for each cast; the distributions that follow a prompt and a text are
-evaluated once for the group. Where cells draw different tokens the group parts.
+Every cell of a query starts from the same prompts, its prompt set. Cells that share a prompt set and a prefix form a
+*group*; groups with the same prefix whose prompt sets have prompts in common form a *bundle*: the distributions that
+follow a prompt and a prefix are evaluated once for it. Where cells draw different tokens the bundle parts.
 
-A *lane* is a stack of groups; each step evaluates the top group of every lane in one batch. A lane finishes what it
-began before it goes back, so a waiting group always continues a beginning of its lane's last text, and cutting that
-back costs nothing. An idle lane takes the oldest group of the fullest other lane. Every party fills one slot of the
-model, so groups of several parties, which are rare, leave room for fewer lanes.
+A *slot* is a place for one text in the batch, with a stack of bundles; each step evaluates the top bundle of every slot
+in one batch. A slot finishes what it began before it goes back, so a waiting bundle always continues a beginning of its
+slot's last text, and cutting that back costs nothing. An idle slot takes the oldest bundle of the fullest other slot.
+Every group fills one slot of the model, so bundles of several groups, which are rare, leave room for fewer slots.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ from typing import Any, Protocol
 
 from ..errors import CellError
 from ..lm.base import LanguageModel, Logits, Request
+from ..runs.run_folder import Record
 from .plan import Cell
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Cast:
+class PromptSet:
     """Who speaks for a query: its distinct prompts, and for each agent the index of its prompt.
 
-    Queries with equal prompts share one cast.
+    Queries with equal prompts share one prompt set.
     """
 
     prompts: tuple[Any, ...]
@@ -48,8 +47,8 @@ class CellState(Protocol):
     def record(self) -> Record: ...
 
 
-class House(Protocol):
-    """Runs the auction of one token for every cell of a group."""
+class TokenAuctioneer(Protocol):
+    """Runs the auction of one token for every cell of a bundle."""
 
     def begin(self, cell: Cell) -> CellState: ...
 
@@ -62,100 +61,100 @@ class House(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class _Party:
-    """Cells of one cast."""
+class _Group:
+    """Cells that share a prompt set and a prefix."""
 
-    cast: Cast
+    prompt_set: PromptSet
     states: list[CellState]
 
 
 @dataclass(frozen=True)
-class _Group:
-    """Parties with prompts in common that share a text so far."""
+class _Bundle:
+    """Groups with prompts in common that share a prefix."""
 
     text: tuple[int, ...]
-    parties: Sequence[_Party]
+    groups: Sequence[_Group]
 
 
-_Lane = list[_Group]
+_Slot = list[_Bundle]
 
 
-class Auction:
+class TokenLoop:
     """Writes the texts of cells on one language model."""
 
-    def __init__(self, model: LanguageModel, house: House, casts: Mapping[str, Cast]) -> None:
+    def __init__(self, model: LanguageModel, auctioneer: TokenAuctioneer, prompt_sets: Mapping[str, PromptSet]) -> None:
         self._model = model
-        self._house = house
-        self._casts = casts
+        self._auctioneer = auctioneer
+        self._prompt_sets = prompt_sets
         self.n_tokens = 0
-        self.n_evaluations = 0  # of (prompt, text so far), the prompts alone not counted
+        self.n_evaluations = 0  # of (prompt, prefix), the prompts alone not counted
         self.seconds_evaluating = 0.0
         self.seconds_auctioning = 0.0
 
-    def run(self, cells: Sequence[Cell], n_lanes: int, *, afresh: bool = False) -> Iterator[list[Record]]:
+    def run(self, cells: Sequence[Cell], n_slots: int, *, afresh: bool = False) -> Iterator[list[Record]]:
         """After every step the records of the cells that it finished, until all of them are.
 
         `afresh` uses nothing that was evaluated for other cells, which may change bits where a batch does.
         """
         if afresh:
             self._model.forget()
-        parties: dict[int, _Party] = {}
+        groups: dict[int, _Group] = {}
         for cell in cells:
-            cast = self._casts[cell.query]
-            parties.setdefault(id(cast), _Party(cast, [])).states.append(self._house.begin(cell))
-        lanes: list[_Lane] = [[] for _ in range(n_lanes)]
-        lanes[0] = [
-            _Group((), family[k : k + n_lanes])
-            for family in reversed(_families(list(parties.values())))
-            for k in range(0, len(family), n_lanes)
+            prompt_set = self._prompt_sets[cell.query]
+            groups.setdefault(id(prompt_set), _Group(prompt_set, [])).states.append(self._auctioneer.begin(cell))
+        slots: list[_Slot] = [[] for _ in range(n_slots)]
+        slots[0] = [
+            _Bundle((), joined[k : k + n_slots])
+            for joined in reversed(_bundled(list(groups.values())))
+            for k in range(0, len(joined), n_slots)
         ]
-        while n_busy := _share_work(lanes):
-            groups = [lane.pop() for lane in lanes[: _with_room(lanes, n_busy, n_lanes)]]
-            for lane, parts in zip(lanes, self._step(groups), strict=False):
-                lane.extend(parts)
-            states = (state for group in groups for party in group.parties for state in party.states)
+        while n_busy := _share_work(slots):
+            bundles = [slot.pop() for slot in slots[: _with_room(slots, n_busy, n_slots)]]
+            for slot, parts in zip(slots, self._step(bundles), strict=False):
+                slot.extend(parts)
+            states = (state for bundle in bundles for group in bundle.groups for state in group.states)
             yield [state.record() for state in states if state.end_reason is not None]
 
-    def _step(self, groups: Sequence[_Group]) -> list[list[_Group]]:
-        """Evaluate what follows every group's text in one batch; return the groups into which each parts."""
+    def _step(self, bundles: Sequence[_Bundle]) -> list[list[_Bundle]]:
+        """Evaluate what follows every bundle's text in one batch; return the bundles into which each parts."""
         begun = time.perf_counter()
-        answers = self._evaluate(groups)
+        answers = self._evaluate(bundles)
         evaluated = time.perf_counter()
-        drawn = iter(self._draw([party for group in groups for party in group.parties], answers))
-        parts = [_parts(group, [next(drawn) for _ in group.parties]) for group in groups]
+        drawn = iter(self._draw([group for bundle in bundles for group in bundle.groups], answers))
+        parts = [_parts(bundle, [next(drawn) for _ in bundle.groups]) for bundle in bundles]
         self.seconds_evaluating += evaluated - begun
         self.seconds_auctioning += time.perf_counter() - evaluated
         return parts
 
-    def _evaluate(self, groups: Sequence[_Group]) -> list[list[Logits] | CellError]:
-        """What follows the prompts of every party; a prompt that several parties of a group have is asked once."""
+    def _evaluate(self, bundles: Sequence[_Bundle]) -> list[list[Logits] | CellError]:
+        """What follows the prompts of every group; a prompt that several groups of a bundle have is asked once."""
         requests: list[Request] = []
-        sources: list[list[tuple[int, int]]] = []  # for each party's prompts: in which request, at which place
-        for group in groups:
+        sources: list[list[tuple[int, int]]] = []  # for each group's prompts: in which request, at which place
+        for bundle in bundles:
             asked: dict[Any, tuple[int, int]] = {}
-            for party in group.parties:
-                prompts = party.cast.prompts
+            for group in bundle.groups:
+                prompts = group.prompt_set.prompts
                 left_out = frozenset(k for k, prompt in enumerate(prompts) if prompt in asked)
                 sources.append([asked.setdefault(prompt, (len(requests), k)) for k, prompt in enumerate(prompts)])
-                requests.append(Request(len(requests), prompts, group.text, left_out))
+                requests.append(Request(len(requests), prompts, bundle.text, left_out))
         self.n_evaluations += sum(len(r.prompts) - len(r.left_out) for r in requests if r.text)
         answers = self._model.evaluate(requests)
         return [_collected(answers, places) for places in sources]
 
-    def _draw(self, parties: Sequence[_Party], answers: Sequence[list[Logits] | CellError]) -> list[list[int]]:
-        """The next token of every cell of every party, -1 for those that fail."""
+    def _draw(self, groups: Sequence[_Group], answers: Sequence[list[Logits] | CellError]) -> list[list[int]]:
+        """The next token of every cell of every group, -1 for those that fail."""
         answered = (
-            ([answer[k] for k in party.cast.prompt_of_agent], party.states)
-            for party, answer in zip(parties, answers, strict=True)
+            ([answer[k] for k in group.prompt_set.prompt_of_agent], group.states)
+            for group, answer in zip(groups, answers, strict=True)
             if not isinstance(answer, CellError)
         )
         drawn = []
-        with closing(self._house.auction(answered)) as tokens:
-            for party, answer in zip(parties, answers, strict=True):
+        with closing(self._auctioneer.auction(answered)) as tokens:
+            for group, answer in zip(groups, answers, strict=True):
                 if isinstance(answer, CellError):
-                    for state in party.states:
+                    for state in group.states:
                         state.fail(answer)
-                    drawn.append([-1] * len(party.states))
+                    drawn.append([-1] * len(group.states))
                 else:
                     drawn.append(next(tokens))
                     self.n_tokens += len(drawn[-1])
@@ -175,53 +174,53 @@ def _collected(
     return logits
 
 
-def _parts(group: _Group, tokens: Sequence[Sequence[int]]) -> list[_Group]:
-    """Cells that drew the same token go on together; the groups with most cells come last."""
-    going_on: dict[int, list[_Party]] = defaultdict(list)
-    for party, drawn in zip(group.parties, tokens, strict=True):
+def _parts(bundle: _Bundle, tokens: Sequence[Sequence[int]]) -> list[_Bundle]:
+    """Cells that drew the same token go on together; the bundles with most cells come last."""
+    going_on: dict[int, list[_Group]] = defaultdict(list)
+    for group, drawn in zip(bundle.groups, tokens, strict=True):
         states: dict[int, list[CellState]] = defaultdict(list)
-        for state, token in zip(party.states, drawn, strict=True):
+        for state, token in zip(group.states, drawn, strict=True):
             if state.end_reason is None:
                 states[token].append(state)
         for token, same in states.items():
-            going_on[token].append(_Party(party.cast, same))
+            going_on[token].append(_Group(group.prompt_set, same))
     parts = [
-        _Group((*group.text, token), family) for token, parties in going_on.items() for family in _families(parties)
+        _Bundle((*bundle.text, token), joined) for token, groups in going_on.items() for joined in _bundled(groups)
     ]
-    return sorted(parts, key=lambda part: sum(len(party.states) for party in part.parties))
+    return sorted(parts, key=lambda part: sum(len(group.states) for group in part.groups))
 
 
-def _families(parties: Sequence[_Party]) -> list[list[_Party]]:
-    """Parties joined where prompts are shared, directly or by way of a third."""
-    families: list[list[_Party]] = []
-    for party in parties if len(parties) > 1 else ():
-        prompts = set(party.cast.prompts)
-        kin = [family for family in families if any(prompts.intersection(other.cast.prompts) for other in family)]
-        families = [family for family in families if family not in kin]
-        families.append([*(member for family in kin for member in family), party])
-    return families or [list(parties)]
+def _bundled(groups: Sequence[_Group]) -> list[list[_Group]]:
+    """Groups joined where prompts are shared, directly or by way of a third."""
+    bundles: list[list[_Group]] = []
+    for group in groups if len(groups) > 1 else ():
+        prompts = set(group.prompt_set.prompts)
+        near = [bundle for bundle in bundles if any(prompts & set(other.prompt_set.prompts) for other in bundle)]
+        bundles = [bundle for bundle in bundles if bundle not in near]
+        bundles.append([*(member for bundle in near for member in bundle), group])
+    return bundles or [list(groups)]
 
 
-def _with_room(lanes: list[_Lane], n_busy: int, n_slots: int) -> int:
-    """How many of the busy lanes the slots have room for; put those that need several slots behind the others."""
-    lanes[:n_busy] = sorted(lanes[:n_busy], key=lambda lane: len(lane[-1].parties) > 1)
-    needed = accumulate(len(lane[-1].parties) for lane in lanes[:n_busy])
-    return max(1, sum(slots <= n_slots for slots in needed))
+def _with_room(slots: list[_Slot], n_busy: int, n_slots: int) -> int:
+    """How many of the busy slots the model has room for; put those that need several of its slots behind the others."""
+    slots[:n_busy] = sorted(slots[:n_busy], key=lambda slot: len(slot[-1].groups) > 1)
+    needed = accumulate(len(slot[-1].groups) for slot in slots[:n_busy])
+    return max(1, sum(filled <= n_slots for filled in needed))
 
 
-def _share_work(lanes: list[_Lane]) -> int:
-    """Give idle lanes work, and put the busy ones first; returns how many are busy.
+def _share_work(slots: list[_Slot]) -> int:
+    """Give idle slots work, and put the busy ones first; returns how many are busy.
 
-    A batch is fastest over sequences that stand next to each other, so the last busy lane moves into a gap.
+    A batch is fastest over sequences that stand next to each other, so the last busy slot moves into a gap.
     """
-    for k, lane in enumerate(lanes):
-        if lane:
+    for k, slot in enumerate(slots):
+        if slot:
             continue
-        fullest = max(lanes, key=len)
+        fullest = max(slots, key=len)
         if len(fullest) > 1:
-            lane.append(fullest.pop(0))
+            slot.append(fullest.pop(0))
         else:
-            last = next((j for j in range(len(lanes) - 1, k, -1) if lanes[j]), None)
+            last = next((j for j in range(len(slots) - 1, k, -1) if slots[j]), None)
             if last is not None:
-                lanes[k], lanes[last] = lanes[last], lanes[k]
-    return sum(bool(lane) for lane in lanes)
+                slots[k], slots[last] = slots[last], slots[k]
+    return sum(bool(slot) for slot in slots)

@@ -19,7 +19,7 @@ from ..runs.run_folder import RunFolder, encode
 from .bidder_models import prepare
 from .plan import Cell, Plan
 from .run import experiment_of, plan_for
-from .token_loop import Auction
+from .token_loop import TokenLoop
 
 
 @dataclass(frozen=True)
@@ -86,18 +86,19 @@ def _environment(record: dict[str, Any]) -> Iterator[Check]:
 
 def _cells(folder: RunFolder, record: dict[str, Any], n_cells: int) -> Iterator[Check]:
     """Computed again: the cells of the sample alone, or their whole waves where a batch may change a record."""
-    from .auctioneer import House, Rules
+    from .auctioneer import Auctioneer
+    from .rules import Rules
 
     experiment = experiment_of(folder)
     rules = Rules.of(experiment)
-    speakers = prepare(experiment, probe=True, kv_cache=manifest.kv_cache_of(record))
-    plan = _sample(plan_for(experiment, speakers, record.get("lanes")), folder.cells(), n_cells)
+    bidders = prepare(experiment, probe=True, kv_cache=manifest.kv_cache_of(record))
+    plan = _sample(plan_for(experiment, bidders, record.get("lanes")), folder.cells(), n_cells)
     written = folder.raw_lines({cell.id for cell in plan.cells})
-    with speakers.loaded(plan.lanes) as model, closing(House(experiment, rules, model.vocabulary)) as house:
-        lanes = min(plan.lanes, model.lanes or plan.lanes)
-        auction = Auction(model, house, speakers.casts)
+    with bidders.loaded(plan.slots) as model, closing(Auctioneer(experiment, rules, model.vocabulary)) as auctioneer:
+        slots = min(plan.slots, model.slots or plan.slots)
+        loop = TokenLoop(model, auctioneer, bidders.prompt_sets)
         for wave in plan.waves:
-            for finished in auction.run(wave, lanes, afresh=plan.whole_waves):
+            for finished in loop.run(wave, slots, afresh=plan.whole_waves):
                 for cell in finished:
                     if cell["cell"] in written:
                         is_same = encode(cell) + b"\n" == written[cell["cell"]]
@@ -109,7 +110,7 @@ def _sample(plan: Plan, finished: set[str], n_cells: int) -> Plan:
     if not plan.whole_waves:
         cells = [cell for cell in plan.cells if cell.id in finished]
         wave = tuple(random.sample(cells, min(n_cells, len(cells))))
-        return replace(plan, waves=(wave,) if wave else (), lanes=max(1, min(plan.lanes, len(wave))))
+        return replace(plan, waves=(wave,) if wave else (), slots=max(1, min(plan.slots, len(wave))))
     complete = [wave for wave in plan.waves if any(cell.id in finished for cell in wave)]
     return replace(plan, waves=tuple(_enough(random.sample(complete, len(complete)), n_cells)))
 

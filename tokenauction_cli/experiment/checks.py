@@ -14,7 +14,7 @@ from ..errors import ModelError
 from ..model_files.model_reference import known_aliases, parse_reference
 from .draft import Draft
 from .file_format import shown
-from .located_yaml import Path
+from .located_yaml import KeyPath
 from .prompts import did_you_mean, template_mistakes
 from .rule_checks import check_budgets, check_premises, check_rules
 from .source import agent_names, default_ids
@@ -45,7 +45,7 @@ def check_names(draft: Draft) -> None:
     names = agent_names(draft.entries)
     for i, (name, agent_id) in enumerate(zip(names, ids, strict=True)):
         given = isinstance(draft.source.get("agents", i, "id"), str)
-        here: Path = ("agents", i, "id" if given else "name")
+        here: KeyPath = ("agents", i, "id" if given else "name")
         if name and name in names[:i]:
             draft.source.problem(
                 ("agents", i, "name"), f"the name {shown(name)} is already that of agent {names.index(name) + 1}"
@@ -102,7 +102,7 @@ def check_tables(draft: Draft) -> None:
     for i, agent in enumerate(draft.agents):
         if agent is None:
             continue
-        rows: list[tuple[Path, str, dict[str, float]]] = [
+        rows: list[tuple[KeyPath, str, dict[str, float]]] = [
             (("agents", i, "distributions", text), f"the row {shown(text)}", row)
             for text, row in (agent.distributions or {}).items()
         ]
@@ -136,7 +136,7 @@ def is_model_reference(text: str) -> bool:
     return True
 
 
-def _unknown_model(draft: Draft, path: Path, model: str, known: Sequence[str]) -> None:
+def _unknown_model(draft: Draft, path: KeyPath, model: str, known: Sequence[str]) -> None:
     forms = (
         "a key of models, smollm2-135m-instruct, a .gguf file, hf:user/repo:QUANT or hf:user/repo/file.gguf@revision"
     )
@@ -155,12 +155,12 @@ def check_prompts(draft: Draft) -> None:
             draft.source.problem_in_text(path, mistake.line, mistake.message)
 
 
-def _templates(i: int, entry: Any) -> Iterator[tuple[Path, str]]:
+def _templates(i: int, entry: Any) -> Iterator[tuple[KeyPath, str]]:
     """The texts of one agent that are templates, whatever else is wrong with the agent."""
     if not isinstance(entry, dict):
         return
     chat, messages = entry.get("chat"), entry.get("messages")
-    found: list[tuple[Path, Any]] = [(("prompt",), entry.get("prompt"))]
+    found: list[tuple[KeyPath, Any]] = [(("prompt",), entry.get("prompt"))]
     if isinstance(chat, dict):
         found += [(("chat", key), chat.get(key)) for key in ("system", "user")]
     if isinstance(messages, list):

@@ -132,7 +132,7 @@ Layers = Annotated[
     Literal["auto"] | Annotated[int, Strict(), Field(ge=0, lt=2**31)],
     says("auto or a whole number of at least 0"),
 ]
-Rules = Annotated[tuple[FilledText, ...], BeforeValidator(_wrap_one, json_schema_input_type=str | list[str])]
+RuleNames = Annotated[tuple[FilledText, ...], BeforeValidator(_wrap_one, json_schema_input_type=str | list[str])]
 Row = Annotated[dict[FilledText, Share], Field(min_length=1)]
 Rows = Annotated[dict[Text, Row], Field(min_length=1)]
 
@@ -192,7 +192,7 @@ class Agent(Section):
     )
     distributions: Rows | None = Field(
         default=None,
-        description="No model: a distribution per text so far (tokens joined by one space, '' at the start, "
+        description="No model: a distribution per prefix (tokens joined by one space, '' at the start, "
         "'*' for any other text).",
     )
     bid: Number = Field(default=1.0, description="The bid per token, where the sweep does not set it.")
@@ -213,10 +213,10 @@ class Agent(Section):
 class Auction(Section):
     """The mechanism: how distributions are aggregated, tokens drawn, payments computed."""
 
-    aggregation: Annotated[Rules, Field(min_length=1, max_length=MAX_RULES)] = Field(
+    aggregation: Annotated[RuleNames, Field(min_length=1, max_length=MAX_RULES)] = Field(
         default=("linear",), description="One aggregation rule or a list: each makes its own texts."
     )
-    payments: Annotated[Rules, Field(max_length=MAX_RULES)] = Field(
+    payments: Annotated[RuleNames, Field(max_length=MAX_RULES)] = Field(
         default=("pay_your_bid",), description="Payment rules, computed on the same texts."
     )
     sampling: FilledText | None = Field(

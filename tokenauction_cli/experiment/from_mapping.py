@@ -12,8 +12,7 @@ from typing import Any
 
 from ..errors import ExperimentError, Problem
 from .experiment import Experiment
-from .located_yaml import MAX_DEPTH, Node, Place, load_yaml
-from .located_yaml import Path as KeyPath
+from .located_yaml import MAX_DEPTH, KeyPath, Node, Place, load_yaml
 from .reader import read_experiment
 
 _WHOLE = "the experiment"

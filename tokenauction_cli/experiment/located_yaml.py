@@ -20,7 +20,7 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
 MAX_VALUES = 100_000
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -72,7 +72,7 @@ class Located:
         self._root = root
         self.value = _plain(root)
 
-    def node(self, path: Path) -> Node:
+    def node(self, path: KeyPath) -> Node:
         """The node at the path, or the deepest one on the way to it."""
         node = self._root
         for step in path:
@@ -81,16 +81,16 @@ class Located:
             node = node.value[step]
         return node
 
-    def place(self, path: Path) -> Place:
+    def place(self, path: KeyPath) -> Place:
         """Where the value at the path begins; where its nearest ancestor begins when there is none."""
         return self.node(path).place
 
-    def key_place(self, path: Path) -> Place:
+    def key_place(self, path: KeyPath) -> Place:
         """Where the key of the value at the path stands; for an entry of a list, the entry."""
         parent = self.node(path[:-1])
         return parent.key_places.get(str(path[-1]), self.place(path)) if path else self.place(path)
 
-    def text_place(self, path: Path, line: int) -> Place:
+    def text_place(self, path: KeyPath, line: int) -> Place:
         """Where line `line` (from 1) of the text at the path stands: exact for `|`, the first line for quoted text."""
         node = self.node(path)
         if node.style not in ("|", ">"):

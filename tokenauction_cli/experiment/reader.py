@@ -17,7 +17,7 @@ from ..mechanism import registry
 from .checks import check
 from .draft import Draft
 from .file_format import MAX_AGENTS, UNION_TAGS, Agent, Auction, ExperimentFile, Runtime, Section, Sweep, shown
-from .located_yaml import Path
+from .located_yaml import KeyPath
 from .prompts import did_you_mean
 from .source import Source, default_ids
 
@@ -97,7 +97,7 @@ def _report(source: Source, detail: Any) -> None:
             source.problem(path, detail["msg"], at_key)
 
 
-def _path(data: Any, loc: Sequence[str | int]) -> tuple[Path, bool]:
+def _path(data: Any, loc: Sequence[str | int]) -> tuple[KeyPath, bool]:
     """The path of the file that pydantic's location means, and whether it means the key."""
     path: list[str | int] = []
     for step in loc:
@@ -109,7 +109,7 @@ def _path(data: Any, loc: Sequence[str | int]) -> tuple[Path, bool]:
     return tuple(path), loc[-1:] == ("[key]",)
 
 
-def _keys(model: type[BaseModel], path: Path) -> list[str]:
+def _keys(model: type[BaseModel], path: KeyPath) -> list[str]:
     """The keys that the mapping at the path may have."""
     for step in path:
         if isinstance(step, str):

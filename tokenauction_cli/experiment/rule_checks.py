@@ -9,7 +9,7 @@ from ..mechanism import registry
 from ..mechanism.registry import misfit
 from .draft import Draft
 from .file_format import CUSTOM_RULE, Auction, shown
-from .located_yaml import Path
+from .located_yaml import KeyPath
 from .prompts import did_you_mean
 
 
@@ -22,7 +22,7 @@ def check_rules(draft: Draft) -> None:
         written = draft.source.get("auction", path[0])
         if written is None or registry.is_known(kind, name):
             continue
-        place: Path = ("auction", *path) if isinstance(written, list) else ("auction", path[0])
+        place: KeyPath = ("auction", *path) if isinstance(written, list) else ("auction", path[0])
         module = name.partition(":")[0]
         if not registry.is_custom(name):
             message = f"unknown {kind} rule {shown(name)}{did_you_mean(name, known)}; there are {', '.join(known)}"
@@ -36,7 +36,7 @@ def check_rules(draft: Draft) -> None:
             )
 
 
-def _rules(auction: Auction) -> Iterator[tuple[Path, registry.Kind, str]]:
+def _rules(auction: Auction) -> Iterator[tuple[KeyPath, registry.Kind, str]]:
     for i, name in enumerate(auction.aggregation):
         yield ("aggregation", i), "aggregation", name
     for i, name in enumerate(auction.payments):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import ExperimentError, Problem
-from .located_yaml import Path, load_yaml, parse_value
+from .located_yaml import KeyPath, load_yaml, parse_value
 
 
 class Source:
@@ -19,7 +19,7 @@ class Source:
         self.file = file
         self.data: dict[str, Any] = self._located.value
         self.problems: list[Problem] = self._located.problems
-        self._overridden: dict[Path, str] = {}
+        self._overridden: dict[KeyPath, str] = {}
         for override in overrides:
             self._apply(override)
 
@@ -43,16 +43,16 @@ class Source:
                 return None
         return value
 
-    def problem(self, path: Path, message: str, at_key: bool = False) -> None:
+    def problem(self, path: KeyPath, message: str, at_key: bool = False) -> None:
         """A mistake in the value at the path, or in its key."""
         place = self._located.key_place(path) if at_key else self._located.place(path)
         self._add(path, place, message)
 
-    def problem_in_text(self, path: Path, line: int, message: str) -> None:
+    def problem_in_text(self, path: KeyPath, line: int, message: str) -> None:
         """A mistake in one line of the text at the path."""
         self._add(path, self._located.text_place(path, line), message)
 
-    def _add(self, path: Path, place: tuple[int, int], message: str) -> None:
+    def _add(self, path: KeyPath, place: tuple[int, int], message: str) -> None:
         for n in range(len(path), 0, -1):
             if path[:n] in self._overridden:
                 self.problems.append(Problem(self._overridden[path[:n]], 0, 0, message))
@@ -76,10 +76,10 @@ class Source:
             self._overridden[path] = label
 
 
-def _put(data: dict[str, Any], steps: list[str], value: Any) -> Path:
+def _put(data: dict[str, Any], steps: list[str], value: Any) -> KeyPath:
     """Set the value at the dotted path, making mappings on the way. Raises LookupError where the path leads nowhere."""
     here: Any = data
-    path: Path = ()
+    path: KeyPath = ()
     while True:
         step, n_used = _next_step(here, steps, path)
         path += (step,)
@@ -92,7 +92,7 @@ def _put(data: dict[str, Any], steps: list[str], value: Any) -> Path:
         here = here[step]
 
 
-def _next_step(here: Any, steps: list[str], path: Path) -> tuple[str | int, int]:
+def _next_step(here: Any, steps: list[str], path: KeyPath) -> tuple[str | int, int]:
     """The key or index that the path means next, and how many of its dotted parts that took (names may have dots)."""
     where = ".".join(str(step) for step in path)
     if isinstance(here, dict):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .draft import Draft
 from .file_format import Agent, Steps, Sweep, shown
-from .located_yaml import Path
+from .located_yaml import KeyPath
 from .prompts import did_you_mean
 from .sweep import n_points, n_seeds
 
@@ -61,7 +61,7 @@ def _check_size(draft: Draft, sweep: Sweep) -> None:
     if n_cells is not None and n_cells <= MAX_CELLS:
         return
     factors = f"{n_queries:,} queries x {n_rules} rules x {_counted(points)} points x {_counted(seeds)} seeds"
-    path: Path = ("sweep",) if draft.source.get("sweep") else ("queries",)
+    path: KeyPath = ("sweep",) if draft.source.get("sweep") else ("queries",)
     message = f"expected at most {MAX_CELLS:,} cells, got {_counted(n_cells)} ({factors})"
     draft.source.problem(path, message, at_key=True)
 
@@ -72,7 +72,7 @@ def _counted(n: int | None) -> str:
 
 def _check_agents(draft: Draft, sweep: Sweep) -> bool:
     """Whether every agent that the sweep names is known."""
-    named: list[tuple[Path, dict[str, object]]] = [
+    named: list[tuple[KeyPath, dict[str, object]]] = [
         (("sweep", "bids", i), dict(point)) for i, point in enumerate(sweep.bids or ())
     ]
     if sweep.grid is not None:
@@ -96,7 +96,7 @@ def _check_swept(draft: Draft, sweep: Sweep) -> bool:
     return True
 
 
-def _check_labels(draft: Draft, path: Path, labels: list[str]) -> bool:
+def _check_labels(draft: Draft, path: KeyPath, labels: list[str]) -> bool:
     seen: dict[int, str] = {}
     all_known = True
     for label in labels:
@@ -114,14 +114,14 @@ def _check_labels(draft: Draft, path: Path, labels: list[str]) -> bool:
     return all_known
 
 
-def _check_no_reference(draft: Draft, path: Path, index: int) -> None:
+def _check_no_reference(draft: Draft, path: KeyPath, index: int) -> None:
     agent = draft.agents[index]
     if agent is not None and agent.reference:
         message = f"{shown(agent.name)} is a reference agent: its bid stays fixed"
         draft.source.problem(path, message, at_key=True)
 
 
-def _unknown_agent(draft: Draft, path: Path, label: str, at_key: bool) -> None:
+def _unknown_agent(draft: Draft, path: KeyPath, label: str, at_key: bool) -> None:
     known = draft.known_agents()
     near = did_you_mean(label, known) or f"; there are {', '.join(shown(name) for name in known[:20])}"
     draft.source.problem(path, f"unknown agent {shown(label)}{near}", at_key)
@@ -151,7 +151,7 @@ def _bids_at(draft: Draft, agents: Sequence[Agent], point: dict[str, float]) -> 
     return bids
 
 
-def _check_sum(draft: Draft, path: Path, bids: list[float], where: str) -> None:
+def _check_sum(draft: Draft, path: KeyPath, bids: list[float], where: str) -> None:
     total = sum(bids)
     if total == 0:
         draft.source.problem(path, f"all bids are zero {where}".rstrip() + ": no distribution can be made of them")

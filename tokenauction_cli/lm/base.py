@@ -1,4 +1,4 @@
-"""What an auction needs from language models: the logits that follow a prompt and a text so far.
+"""What an auction needs from language models: the logits that follow a prompt and a prefix.
 
 This room knows nothing of bids and rules. Two implementations: `gguf` (llama.cpp) and `table` (explicit distributions).
 """
@@ -61,7 +61,7 @@ class LanguageModel(Protocol):
     def vocabulary(self) -> Vocabulary: ...
 
     @property
-    def lanes(self) -> int | None:
+    def slots(self) -> int | None:
         """How many slots there is room for; None: any number."""
         ...
 

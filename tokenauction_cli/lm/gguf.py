@@ -330,9 +330,9 @@ class GgufModel:
     """
 
     def __init__(
-        self, contexts: Sequence[GgufContext], most_prompts: dict[Path, int], lanes: int | None = None
+        self, contexts: Sequence[GgufContext], most_prompts: dict[Path, int], slots: int | None = None
     ) -> None:
-        self.lanes = lanes
+        self.slots = slots
         self._contexts = {context.path: context for context in contexts}
         self._most_prompts = most_prompts
         self.vocabulary = contexts[0].vocabulary

@@ -1,6 +1,6 @@
 """Agents whose distributions are written down in the experiment file: no model, the same road.
 
-T is the union of all agents' tokens, sorted, and the end token `<end>`. The text so far is its tokens joined by one
+T is the union of all agents' tokens, sorted, and the end token `<end>`. The prefix is its tokens joined by one
 space, "" at the start; "*" holds for every text that has no distribution of its own.
 """
 
@@ -48,7 +48,7 @@ class TableVocabulary:
 class TableModel:
     """Looks distributions up; the logits are the logarithms of the probabilities, -inf for tokens not listed."""
 
-    lanes = None
+    slots = None
 
     def __init__(self, vocabulary: TableVocabulary) -> None:
         self.vocabulary = vocabulary
@@ -73,7 +73,7 @@ class TableModel:
         row = prompt.table.get(text, prompt.table.get(ANY_TEXT))
         if row is None:
             raise CellError(
-                f"agent {prompt.agent!r} has no distribution for the text so far {text!r}; "
+                f"agent {prompt.agent!r} has no distribution for the prefix {text!r}; "
                 f'add one under `distributions`, or "{ANY_TEXT}" for every other text'
             )
         p = np.zeros(self.vocabulary.size)

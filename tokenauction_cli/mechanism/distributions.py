@@ -265,6 +265,9 @@ class Profile(_Probabilities):
 
     def __init__(self, *, p: Array | None = None, log_p: Array | None = None) -> None:
         super().__init__(p=p, log_p=log_p)
+        given = log_p if p is None else p
+        assert given is not None
+        self.n_agents, self.n_tokens = given.shape
         self._kept: dict[Hashable, Any] = {}
 
     @classmethod
@@ -288,20 +291,6 @@ class Profile(_Probabilities):
         """p_i = softmax(logits_i / temperature_i), n rows of V logits (float32 or float64)."""
         rows = np.stack([np.asarray(row, dtype=np.float64) for row in logits])
         return cls(**softmax(rows, np.asarray(temperatures, dtype=np.float64)[:, None]))
-
-    @property
-    def n_agents(self) -> int:
-        return int(self._rows.shape[0])
-
-    @property
-    def n_tokens(self) -> int:
-        return int(self._rows.shape[1])
-
-    @property
-    def _rows(self) -> Array:
-        rows = self.__dict__.get("p", self.__dict__.get("log_p"))
-        assert rows is not None
-        return np.asarray(rows)
 
     def agent(self, i: int) -> AgentDistribution:
         """Agent i's own distribution."""

@@ -25,7 +25,7 @@ from ..payments.rules import PaymentRule
 from ..sampling.rules import SamplingRule
 from ..terms import Terms
 from . import misreport
-from .bidder import Seat, pooled
+from .bidder import Bidder, pooled
 from .equilibrium import Equilibrium, equilibrium
 from .finding import AuditError, Failure, Finding, count
 from .monotone import consistent, monotone, payment_monotone
@@ -64,6 +64,7 @@ class Audit:
         """All findings, in the order rule, agent, payment. Raises AuditError without a profile. Needs scipy."""
         if not profiles:
             raise AuditError("an audit needs at least one prefix")
+        self._equilibria.clear()
         return [finding for rule in self.rules for finding in self._of_rule(rule, profiles)]
 
     def _of_rule(self, rule: AggregationRule, profiles: Sequence[Profile]) -> Iterator[Finding]:
@@ -72,14 +73,14 @@ class Audit:
         yield count((rule.name, "", "", "defined", ""), undefined, 0.0, self.exact)
         charged = [i for i, pays in enumerate(self.terms.charged) if pays and self.bids[i] > 0]
         for i in charged if usable else []:
-            yield from self._of_agent(rule, [self._seat(rule, profile, i) for profile in usable])
+            yield from self._of_agent(rule, [self._bidder(rule, profile, i) for profile in usable])
             brand = self.brand_tokens.get(self.terms.ids[i], ())
             few = [pooled(profile, keep=brand) for profile in usable]
-            seats = [self._seat(rule, one.profile, i) for one in few]
+            bidders = [self._bidder(rule, one.profile, i) for one in few]
             brands = [one.places(brand) for one in few]
             for payment in self.payments:
                 if payment.fits(rule, self.sampling, self.terms.reserve):
-                    yield from self._of_payment(payment, seats, brands)
+                    yield from self._of_payment(payment, bidders, brands)
 
     def _defined(self, rule: AggregationRule, profile: Profile) -> bool:
         try:
@@ -87,71 +88,71 @@ class Audit:
         except MechanismError:
             return False
 
-    def _seat(self, rule: AggregationRule, profile: Profile, i: int) -> Seat:
-        return Seat(rule, profile, self.terms, tuple(self.bids), i)
+    def _bidder(self, rule: AggregationRule, profile: Profile, i: int) -> Bidder:
+        return Bidder(rule, profile, self.terms, tuple(self.bids), i)
 
-    def _of_agent(self, rule: AggregationRule, seats: Sequence[Seat]) -> Iterator[Finding]:
-        agent = self.terms.ids[seats[0].agent]
+    def _of_agent(self, rule: AggregationRule, bidders: Sequence[Bidder]) -> Iterator[Finding]:
+        agent = self.terms.ids[bidders[0].agent]
         for order in self.orders:
-            along = [monotone(seat, order) for seat in seats]
+            along = [monotone(bidder, order) for bidder in bidders]
             yield count((rule.name, "", agent, "monotone", order), along, TOLERANCE, self.exact)
-            ranked = [consistent(seat, order) for seat in seats]
+            ranked = [consistent(bidder, order) for bidder in bidders]
             yield count((rule.name, "", agent, "consistent", order), ranked, TOLERANCE, self.exact)
 
     def _of_payment(
-        self, payment: PaymentRule, seats: Sequence[Seat], brands: Sequence[tuple[int, ...]]
+        self, payment: PaymentRule, bidders: Sequence[Bidder], brands: Sequence[tuple[int, ...]]
     ) -> Iterator[Finding]:
-        seat = seats[0]
-        value, names = self.bids[seat.agent], (seat.rule.name, payment.name, self.terms.ids[seat.agent])
-        bounds = [tolerance(seat, payment, value) for seat in seats]
-        given = [non_negative(seat, payment, bid_grid(seat, value)) for seat in seats]
+        bidder = bidders[0]
+        value, names = self.bids[bidder.agent], (bidder.rule.name, payment.name, self.terms.ids[bidder.agent])
+        bounds = [tolerance(bidder, payment, value) for bidder in bidders]
+        given = [non_negative(bidder, payment, bid_grid(bidder, value)) for bidder in bidders]
         yield count((*names, "non_negative", ""), given, bounds, self.exact)
         for order in self.orders:
-            along = [payment_monotone(seat, payment, order) for seat in seats]
+            along = [payment_monotone(bidder, payment, order) for bidder in bidders]
             yield count((*names, "payment_monotone", order), along, bounds, self.exact)
         for order in self.complete_orders:
-            rational = [individually_rational(seat, payment, order, value) for seat in seats]
+            rational = [individually_rational(bidder, payment, order, value) for bidder in bidders]
             yield count((*names, "individually_rational", order), rational, bounds, self.exact)
-            best = [regret(seat, payment, order, value) for seat in seats]
+            best = [regret(bidder, payment, order, value) for bidder in bidders]
             yield count((*names, "regret", order), best, bounds, self.exact)
-            yield from self._of_lies(payment, seats, brands, order, bounds)
-            if not payment.truthful_for(seat.rule):
-                yield self._settled(payment, seats, order)
+            yield from self._of_misreports(payment, bidders, brands, order, bounds)
+            if not payment.truthful_for(bidder.rule):
+                yield self._settled(payment, bidders, order)
 
-    def _of_lies(
+    def _of_misreports(
         self,
         payment: PaymentRule,
-        seats: Sequence[Seat],
+        bidders: Sequence[Bidder],
         brands: Sequence[tuple[int, ...]],
         order: str,
         bounds: Sequence[float],
     ) -> Iterator[Finding]:
-        agent = self.terms.ids[seats[0].agent]
-        value, names = self.bids[seats[0].agent], (seats[0].rule.name, payment.name, agent)
+        agent = self.terms.ids[bidders[0].agent]
+        value, names = self.bids[bidders[0].agent], (bidders[0].rule.name, payment.name, agent)
         gains: dict[str, list[Failure]] = {}
-        for seat, brand in zip(seats, brands, strict=True):
-            for lie in misreport.lies(seat, value, brand):
-                gains.setdefault(lie.name, []).append(misreport.gain(seat, lie, payment, order, value))
+        for bidder, brand in zip(bidders, brands, strict=True):
+            for report in misreport.misreports(bidder, value, brand):
+                gains.setdefault(report.name, []).append(misreport.gain(bidder, report, payment, order, value))
         for name, failures in gains.items():
             yield count((*names, f"misreport: {name}", order), failures, bounds, self.exact)
 
-    def _settled(self, payment: PaymentRule, seats: Sequence[Seat], order: str) -> Finding:
+    def _settled(self, payment: PaymentRule, bidders: Sequence[Bidder], order: str) -> Finding:
         """Not a count: `worst` is how far the equilibrium bid lies from the value, `violated` 1 where none is found."""
-        i, value = seats[0].agent, self.bids[seats[0].agent]
-        key = seats[0].rule.name, payment.name, order
+        i, value = bidders[0].agent, self.bids[bidders[0].agent]
+        key = bidders[0].rule.name, payment.name, order
         if key not in self._equilibria:  # one for all agents
-            self._equilibria[key] = equilibrium(seats, payment, order, self.bids)
+            self._equilibria[key] = equilibrium(bidders, payment, order, self.bids)
         found = self._equilibria[key]
         failed = 0.0 if found.settled else 1.0
         words = "after" if found.settled else "not settled after"
         detail = f"bid {found.bids[i]:.4g} for a value of {value:.4g}, {words} {found.rounds} rounds"
         return Finding(
-            seats[0].rule.name,
+            bidders[0].rule.name,
             payment.name,
             self.terms.ids[i],
             "equilibrium",
             order,
-            len(seats),
+            len(bidders),
             failed,
             failed,
             failed,
@@ -160,7 +161,7 @@ class Audit:
         )
 
 
-def tolerance(seat: Seat, payment: PaymentRule, value: float) -> float:
+def tolerance(bidder: Bidder, payment: PaymentRule, value: float) -> float:
     """What rounding, or a payment's own error at bids of a few times the value, may make of nothing."""
-    scale = max(1.0, value, seat.rivals)
-    return scale * max(TOLERANCE, 8 * payment.relative_error(seat.rule, seat.profile.n_tokens))
+    scale = max(1.0, value, bidder.rivals)
+    return scale * max(TOLERANCE, 8 * payment.relative_error(bidder.rule, bidder.profile.n_tokens))

@@ -1,4 +1,4 @@
-"""A seat: one agent in one auction at one prefix, from where it sees what each of its bids would bring.
+"""A bidder: one agent in one auction at one prefix, from where it sees what each of its bids would bring.
 
 Its utility of a bid is value times (-loss(q, p_i)) less the expected payment, with the loss TV, KL or reverse KL.
 """
@@ -25,7 +25,7 @@ RARE = 1e-5
 
 
 @dataclass(frozen=True)
-class Seat:
+class Bidder:
     """Agent `agent` of the auction with these bids. `truth` is what it wants if that is not the p_i it reports."""
 
     rule: AggregationRule

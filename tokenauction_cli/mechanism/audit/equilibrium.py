@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..payments.rules import PaymentRule
-from .bidder import Seat
+from .bidder import Bidder
 from .regret import bid_grid, maximum
 
 ROUNDS = 50
@@ -31,27 +31,29 @@ class Equilibrium(NamedTuple):
 
 
 def equilibrium(
-    seats: Sequence[Seat], payment: PaymentRule, order: str, values: Sequence[float], max_rounds: int = ROUNDS
+    bidders: Sequence[Bidder], payment: PaymentRule, order: str, values: Sequence[float], max_rounds: int = ROUNDS
 ) -> Equilibrium:
-    """From truthful bids on; `seats` are one per prefix, all with the same bids; `values` (n,). Needs scipy."""
+    """From truthful bids on; `bidders` are one per prefix, all with the same bids; `values` (n,). Needs scipy."""
     bids = np.array(values, dtype=np.float64)
-    players = [i for i, charged in enumerate(seats[0].terms.charged) if charged and values[i] > 0]
+    players = [i for i, charged in enumerate(bidders[0].terms.charged) if charged and values[i] > 0]
     bids[[i for i in range(len(bids)) if i not in players]] = [
-        b for i, b in enumerate(seats[0].bids) if i not in players
+        b for i, b in enumerate(bidders[0].bids) if i not in players
     ]
     for played in range(1, max_rounds + 1):
         before = bids.copy()
         for i in players:
-            bids[i] = _reply([replace(seat, bids=tuple(bids), agent=i) for seat in seats], payment, order, values[i])
+            bids[i] = _reply(
+                [replace(bidder, bids=tuple(bids), agent=i) for bidder in bidders], payment, order, values[i]
+            )
         if np.abs(bids - before).max() <= SETTLED * max(bids.max(), before.max()):
             return Equilibrium(tuple(bids), played, True)
     return Equilibrium(tuple(bids), max_rounds, False)
 
 
-def _reply(seats: Sequence[Seat], payment: PaymentRule, order: str, value: float) -> float:
+def _reply(bidders: Sequence[Bidder], payment: PaymentRule, order: str, value: float) -> float:
     def utility(bid: float) -> float:
-        return float(np.mean([seat.utility(payment, order, value, bid) for seat in seats]))
+        return float(np.mean([bidder.utility(payment, order, value, bid) for bidder in bidders]))
 
-    least = max(LEAST_SHARE * value, seats[0].terms.reserve)
-    out = [0.0] if seats[0].rivals > 0 else []
-    return maximum(utility, [*out, *sorted({least, *(bid for bid in bid_grid(seats[0], value) if bid > least)})])[0]
+    least = max(LEAST_SHARE * value, bidders[0].terms.reserve)
+    out = [0.0] if bidders[0].rivals > 0 else []
+    return maximum(utility, [*out, *sorted({least, *(bid for bid in bid_grid(bidders[0], value) if bid > least)})])[0]

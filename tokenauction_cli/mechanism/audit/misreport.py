@@ -18,7 +18,7 @@ import numpy as np
 from ..distributions import Array, Profile, log_normalize
 from ..payments.rules import PaymentRule
 from ..terms import Terms
-from .bidder import Seat
+from .bidder import Bidder
 from .finding import Failure
 
 TEMPERATURES = (0.5, 0.8, 1.25)
@@ -26,60 +26,60 @@ BOOST = 2.0
 SYBILS = (2,)
 
 
-class Lie(NamedTuple):
-    """A misreport: the seat as it looks to the mechanism, and how many copies of the agent sit in it."""
+class Misreport(NamedTuple):
+    """A misreport: the bidder as it looks to the mechanism, and how many copies of the agent sit in it."""
 
     name: str
-    seat: Seat
+    bidder: Bidder
     copies: int = 1
 
 
-def lies(seat: Seat, value: float, brand_tokens: Sequence[int] = ()) -> Iterator[Lie]:
+def misreports(bidder: Bidder, value: float, brand_tokens: Sequence[int] = ()) -> Iterator[Misreport]:
     """Every misreport that is audited; boosting only where the agent has brand tokens."""
     for temperature in TEMPERATURES:
-        yield Lie(f"temperature {temperature:g}", sharpened(seat, temperature))
+        yield Misreport(f"temperature {temperature:g}", sharpened(bidder, temperature))
     if brand_tokens:
-        yield Lie("boost", boosted(seat, brand_tokens))
+        yield Misreport("boost", boosted(bidder, brand_tokens))
     for copies in SYBILS:
-        yield Lie(f"sybils {copies}", split(seat, value, copies), copies)
+        yield Misreport(f"sybils {copies}", split(bidder, value, copies), copies)
 
 
-def gain(honest: Seat, lie: Lie, payment: PaymentRule, order: str, value: float) -> Failure:
-    """What the agent and its copies gain by the lie, bidding the value in all."""
-    if not lie.seat.is_open(value / lie.copies) or not honest.is_open(value):
+def gain(honest: Bidder, report: Misreport, payment: PaymentRule, order: str, value: float) -> Failure:
+    """What the agent and its copies gain by the report, bidding the value in all."""
+    if not report.bidder.is_open(value / report.copies) or not honest.is_open(value):
         return Failure(0.0)
-    outcome = lie.seat.outcome(value / lie.copies)
-    lost = value * lie.seat.loss_of(order, outcome) if value else 0.0
-    lied = -lost - lie.copies * float(payment.expected(outcome)[lie.seat.agent])
+    outcome = report.bidder.outcome(value / report.copies)
+    lost = value * report.bidder.loss_of(order, outcome) if value else 0.0
+    reported = -lost - report.copies * float(payment.expected(outcome)[report.bidder.agent])
     truthful = honest.utility(payment, order, value, value)
-    return Failure(lied - truthful if lied > truthful else 0.0)
+    return Failure(reported - truthful if reported > truthful else 0.0)
 
 
-def reporting(seat: Seat, scores: Array) -> Seat:
-    """The seat with another report, log-probabilities (V,) before scaling, and the same truth."""
-    rows = seat.profile.log_p.copy()
-    rows[seat.agent] = log_normalize(scores)
-    return replace(seat, profile=Profile(log_p=rows), truth=seat.wanted)
+def reporting(bidder: Bidder, scores: Array) -> Bidder:
+    """The bidder with another report, log-probabilities (V,) before scaling, and the same truth."""
+    rows = bidder.profile.log_p.copy()
+    rows[bidder.agent] = log_normalize(scores)
+    return replace(bidder, profile=Profile(log_p=rows), truth=bidder.wanted)
 
 
-def sharpened(seat: Seat, temperature: float) -> Seat:
+def sharpened(bidder: Bidder, temperature: float) -> Bidder:
     """Reports p_i^(1/T)."""
-    return reporting(seat, seat.profile.log_p[seat.agent] / temperature)
+    return reporting(bidder, bidder.profile.log_p[bidder.agent] / temperature)
 
 
-def boosted(seat: Seat, tokens: Sequence[int], factor: float = BOOST) -> Seat:
+def boosted(bidder: Bidder, tokens: Sequence[int], factor: float = BOOST) -> Bidder:
     """Reports p_i with these tokens `factor` times as likely."""
-    scores = seat.profile.log_p[seat.agent].copy()
+    scores = bidder.profile.log_p[bidder.agent].copy()
     scores[list(tokens)] += np.log(factor)
-    return reporting(seat, scores)
+    return reporting(bidder, scores)
 
 
-def split(seat: Seat, value: float, copies: int) -> Seat:
-    """`copies` agents like this one, each bidding its part of the value; the seat is that of the first."""
-    i, extra, terms = seat.agent, copies - 1, seat.terms
+def split(bidder: Bidder, value: float, copies: int) -> Bidder:
+    """`copies` agents like this one, each bidding its part of the value; the bidder is that of the first."""
+    i, extra, terms = bidder.agent, copies - 1, bidder.terms
     return replace(
-        seat,
-        profile=Profile(p=np.vstack([seat.profile.p, *[seat.profile.p[i]] * extra])),
+        bidder,
+        profile=Profile(p=np.vstack([bidder.profile.p, *[bidder.profile.p[i]] * extra])),
         terms=Terms(
             ids=(*terms.ids, *(f"{terms.ids[i]} {k + 2}" for k in range(extra))),
             configured=(*terms.configured, *[terms.configured[i]] * extra),
@@ -87,6 +87,6 @@ def split(seat: Seat, value: float, copies: int) -> Seat:
             charged=(*terms.charged, *[True] * extra),
             reserve=terms.reserve,
         ),
-        bids=(*seat.bids, *[value / copies] * extra),
-        truth=seat.wanted,
+        bids=(*bidder.bids, *[value / copies] * extra),
+        truth=bidder.wanted,
     )

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..distributions import Distribution
 from ..payments.rules import PaymentRule
-from .bidder import Seat
+from .bidder import Bidder
 from .finding import Failure
 from .preferences import TOLERANCE, advantages, increase, loss, outside
 
@@ -25,12 +25,12 @@ WEIGHTS = tuple(np.linspace(0, 1, 11))
 CLEAR = 1e-6
 
 
-def monotone(seat: Seat, order: str, weights: Sequence[float] = WEIGHTS) -> Failure:
+def monotone(bidder: Bidder, order: str, weights: Sequence[float] = WEIGHTS) -> Failure:
     """The largest excess of q at a higher weight of the agent over q at a lower one; over all pairs of weights."""
-    path = [seat.at_weight(weight) for weight in weights]
+    path = [bidder.at_weight(weight) for weight in weights]
     if order == "robust":
-        return _overshoot(seat.wanted, path, weights)
-    losses = [loss(order, seat.wanted, q) for q in path]
+        return _overshoot(bidder.wanted, path, weights)
+    losses = [loss(order, bidder.wanted, q) for q in path]
     worst, at = max((_rise(losses, k), k) for k in range(len(losses)))
     return Failure(worst, detail=f"at relative weight {weights[at]:.3g}" if worst > TOLERANCE else "")
 
@@ -50,13 +50,13 @@ def _overshoot(p: Distribution, path: Sequence[Distribution], weights: Sequence[
     return worst
 
 
-def payment_monotone(seat: Seat, payment: PaymentRule, order: str, weights: Sequence[float] = WEIGHTS) -> Failure:
+def payment_monotone(bidder: Bidder, payment: PaymentRule, order: str, weights: Sequence[float] = WEIGHTS) -> Failure:
     """The largest step of the payment that goes against what the agent prefers, or that comes with no preference."""
-    bids = [seat.rivals * w / (1 - w) for w in weights if w < 1 and seat.rivals > 0]  # with rivals any bid is open
-    outcomes = [seat.outcome(bid) for bid in bids]
-    paid = [float(payment.expected(outcome)[seat.agent]) for outcome in outcomes]
+    bids = [bidder.rivals * w / (1 - w) for w in weights if w < 1 and bidder.rivals > 0]  # with rivals any bid is open
+    outcomes = [bidder.outcome(bid) for bid in bids]
+    paid = [float(payment.expected(outcome)[bidder.agent]) for outcome in outcomes]
     worst = Failure(0.0)
-    for (low, high), gain in advantages(order, seat.wanted, [outcome.q for outcome in outcomes]).items():
+    for (low, high), gain in advantages(order, bidder.wanted, [outcome.q for outcome in outcomes]).items():
         more = paid[high] - paid[low]
         size = _disagreement(more, gain)
         if size > worst.size:
@@ -75,14 +75,14 @@ def _disagreement(more: float, gain: float | None) -> float:
     return size if opposed or alone else 0.0
 
 
-def consistent(seat: Seat, order: str, weights: Sequence[float] = WEIGHTS) -> Failure:
+def consistent(bidder: Bidder, order: str, weights: Sequence[float] = WEIGHTS) -> Failure:
     """1 where the agent ranks two of its bids one way under some bids of the others and another way under others."""
-    bids = [(seat.rivals or 1.0) * w / (1 - w) for w in weights if 0 < w < 1]
-    seats = [replace(seat, bids=others) for others in others_grid(seat)]
-    seats = [each for each in seats if all(each.is_open(bid) for bid in bids)]
-    if not seats:
+    bids = [(bidder.rivals or 1.0) * w / (1 - w) for w in weights if 0 < w < 1]
+    bidders = [replace(bidder, bids=others) for others in others_grid(bidder)]
+    bidders = [each for each in bidders if all(each.is_open(bid) for bid in bids)]
+    if not bidders:
         return Failure(0.0)
-    ranks = [advantages(order, each.wanted, [each.outcome(bid).q for bid in bids]) for each in seats]
+    ranks = [advantages(order, each.wanted, [each.outcome(bid).q for bid in bids]) for each in bidders]
     for low, high in ranks[0]:
         found = {_verdict(rank[low, high]) for rank in ranks} - {"equal"}
         if len(found) > 1:
@@ -96,10 +96,10 @@ def _verdict(gain: float | None) -> str:
     return "equal" if gain == 0 else ("better" if gain > 0 else "worse")
 
 
-def others_grid(seat: Seat) -> list[tuple[float, ...]]:
+def others_grid(bidder: Bidder) -> list[tuple[float, ...]]:
     """The others' bids as they are, all of them times 1/4 and times 4, and each of them alone times 4."""
-    n, i = len(seat.bids), seat.agent
-    base = np.array(seat.bids)
+    n, i = len(bidder.bids), bidder.agent
+    base = np.array(bidder.bids)
     factors = [np.full(n, factor) for factor in (1.0, 0.25, 4.0)]
     factors += [np.where(np.arange(n) == j, 4.0, 1.0) for j in range(n) if j != i and n > 2]
     return [tuple(base * np.where(np.arange(n) == i, 1.0, factor)) for factor in factors]

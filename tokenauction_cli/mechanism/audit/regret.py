@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..payments.rules import PaymentRule
-from .bidder import Seat
+from .bidder import Bidder
 from .finding import Failure
 
 FACTORS = (0.0, *(2.0**k for k in range(-8, 7)))
@@ -40,20 +40,20 @@ class BestResponse(NamedTuple):
         return self.utility - self.truthful if self.utility > self.truthful else 0.0
 
 
-def best_response(seat: Seat, payment: PaymentRule, order: str, value: float) -> BestResponse:
+def best_response(bidder: Bidder, payment: PaymentRule, order: str, value: float) -> BestResponse:
     """The best bid of an agent for whom a unit of the loss is worth `value`. Needs scipy."""
 
     def utility(bid: float) -> float:
-        return seat.utility(payment, order, value, bid)
+        return bidder.utility(payment, order, value, bid)
 
-    bid, best = maximum(utility, bid_grid(seat, value))
-    return BestResponse(bid, best, utility(value) if seat.is_open(value) else best)
+    bid, best = maximum(utility, bid_grid(bidder, value))
+    return BestResponse(bid, best, utility(value) if bidder.is_open(value) else best)
 
 
-def bid_grid(seat: Seat, value: float) -> list[float]:
+def bid_grid(bidder: Bidder, value: float) -> list[float]:
     """Multiples of the value and of the others' bids, ascending, and the reserve; only bids that leave an auction."""
-    bids = {scale * factor for scale in (value, seat.rivals) for factor in FACTORS} | {seat.terms.reserve}
-    return sorted(bid for bid in bids if seat.is_open(bid))
+    bids = {scale * factor for scale in (value, bidder.rivals) for factor in FACTORS} | {bidder.terms.reserve}
+    return sorted(bid for bid in bids if bidder.is_open(bid))
 
 
 def maximum(f: Callable[[float], float], grid: Sequence[float]) -> tuple[float, float]:
@@ -70,22 +70,22 @@ def maximum(f: Callable[[float], float], grid: Sequence[float]) -> tuple[float, 
     return (float(found.x), float(-found.fun)) if -found.fun > values[k] else (grid[k], values[k])
 
 
-def regret(seat: Seat, payment: PaymentRule, order: str, value: float) -> Failure:
+def regret(bidder: Bidder, payment: PaymentRule, order: str, value: float) -> Failure:
     """What the best bid gains over bidding the value."""
-    response = best_response(seat, payment, order, value)
+    response = best_response(bidder, payment, order, value)
     detail = f"best bid {response.bid:.4g} for a value of {value:.4g}" if response.regret > 0 else ""
     return Failure(response.regret, detail=detail)
 
 
-def individually_rational(seat: Seat, payment: PaymentRule, order: str, value: float) -> Failure:
+def individually_rational(bidder: Bidder, payment: PaymentRule, order: str, value: float) -> Failure:
     """What bidding the value loses against bidding nothing; nothing to compare where nobody else bids."""
-    if seat.rivals == 0:
+    if bidder.rivals == 0:
         return Failure(0.0)
-    stay, bid = (seat.utility(payment, order, value, b) for b in (0.0, value))
+    stay, bid = (bidder.utility(payment, order, value, b) for b in (0.0, value))
     return Failure(stay - bid if stay > bid else 0.0)
 
 
-def non_negative(seat: Seat, payment: PaymentRule, bids: Sequence[float]) -> Failure:
+def non_negative(bidder: Bidder, payment: PaymentRule, bids: Sequence[float]) -> Failure:
     """The largest amount an agent is paid instead of paying, over these bids."""
-    lowest = min(float(payment.expected(seat.outcome(bid))[seat.agent]) for bid in bids)
+    lowest = min(float(payment.expected(bidder.outcome(bid))[bidder.agent]) for bid in bids)
     return Failure(max(0.0, -lowest))

@@ -20,7 +20,7 @@ from ..aggregation.rules import AggregationRule
 from ..distributions import Array
 from ..divergences import total_variation
 from ..outcome import Outcome
-from ..sampling.randomness import Moment
+from ..sampling.randomness import DrawKey
 from ..sampling.rules import Draw, SamplingRule
 
 
@@ -46,7 +46,7 @@ class PaymentRule(ABC):
     def expected(self, outcome: Outcome) -> Array:
         """The mean over the draw of the amount that is charged."""
 
-    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
+    def charge(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> Mapping[str, Array]:
         """The amounts of every column for one drawn token. By default the mean: nothing depends on the draw."""
         return {self.columns[0]: self.expected(outcome)}
 

@@ -28,7 +28,7 @@ import numpy as np
 from ..aggregation.rules import AggregationRule
 from ..distributions import Array
 from ..outcome import Outcome
-from ..sampling.randomness import Moment, Purpose
+from ..sampling.randomness import DrawKey, Purpose
 from ..sampling.rules import Draw, SamplingRule
 from ..sampling.stable import capped
 from ..terms import Bidding, without
@@ -51,10 +51,10 @@ class SecondPrice(PaymentRule):
     def truthful_for(self, aggregation: AggregationRule) -> frozenset[str]:
         return frozenset() if aggregation.is_dictatorship else frozenset({"tv"})
 
-    def charge(self, outcome: Outcome, draw: Draw, moment: Moment) -> Mapping[str, Array]:
+    def charge(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> Mapping[str, Array]:
         unit, expected = outcome.once(self.name, lambda: mean_prices(outcome))
         given = unit * moved(outcome, draw.token) / outcome.q.at(draw.token)
-        amounts = realised(outcome, draw, moment), given, expected
+        amounts = realised(outcome, draw, draw_key), given, expected
         return dict(zip(self.columns, map(outcome.charged, amounts), strict=True))
 
     def expected(self, outcome: Outcome) -> Array:
@@ -105,24 +105,24 @@ def moved(outcome: Outcome, token: int) -> Array:
     return profile.once(key, lambda: np.maximum(profile.p[:, token] - outcome.others_at(token), 0.0))
 
 
-def realised(outcome: Outcome, draw: Draw, moment: Moment) -> Array:
+def realised(outcome: Outcome, draw: Draw, draw_key: DrawKey) -> Array:
     """The realised prices, (n,): the seed's own where it sets them, otherwise by a fresh u."""
     prices = []
     for i, bid in enumerate(outcome.bids.tolist()):
         price = draw.prices[i] if draw.prices else None
         if price is None:
-            price = fresh_price(outcome, draw, moment, i) if bid > 0 else 0.0
+            price = fresh_price(outcome, draw, draw_key, i) if bid > 0 else 0.0
         prices.append(max(price, outcome.terms.reserve) if price > 0 else 0.0)
     return np.array(prices)
 
 
-def fresh_price(outcome: Outcome, draw: Draw, moment: Moment, i: int) -> float:
+def fresh_price(outcome: Outcome, draw: Draw, draw_key: DrawKey, i: int) -> float:
     """Agent i's price given the drawn token (or dictator) by a u of its own."""
     if draw.dictator not in (None, i):
         return 0.0
     if outcome.rule.highest_bid_wins:
         return runner_up(outcome, i)
-    u = moment.uniform(Purpose.PAYMENT, outcome.terms.ids[i])
+    u = draw_key.uniform(Purpose.PAYMENT, outcome.terms.ids[i])
     if draw.dictator is not None:
         w = u * outcome.weights[i]
         return capped(outcome, i, w / (1 - w))

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..distributions import Array
 from ..outcome import Outcome
-from .randomness import Moment, Randomness
+from .randomness import DrawKey, Randomness
 from .rules import SamplingRule
 
 LEAST_EXPECTED = 5.0
@@ -26,8 +26,8 @@ def marginal_p_value(sampling: SamplingRule, outcome: Outcome, n_draws: int, que
 
 def token_counts(sampling: SamplingRule, outcome: Outcome, n_draws: int, query: str = "") -> Array:
     """How often each token was drawn, (V,)."""
-    moments = (Moment(Randomness(0, query, seed), 0) for seed in range(n_draws))
-    tokens = [sampling.draw(outcome, moment).token for moment in moments]
+    moments = (DrawKey(Randomness(0, query, seed), 0) for seed in range(n_draws))
+    tokens = [sampling.draw(outcome, draw_key).token for draw_key in moments]
     return np.bincount(tokens, minlength=outcome.profile.n_tokens).astype(np.float64)
 
 

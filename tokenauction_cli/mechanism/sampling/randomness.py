@@ -63,7 +63,7 @@ class Randomness:
         return self._generator
 
 
-class Moment(NamedTuple):
+class DrawKey(NamedTuple):
     """One token of one text to be drawn: whose random numbers, and the token's position in the text, from 0."""
 
     randomness: Randomness
@@ -74,7 +74,7 @@ class Moment(NamedTuple):
 
     @property
     def key(self) -> tuple[bytes, int]:
-        """What tells this moment's random numbers from those of another."""
+        """What tells this draw_key's random numbers from those of another."""
         return self.randomness.key, self.position
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from ..cumulative import BLOCK, block_sums, quantile
 from ..distributions import Array, Distribution
 from ..outcome import Outcome
-from .randomness import Moment, Purpose
+from .randomness import DrawKey, Purpose
 
 
 class Draw(NamedTuple):
@@ -39,15 +39,15 @@ class Draw(NamedTuple):
 
 
 class SamplingRule(ABC):
-    """How a token is drawn from q, by the random numbers of one moment."""
+    """How a token is drawn from q, by the random numbers of one draw_key."""
 
     name: str
     lottery: bool = True
     """False where the token is not random, so that prices that rest on its chances are undefined."""
 
     @abstractmethod
-    def draw(self, outcome: Outcome, moment: Moment) -> Draw:
-        """The token of this moment; over the seeds its distribution is exactly q, unless `lottery` is False."""
+    def draw(self, outcome: Outcome, draw_key: DrawKey) -> Draw:
+        """The token of this draw_key; over the seeds its distribution is exactly q, unless `lottery` is False."""
 
 
 class InverseCdf(SamplingRule):
@@ -55,9 +55,9 @@ class InverseCdf(SamplingRule):
 
     name = "inverse_cdf"
 
-    def draw(self, outcome: Outcome, moment: Moment) -> Draw:
-        source, dictator = drawn_source(outcome, moment)
-        return Draw(source.quantile(moment.uniform(Purpose.DRAW)), self.name, dictator)
+    def draw(self, outcome: Outcome, draw_key: DrawKey) -> Draw:
+        source, dictator = drawn_source(outcome, draw_key)
+        return Draw(source.quantile(draw_key.uniform(Purpose.DRAW)), self.name, dictator)
 
 
 class Greedy(SamplingRule):
@@ -66,8 +66,8 @@ class Greedy(SamplingRule):
     name = "greedy"
     lottery = False
 
-    def draw(self, outcome: Outcome, moment: Moment) -> Draw:
-        source, dictator = drawn_source(outcome, moment)
+    def draw(self, outcome: Outcome, draw_key: DrawKey) -> Draw:
+        source, dictator = drawn_source(outcome, draw_key)
         return Draw(source.mode, self.name, dictator)
 
 
@@ -85,11 +85,11 @@ class Gumbel(SamplingRule):
     def __init__(self) -> None:
         self._last: tuple[tuple[object, ...], Array] = ((), np.empty(0))
 
-    def draw(self, outcome: Outcome, moment: Moment) -> Draw:
-        source, dictator = drawn_source(outcome, moment)
+    def draw(self, outcome: Outcome, draw_key: DrawKey) -> Draw:
+        source, dictator = drawn_source(outcome, draw_key)
         likely = outcome.profile.likely
         clocks = source.clocks(likely)
-        noise = self._noise(moment, BLOCK + len(clocks))
+        noise = self._noise(draw_key, BLOCK + len(clocks))
         first, n_blocks = first_of(noise[BLOCK:], clocks), len(clocks) - len(likely)
         if first >= n_blocks:
             return Draw(int(likely[first - n_blocks]), self.name, dictator)
@@ -98,11 +98,11 @@ class Gumbel(SamplingRule):
         others[likely[(likely >= begin) & (likely < begin + BLOCK)] - begin] = 0.0
         return Draw(begin + first_of(noise[: len(others)], others), self.name, dictator)
 
-    def _noise(self, moment: Moment, n: int) -> Array:
-        """Exponential noise; that of the last moment is kept: draw all cells of a seed before those of the next."""
-        key = (moment.key, n)
+    def _noise(self, draw_key: DrawKey, n: int) -> Array:
+        """Exponential noise; that of the last draw_key is kept: draw all cells of a seed before those of the next."""
+        key = (draw_key.key, n)
         if self._last[0] != key:
-            self._last = (key, moment.randomness.exponentials(moment.position, Purpose.DRAW, n))
+            self._last = (key, draw_key.randomness.exponentials(draw_key.position, Purpose.DRAW, n))
         return self._last[1]
 
 
@@ -111,11 +111,11 @@ def first_of(noise: Array, rates: Array) -> int:
     return int((rates / noise).argmax())
 
 
-def drawn_source(outcome: Outcome, moment: Moment) -> tuple[Distribution, int | None]:
+def drawn_source(outcome: Outcome, draw_key: DrawKey) -> tuple[Distribution, int | None]:
     """The distribution the token is drawn from: q, or the drawn dictator's own; and the dictator."""
     if outcome.odds is None:
         return outcome.q, None
-    dictator = drawn_agent(outcome.odds, moment.uniform(Purpose.LOTTERY))
+    dictator = drawn_agent(outcome.odds, draw_key.uniform(Purpose.LOTTERY))
     return outcome.profile.agent(dictator), dictator
 
 

@@ -28,7 +28,7 @@ import numpy as np
 from ..cumulative import quantile
 from ..distributions import Array
 from ..outcome import Outcome
-from .randomness import Moment, Purpose
+from .randomness import DrawKey, Purpose
 from .rules import Draw, Gumbel, SamplingRule, drawn_agent
 
 
@@ -48,46 +48,46 @@ class Stable(SamplingRule):
     def __init__(self) -> None:
         self._fallback = Gumbel()
 
-    def draw(self, outcome: Outcome, moment: Moment) -> Draw:
+    def draw(self, outcome: Outcome, draw_key: DrawKey) -> Draw:
         if outcome.odds is not None:
-            return self._dictated(outcome, moment, outcome.odds)
+            return self._dictated(outcome, draw_key, outcome.odds)
         if outcome.rule.is_linear_mixture:
-            return self._switched(outcome, moment)
-        return self._fallback.draw(outcome, moment)
+            return self._switched(outcome, draw_key)
+        return self._fallback.draw(outcome, draw_key)
 
-    def _switched(self, outcome: Outcome, moment: Moment) -> Draw:
+    def _switched(self, outcome: Outcome, draw_key: DrawKey) -> Draw:
         swept = outcome.terms.swept
-        key = ("switch", swept, outcome.bidding.share_keys[swept], moment.key)
-        switch = outcome.profile.once(key, lambda: linear_switch(outcome, swept, moment))
+        key = ("switch", swept, outcome.bidding.share_keys[swept], draw_key.key)
+        switch = outcome.profile.once(key, lambda: linear_switch(outcome, swept, draw_key))
         above = bool(outcome.weights[swept] > switch.at)
         token = switch.above if above else switch.below
         return Draw(token, self.name, None, seed_prices(outcome, switch.at, above), switch.at)
 
-    def _dictated(self, outcome: Outcome, moment: Moment, odds: Array) -> Draw:
-        swept, u = outcome.terms.swept, moment.uniform(Purpose.LOTTERY, outcome.swept_id)
+    def _dictated(self, outcome: Outcome, draw_key: DrawKey, odds: Array) -> Draw:
+        swept, u = outcome.terms.swept, draw_key.uniform(Purpose.LOTTERY, outcome.swept_id)
         own = bool(odds[swept] > u)
         others = outcome.rule.odds(outcome.shares(swept))
         assert others is not None
-        dictator = swept if own else drawn_agent(others, moment.uniform(Purpose.LOTTERY))
-        token = outcome.profile.agent(dictator).quantile(moment.uniform(Purpose.DRAW))
+        dictator = swept if own else drawn_agent(others, draw_key.uniform(Purpose.LOTTERY))
+        token = outcome.profile.agent(dictator).quantile(draw_key.uniform(Purpose.DRAW))
         if not outcome.rule.is_linear_mixture:
             return Draw(token, self.name, dictator)
         return Draw(token, self.name, dictator, seed_prices(outcome, u, own), u)
 
 
-def linear_switch(outcome: Outcome, i: int, moment: Moment) -> Switch:
+def linear_switch(outcome: Outcome, i: int, draw_key: DrawKey) -> Switch:
     """The tokens below and above agent i's threshold, and the relative weight w* at which they change (inf: never)."""
     profile, others = outcome.profile, outcome.others(i)
-    below = others.quantile(moment.uniform(Purpose.DRAW))
+    below = others.quantile(draw_key.uniform(Purpose.DRAW))
     o, p = others.at(below), profile.p.item(i, below)
     if p >= o or not outcome.distance(i):
         return Switch(below, below, float("inf"))
     above = quantile(
         lambda tokens: np.maximum(profile.p[i, tokens] - others.part(tokens), 0.0),
         outcome.rising(i),
-        moment.uniform(Purpose.TARGET, outcome.swept_id),
+        draw_key.uniform(Purpose.TARGET, outcome.swept_id),
     )
-    return Switch(below, above, moment.uniform(Purpose.SWITCH, outcome.swept_id) * o / (o - p))
+    return Switch(below, above, draw_key.uniform(Purpose.SWITCH, outcome.swept_id) * o / (o - p))
 
 
 def seed_prices(outcome: Outcome, at: float, above: bool) -> tuple[float | None, ...]:

@@ -1,0 +1,61 @@
+"""The rules of an experiment: found by name, a user's own in the module that is trusted, and which fit together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import UsageError
+from ..experiment.experiment import Experiment
+from ..experiment.sweep import terms_of_agents
+from ..mechanism import registry
+from ..mechanism.aggregation.rules import AggregationRule
+from ..mechanism.payments.rules import PaymentRule
+from ..mechanism.registry import misfit
+from ..mechanism.sampling.rules import SamplingRule
+from ..mechanism.terms import Terms
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of one experiment, found by name, and which payments fit which aggregation."""
+
+    aggregation: Mapping[str, AggregationRule]
+    payments: Mapping[str, PaymentRule]
+    sampling: SamplingRule
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Rules:
+        """Raises UsageError for a rule of the user's own that cannot be loaded, and for a payment that fits no rule."""
+        auction = experiment.auction
+        own = str(experiment.modules)
+        if experiment.trust:  # else a file beside the experiment could pose as any module
+            sys.path.insert(0, own)
+        try:
+            rules = cls(
+                {name: registry.find("aggregation", name) for name in auction.aggregation},
+                {name: registry.find("payment", name) for name in auction.payments},
+                registry.find("sampling", auction.sampling),
+            )
+            reasons = (
+                misfit(name, auction.aggregation, auction.sampling, auction.reserve) for name in auction.payments
+            )
+            for reason in filter(None, reasons):
+                raise UsageError(f"{experiment.path}: {reason}")
+        except registry.UnknownRuleError as error:
+            raise UsageError(f"{experiment.path}: {error}") from error
+        finally:
+            if experiment.trust:
+                sys.path.remove(own)
+        return rules
+
+    def fitting(self, aggregation: str, reserve: float) -> tuple[PaymentRule, ...]:
+        """The payment rules whose premise this aggregation rule meets; the others' columns stay empty."""
+        rule = self.aggregation[aggregation]
+        return tuple(payment for payment in self.payments.values() if payment.fits(rule, self.sampling, reserve))
+
+
+def terms_of(experiment: Experiment) -> Terms:
+    """Who bids, who is swept and who is charged."""
+    return terms_of_agents(experiment.agents, experiment.swept_agent, experiment.auction.reserve)

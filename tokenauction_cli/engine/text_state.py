@@ -1,0 +1,186 @@
+"""One cell's prefix while it is written: its tokens, what its agents paid, the sums over its tokens, its record."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..errors import CellError
+from ..experiment.experiment import Experiment
+from ..lm.base import Vocabulary
+from ..mechanism.distributions import Array
+from ..mechanism.measures import Measures, measure, posterior
+from ..mechanism.outcome import Outcome
+from ..mechanism.sampling.randomness import DrawKey, Randomness
+from ..mechanism.sampling.rules import Draw
+from ..mechanism.welfare import welfare_share
+from ..runs.run_folder import Record
+from .plan import Cell
+from .rules import Rules, terms_of
+from .trace import TextTrace
+
+FAILED = "failed"
+
+
+class Setting:
+    """What is the same for all texts of an experiment."""
+
+    def __init__(self, experiment: Experiment, rules: Rules, vocabulary: Vocabulary) -> None:
+        self.experiment = experiment
+        self.vocabulary = vocabulary
+        self.ends = vocabulary.ends
+        self.terms = terms_of(experiment)
+        self.payments = {name: rules.fitting(name, self.terms.reserve) for name in rules.aggregation}
+        self.charge = experiment.auction.charge
+        self.budgets = np.array([agent.budget for agent in experiment.agents])
+        self.has_budgets = bool(np.isfinite(self.budgets).any())
+        self.stops = tuple(stop.encode() for stop in experiment.auction.stop)
+
+
+class TextState:
+    """One cell's prefix, and the sums over its tokens."""
+
+    def __init__(self, setting: Setting, cell: Cell, randomness: Randomness) -> None:
+        self.cell = cell
+        self.randomness = randomness
+        self.bids = cell.bids
+        self.end_reason: str | None = None
+        self._setting = setting
+        self._tokens: list[int] = []
+        self._sampling = ""
+        self._error: str | None = None
+        self._left = setting.budgets
+        self._spent_at = np.zeros(len(cell.bids), np.int64)  # the token that spent an agent's budget, from 1
+        self._log_likelihoods = np.zeros(len(cell.bids))
+        self._log_prob = 0.0
+        self._measured: Array = np.zeros(3 * len(cell.bids) + 3)
+        self._paid: dict[str, Array] = {}
+        detail = setting.experiment.auction.trace
+        self._trace = None if detail == "none" else TextTrace(setting.vocabulary, detail)
+
+    @property
+    def n_tokens(self) -> int:
+        """Draws so far, end tokens and the tokens that complete a stop string included."""
+        return len(self._tokens)
+
+    def receive(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> None:
+        """Append a drawn token: charge it, measure it, and see whether it ends the text."""
+        self._sampling = draw.used
+        self._tokens.append(draw.token)
+        paid = self._charge(outcome, draw, draw_key)
+        log_q = outcome.q.log_at(draw.token)
+        if self._trace is not None:
+            self._trace.add(outcome, draw, paid, log_q)
+        self._log_likelihoods += outcome.profile.log_at(draw.token)
+        self._log_prob += log_q
+        offered = self.cell.bids
+        self._measured = self._measured + outcome.once(("row", offered), lambda: measure(outcome, offered).vector)
+        self.end_reason = self._reason_to_end(draw.token)
+
+    def _charge(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> dict[str, Array]:
+        """What every agent pays for the token, by column."""
+        paid: dict[str, Array] = {}
+        for payment in self._setting.payments[self.cell.aggregation]:
+            amounts = payment.charge(outcome, draw, draw_key)
+            for k, column in enumerate(payment.columns):
+                is_charged = k == 0 and payment.name == self._setting.charge
+                paid[column] = self._spend(amounts[column]) if is_charged else amounts[column]
+                self._paid[column] = self._paid[column] + paid[column] if column in self._paid else paid[column]
+        return paid
+
+    def bid(self, bids: tuple[float, ...]) -> None:
+        """For the tokens to come; an agent that has spent its budget bids 0."""
+        self.bids = tuple(bid if left > 0 else 0.0 for bid, left in zip(bids, self._left.tolist(), strict=True))
+
+    def _spend(self, amounts: Array) -> Array:
+        """Payments capped at what is left of each budget."""
+        paid: Array = np.minimum(amounts, self._left)
+        self._left = self._left - paid
+        for i in np.flatnonzero((self._left <= 0) & (self._spent_at == 0)):
+            self._spent_at[i] = self.n_tokens
+        self.bid(self.bids)
+        return paid
+
+    def _reason_to_end(self, token: int) -> str | None:
+        if token in self._setting.ends:
+            return "end"
+        if self._setting.stops and any(stop in self._tail() for stop in self._setting.stops):
+            return "stop"
+        if self.n_tokens >= self._setting.experiment.auction.max_tokens:
+            return "length"
+        return "budget" if self._setting.has_budgets and self._everybody_spent() else None
+
+    def _everybody_spent(self) -> bool:
+        """Whether the budgets are why no charged agent bids any more."""
+        bidding = any(bid for bid, pays in zip(self.bids, self._setting.terms.charged, strict=True) if pays)
+        return not bidding and bool((self._left <= 0).any())
+
+    def _tail(self) -> bytes:
+        """The bytes in which the last token can have completed a stop string."""
+        needed = max(map(len, self._setting.stops)) - 1
+        tail = self._setting.vocabulary.piece(self._tokens[-1])
+        for token in reversed(self._tokens[:-1]):
+            if needed <= 0:
+                break
+            piece = self._setting.vocabulary.piece(token)
+            tail, needed = piece + tail, needed - len(piece)
+        return tail
+
+    def text(self) -> str:
+        """The text, decoded as a whole (a character may span tokens), cut before the first stop string."""
+        data = b"".join(self._setting.vocabulary.piece(token) for token in self._tokens)
+        cuts = [data.find(stop) for stop in self._setting.stops if stop in data]
+        return data[: min(cuts, default=len(data))].decode("utf-8", "replace")
+
+    def fail(self, error: CellError) -> None:
+        """The cell cannot go on: what was written stays, with the reason."""
+        self.end_reason = FAILED
+        self._error = str(error)
+
+    def record(self) -> Record:
+        """The cell as one flat line: the columns of cells.csv (mentions are counted later), and the token ids."""
+        cell, agents = self.cell, self._setting.experiment.agents
+        total = sum(cell.bids)
+        record: Record = {
+            "cell": cell.id,
+            "query": cell.query,
+            "aggregation": cell.aggregation,
+            "point": cell.point,
+            "relative_weight": cell.relative_weight,
+            "seed": cell.seed,
+            "sampling": self._sampling,
+            "text": self.text(),
+            "tokens": self.n_tokens,
+            "end_reason": self.end_reason,
+        }
+        for i, agent in enumerate(agents):
+            record[f"bid.{agent.id}"] = cell.bids[i]
+            record[f"weight.{agent.id}"] = cell.bids[i] / total if total else 0.0
+        if self.end_reason == FAILED:
+            return record | {"error": self._error, "token_ids": self._tokens}
+        measures = Measures.of(self._measured)
+        columns = {"log_prob": self._log_likelihoods}
+        columns |= {f"payment.{column}": amounts for column, amounts in self._paid.items()}
+        columns |= {name: getattr(measures, name) / self.n_tokens for name in ("tv", "kl", "reverse_kl")}
+        for name, amounts in columns.items():
+            record |= {f"{name}.{agent.id}": float(amounts[i]) for i, agent in enumerate(agents)}
+        traced = {} if self._trace is None else {"trace": self._trace.plain()}
+        return record | self._totals(measures) | {"token_ids": self._tokens} | traced
+
+    def _totals(self, measures: Measures) -> Record:
+        """What belongs to the text as a whole, and to agents only in view of it."""
+        cell, auction = self.cell, self._setting.experiment.auction
+        totals: Record = {"log_prob": self._log_prob}
+        totals |= {f"revenue.{column}": float(amounts.sum()) for column, amounts in self._paid.items()}
+        totals["welfare"] = measures.welfare
+        totals["welfare_share"] = welfare_share(measures.welfare, measures.optimum, measures.offered)
+        explained = posterior(cell.bids, self._log_likelihoods)
+        charged = self._paid.get(auction.charge or next(iter(self._paid), ""))
+        for i, agent in enumerate(self._setting.experiment.agents):
+            totals[f"posterior.{agent.id}"] = float(explained[i])
+            if agent.budget < math.inf:
+                totals[f"spent_at.{agent.id}"] = int(self._spent_at[i]) or None
+            offered = cell.bids[i] * self.n_tokens
+            totals[f"paid_share.{agent.id}"] = None if charged is None or not offered else float(charged[i]) / offered
+        return totals
