@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mechanism_strategies import profiles
 
-from tokenauction_cli.mechanism.audit.bidder import Seat
+from tokenauction_cli.mechanism.audit.bidder import Bidder
 from tokenauction_cli.mechanism.audit.monotone import monotone
 from tokenauction_cli.mechanism.audit.preferences import TOLERANCE
 from tokenauction_cli.mechanism.distributions import Profile
@@ -83,7 +83,7 @@ def test_the_aggregation_keeps_its_laws(profile: Profile, data: st.DataObject) -
     bids = data.draw(st.lists(st.floats(0.01, 10), min_size=n, max_size=n))
     i = data.draw(st.integers(0, n - 1))
     rule = find("aggregation", "loudest:Loudest")
-    here = Seat(rule, profile, Terms(tuple("abcd"[:n])), tuple(bids), i)
+    here = Bidder(rule, profile, Terms(tuple("abcd"[:n])), tuple(bids), i)
     for order in rule.monotone_in:
         assert monotone(here, order).size <= TOLERANCE
     np.testing.assert_allclose(rule(profile, np.eye(n)[i]).p, profile.p[i], atol=1e-15)

@@ -4,15 +4,15 @@ It composes what the packages below do, and knows in which order; it does not kn
 and notebooks call the same functions:
 
     run, load_run, check, write_report      from files, folders or dicts, for people
-    run_experiment, check_experiment        of an Experiment that is read already, for the command line
+    run_experiment, check_experiment, audit_run     of what is read already, for the command line
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .analysis.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.run import Run, files_of
@@ -27,6 +27,9 @@ from .runs.run_folder import Record, RecordReader, RunFolder
 from .runs.run_log import logging_to
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from .analysis.tables import Table
     from .report.report import Report
 
 PathOrData = str | Path | Mapping[str, Any]
@@ -147,6 +150,44 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts)
 
 
+class RunAudit(NamedTuple):
+    """What an audit of a run found: a row per finding, a table and a paragraph per rule."""
+
+    findings: pd.DataFrame
+    tables: list[Table]
+    paragraphs: list[str]
+
+
+def check_audit(orders: Sequence[str]) -> None:
+    """Raises UsageError where an audit in these orders is not possible, before anything is run for it."""
+    from importlib.util import find_spec
+
+    from .experiment.prompts import did_you_mean
+    from .mechanism.aggregation.rules import ORDERS
+
+    if find_spec("scipy") is None:
+        raise UsageError("audits need scipy: install it with `pip install 'tokenauction-cli[stats]'`")
+    for order in orders:
+        if order not in ORDERS:
+            known = f"the orders are {', '.join(ORDERS)}{did_you_mean(order, ORDERS)}"
+            raise UsageError(f"unknown order {order!r}: {known}")
+
+
+def audit_run(run: Run, prefixes: int, orders: Sequence[str] = (), *, tell: Callable[[str], None]) -> RunAudit:
+    """Check every rule on the distributions that a run met, and write audit.csv and audit.txt into its folder."""
+    from .analysis.audit_tables import audit_tables, findings_frame, paragraphs
+    from .analysis.tables import frame_csv
+    from .engine.audit import audit
+
+    check_audit(orders)
+    known = manifest.readable(run.folder)  # it may have been continued since the run was loaded
+    audited = audit(run.experiment, run.folder.records(), manifest.kv_cache_of(known), prefixes, orders, tell)
+    made = RunAudit(findings_frame(audited), audit_tables(audited), paragraphs(audited))
+    files = {"audit.csv": frame_csv(made.findings), "audit.txt": "\n\n".join(made.paragraphs) + "\n"}
+    _write(run.folder, known, files)
+    return made
+
+
 class _Collected:
     """The records of an experiment's cells, to become a run in the order of its plan."""
 
@@ -171,12 +212,16 @@ class _Collected:
 
 def _with_tables(run: Run) -> Run:
     """Write what a run's frames are on disk."""
-    files = files_of(run)
-    for name, content in files.items():
-        run.folder.write(name, content)
-    manifest.add_digests(run.folder, run.manifest, files)
-    run.folder.write_manifest(run.manifest)
+    _write(run.folder, run.manifest, files_of(run))
     return run
+
+
+def _write(folder: RunFolder, known: manifest.Manifest, files: Mapping[str, str]) -> None:
+    """Write files into the run folder, and their digests into its manifest."""
+    for name, content in files.items():
+        folder.write(name, content)
+    manifest.add_digests(folder, known, files)
+    folder.write_manifest(known)
 
 
 def _experiment(given: PathOrData, overrides: Sequence[str], trust: Sequence[str]) -> Experiment:

@@ -108,9 +108,9 @@ def test_every_prefix_is_evaluated_once_per_prompt(babble: Experiment, n_slots: 
     written = write(babble, n_slots)
     prefixes = set().union(*map(texts_before_draws, written.records.values()))
     assert Counter(written.model.asked) == Counter((agent, text) for agent in "AB" for text in prefixes)
-    assert written.auction.n_evaluations == 2 * len(prefixes - {()})
-    assert written.auction.n_tokens == sum(record["tokens"] for record in written.records.values())
-    assert 20 < len(prefixes) < written.auction.n_tokens  # the cells do share, and do part
+    assert written.loop.n_evaluations == 2 * len(prefixes - {()})
+    assert written.loop.n_tokens == sum(record["tokens"] for record in written.records.values())
+    assert 20 < len(prefixes) < written.loop.n_tokens  # the cells do share, and do part
 
 
 def test_agents_with_one_prompt_share_its_evaluations(babble: Experiment) -> None:
