@@ -116,8 +116,8 @@ def batches_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def model_path() -> Path:
     """The GGUF file of the extra `demo`."""
-    from tokenauction_cli.errors import ModelError
     from tokenauction_cli.model_files.models import locate, parse_reference
+    from tokenauction_cli.system.errors import ModelError
 
     try:
         return locate(parse_reference(DEMO_MODEL, Path()), offline=True).path

@@ -10,7 +10,7 @@ Importing this loads neither pandas nor llama.cpp; the first use of a function d
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import ExperimentError, ModelError, StoreError, TokauctionError, UsageError
+from .system.errors import ExperimentError, ModelError, StoreError, TokauctionError, UsageError
 
 if TYPE_CHECKING:
     from .analysis.run import Run

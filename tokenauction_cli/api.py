@@ -19,12 +19,12 @@ from .analysis.run import Run, files_of
 from .engine.bidder_models import BidderModels, GgufBidders, prepare
 from .engine.plan import Cell, Plan, cells_of
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for, run_folder
-from .errors import UsageError
 from .experiment.experiment import Experiment, load_experiment
 from .experiment.from_mapping import experiment_from
 from .runs import manifest
 from .runs.run_folder import Record, RecordReader, RunFolder
 from .runs.run_log import logging_to
+from .system.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,9 +15,9 @@ from conftest import Reader
 from tokenauction_cli.analysis.metrics import cells_frame, summary_frame
 from tokenauction_cli.analysis.tables import Table, rate_tables, render, text_tables
 from tokenauction_cli.cli.terminal import rich_tables
-from tokenauction_cli.errors import UsageError
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.system.environment import visible
+from tokenauction_cli.system.errors import UsageError
 
 AGENTS = """
 name: t

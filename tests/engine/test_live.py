@@ -15,7 +15,7 @@ from conftest import Command, Reader
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.live import playing
 from tokenauction_cli.engine.run import SilentProgress
-from tokenauction_cli.errors import UsageError
+from tokenauction_cli.system.errors import UsageError
 
 TWO = """
 name: t

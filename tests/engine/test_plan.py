@@ -9,8 +9,8 @@ from conftest import Reader
 
 from tokenauction_cli.engine import plan as plan_module
 from tokenauction_cli.engine.plan import Cell, Plan, cells_of, make_plan
-from tokenauction_cli.errors import UsageError
 from tokenauction_cli.experiment.experiment import Experiment
+from tokenauction_cli.system.errors import UsageError
 
 AGENTS = """
 name: plan

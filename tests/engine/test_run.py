@@ -21,8 +21,8 @@ from tiny_gguf import bigram_model, of_byte, recurrent_model
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import load_run, run_experiment
 from tokenauction_cli.engine.run import SilentProgress
-from tokenauction_cli.errors import TokauctionError, UsageError
 from tokenauction_cli.experiment.experiment import Experiment
+from tokenauction_cli.system.errors import TokauctionError, UsageError
 
 BABBLE = """
 name: babble

@@ -16,11 +16,11 @@ from tokenauction_cli.engine.bidder_models import TableBidders
 from tokenauction_cli.engine.plan import Cell, cells_of
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.token_loop import PromptSet, Record, TokenLoop
-from tokenauction_cli.errors import CellError
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm.base import Logits, Request
 from tokenauction_cli.lm.table import TableModel, TablePrompt, TableVocabulary
 from tokenauction_cli.mechanism.native import compiled
+from tokenauction_cli.system.errors import CellError
 
 
 class CountingModel:

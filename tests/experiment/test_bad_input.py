@@ -193,8 +193,8 @@ def test_a_whole_process(tmp_path: Path, command_line: list[str], environment: d
 
 def test_a_name_for_every_entry_of_a_place(tmp_path: Path) -> None:
     """The last resort: whatever a message quotes is one line, and short."""
-    from tokenauction_cli.errors import ExperimentError
     from tokenauction_cli.experiment.experiment import load_experiment
+    from tokenauction_cli.system.errors import ExperimentError
 
     def messages(text: bytes) -> list[Any]:
         (tmp_path / "e.yaml").write_bytes(text)

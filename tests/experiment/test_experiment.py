@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenauction_cli.errors import ExperimentError, Problem
 from tokenauction_cli.experiment.experiment import Experiment, load_experiment
 from tokenauction_cli.experiment.schema import json_schema
+from tokenauction_cli.system.errors import ExperimentError, Problem
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = [*sorted((ROOT / "experiments").glob("*.yaml")), ROOT / "tokenauction_cli" / "experiment" / "starter.yaml"]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenauction_cli.errors import ExperimentError
 from tokenauction_cli.experiment.located_yaml import load_yaml, parse_value, resolve
+from tokenauction_cli.system.errors import ExperimentError
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,12 @@ from tokenauction_cli.cli.plan_tables import plan_report
 from tokenauction_cli.engine import bidder_models
 from tokenauction_cli.engine.bidder_models import CPU_BATCH_ROWS, GPU_BATCH_ROWS, GgufBidders, prepare
 from tokenauction_cli.engine.run import SilentProgress
-from tokenauction_cli.errors import ModelError
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm import batch_size
 from tokenauction_cli.lm.batch_size import SECONDS, SIZES, best, measure, remembered
 from tokenauction_cli.lm.gguf import GgufContext
 from tokenauction_cli.lm.hardware import Hardware, choose_hardware
+from tokenauction_cli.system.errors import ModelError
 
 CPU = choose_hardware("cpu", "auto", 2)
 N_CELLS = 120

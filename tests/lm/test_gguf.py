@@ -23,7 +23,6 @@ from tokenauction_cli.engine.plan import Cell, cells_of
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import plan_for
 from tokenauction_cli.engine.token_loop import Record, TokenLoop
-from tokenauction_cli.errors import ModelError
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm import libraries
 from tokenauction_cli.lm.base import Request
@@ -31,6 +30,7 @@ from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt, cells_p
 from tokenauction_cli.lm.hardware import GGML_TYPES, Hardware, choose_hardware, kv_format
 from tokenauction_cli.lm.native_output import quiet
 from tokenauction_cli.lm.prompt_tokens import tokens_of_messages, tokens_of_text
+from tokenauction_cli.system.errors import ModelError
 
 Tokens = tuple[int, ...]
 Evaluate = Callable[[Sequence[int]], NDArray[np.float32]]

@@ -18,13 +18,13 @@ import pytest
 from conftest import Command
 from tiny_gguf import attention_model, bigram_model, recurrent_model
 
-from tokenauction_cli.errors import ModelError
 from tokenauction_cli.lm import libraries, probe, probe_child
 from tokenauction_cli.lm.gguf import GgufContext
 from tokenauction_cli.lm.hardware import CELL_BLOCK, Hardware, choose_hardware, kv_format
 from tokenauction_cli.lm.metadata import read_metadata
 from tokenauction_cli.lm.probe import SIZES, Finding, Shape, find, remembered
 from tokenauction_cli.system.environment import cache_folder
+from tokenauction_cli.system.errors import ModelError
 
 CPU = choose_hardware("cpu", "auto", 2)
 SMALL = Shape(4, CELL_BLOCK)

@@ -15,7 +15,6 @@ from hub_server import HubServer, Repository, gguf, repository, sha256
 from typer.testing import CliRunner, Result
 
 from tokenauction_cli.cli.models import app
-from tokenauction_cli.errors import ModelError
 from tokenauction_cli.model_files import hub as hub_client
 from tokenauction_cli.model_files.models import (
     LocalModel,
@@ -28,6 +27,7 @@ from tokenauction_cli.model_files.models import (
     verify,
 )
 from tokenauction_cli.model_files.quantisation import choose
+from tokenauction_cli.system.errors import ModelError
 
 ALIAS = "smollm2-135m-instruct"
 TOKEN = "hf_" + "secret" * 4

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tokenauction_cli.errors import StoreError
 from tokenauction_cli.runs.run_folder import RunFolder, decode, encode
+from tokenauction_cli.system.errors import StoreError
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
 from ..experiment.experiment import Experiment
 from ..runs.run_folder import RunFolder
+from ..system.errors import UsageError
 from .comparison import comparisons_frame
 from .long import long_frame, trace_frame
 from .pooled import pooled_frame

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import UsageError
 from ..experiment.experiment import Experiment
 from ..system.environment import visible
+from ..system.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd

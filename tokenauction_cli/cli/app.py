@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from ..errors import TokauctionError, UsageError
+from ..system.errors import TokauctionError, UsageError
 from . import audit, bench, check, doctor, init, models, play, report, run, schema, show, verify
 from .options import EXIT_INTERRUPTED, Settings, quiet_llama
 

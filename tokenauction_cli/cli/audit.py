@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..system.errors import UsageError
 from .options import Format
 
 if TYPE_CHECKING:

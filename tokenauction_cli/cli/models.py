@@ -65,7 +65,7 @@ def verify(
     references: Annotated[list[str], typer.Argument(metavar="REF...", help="Models to check.", show_default=False)],
 ) -> None:
     """Check each model's header, and its sha256 against what the hub or the package states."""
-    from ..errors import ModelError
+    from ..system.errors import ModelError
 
     problems = []
     for reference in references:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..system.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

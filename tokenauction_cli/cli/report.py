@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..system.errors import UsageError
 
 FORMATS = ("svg", "pdf", "png")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import TokauctionError
+from ..system.errors import TokauctionError
 
 CELLS = 5
 _MARKS = {True: "ok    ", False: "FAILED", None: "note  "}

@@ -10,7 +10,6 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from ..errors import CellError
 from ..experiment.experiment import Experiment
 from ..lm.base import Logits, Vocabulary
 from ..mechanism.distributions import MechanismError, Profile
@@ -19,6 +18,7 @@ from ..mechanism.native.prefetch import Need, Needs, Prefetch
 from ..mechanism.outcome import Outcome, needs_of
 from ..mechanism.sampling.randomness import DrawKey, Randomness
 from ..mechanism.terms import bidding_of
+from ..system.errors import CellError
 from ..system.processors import usable_processors
 from .plan import Cell
 from .rules import Rules

@@ -18,9 +18,9 @@ from ..mechanism.audit.finding import Failure, Finding, count
 from ..mechanism.audit.universal_stability import universally_stable
 from ..mechanism.distributions import MechanismError
 from ..runs.run_folder import Record
-from .auctioneer import Rules, terms_of
 from .bidder_models import prepare
 from .prefixes import Looked, look
+from .rules import Rules, terms_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
 from ..experiment.experiment import Experiment
 from ..lm.gguf import GgufPrompt, Step
 from ..mechanism.aggregation.rules import AggregationRule
@@ -27,6 +26,7 @@ from ..mechanism.payments.rules import PaymentRule
 from ..mechanism.sampling.randomness import DrawKey
 from ..mechanism.sampling.rules import Draw, SamplingRule
 from ..runs.run_folder import RunFolder
+from ..system.errors import UsageError
 from ..system.memory import peak_memory
 from .auctioneer import Auctioneer
 from .bidder_models import GgufBidders, prepare

@@ -13,12 +13,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..errors import ModelError, TokauctionError, UsageError
 from ..experiment.experiment import Experiment
 from ..experiment.prompts import render_messages, render_prompt
 from ..lm.base import LanguageModel, Vocabulary
 from ..lm.table import TableModel, TablePrompt, TableVocabulary
 from ..model_files.models import LocalModel, locate, parse_reference, verify
+from ..system.errors import ModelError, TokauctionError, UsageError
 from ..system.memory import free_memory
 from ..system.processors import usable_processors
 from .token_loop import PromptSet

@@ -7,10 +7,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import CellError, UsageError
 from ..experiment.experiment import Experiment
 from ..experiment.sweep import shared_bids
 from ..lm.base import LanguageModel, Request
+from ..system.errors import CellError, UsageError
 from .auctioneer import Auctioneer
 from .bidder_models import prepare
 from .plan import Cell

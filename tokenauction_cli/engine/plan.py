@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..errors import UsageError
 from ..experiment.experiment import Experiment
+from ..system.errors import UsageError
 
 CELLS_PER_WAVE = 4096
 CELLS_PER_WHOLE_WAVE = 128

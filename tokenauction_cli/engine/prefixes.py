@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import CellError
 from ..experiment.experiment import Experiment
 from ..lm.base import LanguageModel, Request, copied
 from ..mechanism.distributions import Profile
 from ..mechanism.native.compiled import profile_of
+from ..system.errors import CellError
 from .bidder_models import BidderModels, TableBidders
 from .token_loop import PromptSet
 

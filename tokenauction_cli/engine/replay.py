@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ModelError, UsageError
 from ..experiment.experiment import Experiment
 from ..experiment.sweep import shared_bids
 from ..lm.base import Logits, copied
+from ..system.errors import ModelError, UsageError
 from .auctioneer import Auctioneer
 from .bidder_models import GgufBidders, prepare
 from .plan import Cell, cells_of

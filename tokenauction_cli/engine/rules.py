@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import UsageError
 from ..experiment.experiment import Experiment
 from ..experiment.sweep import terms_of_agents
 from ..mechanism import registry
@@ -15,6 +14,7 @@ from ..mechanism.payments.rules import PaymentRule
 from ..mechanism.registry import misfit
 from ..mechanism.sampling.rules import SamplingRule
 from ..mechanism.terms import Terms
+from ..system.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import TokauctionError, UsageError
 from ..experiment.experiment import Experiment, load_experiment
 from ..lm.base import LanguageModel
 from ..runs import manifest
 from ..runs.run_folder import Record, RunFolder
 from ..system.environment import visible
+from ..system.errors import TokauctionError, UsageError
 from ..system.memory import peak_memory
 from .bidder_models import BidderModels, GgufBidders, prepare
 from .interrupts import Interrupts

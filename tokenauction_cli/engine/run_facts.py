@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 from .. import __version__
-from ..errors import TokauctionError
 from ..experiment.experiment import Experiment
 from ..runs.manifest import FORMAT, Manifest, changes, environment
 from ..runs.run_folder import RunFolder
+from ..system.errors import TokauctionError
 from .bidder_models import BidderModels, ModelInUse
 from .plan import Plan
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import TokauctionError
+from ..system.errors import TokauctionError
 
 _TABLES = b"""
 name: self-test

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from ..errors import CellError
 from ..experiment.experiment import Experiment
 from ..lm.base import Vocabulary
 from ..mechanism.distributions import Array
@@ -16,6 +15,7 @@ from ..mechanism.sampling.randomness import DrawKey, Randomness
 from ..mechanism.sampling.rules import Draw
 from ..mechanism.welfare import welfare_share
 from ..runs.run_folder import Record
+from ..system.errors import CellError
 from .plan import Cell
 from .rules import Rules, terms_of
 from .trace import TextTrace

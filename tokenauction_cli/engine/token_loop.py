@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Protocol
 
-from ..errors import CellError
 from ..lm.base import LanguageModel, Logits, Request
 from ..runs.run_folder import Record
+from ..system.errors import CellError
 from .plan import Cell
 
 

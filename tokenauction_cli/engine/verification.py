@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError, TokauctionError
 from ..runs import manifest
 from ..runs.run_folder import RunFolder, encode
+from ..system.errors import StoreError, TokauctionError
 from .bidder_models import prepare
 from .plan import Cell, Plan
 from .run import experiment_of, plan_for

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
-from ..errors import ModelError
 from ..model_files.model_reference import known_aliases, parse_reference
+from ..system.errors import ModelError
 from .draft import Draft
 from .file_format import shown
 from .located_yaml import KeyPath

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ..errors import ExperimentError, Problem
+from ..system.errors import ExperimentError, Problem
 from . import file_format
 from .reader import Sections, read_experiment
 from .sweep import SweepPoint, seeds_of, sweep_points

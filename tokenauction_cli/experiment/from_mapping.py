@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from ..errors import ExperimentError, Problem
+from ..system.errors import ExperimentError, Problem
 from .experiment import Experiment
 from .located_yaml import MAX_DEPTH, KeyPath, Node, Place, load_yaml
 from .reader import read_experiment

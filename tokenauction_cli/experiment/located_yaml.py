@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ..errors import ExperimentError, Problem
+from ..system.errors import ExperimentError, Problem
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50

@@ -15,8 +15,8 @@ from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from ..errors import UsageError
 from ..lm.bounded import MAX_CHARACTERS
+from ..system.errors import UsageError
 
 MAX_LOOP_STEPS = 10_000
 MAX_LOOP_DEPTH = 3

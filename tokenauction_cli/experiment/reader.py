@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import ExperimentError
 from ..mechanism import registry
+from ..system.errors import ExperimentError
 from .checks import check
 from .draft import Draft
 from .file_format import MAX_AGENTS, UNION_TAGS, Agent, Auction, ExperimentFile, Runtime, Section, Sweep, shown

@@ -7,8 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
 from ..mechanism import registry
+from ..system.errors import UsageError
 from .file_format import CUSTOM_RULE, ExperimentFile
 
 POWER_MEAN = r"^power_mean_[-+.0-9eE]+$"

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import ExperimentError, Problem
+from ..system.errors import ExperimentError, Problem
 from .located_yaml import KeyPath, load_yaml, parse_value
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CellError
+from ..system.errors import CellError
 
 NO_LOGITS: NDArray[Any] = np.empty(0)  # of a prompt that was left out
 Logits = NDArray[Any]  # (V,) float32 from llama.cpp, float64 from tables; valid until the next call

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import llama_cpp
 import numpy as np
 
-from ..errors import CellError, ModelError, TokauctionError
+from ..system.errors import CellError, ModelError, TokauctionError
 from . import libraries, llama_log
 from .base import NO_LOGITS, Logits, Request, copied
 from .hardware import CELL_BLOCK, GGML_TYPES, Hardware

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..errors import ModelError
+from ..system.errors import ModelError
 from . import libraries
 
 CELL_BLOCK = 256  # llama.cpp rounds the cells of a stream up to a multiple of this

@@ -12,7 +12,7 @@ from typing import Any
 
 import llama_cpp
 
-from ..errors import ModelError
+from ..system.errors import ModelError
 from ..system.processors import processor_has
 from .llama_build import COMMAND as REBUILD
 from .llama_build import installed

@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ModelError
+from ..system.errors import ModelError
 
 _CHILD_SECONDS = 300
 _POOLED = {"1", "2", "4"}  # llama.cpp's poolings over a whole text: mean, CLS, rank

@@ -23,8 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import ModelError
 from ..system.environment import cache_folder
+from ..system.errors import ModelError
 from ..system.processors import processor_identity
 from . import libraries
 from .hardware import CELL_BLOCK, Hardware

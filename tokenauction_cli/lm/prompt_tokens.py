@@ -10,7 +10,7 @@ import datetime
 import re
 from collections.abc import Callable, Sequence
 
-from ..errors import ModelError
+from ..system.errors import ModelError
 from .bounded import MAX_CHARACTERS, bounded
 from .vocabulary import GgufVocabulary
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import CellError
+from ..system.errors import CellError
 from .base import NO_LOGITS, Logits, Request
 
 END = "<end>"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import ModelError
+from ..system.errors import ModelError
 
 HEADER_BYTES = 24
 SUPPORTED_VERSIONS = (2, 3)  # those llama.cpp reads

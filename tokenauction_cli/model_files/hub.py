@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ModelError
 from ..system.environment import without_secrets
+from ..system.errors import ModelError
 
 TIMEOUT_SECONDS = 10.0
 _CANNOT_STORE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)

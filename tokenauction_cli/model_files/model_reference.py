@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..errors import ModelError
+from ..system.errors import ModelError
 
 FORMS = """a model is one of
   an alias                           {aliases}

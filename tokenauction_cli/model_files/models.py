@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ModelError
+from ..system.errors import ModelError
 from . import hub
 from .gguf_header import quick_header_check
 from .model_reference import ALIASES, Alias, HubAddress, ModelReference, known_aliases, parse_reference

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from ..errors import StoreError
+from ..system.errors import StoreError
 from .figures import ALL_QUERIES, Figure, Horizontal
 from .vega import paper_spec, queries_drawn
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from .. import __version__
 from ..analysis.columns import figure_explained
 from ..analysis.run import Run
-from ..errors import StoreError
+from ..system.errors import StoreError
 from .export import WHAT_TO_INSTALL, vl_convert, write_figures
 from .figures import Figure, Horizontal, agent_colours, figures_of, horizontal_of, queries_of
 from .page import page

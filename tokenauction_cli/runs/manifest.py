@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from ..errors import StoreError
 from ..system.environment import versions
+from ..system.errors import StoreError
 from ..system.processors import processor_name
 from .run_folder import RunFolder
 

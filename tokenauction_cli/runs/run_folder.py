@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError
+from ..system.errors import StoreError
 
 Record = dict[str, Any]
 _NUMBERED = re.compile(r"records-[1-9][0-9]{0,8}\.jsonl")

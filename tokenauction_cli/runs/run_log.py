@@ -11,8 +11,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ..errors import StoreError
 from ..system.environment import visible, without_secrets
+from ..system.errors import StoreError
 from .run_folder import RunFolder
 
 logger = logging.getLogger("tokauction")
