@@ -176,8 +176,8 @@ def _kinds(runs: Sequence[Run]) -> Iterator[_Kind]:
     chapter = ("How far each agent is from the text", "Distance between what an agent would say and what is said.")
     divergences = (
         ("tv", "total variation", ""),
-        ("kl", "KL(agent ‖ text)", ", nats"),
-        ("reverse_kl", "KL(text ‖ agent)", ", nats"),
+        ("kl", "forward KL", ", nats"),
+        ("reverse_kl", "reverse KL", ", nats"),
     )
     for name, words, unit in divergences:
         yield _Kind(name, *chapter, words, f"{words}, mean per token{unit}", by_agent(name))
