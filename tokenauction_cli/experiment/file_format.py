@@ -337,7 +337,7 @@ class Runtime(Section):
     )
     kv_cache: Annotated[Literal["auto", "f16", "bf16", "q8_0", "f32"], says("auto, f16, bf16, q8_0 or f32")] = Field(
         default="auto",
-        description="Format of keys and values. auto: bf16 where the processor multiplies it (AVX512_BF16), else f16.",
+        description="Format of keys and values. auto: bf16 on CPUs with AMX and AVX512_BF16, else f16.",
     )
     deterministic: Flag = Field(
         default=False, description="Evaluate every token alone: slower, and bit-identical in any batch."
