@@ -18,7 +18,7 @@ import pytest
 from conftest import Command
 from tiny_gguf import attention_model, bigram_model, recurrent_model
 
-from tokenauction_cli.lm import libraries, probe, probe_child
+from tokenauction_cli.lm import hardware, libraries, probe, probe_child
 from tokenauction_cli.lm.gguf import GgufContext
 from tokenauction_cli.lm.hardware import CELL_BLOCK, Hardware, choose_hardware, kv_format
 from tokenauction_cli.lm.metadata import read_metadata
@@ -336,12 +336,12 @@ def test_what_moved_is_told(tmp_path: Path, in_process: Command) -> None:
 # The format of keys and values
 
 
-@pytest.mark.parametrize(
-    ("feature", "expected"), [("AVX512_BF16 = 1", "bf16"), ("AVX512_BF16 = 0", "f16"), ("", "f16")]
-)
-def test_keys_and_values_follow_the_processor(monkeypatch: pytest.MonkeyPatch, feature: str, expected: str) -> None:
+@pytest.mark.parametrize("feature", ["AVX512_BF16 = 1", "AVX512_BF16 = 0", ""])
+@pytest.mark.parametrize("has_amx", [True, False])
+def test_keys_and_values_follow_the_processor(monkeypatch: pytest.MonkeyPatch, feature: str, has_amx: bool) -> None:
     monkeypatch.setattr(libraries, "system_info", lambda: f"CPU : AVX2 = 1 | {feature}")
-    assert kv_format(gpu_layers=0) == expected
+    monkeypatch.setattr(hardware, "processor_has", lambda name: name == "amx_int8" and has_amx)
+    assert kv_format(gpu_layers=0) == ("bf16" if has_amx and feature.endswith("1") else "f16")
     assert kv_format(gpu_layers=-1) == "f16"
 
 

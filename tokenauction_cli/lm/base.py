@@ -1,6 +1,6 @@
 """What an auction needs from language models: the logits that follow a prompt and a prefix.
 
-This room knows nothing of bids and rules. Two implementations: `gguf` (llama.cpp) and `table` (explicit distributions).
+It knows nothing of bids and rules. Two implementations: `gguf` (llama.cpp) and `table` (explicit distributions).
 """
 
 from __future__ import annotations

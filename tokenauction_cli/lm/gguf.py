@@ -9,7 +9,7 @@ Why streams (`kv_unified` off): in a unified cache the cells of a sequence end u
 again, attention adds them up in that order, and the logits move. In a stream, cell k holds token k, so the logits of a
 text are the same bits whatever was evaluated before or beside it. Three shapes take other kernels on CPU and are never
 emitted: 64 tokens or more of one sequence, one row alone over 512 cells or more, and one row alone through matrices of
-floats. A lone row gets company: the token before it is repeated.
+floats. A lone row gets a second one: the token before it is repeated.
 """
 
 from __future__ import annotations
@@ -219,13 +219,13 @@ class GgufContext:
             tokens = wanted[number]
             is_alone = number - 1 not in wanted and number + 1 not in wanted
             rows += (
-                self._in_company(number, tokens) if is_alone and self._pairs_lone_rows else [_last_row(number, tokens)]
+                self._in_a_pair(number, tokens) if is_alone and self._pairs_lone_rows else [_last_row(number, tokens)]
             )
         logits = self.decode(rows)
         for number, tokens in wanted.items():
             self._held[number] = tokens
             if len(tokens) == 1:
-                self.remove(number, 1)  # its company
+                self.remove(number, 1)  # its second row
         outputs = [row for row in rows if row.is_output]
         return {
             row.sequence: found
@@ -233,7 +233,7 @@ class GgufContext:
             if row.position == len(wanted[row.sequence]) - 1
         }
 
-    def _in_company(self, number: int, tokens: tuple[int, ...]) -> list[Row]:
+    def _in_a_pair(self, number: int, tokens: tuple[int, ...]) -> list[Row]:
         """The last token beside the one before it, or beside one after it, which is forgotten."""
         last = _last_row(number, tokens)
         if len(tokens) == 1:
