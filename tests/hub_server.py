@@ -11,6 +11,7 @@ import json
 import re
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -82,6 +83,11 @@ class HubServer:
 
 class _Handler(BaseHTTPRequestHandler):
     hub: HubServer
+
+    def handle(self) -> None:
+        """A client may leave in the middle of a download."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)

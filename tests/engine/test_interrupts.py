@@ -88,15 +88,15 @@ def test_what_is_finished_is_kept_though_it_was_not_yet_appended(
             os.kill(os.getpid(), signal.SIGINT)
         return draw(self, *arguments)
 
-    auction_run = run.Auction.run
+    auction_run = run.TokenLoop.run
 
-    def noted(self: run.Auction, *arguments: Any, **options: Any) -> Any:
+    def noted(self: run.TokenLoop, *arguments: Any, **options: Any) -> Any:
         for finished in auction_run(self, *arguments, **options):
             ended.extend(record["cell"] for record in finished)
             yield finished
 
     monkeypatch.setattr(InverseCdf, "draw", draw_and_interrupt)
-    monkeypatch.setattr(run.Auction, "run", noted)
+    monkeypatch.setattr(run.TokenLoop, "run", noted)
     with pytest.raises(KeyboardInterrupt):
         finish(read(BABBLE), tmp_path)
     monkeypatch.undo()

@@ -320,7 +320,7 @@ def test_a_short_run_and_a_check_use_what_is_remembered(read: Reader, tmp_path: 
 
 @pytest.mark.usefixtures("worth_it")
 @pytest.mark.parametrize(
-    ("write", "override", "lanes"),
+    ("write", "override", "slots"),
     [
         (recurrent_model, "runtime.device=cpu", CPU_BATCH_ROWS),  # a batch may change a record
         (bigram_model, "runtime.deterministic=true", CPU_BATCH_ROWS),

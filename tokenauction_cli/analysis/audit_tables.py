@@ -70,7 +70,7 @@ def _table(rule: str, findings: list[Finding], looked: Looked) -> Table:
         for (check, payment), by_order in rows.items()
     )
     where = "every distinct one of" if looked.exact else "a sample of"
-    title = f"{rule}: share of {where} {len(looked.profiles)} texts so far where it fails (worst failure)"
+    title = f"{rule}: share of {where} {len(looked.profiles)} prefixes where it fails (worst failure)"
     return Table(title, ("check", "payment", *columns), cells)
 
 

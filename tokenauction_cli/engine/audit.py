@@ -1,4 +1,4 @@
-"""An audit of a run: the texts so far that it met, what every rule does there, and what holds.
+"""An audit of a run: the prefixes that it met, what every rule does there, and what holds.
 
 It looks at the distributions again with the run's models; the checks are `mechanism/audit`'s. Needs scipy.
 """
@@ -55,7 +55,7 @@ def audit(
             brand_tokens={} if looked.exact else _brand_tokens(experiment, model.vocabulary),
             exact=looked.exact,
         )
-        tell(f"auditing {', '.join(rule.name for rule in made.rules)}; texts so far: {len(looked.profiles)}")
+        tell(f"auditing {', '.join(rule.name for rule in made.rules)}; prefixes: {len(looked.profiles)}")
         findings = made.run(looked.profiles)
         if looked.exact and len(experiment.agents) <= 3 and model.vocabulary.size <= 4:
             findings += [_universally_stable(rule, looked) for rule in made.rules]

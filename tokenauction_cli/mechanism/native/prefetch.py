@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..cumulative import Array
 
+USUAL_SWITCH_SECONDS = sys.getswitchinterval()
 SWITCH_SECONDS = 2e-5
 
 
@@ -69,7 +70,6 @@ class Prefetch:
     def __init__(self, n_threads: int = 1) -> None:
         self.n_threads = n_threads
         self._pool: ThreadPoolExecutor | None = None
-        self._usual_switch = 0.0
         self._begun: deque[tuple[Future[None], Callable[[], None]]] = deque()
         self._spare: dict[int, list[Row]] = defaultdict(list)  # by size
 
@@ -84,7 +84,6 @@ class Prefetch:
             return None
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.n_threads - 1, thread_name_prefix="prefetch")
-            self._usual_switch = sys.getswitchinterval()
             sys.setswitchinterval(SWITCH_SECONDS)
         try:
             future = self._pool.submit(call)
@@ -117,7 +116,7 @@ class Prefetch:
             try:
                 self._pool.shutdown(wait=True, cancel_futures=True)
                 self._pool = None
-                sys.setswitchinterval(self._usual_switch)
+                sys.setswitchinterval(USUAL_SWITCH_SECONDS)
             except KeyboardInterrupt as error:
                 interruption = error
         if interruption is not None:
