@@ -82,14 +82,11 @@ class Gumbel(SamplingRule):
 
     name = "gumbel"
 
-    def __init__(self) -> None:
-        self._last: tuple[tuple[object, ...], Array] = ((), np.empty(0))
-
     def draw(self, outcome: Outcome, draw_key: DrawKey) -> Draw:
         source, dictator = drawn_source(outcome, draw_key)
         likely = outcome.profile.likely
         clocks = source.clocks(likely)
-        noise = self._noise(draw_key, BLOCK + len(clocks))
+        noise = draw_key.exponentials(Purpose.DRAW, BLOCK + len(clocks))
         first, n_blocks = first_of(noise[BLOCK:], clocks), len(clocks) - len(likely)
         if first >= n_blocks:
             return Draw(int(likely[first - n_blocks]), self.name, dictator)
@@ -97,13 +94,6 @@ class Gumbel(SamplingRule):
         others = np.array(source.part(slice(begin, begin + BLOCK)))
         others[likely[(likely >= begin) & (likely < begin + BLOCK)] - begin] = 0.0
         return Draw(begin + first_of(noise[: len(others)], others), self.name, dictator)
-
-    def _noise(self, draw_key: DrawKey, n: int) -> Array:
-        """Exponential noise; that of the last draw_key is kept: draw all cells of a seed before those of the next."""
-        key = (draw_key.key, n)
-        if self._last[0] != key:
-            self._last = (key, draw_key.randomness.exponentials(draw_key.position, Purpose.DRAW, n))
-        return self._last[1]
 
 
 def first_of(noise: Array, rates: Array) -> int:
