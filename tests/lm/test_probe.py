@@ -224,6 +224,16 @@ def test_silence_is_a_crash(model: Path, dies: Dies, monkeypatch: pytest.MonkeyP
         find(model, CPU, SMALL)
 
 
+def test_what_a_driver_prints_is_no_answer(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def command(question: str) -> list[str]:
+        noise = "print('found 1 device\\n7\\n{', flush=True)"
+        rest = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
+        return [sys.executable, "-c", f"{noise}\n{rest}", *REAL_COMMAND(question)]
+
+    monkeypatch.setattr(probe, "child_command", command)
+    assert find(model, CPU, SMALL).keeps_bits
+
+
 def test_a_gpu_that_crashes_is_left_alone(model: Path, dies: Dies) -> None:
     dies("os.abort()", "hardware['gpu_layers'] != 0")
     told: list[str] = []
@@ -312,6 +322,34 @@ def test_beyond_a_block_of_cells(model: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(probe_child, "GgufContext", Long)
     assert examined(model)["moved"] == ""
     assert "1.0e-03" in examined(model, n_tokens=2 * CELL_BLOCK)["moved"]
+
+
+def test_a_prompt_in_other_chunks(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a text was begun decides which chunks its rest is evaluated in."""
+
+    class Chunked(GgufContext):
+        moves = False
+
+        def _fill(self, number: int, tokens: tuple[int, ...]) -> None:
+            n_held = len(self._held[number])
+            self.moves |= 0 < n_held < len(tokens) - 32 and n_held % 32 != 0
+            super()._fill(number, tokens)
+
+        def evaluate(self, wanted: dict[int, tuple[int, ...]]) -> Any:
+            return {k: logits + (1e-3 if self.moves else 0) for k, logits in super().evaluate(wanted).items()}
+
+    monkeypatch.setattr(probe_child, "GgufContext", Chunked)
+    assert "move logits by up to 1.0e-03" in examined(model)["moved"]
+
+
+@pytest.mark.parametrize("n_tokens", [1, 8, 64, 150])
+def test_a_model_of_short_texts(tmp_path: Path, n_tokens: int) -> None:
+    path = bigram_model(tmp_path / "short.gguf", metadata={"llama.context_length": n_tokens})
+    answer = examined(path)
+    if n_tokens < 7:
+        assert (answer["moved"], answer["why_not"]) == (None, "the model's texts are too short")
+    else:
+        assert answer["moved"] == ""
 
 
 def test_what_there_is_no_time_for_counts_as_no(model: Path) -> None:

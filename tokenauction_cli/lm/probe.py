@@ -180,9 +180,8 @@ def _ask(question: _Question) -> dict[str, Any] | Crash:
                 said |= line
                 if "answer" in said:
                     return dict(said["answer"])
-    except TimeoutError:
-        how = f"no answer within {SILENT_SECONDS:.0f} seconds at: {said['at']}"
-        return Crash(question.hardware, how, said["has_amx"])
+    except TimeoutError as silence:
+        return Crash(question.hardware, f"{silence} at: {said['at']}", said["has_amx"])
     how = how_it_ended(child.returncode, bytes(complaints))
     if child.returncode == -signal.SIGKILL:
         raise ModelError(f"{question.path}: {how}, probably for lack of memory: lower `runtime.batch`")
@@ -201,7 +200,7 @@ def _lines(child: subprocess.Popen[bytes], complaints: bytearray) -> Iterator[di
             ready = selector.select(seconds)
             if not ready:
                 child.kill()
-                raise TimeoutError
+                raise TimeoutError(f"no answer within {seconds:.0f} seconds")
             for key, _ in ready:
                 data = os.read(key.fd, 1 << 16)
                 if not data:
@@ -210,10 +209,18 @@ def _lines(child: subprocess.Popen[bytes], complaints: bytearray) -> Iterator[di
                     complaints += data
                 else:
                     *lines, waiting = (waiting + data).split(b"\n")
-                    for line in lines:
-                        said = json.loads(line)
+                    for said in filter(None, map(_said, lines)):
                         seconds = LOADING_SECONDS if said.get("at") == "loading" else SILENT_SECONDS
                         yield said
+
+
+def _said(line: bytes) -> dict[str, Any]:
+    """What the child says in a line; nothing where llama.cpp or a driver prints on stdout too."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _hardware(plain: dict[str, Any]) -> Hardware:

@@ -92,20 +92,24 @@ class Examination:
         return True
 
     def _alone(self) -> None:
-        last = self.context.n_sequences - 1
         say(at=f"{len(self.text)} tokens")
+        self.context.forget()
         self.evaluate({0: len(self.text)})
-        if last:
-            self.evaluate({last: len(self.text)})  # a copy, from which the others fork
         say(at="alone")
         for n in reversed(self.lengths):
             for length in range(n + N_STEPS, n - 1, -1):
                 self.known[length] = self.evaluate({0: length})[0]
 
     def _refilled(self) -> None:
+        """Evaluate the text anew, in chunks that begin elsewhere; the last sequence keeps it for the others to fork."""
         say(at="chunks that begin elsewhere")
+        self.context.forget()
         for n in REFILLED:
-            self._compare({0: n + 1}, "a prompt in other chunks")
+            if n in self.lengths:
+                self._compare({0: n + 1}, "a prompt in other chunks")
+        self.evaluate({0: len(self.text)})
+        if self.context.n_sequences > 1:
+            self.evaluate({self.context.n_sequences - 1: len(self.text)})
 
     def _compare(self, lengths: Mapping[int, int], shape: str) -> None:
         for number, logits in self.evaluate(lengths).items():
