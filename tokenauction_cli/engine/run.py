@@ -90,7 +90,7 @@ def compute(
     return record
 
 
-def experiment_of(folder: RunFolder, known: manifest.Manifest | None = None) -> Experiment:
+def experiment_of(folder: RunFolder, known: manifest.Manifest) -> Experiment:
     """The experiment of a run; relative paths of models start where the experiment file was.
 
     A run folder may come from a stranger: modules of rules are those of the working directory, not of that place.
@@ -101,7 +101,7 @@ def experiment_of(folder: RunFolder, known: manifest.Manifest | None = None) -> 
             f"{folder.path}: this is not a run folder (it has no resolved.yaml); `tokauction run` makes one"
         )
     experiment = load_experiment(resolved)
-    origin = (manifest.readable(folder) if known is None else known).get("experiment")
+    origin = known.get("experiment")
     return replace(experiment, path=Path(origin) if isinstance(origin, str) else resolved, modules=Path.cwd())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,8 +67,9 @@ def _auction() -> tuple[bool, str]:
     experiment = Experiment.of(read_experiment(_TABLES, str(path)), path, _TABLES)
     bidders = TableBidders(experiment)
     plan = make_plan(experiment, bidders.slots, is_batch_invariant=True)
-    with bidders.loaded(plan.slots) as model:
-        loop = TokenLoop(model, Auctioneer(experiment, Rules.of(experiment), model.vocabulary), bidders.prompt_sets)
+    rules = Rules.of(experiment)
+    with bidders.loaded(plan.slots) as model, closing(Auctioneer(experiment, rules, model.vocabulary)) as auctioneer:
+        loop = TokenLoop(model, auctioneer, bidders.prompt_sets)
         texts = [record["text"] for wave in plan.waves for done in loop.run(wave, plan.slots) for record in done]
     share = texts.count("Large") / len(texts)
     return abs(share - _SHARE_OF_LARGE) < _TOLERANCE, f"{share:.3f} where {_SHARE_OF_LARGE} is expected"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..experiment.experiment import Experiment
 from ..runs import manifest
 from ..runs.run_folder import RunFolder, encode
 from ..system.errors import StoreError, TokauctionError
@@ -37,8 +38,9 @@ def verify_run(path: Path, n_cells: int, trust: Sequence[str] = ()) -> Iterator[
     A run folder may come from a stranger: what it trusts is not trusted here, but in `trust`.
     """
     folder = RunFolder(path)
-    untrusted = sorted(set(experiment_of(folder).trust) - set(trust))
-    record = folder.read_manifest()
+    record = manifest.readable(folder)
+    experiment = experiment_of(folder, record)
+    untrusted = sorted(set(experiment.trust) - set(trust))
     yield from _files(folder, record)
     models = list(_models(record))
     yield from models
@@ -46,7 +48,7 @@ def verify_run(path: Path, n_cells: int, trust: Sequence[str] = ()) -> Iterator[
     if n_cells and untrusted:
         yield Check("cells", None, f"not computed again: they need --trust {' --trust '.join(untrusted)}")
     elif n_cells and all(check.is_good for check in models):
-        yield from _cells(folder, record, n_cells)
+        yield from _cells(folder, experiment, record, n_cells)
 
 
 def _files(folder: RunFolder, record: dict[str, Any]) -> Iterator[Check]:
@@ -84,12 +86,11 @@ def _environment(record: dict[str, Any]) -> Iterator[Check]:
         yield Check("environment", None, change)
 
 
-def _cells(folder: RunFolder, record: dict[str, Any], n_cells: int) -> Iterator[Check]:
+def _cells(folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_cells: int) -> Iterator[Check]:
     """Computed again: the cells of the sample alone, or their whole waves where a batch may change a record."""
     from .auctioneer import Auctioneer
     from .rules import Rules
 
-    experiment = experiment_of(folder)
     rules = Rules.of(experiment)
     bidders = prepare(experiment, probe=True, kv_cache=manifest.kv_cache_of(record))
     plan = _sample(plan_for(experiment, bidders, record.get("lanes")), folder.cells(), n_cells)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..system.errors import ModelError
 from ..system.processors import processor_has
@@ -24,6 +25,11 @@ class Hardware:
     kv_cache: str = "f16"
     uses_extra_buffers: bool = True  # weights are put in other order for AMX and other wide instructions
     rpc: tuple[str, ...] = ()  # host:port of servers that hold layers
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Hardware:
+        """From `dataclasses.asdict`, by way of JSON."""
+        return cls(**{**plain, "rpc": tuple(plain["rpc"])})
 
     @property
     def chunk(self) -> int:

@@ -99,8 +99,8 @@ def remembered(path: Path, hardware: Hardware, shape: Shape) -> Finding | None:
     """What was found out before, for as many sequences of as many tokens."""
     try:
         plain = json.loads(_memory(path, hardware, shape).read_bytes())
-        crashes = tuple(Crash(_hardware(crash.pop("hardware")), **crash) for crash in plain.pop("crashes"))
-        finding = Finding(_hardware(plain.pop("hardware")), Shape(*plain.pop("shape")), crashes=crashes, **plain)
+        crashes = tuple(Crash(Hardware.of(crash.pop("hardware")), **crash) for crash in plain.pop("crashes"))
+        finding = Finding(Hardware.of(plain.pop("hardware")), Shape(*plain.pop("shape")), crashes=crashes, **plain)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return finding if finding.shape.holds(shape) else None
@@ -221,10 +221,6 @@ def _said(line: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
-
-
-def _hardware(plain: dict[str, Any]) -> Hardware:
-    return Hardware(**{**plain, "rpc": tuple(plain["rpc"])})
 
 
 def _remember(path: Path, hardware: Hardware, finding: Finding) -> None:

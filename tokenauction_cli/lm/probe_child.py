@@ -177,7 +177,7 @@ def _context(path: Path, hardware: Hardware, n_sequences: int, shape: Shape) -> 
 
 def main(question: Mapping[str, Any]) -> None:
     path = Path(question["path"])
-    hardware = Hardware(**{**question["hardware"], "rpc": tuple(question["hardware"]["rpc"])})
+    hardware = Hardware.of(question["hardware"])
     try:
         answer = examine(path, hardware, Shape(*question["shape"]), question["sizes"], question["seconds"])
     except NotNumbersError:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _SECRET = re.compile(r"hf_\w+|(?<=Bearer )[^\s'\"]+|(?<=://)[^/\s@]+@")
-_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _SHORTEST_SECRET = 6
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -41,7 +41,7 @@ def visible(text: str) -> str:
 
 def without_secrets(text: str) -> str:
     """The same text with anything like a token blotted out, and with the tokens of the environment."""
-    for name in _TOKEN_VARIABLES:
+    for name in TOKEN_VARIABLES:
         secret = os.environ.get(name, "")
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "***")
