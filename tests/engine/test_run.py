@@ -132,7 +132,7 @@ def test_numbers_of_a_cell_add_up(finished: Path) -> None:
             assert float(row[f"tv.{alone}"]) == 0
         is_linear = row["aggregation"] == "linear"
         assert (row["payment.second_price.a"] != "") == is_linear  # a rule whose premise does not hold is left empty
-        assert row["sampling"] == ("stable" if is_linear else "gumbel")
+        assert row["sampling"] == ("stable" if is_linear else "coupled")
 
 
 def test_a_text_is_as_likely_as_its_record_says(read: Reader, tmp_path: Path) -> None:

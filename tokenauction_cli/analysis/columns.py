@@ -69,7 +69,10 @@ _TEXT = (
     _POINT,
     _WEIGHT,
     Column("seed", "The seed of the text, from `sweep.seeds`. Texts of one seed share their random numbers."),
-    Column("sampling", "How the tokens were drawn: `auction.sampling`, or what stood in for it under this rule."),
+    Column(
+        "sampling",
+        "How the tokens were drawn: `auction.sampling`, or `coupled` to it where this rule has no stable sampling.",
+    ),
     Column("text", "The text, without the stop string and without end tokens."),
     Column("tokens", "Tokens drawn, the end token and those of the stop string included.", "tokens", "text", "T"),
     Column("end_reason", "Why the text ends: end (an end token), stop, length (`max_tokens`), budget, or failed."),

@@ -66,6 +66,7 @@ def get_ready(folder: RunFolder, old: manifest.Manifest, experiment: Experiment,
     from .rules import Rules
 
     try:
+        manifest.check_continued(folder, old)
         rules, kept = Rules.of(experiment), manifest.kv_cache_of(old)
         if kept is not None and experiment.runtime.kv_cache not in ("auto", kept):
             progress.note(f"this run began with a KV cache in {kept}, and keeps it; --fresh begins anew")

@@ -221,8 +221,8 @@ class Auction(Section):
     )
     sampling: FilledText | None = Field(
         default=None,
-        description="How a token is drawn from the aggregate. Default: the first "
-        "of stable and inverse_cdf that exists.",
+        description="How a token is drawn from the aggregate. `stable`, the default, draws rules without a stable "
+        "sampling by a coupling to it; the column `sampling` then says `coupled`.",
     )
     max_tokens: Annotated[int, Strict(), Field(ge=1, le=100_000), says("a whole number from 1 to 100000")] = Field(
         default=64, description="The most tokens that one text may have."

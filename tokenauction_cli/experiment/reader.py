@@ -156,7 +156,7 @@ def _section(model: type[AnySection], data: Any) -> AnySection | None:
 def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
     agents = tuple(_resolved_agent(draft, agent, i) for i, agent in enumerate(whole.agents))
     auction = whole.auction or Auction()
-    sampling = auction.sampling or ("stable" if "stable" in registry.names("sampling") else "inverse_cdf")
+    sampling = auction.sampling or registry.names("sampling")[0]
     return Sections(
         name=whole.name,
         seed=whole.seed,
