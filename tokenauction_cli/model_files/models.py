@@ -9,13 +9,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
+from ..system.environment import cache_folder
 from ..system.errors import ModelError
 from . import hub
 from .gguf_header import quick_header_check
 from .model_reference import ALIASES, Alias, HubAddress, ModelReference, known_aliases, parse_reference
 from .quantisation import all_parts, choose, first_parts
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 __all__ = [
     "LocalModel",
@@ -66,7 +73,7 @@ def locate(reference: ModelReference, *, offline: bool = False, refresh: bool = 
     """
     if reference.alias is not None:
         alias = ALIASES[reference.alias]
-        model = _installed(reference, alias) or _from_hub(reference, alias.address, offline, refresh)
+        model = _of_package(reference, alias) or _from_hub(reference, alias.address, offline, refresh)
     elif reference.address is not None:
         model = _from_hub(reference, reference.address, offline, refresh)
     else:
@@ -80,7 +87,7 @@ def locate(reference: ModelReference, *, offline: bool = False, refresh: bool = 
 def list_local() -> list[LocalModel]:
     """The models on this machine: aliases of installed packages, then complete GGUF files in the hub's cache."""
     aliases = (ModelReference(name, alias=name) for name in known_aliases())
-    installed = [_installed(reference, ALIASES[str(reference.alias)]) for reference in aliases]
+    installed = [_of_package(reference, ALIASES[str(reference.alias)], write=False) for reference in aliases]
     return [model for model in installed if model] + _cached_models()
 
 
@@ -121,21 +128,43 @@ def _from_path(reference: ModelReference, path: Path) -> LocalModel:
     return LocalModel(reference, files, "file")
 
 
-def _installed(reference: ModelReference, alias: Alias) -> LocalModel | None:
-    """The GGUF file that an installed package carries, found in its record: the package is not imported."""
+def _of_package(reference: ModelReference, alias: Alias, *, write: bool = True) -> LocalModel | None:
+    """The GGUF file of an installed package; one in parts is written into the cache first, unless not to `write`."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:
         package = distribution(alias.package)
     except PackageNotFoundError:
         return None
+    file = _carried(package, alias) if alias.assembler is None else _assembled(alias, alias.assembler, write=write)
+    origin = f"package {alias.package} {package.version}"
+    return None if file is None else LocalModel(reference, (file,), origin)
+
+
+def _carried(package: Distribution, alias: Alias) -> ModelFile | None:
+    """The file in the record of a package, which is not imported."""
     for entry in package.files or []:
         path = Path(str(entry.locate()))
         if entry.name == alias.address.file and path.is_file():
             stated = _hexadecimal(entry.hash.value) if entry.hash and entry.hash.mode == "sha256" else None
-            file = ModelFile(path, path.stat().st_size, stated)
-            return LocalModel(reference, (file,), f"package {alias.package} {package.version}")
+            return ModelFile(path, path.stat().st_size, stated)
     return None
+
+
+def _assembled(alias: Alias, assembler: str, *, write: bool) -> ModelFile | None:
+    """The file that a package writes from its parts, in this program's cache: whole, or not at all."""
+    path = cache_folder() / "models" / str(alias.address.file)
+    if not path.is_file() and not write:
+        return None
+    try:
+        package = import_module(assembler)
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=path.parent) as folder:
+                package.assemble(Path(folder) / path.name).replace(path)
+    except (ImportError, OSError, ValueError) as error:
+        raise ModelError(f"{path}: package {alias.package} cannot write this model: {error}") from error
+    return ModelFile(path, path.stat().st_size, package.EXPECTED_SHA256)
 
 
 def _hexadecimal(record_hash: str) -> str:
@@ -151,8 +180,9 @@ def _from_hub(reference: ModelReference, address: HubAddress, offline: bool, ref
         return cached
     if offline or hub.is_offline():
         why = "" if offline else " (HF_HUB_OFFLINE is set)"
+        package = f", or `pip install {ALIASES[reference.alias].package}`" if reference.alias else ""
         raise ModelError(
-            f"{reference}: not on this machine{why}: download it with `tokauction models pull {reference}`"
+            f"{reference}: not on this machine{why}: download it with `tokauction models pull {reference}`{package}"
         )
     return _downloaded(reference, address)
 
