@@ -145,7 +145,7 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     if probe and isinstance(bidders, GgufBidders):
         bidders.probe(thoroughly=True)
     plan = plan_for(experiment, bidders)
-    most_tokens = plan.n_cells * experiment.auction.max_tokens
+    most_tokens = plan.n_cells * experiment.auction.max_draws
     most_prompts = max(len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values())
     return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts)
 

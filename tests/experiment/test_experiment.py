@@ -61,7 +61,7 @@ def test_defaults(tmp_path: Path) -> None:
     )
     assert beta.distributions == {"*": {"y": 1.0}}
     assert (e.auction.aggregation, e.auction.payments) == (("linear",), ("pay_your_bid",))
-    assert (e.auction.max_tokens, e.auction.stop, e.auction.trace) == (64, (), "none")
+    assert (e.auction.max_draws, e.auction.stop, e.auction.trace) == (64, (), "none")
     assert e.points == ((0, (1.0, 3.0), 0.25),)
     assert (e.seeds, e.swept_agent) == ((0,), 0)
     assert e.source == TWO.encode()

@@ -154,14 +154,14 @@ def _naive_tokens_per_second(experiment: Experiment, bidders: GgufBidders) -> fl
     """Drawn tokens per second of one `Llama` object per agent, evaluating one text at a time; linear, inverse CDF."""
     prompt_set = bidders.prompt_sets[experiment.queries[0]]
     prompts: list[GgufPrompt] = [prompt_set.prompts[k] for k in prompt_set.prompt_of_agent]
-    longest = max(len(prompt.tokens) for prompt in prompts) + experiment.auction.max_tokens
+    longest = max(len(prompt.tokens) for prompt in prompts) + experiment.auction.max_draws
     weights = np.array(experiment.points[len(experiment.points) // 2].bids)
     weights /= weights.sum()
     rng = np.random.default_rng(experiment.seed)
     with _naive_models(prompts, longest, bidders) as models:
         begun = time.perf_counter()
         n_tokens = sum(
-            _naive_text(models, prompts, weights, rng, experiment.auction.max_tokens) for _ in range(NAIVE_TEXTS)
+            _naive_text(models, prompts, weights, rng, experiment.auction.max_draws) for _ in range(NAIVE_TEXTS)
         )
         return n_tokens / (time.perf_counter() - begun)
 

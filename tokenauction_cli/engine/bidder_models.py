@@ -176,7 +176,7 @@ class GgufBidders:
     def longest(self) -> dict[Path, int]:
         """For each file the most tokens that a prompt and its text have together."""
         prompts = [prompt for prompt_set in self.prompt_sets.values() for prompt in prompt_set.prompts]
-        most_text = self._experiment.auction.max_tokens
+        most_text = self._experiment.auction.max_draws
         return {m.path: most_text + max(len(p.tokens) for p in prompts if p.path == m.path) for m in self.models}
 
     @property
@@ -223,7 +223,7 @@ class GgufBidders:
         """Find the best batch of every file that was never measured here, where so many texts gain from it."""
         from ..lm import batch_size
 
-        n_rows = n_cells * self._experiment.auction.max_tokens * sum(self.most_prompts.values())
+        n_rows = n_cells * self._experiment.auction.max_draws * sum(self.most_prompts.values())
         if not self._may_choose_batch or n_rows < ROWS_WORTH_MEASURING:
             return
         for model in self.models:
@@ -231,7 +231,7 @@ class GgufBidders:
             if model.path in self._known_rates() or len(sizes) < 2:
                 continue
             tell(f"measuring which batch suits {model.local.reference} on this machine, once: about two seconds")
-            n_halfway = self.longest[model.path] - self._experiment.auction.max_tokens // 2
+            n_halfway = self.longest[model.path] - self._experiment.auction.max_draws // 2
             try:
                 found = batch_size.measure(model.path, self.hardware, sizes, n_halfway)
                 self._rows_per_second[model.path] = found
@@ -375,7 +375,7 @@ def _prompt_sets(experiment: Experiment, in_use: Mapping[str, ModelInUse]) -> di
             for agent in experiment.agents:
                 model = in_use[str(agent.model)]
                 tokens = _tokens(agent, query, model, vocabularies[model.path])
-                _check_length(agent, model, len(tokens), experiment.auction.max_tokens)
+                _check_length(agent, model, len(tokens), experiment.auction.max_draws)
                 prompts.append(GgufPrompt(model.path, tokens))
             distinct = tuple(dict.fromkeys(prompts))
             prompt_set = PromptSet(distinct, tuple(distinct.index(prompt) for prompt in prompts))

@@ -92,7 +92,7 @@ def _every_text(experiment: Experiment, bidders: TableBidders, model: LanguageMo
     found: dict[bytes, tuple[Prefix, Profile]] = {}
     level: list[tuple[int, ...]] = [()]
     n_texts = 0
-    for _ in range(experiment.auction.max_tokens):
+    for _ in range(experiment.auction.max_draws):
         following = []
         for tokens in level:
             n_texts += 1

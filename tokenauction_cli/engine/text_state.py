@@ -107,7 +107,7 @@ class TextState:
             return "end"
         if self._setting.stops and any(stop in self._tail() for stop in self._setting.stops):
             return "stop"
-        if self.n_tokens >= self._setting.experiment.auction.max_tokens:
+        if self.n_tokens >= self._setting.experiment.auction.max_draws:
             return "length"
         return "budget" if self._setting.has_budgets and self._everybody_spent() else None
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..model_files.model_reference import known_aliases, parse_reference
 from ..system.errors import ModelError
+from .alphabet_checks import check_alphabet
 from .draft import Draft
 from .file_format import shown
 from .located_yaml import KeyPath
@@ -32,6 +33,7 @@ def check(draft: Draft) -> None:
     check_voices(draft)
     check_tables(draft)
     check_models(draft)
+    check_alphabet(draft)
     check_rules(draft)
     check_premises(draft)
     check_budgets(draft)
@@ -62,8 +64,12 @@ def check_names(draft: Draft) -> None:
 
 
 def check_voices(draft: Draft) -> None:
-    """An agent is either a model with one of prompt, chat and messages, or a table; an experiment has one kind."""
+    """An agent is either a model with one of prompt, chat and messages, or a table.
+
+    Those of an auction of tokens are of one kind.
+    """
     kinds: set[bool] = set()
+    may_mix = draft.auction is not None and draft.auction.alphabet in ("bytes", "words")
     for i, entry in enumerate(draft.entries):
         if not isinstance(entry, dict):
             continue
@@ -71,8 +77,11 @@ def check_voices(draft: Draft) -> None:
         tables = [key for key in TABLES if entry.get(key) is not None]
         _check_voice(draft, i, voices, tables)
         is_table = bool(tables)
-        if kinds and is_table not in kinds:
-            draft.source.problem(("agents", i), "table agents and model agents do not mix in one experiment")
+        if kinds and is_table not in kinds and not may_mix:
+            draft.source.problem(
+                ("agents", i),
+                "table agents and model agents do not mix in an auction of tokens; 'alphabet: bytes' lets them",
+            )
         kinds.add(is_table)
 
 

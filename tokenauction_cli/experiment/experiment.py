@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -66,18 +66,47 @@ class Agent:
         )
 
 
+class Covering(NamedTuple):
+    """How much of a model's tokenisations of a text is followed: see `lm/covering.py`."""
+
+    open: float
+    merge: float
+
+
 @dataclass(frozen=True)
 class Auction:
-    """The mechanism: rules by name, and when a text ends. `charge` names the payment that budgets pay, if any."""
+    """The mechanism: rules by name, and when a text ends. `charge` names the payment that budgets pay, if any.
+
+    `max_draws` counts symbols of the alphabet. `covering` is 0, 0 where there is nothing to cover.
+    """
 
     aggregation: tuple[str, ...]
     payments: tuple[str, ...]
     sampling: str
-    max_tokens: int
+    alphabet: str
+    max_draws: int
+    covering: Covering
     stop: tuple[str, ...]
     charge: str | None
     reserve: float
     trace: str
+
+    @classmethod
+    def of(cls, auction: file_format.Auction) -> Auction:
+        """From a section whose defaults are filled in."""
+        covering = auction.covering or file_format.Covering(open=0, merge=0)
+        return cls(
+            aggregation=auction.aggregation,
+            payments=auction.payments,
+            sampling=str(auction.sampling),
+            alphabet=auction.alphabet or "tokens",
+            max_draws=auction.max_bytes or auction.max_tokens or 0,
+            covering=Covering(covering.open, covering.merge),
+            stop=auction.stop,
+            charge=auction.charge,
+            reserve=auction.reserve or 0.0,
+            trace=auction.trace,
+        )
 
 
 @dataclass(frozen=True)
@@ -124,13 +153,12 @@ class Experiment:
         agents = tuple(map(Agent.of, sections.agents))
         swept = next(i for i, agent in enumerate(agents) if agent.id == sections.sweep.agent)
         offered = sum(agent.bid for agent in agents if not agent.reference)
-        auction = sections.auction.model_dump() | {"reserve": sections.auction.reserve or 0.0}
         return cls(
             name=sections.name,
             seed=sections.seed,
             queries=sections.queries,
             agents=agents,
-            auction=Auction(**auction),
+            auction=Auction.of(sections.auction),
             swept_agent=swept,
             total_bid=offered if sections.sweep.total_bid is None else sections.sweep.total_bid,
             runtime=Runtime(**sections.runtime.model_dump()),

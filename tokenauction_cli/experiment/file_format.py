@@ -210,6 +210,21 @@ class Agent(Section):
     )
 
 
+MAX_TOKENS, MAX_BYTES = 64, 160
+Length = Annotated[int, Strict(), Field(ge=1, le=100_000), says("a whole number from 1 to 100000")]
+
+
+class Covering(Section):
+    """How much of a model's tokenisations of a text is followed; exact, and exponential in the text, with both at 0."""
+
+    open: Share = Field(
+        default=0.001, description="A tokenisation is followed from this share of all that are alive on."
+    )
+    merge: Share = Field(
+        default=0.05, description="Of those that end at one byte, the ones below this share join the heaviest."
+    )
+
+
 class Auction(Section):
     """The mechanism: how distributions are aggregated, tokens drawn, payments computed."""
 
@@ -224,8 +239,19 @@ class Auction(Section):
         description="How a token is drawn from the aggregate. `stable`, the default, draws rules without a stable "
         "sampling by a coupling to it; the column `sampling` then says `coupled`.",
     )
-    max_tokens: Annotated[int, Strict(), Field(ge=1, le=100_000), says("a whole number from 1 to 100000")] = Field(
-        default=64, description="The most tokens that one text may have."
+    alphabet: Annotated[Literal["tokens", "bytes", "words"], says("tokens, bytes or words")] | None = Field(
+        default=None,
+        description="What is auctioned one after the other. tokens, the default, needs agents with one vocabulary; "
+        "bytes and words do not.",
+    )
+    max_tokens: Length | None = Field(
+        default=None, description=f"The most tokens that one text may have. Default: {MAX_TOKENS}."
+    )
+    max_bytes: Length | None = Field(
+        default=None, description=f"The same in bytes, with the alphabet bytes or words. Default: {MAX_BYTES}."
+    )
+    covering: Covering | None = Field(
+        default=None, description="With the alphabet bytes or words: how closely a model's tokenisations are followed."
     )
     stop: tuple[FilledText, ...] = Field(default=(), description="Texts that end a text; they are cut off.")
     charge: FilledText | None = Field(default=None, description="The payment rule that budgets pay.")

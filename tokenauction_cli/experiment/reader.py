@@ -16,7 +16,20 @@ from ..mechanism import registry
 from ..system.errors import ExperimentError
 from .checks import check
 from .draft import Draft
-from .file_format import MAX_AGENTS, UNION_TAGS, Agent, Auction, ExperimentFile, Runtime, Section, Sweep, shown
+from .file_format import (
+    MAX_AGENTS,
+    MAX_BYTES,
+    MAX_TOKENS,
+    UNION_TAGS,
+    Agent,
+    Auction,
+    Covering,
+    ExperimentFile,
+    Runtime,
+    Section,
+    Sweep,
+    shown,
+)
 from .located_yaml import KeyPath
 from .prompts import did_you_mean
 from .source import Source, default_ids
@@ -155,19 +168,26 @@ def _section(model: type[AnySection], data: Any) -> AnySection | None:
 
 def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
     agents = tuple(_resolved_agent(draft, agent, i) for i, agent in enumerate(whole.agents))
-    auction = whole.auction or Auction()
-    sampling = auction.sampling or registry.names("sampling")[0]
     return Sections(
         name=whole.name,
         seed=whole.seed,
         queries=whole.queries,
         agents=agents,
-        auction=auction.model_copy(update={"sampling": sampling}),
+        auction=_resolved_auction(whole.auction or Auction()),
         sweep=_resolved_sweep(draft, whole.sweep or Sweep(), agents),
         runtime=whole.runtime or Runtime(),
         blends=whole.blends,
         trust=whole.trust,
     )
+
+
+def _resolved_auction(auction: Auction) -> Auction:
+    filled: dict[str, Any] = {"sampling": auction.sampling or registry.names("sampling")[0]}
+    if auction.alphabet in (None, "tokens"):
+        filled |= {"alphabet": None, "max_tokens": auction.max_tokens or MAX_TOKENS}
+    else:
+        filled |= {"max_bytes": auction.max_bytes or MAX_BYTES, "covering": auction.covering or Covering()}
+    return auction.model_copy(update=filled)
 
 
 def _resolved_agent(draft: Draft, agent: Agent, i: int) -> Agent:

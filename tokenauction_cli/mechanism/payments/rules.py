@@ -36,6 +36,8 @@ class PaymentRule(ABC):
     """The name as people say it, where that is not the name with spaces."""
     compares_others: bool = False
     """Whether it compares q with every o_i: that is then prefetched."""
+    needs_drawn_alone: bool = False
+    """Whether `charge` needs what agents give to the drawn symbol alone: all that is known of a word."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -72,6 +74,7 @@ class PayYourBid(PaymentRule):
     """
 
     name = "pay_your_bid"
+    needs_drawn_alone = True
 
     def expected(self, outcome: Outcome) -> Array:
         return outcome.charged(outcome.bids)
