@@ -56,7 +56,7 @@ def test_a_resolved_file_is_a_valid_file(read: Reader) -> None:
         ("{max_bytes: 9}", "6:11: max_bytes does not go with the alphabet tokens; use max_tokens"),
         ("{covering: {open: 0}}", "6:11: covering does not go with the alphabet tokens (add 'alphabet: bytes'"),
         ("{alphabet: letters}", "expected tokens, bytes or words, got 'letters'"),
-        ("{alphabet: bytes, covering: {open: 2}}", "6:41: expected a number from 0 to 1, got 2"),
+        ("{alphabet: bytes, covering: {open: 2}}", "6:45: expected a number from 0 to 1, got 2"),
         ("{alphabet: words, aggregation: [linear, log_linear]}", "over words there are linear and random_dictator"),
         ("{alphabet: words, payments: [vcg]}", "over words there are pay_your_bid and second_price"),
     ],
