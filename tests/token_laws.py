@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenauction_cli.lm.base import Logits, Request
 from tokenauction_cli.lm.covering import Covering, Knobs, State, Steps
 from tokenauction_cli.lm.lexicon import END, Lexicon
+from tokenauction_cli.system.errors import CellError
 
 Context = tuple[int, ...]
 Array = NDArray[np.float64]
@@ -107,3 +109,20 @@ def followed(
 
 def law(state: State) -> Array:
     return np.asarray(np.exp(state.log_p))
+
+
+class ModelOfTokens:
+    """Token models behind the protocol of `lm.base`, one per prompt; takes down what was evaluated."""
+
+    slots = None
+
+    def __init__(self) -> None:
+        self.evaluated: list[Request] = []
+
+    def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
+        assert len({request.slot for request in requests}) == len(requests)
+        self.evaluated += requests
+        return [[prompt.logits(request.text) for prompt in request.prompts] for request in requests]
+
+    def forget(self) -> None:
+        """Nothing is kept."""

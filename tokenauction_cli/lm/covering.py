@@ -6,8 +6,8 @@ common bytes are the rest of it. Of weight w, the probability of spelling the te
     M(tokens of the range that go on with the byte) / M(tokens of the range),       M: their probability after c,
 
 and the next byte is distributed as the mean over all hypotheses. When a byte comes, every range shrinks to what goes on
-with it; a token that ends there is a *closing*: c and the token are the context of a new hypothesis, for the price of an
-evaluation. Exact, that is a number of hypotheses which grows exponentially with the text. Two knobs bound it:
+with it; a token that ends there is a *closing*: c and the token are the context of a new hypothesis, for the price of
+an evaluation. Exact, that is a number of hypotheses which grows exponentially with the text. Two knobs bound it:
 
     open    closings of at most this share of all hypotheses are not evaluated
     merge   nor are those of at most this share of all closings where a heavier one is
@@ -244,9 +244,8 @@ class Covering:
         if log_spoken == -math.inf:
             raise CellError("a model gave no distribution: it says nothing but control tokens")
         log_first = spoken - log_spoken
-        return Hypothesis(
-            closing.context, closing.start, closing.log_w, lexicon.root, log_first, log_first
-        ), -math.expm1(log_spoken)
+        hypothesis = Hypothesis(closing.context, closing.start, closing.log_w, lexicon.root, log_first, log_first)
+        return hypothesis, float(np.exp(silent).sum())
 
     def _replayed(self, hypothesis: Hypothesis, scores: Scores, text: bytes) -> tuple[list[Closing], list[Hypothesis]]:
         """Follow a hypothesis from its start to the end of the text: its closings, and itself if it lives."""
