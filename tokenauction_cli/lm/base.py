@@ -36,6 +36,14 @@ class Vocabulary(Protocol):
         ...
 
 
+def common_length(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two sequences share at their beginning."""
+    n = min(len(a), len(b))
+    if a[:n] == b[:n]:
+        return n
+    return next(k for k in range(n) if a[k] != b[k])
+
+
 def copied(logits: Logits) -> Logits:
     """A copy that outlives the next evaluation."""
     return np.array(logits)

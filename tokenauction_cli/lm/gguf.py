@@ -25,7 +25,7 @@ import numpy as np
 
 from ..system.errors import CellError, ModelError, TokauctionError
 from . import libraries, llama_log
-from .base import NO_LOGITS, Logits, Request, copied
+from .base import NO_LOGITS, Logits, Request, common_length, copied
 from .hardware import CELL_BLOCK, GGML_TYPES, Hardware
 from .metadata import has_state, value_of
 from .vocabulary import GgufVocabulary
@@ -171,16 +171,16 @@ class GgufContext:
             self.copy(source, number)
             self._held[number] = before[source]
         for number, tokens in wanted.items():
-            self._cut(number, _common_length(self._held[number], tokens[:-1]))
+            self._cut(number, common_length(self._held[number], tokens[:-1]))
 
     def _best_source(self, number: int, beginning: tuple[int, ...], taken: dict[int, int]) -> int:
         """The sequence that holds most of this beginning: itself if it can, and none that is overwritten by a copy."""
         if self._held[number][: len(beginning)] == beginning or number in taken.values():
             return number
-        best, longest = number, _common_length(self._held[number], beginning)
+        best, longest = number, common_length(self._held[number], beginning)
         for other, held in enumerate(self._held):
             if other not in taken and held[: longest + 1] == beginning[: longest + 1]:
-                shared = _common_length(held, beginning)
+                shared = common_length(held, beginning)
                 if shared > longest:
                     best, longest = other, shared
         return best
@@ -368,14 +368,6 @@ class GgufModel:
             places.append(place)
         logits = {path: self._contexts[path].evaluate(tokens) for path, tokens in wanted.items() if tokens}
         return [[NO_LOGITS if at is None else logits[at[0]][at[1]] for at in place] for place in places]
-
-
-def _common_length(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many tokens two sequences share at their beginning."""
-    n = min(len(a), len(b))
-    if a[:n] == b[:n]:
-        return n
-    return next(k for k in range(n) if a[k] != b[k])
 
 
 class OneByOneContext(GgufContext):

@@ -50,8 +50,10 @@ class TableModel:
 
     slots = None
 
-    def __init__(self, vocabulary: TableVocabulary) -> None:
+    def __init__(self, vocabulary: TableVocabulary, joiner: str = " ") -> None:
+        """`joiner` stands between two tokens of a prefix: nothing where tokens spell bytes."""
         self.vocabulary = vocabulary
+        self._joiner = joiner
 
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
         return [self._answer(request) for request in requests]
@@ -60,7 +62,7 @@ class TableModel:
         """Nothing is kept anyway."""
 
     def _answer(self, request: Request) -> list[Logits] | CellError:
-        text = " ".join(self.vocabulary.tokens[token] for token in request.text)
+        text = self._joiner.join(self.vocabulary.tokens[token] for token in request.text)
         try:
             return [
                 NO_LOGITS if k in request.left_out else self._row(prompt, text)

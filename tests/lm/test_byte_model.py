@@ -1,0 +1,184 @@
+"""Token models of different vocabularies behind one alphabet of bytes: one answer, whatever was asked before or beside."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_covering import A, B
+from tiny_gguf import BOS, attention_model, bigram_model, of_byte, pieces
+from token_laws import EXACT, Array, ModelOfTokens, TokenModel, byte_law, random_model
+
+from tokenauction_cli.lm import byte_model
+from tokenauction_cli.lm.base import Logits, Request
+from tokenauction_cli.lm.byte_model import PLACES, ByteModel, BytePrompt, ByteVocabulary
+from tokenauction_cli.lm.covering import Knobs
+from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt
+from tokenauction_cli.lm.hardware import Hardware, kv_format
+from tokenauction_cli.lm.lexicon import END, Lexicon
+from tokenauction_cli.lm.table import TableModel, TablePrompt, TableVocabulary
+from tokenauction_cli.mechanism.aggregation.rules import Linear
+from tokenauction_cli.system.errors import CellError
+
+CPU = Hardware(0, 2, kv_format(gpu_layers=0))
+SLOTS = 3
+
+
+def text_law(answer: list[Logits] | CellError) -> list[Array]:
+    assert not isinstance(answer, CellError), answer
+    return [np.exp(log_p) for log_p in answer]
+
+
+def of_tokens(models: Sequence[TokenModel], knobs: Knobs = EXACT) -> tuple[ByteModel, tuple[BytePrompt, ...]]:
+    """A byte model in which every agent has a vocabulary of its own."""
+    token_models = [byte_model.TokenModel(ModelOfTokens(), model.lexicon, 1) for model in models]
+    prompts = tuple(BytePrompt(k, model, 1.0, f"agent {k}") for k, model in enumerate(models))
+    return ByteModel(token_models, knobs, SLOTS), prompts
+
+
+def after(prompts: tuple[BytePrompt, ...], text: bytes, slot: int = 0) -> Request:
+    return Request(slot, prompts, tuple(text))
+
+
+def test_the_alphabet_is_bytes_and_end() -> None:
+    vocabulary = ByteVocabulary()
+    assert (vocabulary.size, vocabulary.ends) == (257, {256})
+    assert b"".join(map(vocabulary.piece, [*"é".encode(), END])).decode() == "é"
+    assert [vocabulary.name(symbol) for symbol in (0x61, 0xC3, END)] == ["a", "\\xc3", "<end>"]
+
+
+def test_agents_of_two_vocabularies_answer_side_by_side() -> None:
+    model, prompts = of_tokens([A, B])
+    a, b = text_law(model.evaluate([after(prompts, b"ab")])[0])
+    np.testing.assert_allclose(a, byte_law(A, b"ab"), atol=1e-12)
+    np.testing.assert_allclose(b, byte_law(B, b"ab"), atol=1e-12)
+
+
+def test_tables_over_tokens_of_their_own() -> None:
+    """Nothing stands between their tokens, and a row holds after every spelling of its text."""
+    tables: list[dict[str, dict[str, float]]] = [
+        {"": {"a": 0.3, "b": 0.2, "ab": 0.25, "aba": 0.15, "<end>": 0.1}, "*": {"ab": 0.5, "<end>": 0.5}},
+        {"*": {"b": 0.5, "ba": 0.5}, "ab": {"a": 0.25, "<end>": 0.75}},
+    ]
+    vocabulary = TableVocabulary(tables)
+    inner = byte_model.TokenModel(TableModel(vocabulary, ""), Lexicon.of(vocabulary), 2)
+    prompts = tuple(BytePrompt(0, TablePrompt(f"T{k}", table), 1.0, f"T{k}") for k, table in enumerate(tables))
+    model = ByteModel([inner], EXACT, SLOTS)
+    first, second = text_law(model.evaluate([after(prompts, b"")])[0])
+    assert first[[97, 98, END]] == pytest.approx([0.7, 0.2, 0.1])
+    assert second[98] == 1
+    # "ab" is a + b (a .3 and then nothing but ab: impossible), ab (.25) or the beginning of aba (.15)
+    (first,) = text_law(model.evaluate([after(prompts[:1], b"ab")])[0])
+    assert first[[97, END]] == pytest.approx([(0.15 + 0.125) / 0.4, 0.125 / 0.4])
+
+
+def test_an_agent_that_cannot_spell_a_byte_fails_by_name() -> None:
+    model, prompts = of_tokens([A, B])
+    failed, other = model.evaluate([after(prompts, b"abx"), after(prompts, b"ab", 1)])
+    assert str(failed) == "agent 'agent 0' cannot spell byte 78 after 'ab'"
+    assert not isinstance(other, CellError)
+
+
+def test_a_table_without_a_row_fails_alone() -> None:
+    tables: list[dict[str, dict[str, float]]] = [{"": {"a": 0.5, "b": 0.5}, "a": {"a": 1.0}}]
+    vocabulary = TableVocabulary(tables)
+    inner = byte_model.TokenModel(TableModel(vocabulary, ""), Lexicon.of(vocabulary), 1)
+    prompts = (BytePrompt(0, TablePrompt("T", tables[0]), 1.0, "T"),)
+    model = ByteModel([inner], EXACT, SLOTS)
+    failed, other = model.evaluate([after(prompts, b"b"), after(prompts, b"a", 1)])
+    assert "agent 'T' has no distribution for the prefix 'b'" in str(failed)
+    assert text_law(other)[0][97] == 1
+
+
+def test_left_out_prompts_keep_their_places() -> None:
+    model, prompts = of_tokens([A, B])
+    request = Request(0, prompts, tuple(b"a"), frozenset({0}))
+    nothing, b = text_law(model.evaluate([request])[0])
+    assert nothing.size == 0
+    np.testing.assert_allclose(b, byte_law(B, b"a"), atol=1e-12)
+
+
+def test_temperatures_act_on_tokens_and_share_their_evaluations() -> None:
+    inner = ModelOfTokens()
+    model = ByteModel([byte_model.TokenModel(inner, A.lexicon, 2)], EXACT, SLOTS)
+    prompts = tuple(BytePrompt(0, A, temperature, "A") for temperature in (0.5, 2.0))
+    laws = text_law(model.evaluate([after(prompts, b"aba")])[0])
+    for found, temperature in zip(laws, (0.5, 2.0), strict=True):
+        np.testing.assert_allclose(found, byte_law(A, b"aba", temperature), atol=1e-12)
+    texts = [request.text for request in inner.evaluated]
+    assert len(texts) == len(set(texts)) == model.n_evaluations
+
+
+def test_one_row_per_context_however_many_ask() -> None:
+    model, prompts = of_tokens([A])
+    model.evaluate([after(prompts, b"ab", slot) for slot in range(SLOTS)])
+    assert model.n_evaluations == len({(), (0,), (0, 1), (2,)})
+
+
+def random_texts(chance: random.Random, model: ByteModel, prompts: tuple[BytePrompt, ...], n: int) -> list[bytes]:
+    """Texts written by all agents together, and their beginnings."""
+    texts = []
+    for _ in range(n):
+        text = b""
+        for _ in range(12):
+            texts.append(text)
+            laws = text_law(model.evaluate([after(prompts, text)])[0])
+            symbol = chance.choices(range(257), np.mean(laws, axis=0))[0]
+            if symbol == END:
+                break
+            text += bytes([symbol])
+    return texts
+
+
+@pytest.mark.parametrize("knobs", [Knobs(), Knobs(0.02, 0.2, 0.1)])
+def test_answers_are_the_same_bits_in_any_order_and_after_evictions(
+    knobs: Knobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(1)
+    models = [random_model([b"", *words], frozenset({0}), k) for k, words in enumerate(WORDS)]
+    model, prompts = of_tokens(models, knobs)
+    texts = random_texts(chance, model, prompts, 12)
+    expected = {text: (*asked(model, prompts, text), *dropped(model, prompts, text)) for text in texts}
+    for most_bytes in (1 << 20, 600, 0):
+        monkeypatch.setattr(byte_model, "MOST_LOGITS_BYTES", most_bytes)
+        monkeypatch.setattr(byte_model, "MOST_STATES_BYTES", most_bytes and 20_000)
+        again, prompts = of_tokens(models, knobs)
+        chance.shuffle(texts)
+        for batch in (texts[k : k + SLOTS] for k in range(0, len(texts), SLOTS)):
+            answers = again.evaluate([after(prompts, text, slot) for slot, text in enumerate(batch)])
+            for text, answer in zip(batch, answers, strict=True):
+                assert (*map(bytes, answer), *dropped(again, prompts, text)) == expected[text]
+        assert again._logits.n_bytes <= most_bytes
+    model.forget()
+    for text in texts:
+        assert (*asked(model, prompts, text), *dropped(model, prompts, text)) == expected[text]
+
+
+WORDS = [
+    [b"a", b"b", b"ab", b"ba", b"bab", b"aab", b"a"],
+    [b"a", b"b", b"bb", b"abab", b"aa", b"ba"],
+]
+
+
+def asked(model: ByteModel, prompts: tuple[BytePrompt, ...], text: bytes) -> list[bytes]:
+    (answer,) = model.evaluate([after(prompts, text)])
+    assert not isinstance(answer, CellError)
+    return [bytes(log_p) for log_p in answer]
+
+
+def dropped(model: ByteModel, prompts: tuple[BytePrompt, ...], text: bytes) -> list[float]:
+    return [model.unfollowed(prompt, text) for prompt in prompts]
+
+
+def test_the_same_model_for_both_agents_at_any_weight_has_its_own_law() -> None:
+    model, (prompt,) = of_tokens([A])
+    for text in (b"", b"a", b"ab", b"aba"):
+        log_p = np.array([*text_law(model.evaluate([after((prompt,), text)])[0]) * 2])
+        for w in (0.0, 0.3, 1.0):
+            np.testing.assert_allclose(w * log_p[0] + (1 - w) * log_p[1], byte_law(A, text), atol=1e-12)
