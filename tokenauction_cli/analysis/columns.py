@@ -70,7 +70,10 @@ _TEXT = (
     _WEIGHT,
     Column("seed", "The seed of the text, from `sweep.seeds`. Texts of one seed share their random numbers."),
     Column("sampling", "How the tokens were drawn: `auction.sampling`, or what stood in for it under this rule."),
-    Column("text", "The text, without the stop string and without end tokens."),
+    Column(
+        "text",
+        "The text, without the stop string and without end tokens. Tokens of table agents are joined by one space.",
+    ),
     Column("tokens", "Tokens drawn, the end token and those of the stop string included.", "tokens", "text", "T"),
     Column("end_reason", "Why the text ends: end (an end token), stop, length (`max_tokens`), budget, or failed."),
     Column("error", "Why the text failed; other numbers are then empty. Only where some text failed."),

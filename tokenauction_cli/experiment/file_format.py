@@ -188,12 +188,13 @@ class Agent(Section):
     )
     distribution: Row | None = Field(
         default=None,
-        description="No model: these tokens with these probabilities at every position; <end> ends the text.",
+        description="No model: these tokens with these probabilities at every position; <end> ends the text. A text "
+        "is its tokens joined by one space.",
     )
     distributions: Rows | None = Field(
         default=None,
-        description="No model: a distribution per prefix (tokens joined by one space, '' at the start, "
-        "'*' for any other text).",
+        description="No model: a distribution per prefix, written as its text (tokens joined by one space, '' at the "
+        "start, '*' for any other text).",
     )
     bid: Number = Field(default=1.0, description="The bid per token, where the sweep does not set it.")
     temperature: Positive = Field(
