@@ -62,6 +62,9 @@ SECTIONS = (
     ("Sweep", "sweep", ""),
     ("Steps", "sweep: relative_weight", ""),
     ("Runtime", "runtime", ""),
+    ("Expectation", "expect", ""),
+    ("At", "expect: at", ""),
+    ("TextTest", "expect: text", ""),
 )
 
 EXAMPLES = {
@@ -177,6 +180,42 @@ runtime:
   rpc: ["10.0.0.7:50052"]
   deterministic: true
 """,
+    "Expectation": """\
+name: expect
+agents:
+  - {name: Ann, distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, distribution: {yes: 0.1, no: 0.9}}
+auction: {payments: [second_price], max_tokens: 4}
+sweep: {relative_weight: [0, 0.5, 1], seeds: 20}
+expect:
+  - {figure: tv.ann, at: {relative_weight: 1}, max: 0}       # alone, Ann says what she would say
+  - {figure: trend.tv.ann, max: -0.9}                        # the more she bids, the nearer she comes
+  - {figure: revenue.second_price, min: 0, max: 4}           # of every row
+  - {text: {contains: "yes"}, share: 0.5}                    # half of all texts
+""",
+    "At": """\
+name: at
+queries: [one, two]
+agents:
+  - {name: Ann, distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, distribution: {yes: 0.1, no: 0.9}}
+auction: {aggregation: [linear, log_linear], max_tokens: 4}
+sweep: {bids: [{Ann: 1, Bob: 1}, {Ann: 2, Bob: 1}]}
+expect:
+  - {figure: tv.ann, at: {query: one, aggregation: linear, point: 1}, max: 0.4}
+  - {figure: tv.ann, at: {relative_weight: 0.5}, max: 0.4}
+  - {figure: tv.ann, at: {bids: {Ann: 2}}, max: 0.4}
+""",
+    "TextTest": """\
+name: texts
+agents:
+  - {name: Ann, distribution: {yes: 0.7, no: 0.3}}
+auction: {max_tokens: 4}
+sweep: {seeds: 20}
+expect:
+  - {text: {contains: "yes", not_contains: maybe}, share: 0.8}
+  - {text: {matches: "^(yes|no)( (yes|no))*$"}}
+""",
 }
 
 PATTERNS = {
@@ -239,7 +278,7 @@ def _bounds(schema: dict[str, Any]) -> str:
         return f" from {low} to {high}"
     if "exclusiveMinimum" in schema:
         return f" above {schema['exclusiveMinimum']}"
-    return f" of at least {low}"
+    return "" if low is None else f" of at least {low}"
 
 
 def _default(key: str, field: dict[str, Any], required: Sequence[str]) -> str:
