@@ -25,8 +25,6 @@ from .tables import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
-
 TAU = "tau"
 MAX_LISTED = 10
 TESTS = {"contains": "contains", "not_contains": "does not contain", "matches": "matches"}
@@ -131,7 +129,7 @@ def _nothing_there(at: At, frame: pd.DataFrame, what: str) -> str:
     return f"there is no {what}; there are {'; '.join(there_are)}"
 
 
-def _range(values: Array) -> str:
+def _range(values: NDArray[Any]) -> str:
     least, most = _words(values.min()), _words(values.max())
     return least if least == most else f"{least} to {most}"
 
@@ -151,7 +149,7 @@ def _listed(keys: Mapping[str, Any]) -> str:
 def _words(value: Any) -> str:
     if isinstance(value, str):
         return value or "''"
-    return "empty" if math.isnan(value) else f"{value:.4g}"
+    return "empty" if math.isnan(value) else f"{value + 0.0:.4g}"  # never -0
 
 
 def what_is_expected(expectation: Expectation) -> str:

@@ -31,6 +31,7 @@ class Run:
     trends      does a figure move one way along the sweep: `trends.csv`
     comparisons rules in pairs on common seeds: `comparisons.csv`
     pooled      means over all queries: `pooled.csv`
+    verdicts    does what the experiment expects hold
     """
 
     folder: RunFolder = field(repr=False)

@@ -33,7 +33,9 @@ def run(
     how: Output = Format.table,
     junit: Annotated[
         Path | None,
-        typer.Option("--junit", metavar="FILE", help="Write the expectations as JUnit XML, for continuous integration."),
+        typer.Option(
+            "--junit", metavar="FILE", help="Write the expectations as JUnit XML, for continuous integration."
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""What must hold of a finished run, as `expect` in its file says it. `analysis/expectations.py` looks whether it does."""
+"""What must hold of a finished run, as `expect` in its file says; `analysis/expectations.py` looks whether it does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from ..system.errors import Problem
 from . import file_format
-
 
 TOLERANCE = 1e-6
 

@@ -11,7 +11,7 @@ from .expectation import is_same
 from .file_format import Agent, At, Expectation, Sweep, TextTest, shown
 from .located_yaml import KeyPath
 from .prompts import did_you_mean
-from .source import Source, default_ids
+from .source import default_ids
 from .sweep import SweepPoint, sweep_points
 
 FigureNames = Callable[[Sequence[str], Sequence[str]], Iterable[str]]
@@ -23,7 +23,8 @@ MAX_LISTED = 10
 
 def check_expectations(draft: Draft, figures: FigureNames | None) -> None:
     """Report the mistakes of every expectation; names of figures are looked at where it is known which there are."""
-    known = None if figures is None else set(figures(default_ids(draft.entries), _payment_columns(draft)))
+    ask = figures if draft.expect else None
+    known = None if ask is None else set(ask(default_ids(draft.entries), _payment_columns(draft)))
     for i, expectation in enumerate(draft.expect):
         if expectation is None:
             continue
@@ -93,33 +94,34 @@ def _check_at(draft: Draft, path: KeyPath, at: At, is_trend: bool) -> None:
         _check_one_of(draft, (*path, "aggregation"), at.aggregation, draft.auction.aggregation, "aggregation rule")
     for label in at.bids or ():
         if draft.agent(label) is None:
-            near = did_you_mean(label, draft.known_agents()) or f"; there are {_listed(map(shown, draft.known_agents()))}"
+            near = (
+                did_you_mean(label, draft.known_agents()) or f"; there are {_listed(map(shown, draft.known_agents()))}"
+            )
             draft.source.problem((*path, "bids", label), f"unknown agent {shown(label)}{near}", at_key=True)
 
 
-def check_points(source: Source, expectations: Sequence[Expectation], agents: Sequence[Agent], sweep: Sweep) -> None:
-    """Report every `at` that no sweep point agrees with; of sections whose names are resolved."""
-    swept = next(i for i, agent in enumerate(agents) if agent.id == sweep.agent)
-    points = list(sweep_points(agents, sweep, swept))
-    ids = [agent.id for agent in agents]
-    for i, expectation in enumerate(expectations):
-        if expectation.at is not None:
-            _check_points_at(source, ("expect", i, "at"), expectation.at, points, ids)
+def check_points(draft: Draft, agents: Sequence[Agent], sweep: Sweep) -> None:
+    """Report every `at` that no sweep point agrees with; of agents and a sweep whose names are resolved."""
+    looks = [(("expect", i, "at"), one.at) for i, one in enumerate(draft.expect) if one is not None]
+    points = list(sweep_points(agents, sweep, draft.swept_agent(sweep))) if looks else []
+    for path, at in looks:
+        if at is not None:
+            _check_points_at(draft, path, at, points)
 
 
-def _check_points_at(source: Source, path: KeyPath, at: At, points: Sequence[SweepPoint], ids: Sequence[str]) -> None:
+def _check_points_at(draft: Draft, path: KeyPath, at: At, points: Sequence[SweepPoint]) -> None:
     """Key by key, so that the first that leaves no point is named with what there is."""
     wanted: list[tuple[KeyPath, float | None, Callable[[SweepPoint], float | None]]] = [
         (("point",), at.point, lambda point: point.index),
         (("relative_weight",), at.relative_weight, lambda point: point.relative_weight),
-        *((("bids", label), bid, _bid_of(ids.index(label))) for label, bid in (at.bids or {}).items()),
+        *((("bids", label), bid, _bid_of(draft.require_agent(label))) for label, bid in (at.bids or {}).items()),
     ]
     for key, value, value_of in wanted:
         left = [point for point in points if value is None or is_same(value, value_of(point))]
         if not left:
             there_are = _listed([f"{value_of(point):g}" for point in points if value_of(point) is not None])
             wish = f"{'.'.join(map(str, key))} = {value:g}"
-            source.problem((*path, *key), f"no sweep point has {wish}; there are {there_are}")
+            draft.source.problem((*path, *key), f"no sweep point has {wish}; there are {there_are}")
             return
         points = left
 

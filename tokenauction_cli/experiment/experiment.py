@@ -161,7 +161,8 @@ def load_experiment(
 ) -> Experiment:
     """Read an experiment file; `overrides` are `key.path=value` strings as given to -S, `trust` the modules of --trust.
 
-    `figures` are those that `expect` may name; whoever evaluates no expectation need not know them. Raises ExperimentError with every mistake of the file and the overrides at once.
+    `figures` are those that `expect` may name; who looks at no expectation need not know them. Raises ExperimentError
+    with every mistake of the file and the overrides at once.
     """
     file = str(path)
     try:

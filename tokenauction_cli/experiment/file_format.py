@@ -367,7 +367,7 @@ class TextTest(Section):
 
 
 class Expectation(Section):
-    """What must hold of a finished run: bounds of a figure, or a test of its texts. Else `tokauction run` exits with 4."""
+    """What must hold of a finished run, else `tokauction run` exits with 4: bounds of a figure, or a test of texts."""
 
     figure: FilledText | None = Field(
         default=None,

@@ -76,7 +76,7 @@ def read_experiment(
     if source.problems or whole is None:
         raise ExperimentError(source.problems)
     sections = _resolved(draft, whole)
-    check_points(source, sections.expect, sections.agents, sections.sweep)
+    check_points(draft, sections.agents, sections.sweep)
     if source.problems:
         raise ExperimentError(source.problems)
     return sections
