@@ -1,9 +1,9 @@
-"""Writes docs/experiment.md, docs/cli.md and docs/columns.md from the schema, the commands and the table of columns.
+"""Writes four files of docs/ from the code: experiment.md, cli.md, columns.md and audit.md.
 
-    make docs                       write the three files
+    make docs                       write the files
     python docs/generate.py DIR     write them into another folder
 
-A test says when one is stale. What is said of a key, an option or a column stands in the code; only the examples and
+A test says when one is stale. What is said of a key, an option, a column or a term stands in the code; only the examples and
 the introductions stand here.
 """
 
@@ -19,6 +19,7 @@ from textwrap import fill
 from typing import Any
 
 from tokenauction_cli.analysis import columns
+from tokenauction_cli.analysis.glossary import AUDIT_TERMS
 from tokenauction_cli.experiment.schema import POWER_MEAN, json_schema
 
 NOT_BY_HAND = "<!-- Written by docs/generate.py: run `make docs`. -->"
@@ -94,7 +95,7 @@ agents:
     mentions: [Large, big]
     distribution: {Large: 0.8, Generative: 0.2}
   - name: Generative
-    distributions:                         # one per text so far
+    distributions:                         # one per prefix
       "": {Large: 0.1, Generative: 0.9}
       "Generative": {Large: 0.5, <end>: 0.5}
       "*": {<end>: 1}
@@ -405,7 +406,30 @@ def columns_page() -> str:
     return page("The columns", ABOUT_COLUMNS, *parts)
 
 
-PAGES = {"experiment.md": experiment_page, "cli.md": cli_page, "columns.md": columns_page}
+# The audit
+
+ABOUT_AUDITS = """\
+`tokauction audit` asks of every aggregation and payment rule of a run: does a higher bid ever hurt, does another bid pay
+better than one's value, does a false report? It takes the agents' distributions after the prefixes that the run met and
+works out what the rules do there: no text is written. Agents that are small tables are audited at every prefix, so that
+shares are exact; others at a sample (`--prefixes`), with 95 % intervals.
+
+It prints a table and a paragraph per aggregation rule. `audit.csv` in the run folder has every finding
+(`docs/columns.md` has its columns), `audit.txt` the paragraphs. A payment is audited with the aggregation rules that it
+fits. Reference agents take part and are not audited. Utilities and payments are per token, in the mean over the draw."""
+
+ABOUT_TERMS = """\
+In a table `never` means that a check failed at none of the prefixes; else it says at which share of them it failed for the
+agent for whom it fails most often, and in brackets the largest failure of any agent."""
+
+
+def audit_page() -> str:
+    """docs/audit.md."""
+    rows = [(term, " ".join(meaning.split())) for term, meaning in AUDIT_TERMS.items()]
+    return page("The audit", ABOUT_AUDITS, "## Words", ABOUT_TERMS, table(("word", "what it means"), rows))
+
+
+PAGES = {"experiment.md": experiment_page, "cli.md": cli_page, "columns.md": columns_page, "audit.md": audit_page}
 
 
 def main(folder: Path) -> None:

@@ -85,7 +85,7 @@ class Checked:
     plan: Plan = field(repr=False)
     n_cells: int
     n_tokens: int  # at most
-    n_evaluations: int  # at most: cells whose texts agree so far share them
+    n_evaluations: int  # at most: cells share those of a common prefix
 
 
 def check(experiment: PathOrData, *, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Checked:

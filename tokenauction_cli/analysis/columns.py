@@ -340,7 +340,15 @@ _AUDIT = (
     ),
     Column("prefix", "The prefix of the largest failure."),
     Column("token", "The token of the largest failure, where it is one token's."),
-    Column("detail", "The largest failure in words."),
+    Column("detail", "The largest failure in words, of checks of a whole curve of bids."),
+    Column(
+        "bid",
+        "regret: the best bid at the prefix of the largest failure; equilibrium: the agent's bid where best responses "
+        "settle.",
+        f"{_BIDS} per token",
+    ),
+    Column("value", "regret and equilibrium: the agent's value of a unit of loss, its own bid.", f"{_BIDS} per token"),
+    Column("rounds", "equilibrium: rounds of best responses until no bid moved by more than 0.1 %.", "rounds"),
     Column("query", "The query of the largest failure."),
 )
 
