@@ -3,8 +3,8 @@
     make docs                       write the files
     python docs/generate.py DIR     write them into another folder
 
-A test says when one is stale. What is said of a key, an option, a column or a term stands in the code; only the examples and
-the introductions stand here.
+A test says when one is stale. What is said of a key, an option, a column or a term stands in the code; only the
+examples and the introductions stand here.
 """
 
 from __future__ import annotations
@@ -409,18 +409,18 @@ def columns_page() -> str:
 # The audit
 
 ABOUT_AUDITS = """\
-`tokauction audit` asks of every aggregation and payment rule of a run: does a higher bid ever hurt, does another bid pay
-better than one's value, does a false report? It takes the agents' distributions after the prefixes that the run met and
-works out what the rules do there: no text is written. Agents that are small tables are audited at every prefix, so that
-shares are exact; others at a sample (`--prefixes`), with 95 % intervals.
+`tokauction audit` asks of every aggregation and payment rule of a run: does a higher bid ever hurt, does another bid
+pay better than one's value, does a false report? It takes the agents' distributions after the prefixes that the run met
+and works out what the rules do there: no text is written. Agents that are small tables are audited at every prefix, so
+that shares are exact; others at a sample (`--prefixes`), with 95 % intervals.
 
 It prints a table and a paragraph per aggregation rule. `audit.csv` in the run folder has every finding
 (`docs/columns.md` has its columns), `audit.txt` the paragraphs. A payment is audited with the aggregation rules that it
-fits. Reference agents take part and are not audited. Utilities and payments are per token, in the mean over the draw."""
+fits. Reference agents take part and are not audited. Utilities and payments are per token, means over the draw."""
 
 ABOUT_TERMS = """\
-In a table `never` means that a check failed at none of the prefixes; else it says at which share of them it failed for the
-agent for whom it fails most often, and in brackets the largest failure of any agent."""
+In a table `never` means that a check failed at none of the prefixes; else it says at which share of them it failed for
+the agent for whom it fails most often, and in brackets the largest failure of any agent."""
 
 
 def audit_page() -> str:

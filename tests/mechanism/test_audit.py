@@ -154,7 +154,7 @@ def test_the_whole_table() -> None:
 
 
 def test_bids_are_columns() -> None:
-    """Two certain agents of one value v: the best reply to v is 2 (sqrt 1 - 1) v = 0; bids settle at v / 4."""
+    """Two agents of one value v that never agree: the best reply to a bid of v is 0, and bids settle at v / 4."""
     findings = audit(["linear"], ["pay_your_bid"], [Profile.of([[1, 0], [0, 1]])], bids=(2.0, 2.0), orders=("tv",))
     for settled in select(findings, check="equilibrium"):
         assert (settled.bid, settled.value, settled.detail) == (pytest.approx(0.5, rel=2e-3), 2, "")

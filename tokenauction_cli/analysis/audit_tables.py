@@ -20,7 +20,7 @@ def findings_frame(audited: Audited) -> pd.DataFrame:
     """`audit.csv`: a row per finding."""
     import pandas as pd
 
-    return pd.DataFrame(_rows(audited.looked, audited.findings, audited.vocabulary))
+    return pd.DataFrame(_rows(audited.looked, audited.findings, audited.vocabulary)).astype({"rounds": "Int64"})
 
 
 def paragraphs(audited: Audited) -> list[str]:

@@ -343,8 +343,8 @@ _AUDIT = (
     Column("detail", "The largest failure in words, of checks of a whole curve of bids."),
     Column(
         "bid",
-        "regret: the best bid at the prefix of the largest failure; equilibrium: the agent's bid where best responses "
-        "settle.",
+        "regret: the best bid at the prefix of the largest failure, the value if none is better; equilibrium: the "
+        "agent's bid where best responses settle.",
         f"{_BIDS} per token",
     ),
     Column("value", "regret and equilibrium: the agent's value of a unit of loss, its own bid.", f"{_BIDS} per token"),

@@ -114,7 +114,8 @@ class Audit:
             rational = [individually_rational(bidder, payment, order, value) for bidder in bidders]
             yield count((*names, "individually_rational", order), rational, bounds, self.exact)
             best = [regret(bidder, payment, order, value) for bidder in bidders]
-            yield replace(count((*names, "regret", order), best, bounds, self.exact), value=value)
+            found = count((*names, "regret", order), best, bounds, self.exact)
+            yield replace(found, value=value, bid=value if found.bid is None else found.bid)
             yield from self._of_misreports(payment, bidders, brands, order, bounds)
             if not payment.truthful_for(bidder.rule):
                 yield self._settled(payment, bidders, order)

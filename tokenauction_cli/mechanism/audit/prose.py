@@ -91,7 +91,10 @@ def _false_reports(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
 
 
 def _by_payment(findings: Sequence[Finding], wanted: Callable[[Sequence[Finding]], bool], show: bool = False) -> str:
-    """'second_price (TV) and vcg (forward KL)', the payments with the orders of which `wanted` is true; with the worst size."""
+    """'second_price (TV) and vcg (forward KL)': the payments, and the orders of which `wanted` is true.
+
+    With `show` also the worst size.
+    """
     words = []
     for payment in dict.fromkeys(finding.payment for finding in findings):
         mine = [finding for finding in findings if finding.payment == payment]
