@@ -87,7 +87,8 @@ def _verdict_on_figure(expectation: Expectation, frames: Mapping[str, pd.DataFra
     fails = ~((values >= expectation.low) & (values <= expectation.high))  # NaN does
     if not fails.any():
         return Verdict(expectation, True, _range(values))
-    outside = np.maximum(expectation.low - values[fails], values[fails] - expectation.high)
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinite numbers
+        outside = np.maximum(expectation.low - values[fails], values[fails] - expectation.high)
     worst = int(np.flatnonzero(fails)[np.argmax(np.nan_to_num(outside, nan=math.inf))])
     several = f" ({fails.sum()} of {len(rows)} rows fail)" if len(rows) > 1 else ""
     return Verdict(expectation, False, f"{_words(values[worst])}{_where(rows, worst)}{several}")

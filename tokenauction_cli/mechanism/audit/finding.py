@@ -21,7 +21,7 @@ class Finding:
     Where the prefixes are all there are, as of table agents, the share is exact and the interval a point. `worst` is
     the largest failure (0 if none), at `prefix` (its index) and, where it is one token's, at `token`. `payment` and
     `order` are '' where none is meant. Of a regret `bid` is the best bid at the worst prefix (the value, if
-    none is better), of an equilibrium the bid after so many `rounds` of best responses; `value` is the agent's, in both.
+    none is better), of an equilibrium the bid after so many `rounds` of best responses; both have the agent's `value`.
     """
 
     rule: str
