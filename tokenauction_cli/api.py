@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .analysis.expectations import figure_names
 from .analysis.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.run import Run, files_of
 from .engine.bidder_models import BidderModels, GgufBidders, prepare
@@ -84,7 +85,7 @@ class Checked:
     plan: Plan = field(repr=False)
     n_cells: int
     n_tokens: int  # at most
-    n_evaluations: int  # at most: cells whose texts agree so far share them
+    n_evaluations: int  # at most: cells share those of a common prefix
 
 
 def check(experiment: PathOrData, *, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Checked:
@@ -226,5 +227,5 @@ def _write(folder: RunFolder, known: manifest.Manifest, files: Mapping[str, str]
 
 def _experiment(given: PathOrData, overrides: Sequence[str], trust: Sequence[str]) -> Experiment:
     if isinstance(given, Mapping):
-        return experiment_from(given, overrides, trust)
-    return load_experiment(Path(given), overrides, trust)
+        return experiment_from(given, overrides, trust, figure_names)
+    return load_experiment(Path(given), overrides, trust, figure_names)

@@ -20,8 +20,8 @@ from tokenauction_cli.system.errors import UsageError
 TWO = """
 name: t
 agents:
-  - {name: Alpha, distribution: {" a": 0.7, " é": 0.3}}
-  - {name: Beta, distribution: {" b": 1}}
+  - {name: Alpha, distribution: {a: 0.7, é: 0.3}}
+  - {name: Beta, distribution: {b: 1}}
 auction: {aggregation: [linear], payments: [pay_your_bid], max_tokens: 12, trace: chosen}
 sweep: {agent: Alpha, relative_weight: [0.5], seeds: 3}
 """
@@ -65,7 +65,7 @@ def test_a_spent_budget_stays_spent(read: Reader) -> None:
 
 
 def test_a_lone_agent_has_no_weight_to_move(read: Reader) -> None:
-    text = TWO.replace('  - {name: Beta, distribution: {" b": 1}}\n', "").split("sweep:")[0]
+    text = TWO.replace("  - {name: Beta, distribution: {b: 1}}\n", "").split("sweep:")[0]
     with pytest.raises(UsageError, match="no other agent"), playing(read(text), "", "linear", 1, 0):
         pass
 

@@ -20,7 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Token auctions between language models: agents bid, one text is written, each agent is charged.",
-    epilog="Exit codes: 0 all cells present; 1 unexpected error; 2 usage; 3 some cells failed; 130 interrupted.",
+    epilog="Exit codes: 0 all cells present; 1 unexpected error; 2 usage; 3 some cells failed; 4 an expectation fails; "
+    "130 interrupted.",
 )
 app.add_typer(models.app, name="models")
 

@@ -29,7 +29,7 @@ def audit(
         "results"
     ),
     prefixes: Annotated[
-        int, typer.Option("--prefixes", min=1, help="Texts so far to look at (tables: all).")
+        int, typer.Option("--prefixes", min=1, help="How many prefixes to look at (tables: all).")
     ] = PREFIXES,
     orders: Annotated[
         list[str] | None, typer.Option("--order", help="robust, tv, kl, reverse_kl; default: all.")

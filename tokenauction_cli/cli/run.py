@@ -20,7 +20,7 @@ from .options import (
     load,
     quiet_llama,
 )
-from .results import exit_if_failed, print_figures, print_tables, where_the_report_is
+from .results import exit_if_failed, print_figures, print_tables, print_verdicts, where_the_report_is
 
 
 def run(
@@ -31,11 +31,18 @@ def run(
     n: Annotated[int | None, typer.Option("-n", metavar="N", min=1, help="Only the first N cells.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the old run folder is renamed.")] = False,
     how: Output = Format.table,
+    junit: Annotated[
+        Path | None,
+        typer.Option(
+            "--junit", metavar="FILE", help="Write the expectations as JUnit XML, for continuous integration."
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run an experiment, or continue it, and print the table of texts."""
+    """Run an experiment, or continue it, and print the table of texts; then see whether its expectations hold."""
     from ..api import run_experiment
     from ..engine.interrupts import how_to_continue, interrupt
+    from .junit import write_junit
     from .progress import progress_for_stderr
 
     loaded = load(experiment, overrides, trust)
@@ -54,6 +61,9 @@ def run(
     print_tables(result.text_tables(), how, loaded)
     if how is Format.table:
         print_figures(result)
+        print_verdicts(result)
         if not quiet:
             typer.echo(f"Run folder: {result.path}\n{where_the_report_is(result.path)}", err=True)
+    if junit is not None:
+        write_junit(junit, result)
     exit_if_failed(result)
