@@ -13,7 +13,7 @@ from ..runs.run_folder import RunFolder
 from ..system.errors import UsageError
 from .comparison import comparisons_frame
 from .long import long_frame, trace_frame
-from .pooled import pooled_frame
+from .pooled import FEW, pooled_frame
 from .tables import By, Table, rate_tables, text_tables
 from .trend import trends_frame
 
@@ -28,7 +28,7 @@ class Run:
     cells       a row per text: `cells.csv`
     summary     a row per query, aggregation rule and sweep point, means with 95 % intervals: `summary.csv`
     trends      does a figure move one way along the sweep: `trends.csv`
-    comparisons rules in pairs on common seeds: `comparisons.csv`
+    comparisons rules in pairs, by seed: `comparisons.csv`
     pooled      means over all queries: `pooled.csv`
     """
 
@@ -90,6 +90,12 @@ class Run:
             f"Only {len(self.cells)} of {self.n_planned} texts are written, and of an interrupted run those that end "
             "early: rates and means may change when `tokauction run` has written the others."
         )
+
+    @property
+    def what_is_rough(self) -> str:
+        """A sentence for whoever reads numbers over all queries, '' where there is one or there are enough."""
+        n = len(self.experiment.queries)
+        return f"Over only {n} queries intervals are rough: {FEW} or more say something." if 1 < n < FEW else ""
 
     @property
     def n_failed(self) -> int:
