@@ -126,8 +126,8 @@ def render(tables: Sequence[Table], how: str) -> str:
         return "\n".join(map(_latex, tables))
     columns, rows = _joined(tables)
     if how == "csv":
-        sink = io.StringIO()
-        writer = csv.writer(sink, lineterminator="\n")
+        sink = _Lines()
+        writer = csv.writer(sink)
         writer.writerow(columns)
         writer.writerows([without_nul(_plain(value)) for value in row] for row in rows)
         return sink.getvalue()
@@ -158,7 +158,16 @@ def frame_csv(frame: pd.DataFrame) -> str:
     from pandas.api.types import is_numeric_dtype
 
     texts = {c: frame[c].map(without_nul) for c in frame.columns if not is_numeric_dtype(frame[c])}
-    return str(frame.assign(**texts).to_csv(index=False, lineterminator="\n"))
+    sink = _Lines()
+    frame.assign(**texts).to_csv(sink, index=False, lineterminator="\r\n")
+    return sink.getvalue()
+
+
+class _Lines(io.StringIO):
+    """CSV whose lines end in LF, of a writer that ends them in CRLF: otherwise it would not quote a lone CR in a text."""
+
+    def write(self, line: str, /) -> int:
+        return super().write(line.removesuffix("\r\n") + "\n")
 
 
 def without_nul(value: Any) -> Any:
