@@ -389,7 +389,12 @@ def _default_of(parameter: Any) -> str:
 
 ABOUT_COLUMNS = """\
 Every column of every file that a run leaves. The report shows the same words where you point at a figure or at the head
-of a table. An infinite number is `inf`, what does not apply is empty (in records `null`, or not there)."""
+of a table. An infinite number is `inf`, what does not apply is empty (in records `null`, or not there).
+
+Read them with `tokauction.read_csv(path)`: a text may be `NA` or `007`, which pandas alone takes for a missing value
+and for a number. Plain pandas needs
+`pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"cell": str, "query": str, "text": str})`; an empty
+text is then missing."""
 
 
 def columns_page() -> str:

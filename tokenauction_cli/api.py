@@ -3,7 +3,7 @@
 It composes what the packages below do, and knows in which order; it does not know how each is done. The command line
 and notebooks call the same functions:
 
-    run, load_run, check, write_report      from files, folders or dicts, for people
+    run, load_run, read_csv, check, write_report    from files, folders or dicts, for people
     run_experiment, check_experiment, audit_run     of what is read already, for the command line
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .analysis.expectations import figure_names
 from .analysis.metrics import Rows, cells_frame_of, summary_frame
+from .analysis.reading import read_csv as read_csv
 from .analysis.run import Run, files_of
 from .engine.bidder_models import BidderModels, GgufBidders, prepare
 from .engine.plan import Cell, Plan, cells_of

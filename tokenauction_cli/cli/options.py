@@ -46,6 +46,14 @@ class By(str, Enum):
     query = "query"
 
 
+class TableName(str, Enum):
+    """What a table holds."""
+
+    texts = "texts"
+    rates = "rates"
+    payments = "payments"
+
+
 class Settings:
     """Options before the command."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from .options import EXIT_EXPECTATION_FAILED, EXIT_SOME_FAILED, Format
+from .options import EXIT_EXPECTATION_FAILED, EXIT_SOME_FAILED, By, Format, TableName
 
 if TYPE_CHECKING:
+    from ..analysis.figure_tables import Choice
     from ..analysis.run import Run
     from ..analysis.tables import Table
     from ..experiment.experiment import Experiment
@@ -25,12 +27,25 @@ def print_tables(tables: list[Table], how: Format, experiment: Experiment) -> No
         sys.stdout.write(render(tables, how.value))
 
 
+def chosen_tables(result: Run, names: Sequence[TableName], by: By, seed: int | None, choice: Choice) -> list[Table]:
+    """The tables of these names; where no column of figures differs between rows, with those that are equal."""
+    found: list[Table] = []
+    for name in dict.fromkeys(names):
+        if name is TableName.texts:
+            found += result.text_tables(by.value, seed, choice.columns)
+        else:
+            make = result.rate_tables if name is TableName.rates else result.payment_tables
+            found += make(choice) or make(choice._replace(constant=True))
+    return found
+
+
 def print_figures(result: Run) -> None:
     """Rates where there are several texts to a point, and curves where there is a sweep."""
+    from ..analysis.figure_tables import Choice
     from .sparklines import BLOCKS, PLAIN, curve_tables
 
     if result.summary["cells"].max() > 1:
-        print_rich(result.rate_tables(), result.experiment)
+        print_rich(result.rate_tables(Choice(constant=False)), result.experiment)
         blocks = BLOCKS if "utf" in (sys.stdout.encoding or "").lower() else PLAIN
         print_rich(curve_tables(result.experiment, result.summary, blocks), result.experiment)
 
@@ -45,11 +60,15 @@ def where_the_report_is(folder: Path) -> str:
 
 
 def print_rich(tables: list[Table], experiment: Experiment) -> None:
+    from ..analysis.tables import notes_of
+    from ..system.environment import visible
     from .terminal import console, rich_tables
 
     out = console()
     for table in rich_tables(tables, experiment):
         out.print(table)
+    for note in notes_of(tables):
+        out.print(visible(note), markup=False, highlight=False)
 
 
 def tell_what_is_missing(result: Run) -> None:

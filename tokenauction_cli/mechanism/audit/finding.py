@@ -79,8 +79,11 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(successes: int, trials: int) -> Interval:
-    """The 95 % interval of the probability behind `successes` out of `trials`; [0, 1] without a trial."""
+def wilson(successes: float, trials: float) -> Interval:
+    """The 95 % interval of the probability behind `successes` out of `trials`; [0, 1] without a trial.
+
+    Of dependent trials it takes their effective number, which need not be whole.
+    """
     if trials == 0:
         return Interval(0.0, 1.0)
     share, z2 = successes / trials, Z * Z / trials
