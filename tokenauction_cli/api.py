@@ -3,7 +3,7 @@
 It composes what the packages below do, and knows in which order; it does not know how each is done. The command line
 and notebooks call the same functions:
 
-    run, load_run, check, write_report      from files, folders or dicts, for people
+    run, load_run, check, compare, list_runs, write_report      from files, folders or dicts, for people
     run_experiment, check_experiment, audit_run     of what is read already, for the command line
 """
 
@@ -30,6 +30,7 @@ from .system.errors import UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .analysis.run_comparison import Comparison
     from .analysis.tables import Table
     from .report.report import Report
 
@@ -93,13 +94,36 @@ def check(experiment: PathOrData, *, overrides: Sequence[str] = (), trust: Seque
     return check_experiment(_experiment(experiment, overrides, trust))
 
 
+def list_runs(folder: str | Path = RESULTS) -> pd.DataFrame:
+    """A row per run in a folder: how far it is, when it was written, and what tells it from others of its name."""
+    import pandas as pd
+
+    from .analysis.run_list import run_table
+
+    table = run_table(chosen_runs([Path(folder)], Path(folder)))
+    return pd.DataFrame(table.rows, columns=list(table.columns))
+
+
+def compare(runs: Iterable[Run | str | Path], results: str | Path = RESULTS) -> Comparison:
+    """What differs between runs, the first and each other one: in settings and versions, and in their numbers.
+
+    Numbers are means over the texts that all the runs have: of the same query, rule, relative weight and seed.
+    """
+    from .analysis.run_comparison import compare_runs
+
+    return compare_runs(_loaded(runs, results))
+
+
 def write_report(
     runs: Run | str | Path | Iterable[Run | str | Path],
     output: str | Path | None = None,
     figures: Sequence[str] = ("svg",),
     results: str | Path = RESULTS,
 ) -> Report:
-    """Write one page about runs, by default report.html in the run folder, or here for several; figures beside it."""
+    """Write one page about runs, by default report.html in the run folder, or here for several; figures beside it.
+
+    A run is named by its folder, by its experiment file, or by a folder of runs, which means all that are in it.
+    """
     from .report.export import FORMATS
     from .report.report import write_report as write
 

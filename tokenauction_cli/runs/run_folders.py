@@ -78,7 +78,7 @@ def _run_of_experiment(path: Path, results: Path) -> Path:
 
 def _why_none(target: Path) -> str:
     if not target.exists():
-        return f"{target}: there is no such folder or file; `tokauction list` names the runs in results"
+        return f"{target}: there is no such folder or file; `tokauction run EXPERIMENT.yaml` makes a run"
     if not target.is_dir():
         return f"{target}: this is neither a run folder nor an experiment file (.yaml)"
     return f"{target}: this is not a run folder (it has no resolved.yaml), and holds none; `tokauction run` makes one"
