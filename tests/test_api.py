@@ -48,7 +48,7 @@ def run(tmp_path: Path) -> tokauction.Run:
 def test_the_names_that_are_offered() -> None:
     assert tokauction.__all__ == [
         *("ExperimentError", "ModelError", "Run", "StoreError", "TokauctionError", "UsageError"),
-        *("check", "load_run", "read_csv", "run", "write_report"),
+        *("check", "compare", "list_runs", "load_run", "read_csv", "run", "write_report"),
     ]
     for name in tokauction.__all__:
         assert getattr(tokauction, name).__doc__, name

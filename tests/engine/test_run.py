@@ -292,7 +292,7 @@ def test_a_run_is_read_without_its_model(read: Reader, tmp_path: Path) -> None:
 def test_reading_what_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="this is not a run folder"):
         load_run(tmp_path)
-    with pytest.raises(UsageError, match="this is not a run folder"):
+    with pytest.raises(UsageError, match="there is no such folder or file"):
         load_run(tmp_path / "nothing")
 
 

@@ -12,7 +12,8 @@ import typer
 
 from .. import __version__
 from ..system.errors import TokauctionError, UsageError
-from . import audit, bench, check, doctor, init, models, play, report, run, schema, show, verify
+from . import audit, bench, check, compare, doctor, init, models, play, report, run, schema, show, verify
+from . import list as run_list
 from .options import EXIT_INTERRUPTED, Settings, quiet_llama
 
 app = typer.Typer(
@@ -59,6 +60,8 @@ app.command()(schema.schema)
 app.command()(check.check)
 app.command()(run.run)
 app.command()(show.show)
+app.command("list")(run_list.list_runs)
+app.command()(compare.compare)
 app.command()(_without_llama_prints(audit.audit))
 app.command()(_without_llama_prints(bench.bench))
 app.command()(_without_llama_prints(play.play))

@@ -23,7 +23,15 @@ Trust = Annotated[
     list[str] | None,
     typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours: its code runs as yours."),
 ]
-Results = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of run folders.")]
+Results = Annotated[Path, typer.Option("-o", "--output", "--results", metavar="DIR", help="The folder of run folders.")]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN...",
+        help="Run folders, experiment files whose runs are in --results, or folders of runs.",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")]
 
 

@@ -39,6 +39,19 @@ def chosen_tables(result: Run, names: Sequence[TableName], by: By, seed: int | N
     return found
 
 
+def print_plain(tables: list[Table], how: Format) -> None:
+    """Tables that hold no texts of agents."""
+    from ..analysis.tables import render
+    from .terminal import console, rich_table
+
+    if how is not Format.table:
+        sys.stdout.write(render(tables, how.value))
+        return
+    out = console()
+    for table in tables:
+        out.print(rich_table(table))
+
+
 def print_figures(result: Run) -> None:
     """Rates where there are several texts to a point, and curves where there is a sweep."""
     from ..analysis.figure_tables import Choice

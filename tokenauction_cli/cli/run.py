@@ -30,6 +30,9 @@ def run(
     output: Results = Path("results"),
     n: Annotated[int | None, typer.Option("-n", metavar="N", min=1, help="Only the first N cells.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the old run folder is renamed.")] = False,
+    no_reuse: Annotated[
+        bool, typer.Option("--no-reuse", help="Compute the texts that other runs in the folder have finished, too.")
+    ] = False,
     how: Output = Format.table,
     junit: Annotated[
         Path | None,
@@ -51,7 +54,7 @@ def run(
         signal.signal(number, interrupt)
     with quiet_llama():
         try:
-            result = run_experiment(loaded, output, progress, n=n, fresh=fresh)
+            result = run_experiment(loaded, output, progress, n=n, fresh=fresh, reuse=not no_reuse)
         except KeyboardInterrupt:
             progress.end()
             typer.echo(how_to_continue(), err=True)

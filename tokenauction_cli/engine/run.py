@@ -25,6 +25,7 @@ from ..system.memory import peak_memory
 from .bidder_models import BidderModels, GgufBidders, prepare
 from .interrupts import Interrupts
 from .plan import Cell, Plan, cells_of, plan_of
+from .reuse import take_over
 from .run_facts import begin_manifest
 from .token_loop import TokenLoop
 
@@ -43,11 +44,6 @@ class Progress(Protocol):
     def begin(self, n_cells: int, n_done: int) -> None: ...
     def step(self, n_cells: int, n_tokens: int) -> None: ...
     def note(self, text: str) -> None: ...
-
-
-def run_folder(experiment: Experiment, results: Path) -> RunFolder:
-    """`<results>/<name>-<hash of the resolved experiment>`."""
-    return RunFolder(results / f"{experiment.name}-{experiment.semantic_hash}")
 
 
 @dataclass(frozen=True)
@@ -78,16 +74,27 @@ def get_ready(folder: RunFolder, old: manifest.Manifest, experiment: Experiment,
 
 
 def compute(
-    ready: Ready, cells: Sequence[Cell], done: Set[str], progress: Progress, n: int | None = None
+    ready: Ready, cells: Sequence[Cell], done: Set[str], progress: Progress, n: int | None = None, *, reuse: bool = True
 ) -> manifest.Manifest:
-    """Write the records of the first `n` cells that are not `done`; the manifest of the run so far."""
+    """Write the records of the first `n` cells that are not `done`; the manifest of the run so far.
+
+    `reuse` takes over those that sibling runs have finished.
+    """
     if isinstance(ready.bidders, GgufBidders):
         ready.bidders.measure_batch(sum(cell.id not in done for cell in cells[:n]), progress.note)
     plan = plan_of_cells(cells, ready.bidders, ready.manifest_before.get("lanes")).first(n)
     record, changes = begin_manifest(ready.folder, ready.manifest_before, ready.experiment, ready.bidders, plan)
     _tell_changes(progress, changes)
     logger.info("%s", json.dumps({key: value for key, value in record.items() if key not in _NOT_LOGGED}))
-    _compute(ready, plan, done, record, changes, progress)
+    session = manifest.new_session(changes)
+    if reuse:
+        taken = take_over(ready.folder, record, ready.experiment, plan, done, progress.note)
+        session |= {"taken_over": taken.sources} if taken.cells else {}
+        done = done | taken.cells
+    if all(cell.id in done for cell in plan.cells):
+        _end(ready.folder, record, session, "finished")
+    else:
+        _compute(ready, plan, done, record, session, progress)
     return record
 
 
@@ -132,13 +139,12 @@ def _compute(
     plan: Plan,
     done: Set[str],
     record: manifest.Manifest,
-    changes: list[str],
+    session: manifest.Session,
     progress: Progress,
 ) -> None:
     """Run the waves that miss a cell; the manifest tells how it ended whatever happens."""
     from .auctioneer import Auctioneer
 
-    session = manifest.new_session(changes)
     begun = time.monotonic()
     status = "failed"
     n_done = sum(cell.id in done for cell in plan.cells)
@@ -168,10 +174,15 @@ def _compute(
             with interrupts.held():
                 session["seconds"] = round(time.monotonic() - begun, 3)
                 session["peak_memory_mib"] = peak_memory() >> 20
-                logger.info("%s %s", status, json.dumps(session))
-                record["sessions"].append(session)
-                record["status"] = status
-                manifest.write_if_possible(ready.folder, record)
+                _end(ready.folder, record, session, status)
+
+
+def _end(folder: RunFolder, record: manifest.Manifest, session: manifest.Session, status: str) -> None:
+    """Write down how a session ended."""
+    logger.info("%s %s", status, json.dumps(session))
+    record["sessions"].append(session)
+    record["status"] = status
+    manifest.write_if_possible(folder, record)
 
 
 def _with_room(plan: Plan, model: LanguageModel, record: manifest.Manifest, progress: Progress) -> Plan:
