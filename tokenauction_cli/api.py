@@ -49,8 +49,8 @@ def run(
 ) -> Run:
     """Run an experiment, or continue it: a file, or a dict as its YAML would give it.
 
-    `results` is the folder of run folders; `progress` hears `begin(n_cells, n_done)`, `step(n_cells, n_tokens)` and
-    `note(text)`; `overrides` are `key.path=value` as after -S; `trust` names modules whose rules may run; `n` stops
+    `results` is the folder of run folders; `progress` hears `begin(n_cells, n_done)`, `step(n_cells, n_tokens, share)`
+    and `note(text)`; `overrides` are `key.path=value` as after -S; `trust` names modules whose rules may run; `n` stops
     after the first n cells; `fresh` begins anew and renames the old folder. Ctrl-C keeps what is finished.
     """
     loaded = _experiment(experiment, overrides, trust)

@@ -70,7 +70,7 @@ def _run(target: Path, overrides: list[str], trust: list[str], output: Path, qui
             return run_experiment(experiment, output, progress)
         except KeyboardInterrupt:
             progress.end()
-            typer.echo(how_to_continue(), err=True)
+            typer.echo(how_to_continue(progress.kept), err=True)
             raise typer.Exit(130) from None
         finally:
             progress.end()

@@ -47,7 +47,7 @@ def run(
             result = run_experiment(loaded, output, progress, n=n, fresh=fresh)
         except KeyboardInterrupt:
             progress.end()
-            typer.echo(how_to_continue(), err=True)
+            typer.echo(how_to_continue(progress.kept), err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
         finally:
             progress.end()
