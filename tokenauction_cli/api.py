@@ -18,6 +18,7 @@ from .analysis.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.run import Run, files_of
 from .engine.bidder_models import BidderModels, GgufBidders, prepare
 from .engine.plan import Cell, Plan, cells_of
+from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for, run_folder
 from .experiment.experiment import Experiment, load_experiment
 from .experiment.from_mapping import experiment_from
@@ -85,6 +86,8 @@ class Checked:
     n_cells: int
     n_tokens: int  # at most
     n_evaluations: int  # at most: cells whose texts agree so far share them
+    seconds: float | None  # that these take; None where no probe has timed the models, and for tables
+    left_out: tuple[LeftOut, ...]  # payments that do not fit every aggregation rule
 
 
 def check(experiment: PathOrData, *, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Checked:
@@ -147,7 +150,9 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     plan = plan_for(experiment, bidders)
     most_tokens = plan.n_cells * experiment.auction.max_tokens
     most_prompts = max(len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values())
-    return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts)
+    seconds = bidders.seconds(most_tokens) if isinstance(bidders, GgufBidders) else None
+    left_out = Rules.of(experiment).left_out(experiment.auction.reserve)
+    return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts, seconds, left_out)
 
 
 class RunAudit(NamedTuple):

@@ -263,6 +263,33 @@ class GgufBidders:
             )
         return int(allowed)
 
+    def seconds(self, n_tokens: int) -> float | None:
+        """To evaluate all prompts, and so many tokens of texts that share nothing; None where a file was not timed."""
+        total = 0.0
+        prompts = {prompt for prompt_set in self.prompt_sets.values() for prompt in prompt_set.prompts}
+        for model in self.models:
+            n_prompts = self.most_prompts[model.path]
+            finding = self.findings.get(model.path)
+            speed = finding.speed(self.slots * n_prompts) if finding else None
+            if speed is None:
+                return None
+            n_rows = n_tokens * n_prompts + sum(len(p.tokens) for p in prompts if p.path == model.path)
+            total += n_rows / speed
+        return total
+
+    def prompt_texts(self, query: str) -> list[str]:
+        """What every agent's model reads before it writes, control tokens by their names."""
+        from ..lm.gguf import open_vocabulary
+
+        prompt_set = self.prompt_sets[query]
+        texts = []
+        for k in prompt_set.prompt_of_agent:
+            prompt = prompt_set.prompts[k]
+            with open_vocabulary(prompt.path) as vocabulary:
+                read = b"".join(vocabulary.piece(token, control=True) for token in prompt.tokens)
+            texts.append(read.decode("utf-8", "replace"))
+        return texts
+
     def kv_bytes_per_token(self, model: ModelInUse) -> float | None:
         """Of the KV cache; None where the file does not say enough."""
         from ..lm.hardware import BYTES
