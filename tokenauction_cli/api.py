@@ -142,6 +142,21 @@ def run_experiment(
             return _with_tables(collected.run(folder, known, was_complete=False))
 
 
+def experiment_of_run(path: Path, trust: Sequence[str]) -> Experiment:
+    """The experiment of a run folder; raises UsageError where it needs a stranger's code.
+
+    A run folder may come from anywhere: the modules that it trusts are not trusted here, but in `trust`.
+    """
+    folder = RunFolder(path)
+    experiment = experiment_of(folder, manifest.readable(folder))
+    if untrusted := sorted(set(experiment.trust) - set(trust)):
+        raise UsageError(
+            f"{path}: its rules are code that is not part of tokauction; where you trust it, go to the folder of "
+            f"the module and say --trust {' --trust '.join(untrusted)}"
+        )
+    return experiment
+
+
 def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     """Plan an experiment; `probe` measures anew whether records depend on batching, for as long as it takes."""
     bidders = prepare(experiment)

@@ -18,7 +18,7 @@ _MIB = 1 << 20
 QUERIES_SHOWN = 3
 _COUNTS = {
     "queries": "queries",
-    "aggregation": "aggregation rules",
+    "aggregation_rules": "aggregation rules",
     "sweep_points": "sweep points",
     "seeds": "seeds",
     "cells": "cells",
@@ -38,7 +38,7 @@ def plan_facts(checked: Checked) -> dict[str, Any]:
         "name": experiment.name,
         "agents": _agents(experiment, checked.bidders),
         "queries": len(experiment.queries),
-        "aggregation": len(experiment.auction.aggregation),
+        "aggregation_rules": len(experiment.auction.aggregation),
         "sweep_points": len(experiment.points),
         "seeds": len(experiment.seeds),
         "cells": checked.n_cells,
@@ -143,7 +143,7 @@ def _cost(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
         return
     seconds = facts["seconds_at_most"]
     at_most = None if seconds is None else timedelta(seconds=max(1, round(seconds)))
-    yield "time to evaluate at most", "not measured yet: `check --probe` does" if at_most is None else f"{at_most}"
+    yield "time at most, to evaluate", "not measured yet: `check --probe` does" if at_most is None else f"{at_most}"
     yield "llama.cpp", facts["hardware"]
     for model in facts["models"]:
         size = f" ({model['kv_bytes'] / _MIB:.0f} MiB)" if model["kv_bytes"] else ""

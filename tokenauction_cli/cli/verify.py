@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..system.errors import TokauctionError
+from .options import TableOrJson, TablesAs
 
 CELLS = 5
 _MARKS = {True: "ok    ", False: "FAILED", None: "note  "}
@@ -21,6 +24,7 @@ def verify(
     trust: Annotated[
         list[str] | None, typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours.")
     ] = None,
+    how: TablesAs = TableOrJson.table,
 ) -> None:
     """Check a run's files and models against its manifest, and compute a sample of its cells again."""
     from ..engine.verification import verify_run
@@ -29,7 +33,10 @@ def verify(
     checks = []
     for check in verify_run(run, cells, trust or []):
         checks.append(check)
-        typer.echo(visible(f"{_MARKS[check.is_good]}  {check.what}: {check.found}"))
+        if how is TableOrJson.table:
+            typer.echo(visible(f"{_MARKS[check.is_good]}  {check.what}: {check.found}"))
+    if how is TableOrJson.json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False))
     failed = [check for check in checks if check.is_good is False]
     if failed:
         notes = [check.found for check in checks if check.is_good is None]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..experiment.experiment import Experiment
+from ..experiment.model_places import place_of_model
 from ..experiment.prompts import render_messages, render_prompt
 from ..lm.base import LanguageModel, Vocabulary
 from ..lm.table import TableModel, TablePrompt, TableVocabulary
@@ -376,12 +377,21 @@ def _models_in_use(experiment: Experiment) -> dict[str, ModelInUse]:
     for agent in experiment.agents:
         assert agent.model is not None
         if agent.model not in in_use:
-            local = locate(parse_reference(agent.model, experiment.path.parent))
+            local = _located(experiment, agent.model)
             path = local.path.resolve()
             if path not in by_path:
                 by_path[path] = ModelInUse(local, read_metadata(local.path))
             in_use[agent.model] = by_path[path]
     return in_use
+
+
+def _located(experiment: Experiment, model: str) -> LocalModel:
+    """The file of a model; an error says where the experiment names it."""
+    try:
+        return locate(parse_reference(model, experiment.path.parent))
+    except ModelError as error:
+        place = place_of_model(experiment.path, experiment.source, model)
+        raise ModelError(f"{place}: {error}" if place else str(error)) from error
 
 
 def _prompt_sets(experiment: Experiment, in_use: Mapping[str, ModelInUse]) -> dict[str, PromptSet]:

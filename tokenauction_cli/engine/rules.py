@@ -28,7 +28,7 @@ class LeftOut(NamedTuple):
     @property
     def in_words(self) -> str:
         why = f" (it needs {self.premise})" if self.premise else ""
-        return f"{self.payment}: not for {', '.join(self.aggregation)}{why}"
+        return f"{self.payment} for {', '.join(self.aggregation)}{why}"
 
 
 @dataclass(frozen=True)
