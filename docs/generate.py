@@ -20,6 +20,7 @@ from typing import Any
 
 from tokenauction_cli.analysis import columns
 from tokenauction_cli.analysis.glossary import AUDIT_TERMS
+from tokenauction_cli.cli.json_keys import KEYS
 from tokenauction_cli.experiment.schema import POWER_MEAN, json_schema
 
 NOT_BY_HAND = "<!-- Written by docs/generate.py: run `make docs`. -->"
@@ -352,6 +353,8 @@ def _command(name: str, command: Any) -> list[str]:
     if options:
         rows = [(_names(one), _values(one), _default_of(one), one.help or "") for one in options]
         parts.append(table(("option", "value", "default", "what it means"), rows))
+    if keys := KEYS.get(name.removeprefix("tokauction ")):
+        parts.append(table(("key of `--format json`", "what it is"), [(code(key), what) for key, what in keys.items()]))
     return [*parts, *([" ".join(command.epilog.split())] if command.epilog else [])]
 
 

@@ -221,7 +221,7 @@ def test_progress_hears_how_far_a_run_is(tmp_path: Path) -> None:
         def begin(self, n_cells: int, n_done: int) -> None:
             self.said.append((n_cells, n_done))
 
-        def step(self, n_cells: int, n_tokens: int) -> None:
+        def step(self, n_cells: int, n_tokens: int, share: float) -> None:
             self.said.append(n_cells)
 
         def note(self, text: str) -> None:

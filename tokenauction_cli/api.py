@@ -20,6 +20,7 @@ from .analysis.reading import read_csv as read_csv
 from .analysis.run import Run, files_of
 from .engine.bidder_models import BidderModels, GgufBidders, prepare
 from .engine.plan import Cell, Plan, cells_of
+from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
 from .experiment.experiment import Experiment, load_experiment
 from .experiment.from_mapping import experiment_from
@@ -53,8 +54,8 @@ def run(
 ) -> Run:
     """Run an experiment, or continue it: a file, or a dict as its YAML would give it.
 
-    `results` is the folder of run folders; `progress` hears `begin(n_cells, n_done)`, `step(n_cells, n_tokens)` and
-    `note(text)`; `overrides` are `key.path=value` as after -S; `trust` names modules whose rules may run; `n` stops
+    `results` is the folder of run folders; `progress` hears `begin(n_cells, n_done)`, `step(n_cells, n_tokens, share)`
+    and `note(text)`; `overrides` are `key.path=value` as after -S; `trust` names modules whose rules may run; `n` stops
     after the first n cells; `fresh` begins anew and renames the old folder; `reuse` takes over equal texts that other
     runs in `results` have finished. Ctrl-C keeps what is finished.
     """
@@ -89,6 +90,8 @@ class Checked:
     n_cells: int
     n_tokens: int  # at most
     n_evaluations: int  # at most: cells share those of a common prefix
+    seconds: float | None  # that these take; None where no probe has timed the models, and for tables
+    left_out: tuple[LeftOut, ...]  # payments that do not fit every aggregation rule
 
 
 def check(experiment: PathOrData, *, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Checked:
@@ -171,6 +174,21 @@ def run_experiment(
             return _with_tables(collected.run(folder, known, was_complete=False))
 
 
+def experiment_of_run(path: Path, trust: Sequence[str]) -> Experiment:
+    """The experiment of a run folder; raises UsageError where it needs a stranger's code.
+
+    A run folder may come from anywhere: the modules that it trusts are not trusted here, but in `trust`.
+    """
+    folder = RunFolder(path)
+    experiment = experiment_of(folder, manifest.readable(folder))
+    if untrusted := sorted(set(experiment.trust) - set(trust)):
+        raise UsageError(
+            f"{path}: its rules are code that is not part of tokauction; where you trust it, go to the folder of "
+            f"the module and say --trust {' --trust '.join(untrusted)}"
+        )
+    return experiment
+
+
 def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     """Plan an experiment; `probe` measures anew whether records depend on batching, for as long as it takes."""
     bidders = prepare(experiment)
@@ -179,7 +197,9 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     plan = plan_for(experiment, bidders)
     most_tokens = plan.n_cells * experiment.auction.max_tokens
     most_prompts = max(len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values())
-    return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts)
+    seconds = bidders.seconds(most_tokens) if isinstance(bidders, GgufBidders) else None
+    left_out = Rules.of(experiment).left_out(experiment.auction.reserve)
+    return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts, seconds, left_out)
 
 
 class RunAudit(NamedTuple):

@@ -46,6 +46,13 @@ class Format(str, Enum):
     latex = "latex"
 
 
+class TableOrJson(str, Enum):
+    """For people, or for programs."""
+
+    table = "table"
+    json = "json"
+
+
 class By(str, Enum):
     """What the columns of the table of texts are."""
 
@@ -68,6 +75,7 @@ class Settings:
     debug = False
 
 
+TablesAs = Annotated[TableOrJson, typer.Option("--format", help="How to print.")]
 Output = Annotated[Format, typer.Option("--format", help="How to print the table.")]
 
 

@@ -249,8 +249,17 @@ class Steps(Section):
     @property
     def n_points(self) -> int | None:
         """How many weights there are, without making them; None for more than any experiment can hold."""
-        n_steps = (self.to - self.start) / self.step
-        return math.floor(n_steps + 1e-9) + 1 if n_steps < 1e9 else None
+        return round(self.n_steps) + 1 if self.n_steps < 1e9 else None
+
+    @property
+    def n_steps(self) -> float:
+        """From the first weight to the last: a whole number, but for rounding, where the step fits."""
+        return (self.to - self.start) / self.step
+
+    @property
+    def fits(self) -> bool:
+        """Whether steps from the first weight meet the last."""
+        return math.isclose(self.n_steps, round(self.n_steps), rel_tol=1e-9, abs_tol=1e-9)
 
 
 def _list_or_mapping(value: Any) -> str | None:
