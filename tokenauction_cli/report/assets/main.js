@@ -27,7 +27,7 @@ function findingsOf(run, lead) {
 
 const hasTraces = RUNS.some((run) => run.traced.length > 0);
 const stageWords = [
-  ANYBODY_IS_NAMED ? "Each square is a text, in the colours of whom it names." : "Each square is a text.",
+  HAS_SQUARES ? `Each square is a text${ANYBODY_IS_NAMED ? ", in the colours of whom it names" : ""}.` : null,
   hasTraces ? "Click a text to look at its tokens." : null,
 ].filter(Boolean).join(" ");
 const figureWords = "Means over the texts with their 95 % intervals (Wilson’s for shares of texts, BCa bootstrap for means"

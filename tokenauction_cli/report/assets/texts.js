@@ -2,6 +2,7 @@
 const MOST_MAP_CELLS = 2400;
 
 function controls() {
+  if (!HAS_CHOICE && XS.length < 2 && SEEDS.length < 2) return "";
   const slider = h("input", {
     type: "range", id: "weight", min: 0, max: XS.length - 1, step: 1, "aria-label": AXIS.title, title: DATA.explained.weight,
     on: { input: (event) => update({ x: Number(event.target.value) }) },
@@ -77,22 +78,23 @@ function printed() {
 
 // What the colours of the squares say.
 function squaresLegend() {
-  if (!ANYBODY_IS_NAMED) return null;
   const entry = (fill, words) => h("li", {}, h("i", { cls: "square", vars: { "--fill": fill } }), words);
   const pair = AGENTS.slice(0, 2).map((agent) => colour(agent.colour));
   const gone = RUNS.some((run) => run.cells.text.length < run.rules.length * run.queries.length * run.points.length * run.seeds.length || run.cells.end.includes("failed"));
-  return h("ul", { cls: "legend squares", "aria-label": "what a square says" },
+  const names = ANYBODY_IS_NAMED && HAS_SQUARES ? [
     AGENTS.map((agent) => entry(fillOf([colour(agent.colour)]), `names ${agent.name}`)),
     AGENTS.length > 1 ? entry(fillOf(pair), AGENTS.length > 2 ? "names several" : "names both") : null,
     entry("none", "names nobody"),
-    gone ? h("li", {}, h("i", { cls: "square gone" }), "no text") : null,
+  ] : null;
+  return h("ul", { cls: "legend squares", "aria-label": "what a square says" }, names,
+    gone && HAS_SQUARES ? h("li", {}, h("i", { cls: "square gone" }), "no text") : null,
     cutLegend());
 }
 
 function cutLegend() {
   const cut = RUNS.filter((run) => run.cells.end.includes("length"));
   const at = [...new Set(cut.map((run) => run.max_tokens))].sort((a, b) => a - b).join(" or ");
-  return cut.length ? h("li", { title: whyCut(cut[0]) }, h("span", { cls: "cut" }, "…"), `cut at ${at} tokens`) : null;
+  return cut.length ? h("li", { title: whyCut(cut[0]) }, h("span", { cls: "cut" }, "…"), `cut at ${at} ${at === "1" ? "token" : "tokens"}`) : null;
 }
 
 function textCards() {
@@ -119,7 +121,7 @@ function textCard(run, r, rule) {
     const here = cellOf(run, rule, point, state.seed);
     refill(chosen, here === undefined ? noText(run, point) : chosenText(run, r, here));
     refill(rates, cells.length && ANYBODY_IS_NAMED ? ratesOf(run, cells.filter((k) => !isFailed(run, k))) : null);
-    refill(others, distinct(run, cells).map((group) => otherText(run, group, cells.length, here)));
+    refill(others, run.seeds.length < 2 ? null : distinct(run, cells).map((group) => otherText(run, group, cells.length, here)));
   });
   return card;
 }
@@ -183,7 +185,7 @@ function ratesOf(run, cells) {
 // The map between its axes.
 function plotOf(run, map) {
   const points = pointsOf(run), seeds = seedsShown(run);
-  if (run.seeds.length * points.length < 2) return null;
+  if (!hasSquares(run)) return null;
   const name = (point) => (AXIS.is_weight ? number(run.points[point].weight) : run.points[point].bids.map((bid) => number(bid)).join(" : "));
   const title = DATA.explained.seed;
   if (points.length < 2) return h("div", { cls: "plot flat" }, map, h("div", { cls: "across", title }, h("span", {}, seeds[0]), h("span", {}, "seed"), h("span", {}, seeds.at(-1))));
@@ -193,12 +195,14 @@ function plotOf(run, map) {
     h("div", { cls: "across", title: DATA.explained.weight }, h("span", {}, name(points[0])), h("span", {}, AXIS.title), h("span", {}, name(points.at(-1)))));
 }
 
+const hasSquares = (run) => run.seeds.length * run.points.length > 1;
+const HAS_SQUARES = RUNS.some(hasSquares);
 const seedsShown = (run) => run.seeds.slice(0, Math.max(1, Math.floor(MOST_MAP_CELLS / run.points.length)));
 
 // A row for every seed, a column for every weight, a square for every text, in the colours of whom it names.
 function mapOf(run, rule, map) {
   const points = pointsOf(run), seeds = seedsShown(run);
-  if (run.seeds.length * points.length < 2) return () => {};
+  if (!hasSquares(run)) return () => {};
   map.style.setProperty("--columns", points.length > 1 ? points.length : Math.min(25, seeds.length));
   map.style.setProperty("--height", points.length > 1 && seeds.length > 30 ? "7px" : "13px");
   map.setAttribute("role", "img");
