@@ -124,10 +124,12 @@ def write_report(
     output: str | Path | None = None,
     figures: Sequence[str] = ("svg",),
     results: str | Path = RESULTS,
+    only: Sequence[str] = (),
 ) -> Report:
-    """Write one page about runs, by default report.html in the run folder, or here for several; figures beside it.
+    """Write one page about runs, by default report.html in the run folder, or here for several.
 
     A run is named by its folder, by its experiment file, or by a folder of runs, which means all that are in it.
+    Figures come beside it, in these formats; with names in `only` just those, as in mention_rate or payment.vcg.
     """
     from .report.export import FORMATS
     from .report.report import write_report as write
@@ -139,7 +141,7 @@ def write_report(
     if not loaded:
         raise UsageError("a report needs at least one run")
     default = loaded[0].path / "report.html" if len(loaded) == 1 else Path("report.html")
-    return write(loaded, default if output is None else Path(output), figures)
+    return write(loaded, default if output is None else Path(output), figures, only)
 
 
 def run_experiment(
