@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import pairwise
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from test_covering import A, B
-from tiny_gguf import BOS, attention_model, bigram_model, of_byte, pieces
 from token_laws import EXACT, Array, ModelOfTokens, TokenModel, byte_law, random_model
 
 from tokenauction_cli.lm import byte_model
 from tokenauction_cli.lm.base import Logits, Request
-from tokenauction_cli.lm.byte_model import PLACES, ByteModel, BytePrompt, ByteVocabulary
+from tokenauction_cli.lm.byte_model import ByteModel, BytePrompt, ByteVocabulary
 from tokenauction_cli.lm.covering import Knobs
-from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt
 from tokenauction_cli.lm.hardware import Hardware, kv_format
 from tokenauction_cli.lm.lexicon import END, Lexicon
 from tokenauction_cli.lm.table import TableModel, TablePrompt, TableVocabulary
-from tokenauction_cli.mechanism.aggregation.rules import Linear
 from tokenauction_cli.system.errors import CellError
 
 CPU = Hardware(0, 2, kv_format(gpu_layers=0))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from token_laws import EXACT, Array, TokenModel, byte_law, constant, driven, followed, law, random_model
+from token_laws import Array, TokenModel, byte_law, constant, driven, followed, law, random_model
 
-from tokenauction_cli.lm.covering import Covering, DeadEndError, Knobs, log_shares
+from tokenauction_cli.lm.covering import Covering, Knobs
 from tokenauction_cli.lm.lexicon import END
-from tokenauction_cli.system.errors import CellError
 
 A = constant({b"a": 0.3, b"b": 0.2, b"ab": 0.25, b"aba": 0.15, b"": 0.1})
 B = constant({b"b": 0.3, b"bb": 0.15, b"a": 0.25, b"ba": 0.2, b"": 0.1})

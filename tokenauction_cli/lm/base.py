@@ -21,6 +21,8 @@ class Vocabulary(Protocol):
     """The set of tokens T over which every agent of an experiment speaks."""
 
     size: int
+    joiner: bytes
+    """What stands in a text between two tokens: nothing, or a space where tokens are words."""
 
     @property
     def ends(self) -> frozenset[int]:
@@ -42,6 +44,11 @@ def common_length(a: Sequence[int], b: Sequence[int]) -> int:
     if a[:n] == b[:n]:
         return n
     return next(k for k in range(n) if a[k] != b[k])
+
+
+def spelled(vocabulary: Vocabulary, tokens: Sequence[int]) -> bytes:
+    """The bytes of a text."""
+    return vocabulary.joiner.join(filter(None, map(vocabulary.piece, tokens)))
 
 
 def copied(logits: Logits) -> Logits:

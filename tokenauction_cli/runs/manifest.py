@@ -18,6 +18,7 @@ from ..system.processors import processor_name
 from .run_folder import RunFolder
 
 Manifest = dict[str, Any]
+Session = dict[str, Any]
 FORMAT = 1
 RECORDS_VERSION = 2
 """Raised where the same file and build give other records: at 2 for coupled sampling and for spaces in table texts."""
@@ -52,7 +53,7 @@ def kv_cache_of(manifest: Manifest) -> str | None:
     return str(manifest.get("kv_cache", "f16")) if manifest.get("models") else None
 
 
-def new_session(changed: list[str]) -> dict[str, Any]:
+def new_session(changed: list[str]) -> Session:
     """One invocation's entry, to be filled in."""
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return {"started": now, "cells": 0, "tokens": 0, "evaluations": 0} | ({"changed": changed} if changed else {})
