@@ -175,3 +175,114 @@ def test_the_same_model_for_both_agents_at_any_weight_has_its_own_law() -> None:
         log_p = np.array([*text_law(model.evaluate([after((prompt,), text)])[0]) * 2])
         for w in (0.0, 0.3, 1.0):
             np.testing.assert_allclose(w * log_p[0] + (1 - w) * log_p[1], byte_law(A, text), atol=1e-12)
+
+
+# GGUF files through llama.cpp
+
+
+@contextmanager
+def gguf(path: Path, prompts: Sequence[tuple[int, ...]], knobs: Knobs) -> Iterator[tuple[ByteModel, Any, GgufContext]]:
+    """A byte model of one file, its prompts, and a context of the same file to compare with."""
+    most = len(prompts)
+    context = GgufContext(path, CPU, n_sequences=SLOTS * most * PLACES, n_tokens=60)
+    reference = GgufContext(path, CPU, n_sequences=2, n_tokens=60)
+    try:
+        inner = GgufModel([context], {path: 1}, SLOTS * most * PLACES)
+        asked = tuple(BytePrompt(0, GgufPrompt(path, tokens), 1.0, "A") for tokens in prompts)
+        yield (
+            ByteModel([byte_model.TokenModel(inner, Lexicon.of(context.vocabulary), most)], knobs, SLOTS),
+            asked,
+            reference,
+        )
+    finally:
+        context.close()
+        reference.close()
+
+
+def tokens_of(context: GgufContext, prompt: tuple[int, ...]) -> TokenModel:
+    """The same file as a model whose tokenisations can be summed over."""
+    known: dict[tuple[int, ...], Any] = {}
+
+    def logits(tokens: tuple[int, ...]) -> Any:
+        if tokens not in known:
+            known[tokens] = context.evaluate({0: prompt + tokens})[0].copy()
+        return known[tokens]
+
+    vocabulary = context.vocabulary
+    return TokenModel(tuple(map(vocabulary.piece, range(vocabulary.size))), vocabulary.ends, logits)
+
+
+OVERLAPPING = ["a", "ab", "aba", "b", "ba", "▁a", "▁ab"]
+
+
+@pytest.fixture
+def overlapping(tmp_path: Path) -> Path:
+    """Words that overlap, beside byte tokens that spell the same."""
+    n = len(pieces(OVERLAPPING))
+    chance = np.random.default_rng(0)
+    spoken = [*map(of_byte, b"ab \xf0\xff"), *range(260, n), 2, 3, 0]
+    follows = {last: {token: chance.normal(4, 2) for token in spoken} for last in range(n)}
+    return bigram_model(tmp_path / "overlapping.gguf", follows, OVERLAPPING)
+
+
+@pytest.mark.parametrize("text", [b"", b"ab", b"aba", b" ab", b"\xff\xf0a"])
+def test_overlapping_words_through_llama_cpp(overlapping: Path, text: bytes) -> None:
+    prompts = [(1, of_byte(letter)) for letter in b"ab"]
+    with gguf(overlapping, prompts, EXACT) as (model, asked, reference):
+        laws = text_law(model.evaluate([after(asked, text)])[0])
+        for prompt, found in zip(prompts, laws, strict=True):
+            np.testing.assert_allclose(found, byte_law(tokens_of(reference, prompt), text), rtol=0, atol=1e-12)
+        assert 0 < model.unfollowed(asked[0], tuple(text)) < 1  # <unk> alone, which spells nothing
+
+
+def test_a_context_that_depends_on_all_its_tokens_keeps_its_bits(tmp_path: Path) -> None:
+    path = attention_model(tmp_path / "attention.gguf")
+    prompts = [(1, of_byte(letter)) for letter in b"ab"]
+    with gguf(path, prompts, Knobs()) as (model, asked, _):
+        texts = ["ab", "a", "aé", "aéa", "b", "aéb😀", "aéb😀!"]
+        expected = {}
+        for text in texts:
+            model.forget()
+            expected[text] = asked_bits(model, asked, text)
+        random.Random(0).shuffle(texts)
+        for text in texts * 2:
+            assert asked_bits(model, asked, text) == expected[text]
+
+
+def asked_bits(model: ByteModel, prompts: tuple[BytePrompt, ...], text: str) -> list[bytes]:
+    return asked(model, prompts, text.encode())
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("text", [b" Haw", "é!".encode(), b"\n I"])
+def test_all_tokenisations_of_short_texts_by_a_real_model(model_path: Path, text: bytes) -> None:
+    """Every one evaluated and summed by hand, against the covering with both knobs at 0."""
+    with gguf(model_path, [tuple(range(300, 320))], EXACT) as (model, prompts, reference):
+        tokens = tokens_of(reference, prompts[0].prompt.tokens)
+        for n in range(len(text) + 1):
+            (found,) = text_law(model.evaluate([after(prompts, text[:n])])[0])
+            np.testing.assert_allclose(found, quick_byte_law(tokens, text[:n]), rtol=0, atol=1e-9)
+            default = ByteModel(model._token_models, Knobs(), SLOTS)
+            (near,) = text_law(default.evaluate([after(prompts, text[:n])])[0])
+            assert abs(near - found).sum() / 2 <= 0.05
+
+
+def quick_byte_law(model: TokenModel, text: bytes) -> Array:
+    """As `byte_law`, for many tokens: those that go beyond the text are summed by their byte there."""
+    mass = np.zeros(257)
+    spoken = np.array([bool(piece) or token in model.ends for token, piece in enumerate(model.pieces)])
+
+    def add(context: tuple[int, ...], rest: bytes, weight: float) -> None:
+        scores = np.where(spoken, model.logits(context).astype(np.float64), -np.inf)
+        p = np.exp(scores - scores.max())
+        p *= weight / p.sum()
+        for token, piece in enumerate(model.pieces):
+            if len(piece) > len(rest) and piece.startswith(rest):
+                mass[piece[len(rest)]] += p[token]
+            elif piece and rest.startswith(piece):
+                add((*context, token), rest[len(piece) :], p[token])
+        if not rest:
+            mass[END] += p[list(model.ends)].sum()
+
+    add((), text, 1.0)
+    return np.asarray(mass / mass.sum())
