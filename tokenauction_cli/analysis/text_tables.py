@@ -86,7 +86,7 @@ def _of_samplers(samplers: dict[str, str]) -> list[str]:
 
 
 def _of_cut_texts(experiment: Experiment, group: pd.DataFrame) -> list[str]:
-    most = experiment.auction.max_tokens
+    most = experiment.auction.max_draws
     return [f"…: the text was cut at max_tokens ({most})."] if (group["end_reason"] == "length").any() else []
 
 

@@ -166,7 +166,7 @@ def _compute(
                 closing(Auctioneer(ready.experiment, ready.rules, model.vocabulary)) as auctioneer,
             ):
                 left = _with_room(plan, model, record, progress).without(dict.fromkeys(done))
-                work = WorkLeft(left, ready.bidders.prompt_sets, ready.experiment.auction.max_tokens)
+                work = WorkLeft(left, ready.bidders.prompt_sets, ready.experiment.auction.max_draws)
                 loop = TokenLoop(model, auctioneer, ready.bidders.prompt_sets, work.heard)
                 progress.step(0, 0, 0.0)
                 for records in _in_batches(loop, left, interrupts):

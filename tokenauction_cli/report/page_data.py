@@ -48,7 +48,7 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
         "rules": [{"id": rule, "name": label(rule)} for rule in experiment.auction.aggregation],
         "payments": {column: label(column) for column in _payment_columns(run)},
         "explained": {column: figure_explained(f"payment.{column}.A") for column in _payment_columns(run)},
-        "max_tokens": experiment.auction.max_tokens,
+        "max_tokens": experiment.auction.max_draws,
         "drawn": how_drawn(run),
         "is_pooled": len(run.pooled) > 0,
         "queries": list(experiment.queries),
