@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from .system.errors import ExperimentError, ModelError, StoreError, TokauctionError, UsageError
 
 if TYPE_CHECKING:
+    from .analysis.reading import read_csv
     from .analysis.run import Run
-    from .api import check, load_run, run, write_report
+    from .api import check, compare, list_runs, load_run, run, write_report
 
 __version__ = "0.1.0"
 
@@ -26,7 +27,10 @@ __all__ = [
     "TokauctionError",
     "UsageError",
     "check",
+    "compare",
+    "list_runs",
     "load_run",
+    "read_csv",
     "run",
     "write_report",
 ]

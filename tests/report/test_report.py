@@ -102,6 +102,22 @@ def test_exported_figures_hold_the_same_rows(swept: Run) -> None:
             assert len(spec["hconcat"]) == len({row["panel"] for row in rows})
 
 
+def test_two_measures_of_welfare_share_no_axis(read: Reader, tmp_path: Path) -> None:
+    rules = "auction.aggregation=[linear, power_mean, power_mean_1]"
+    run = run_experiment(read(SWEEP, rules, "auction.payments=[pay_your_bid]"), tmp_path, SilentProgress())
+    found = {figure.id: figure for figure in figures_of([run]) if figure.chapter == "How good the compromise is"}
+    assert {key: [panel.title for panel in figure.panels] for key, figure in found.items()} == {
+        "welfare.linear": ["linear", "power mean 1"],
+        "welfare.power_mean": ["power mean"],
+    }
+    assert found["welfare.linear"].tab == "welfare, linear, power mean 1"
+
+
+def test_few_queries_are_told_in_the_data(swept: Run, tmp_path: Path) -> None:
+    data = json.loads(block(write_report([swept], tmp_path / "r.html").page, "data"))
+    assert data["runs"][0]["rough"].startswith("Over only 2 queries")
+
+
 def test_every_axis_says_its_unit(swept: Run) -> None:
     axis = horizontal_of([swept])
     for figure in figures_of([swept]):

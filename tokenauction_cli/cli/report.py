@@ -9,15 +9,13 @@ from typing import Annotated
 import typer
 
 from ..system.errors import UsageError
+from .options import Runs
 
 FORMATS = ("svg", "pdf", "png")
 
 
 def report(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(metavar="RUN...", help="Run folders, or experiment files whose runs are in --results."),
-    ],
+    runs: Runs,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.comparable import groups_of
 from ..analysis.run import Run
 from ..experiment.prompts import did_you_mean
 from ..mechanism.registry import label
@@ -115,8 +116,9 @@ def figures_of(runs: Sequence[Run]) -> list[Figure]:
     """Every figure for which the runs have numbers that differ from empty."""
     axis, queries = horizontal_of(runs), queries_of(runs)
     figures = []
-    for kind in _kinds(runs):
+    for kind, rules in (part for every in _kinds(runs) for part in _in_one_measure(every, runs)):
         rows = [row for k, run in enumerate(runs) for row in _rows(kind, k, run, axis, queries)]
+        rows = [row for row in rows if row["panel"].partition("/")[2] in rules]
         used = {row["panel"] for row in rows}
         panels = tuple(panel for k, run in enumerate(runs) for panel in _panels(k, run, len(runs)) if panel.key in used)
         drawn = {row["series"] for row in rows}
@@ -125,6 +127,14 @@ def figures_of(runs: Sequence[Run]) -> list[Figure]:
             words = (kind.id, kind.chapter, kind.question, kind.tab, kind.unit)
             figures.append(Figure(*words, kind.percent, kind.from_zero, series, panels, tuple(rows)))
     return figures
+
+
+def _in_one_measure(kind: _Kind, runs: Sequence[Run]) -> Iterator[tuple[_Kind, list[str]]]:
+    """The kind with the rules that share its axis: all, or a tab for each measure (`comparable.py`)."""
+    groups = groups_of(kind.series[0].column, [rule for run in runs for rule in run.experiment.auction.aggregation])
+    for rules in groups:
+        of_rules = f"{kind.tab}, {', '.join(label(rule) for rule in dict.fromkeys(rules))}"
+        yield kind if len(groups) == 1 else replace(kind, id=f"{kind.id}.{rules[0]}", tab=of_rules), rules
 
 
 def named(figures: Sequence[Figure], only: Sequence[str]) -> list[Figure]:

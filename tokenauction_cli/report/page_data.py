@@ -55,6 +55,7 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
         "points": [{"weight": point.relative_weight, "bids": list(point.bids)} for point in experiment.points],
         "seeds": list(dict.fromkeys(int(seed) for seed in cells["seed"])),
         "n_seeds": len(experiment.seeds),
+        "rough": run.what_is_rough,
         **_texts(run, cells),
         "tables": _tables(run),
         "audit": audit_payload(run),
@@ -128,7 +129,7 @@ def _tables(run: Run) -> list[dict[str, Any]]:
     if "comparisons.csv" in frames:
         overall = frames["comparisons.csv"]
         shown = _main(overall[overall["point"].isna()].drop(columns=["point", "relative_weight"]))
-        about = "Differences between aggregation rules, seed by seed, averaged over the sweep; sign-flip p-values."
+        about = "Differences between aggregation rules, averaged over the sweep; paired where common seeds help."
         tables.append(_table("Rules compared", about, "comparisons.csv", shown))
     return tables
 
