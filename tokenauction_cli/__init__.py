@@ -15,7 +15,7 @@ from .system.errors import ExperimentError, ModelError, StoreError, TokauctionEr
 if TYPE_CHECKING:
     from .analysis.reading import read_csv
     from .analysis.run import Run
-    from .api import check, load_run, run, write_report
+    from .api import check, compare, list_runs, load_run, run, write_report
 
 __version__ = "0.1.0"
 
@@ -27,6 +27,8 @@ __all__ = [
     "TokauctionError",
     "UsageError",
     "check",
+    "compare",
+    "list_runs",
     "load_run",
     "read_csv",
     "run",

@@ -3,7 +3,7 @@
 It composes what the packages below do, and knows in which order; it does not know how each is done. The command line
 and notebooks call the same functions:
 
-    run, load_run, read_csv, check, write_report    from files, folders or dicts, for people
+    run, load_run, read_csv, check, compare, list_runs, write_report    from files, folders or dicts, for people
     run_experiment, check_experiment, audit_run     of what is read already, for the command line
 """
 
@@ -14,28 +14,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .analysis.expectations import figure_names
 from .analysis.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.reading import read_csv as read_csv
 from .analysis.run import Run, files_of
 from .engine.bidder_models import BidderModels, GgufBidders, prepare
 from .engine.plan import Cell, Plan, cells_of
-from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for, run_folder
+from .engine.rules import LeftOut, Rules
+from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
 from .experiment.experiment import Experiment, load_experiment
 from .experiment.from_mapping import experiment_from
 from .runs import manifest
 from .runs.run_folder import Record, RecordReader, RunFolder
+from .runs.run_folders import chosen_run, chosen_runs, folder_of
 from .runs.run_log import logging_to
 from .system.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .analysis.run_comparison import Comparison
     from .analysis.tables import Table
     from .report.report import Report
 
 PathOrData = str | Path | Mapping[str, Any]
 RESULTS = Path("results")
-_OF_FILES = (".yaml", ".yml")
 
 
 def run(
@@ -47,15 +50,17 @@ def run(
     trust: Sequence[str] = (),
     n: int | None = None,
     fresh: bool = False,
+    reuse: bool = True,
 ) -> Run:
     """Run an experiment, or continue it: a file, or a dict as its YAML would give it.
 
-    `results` is the folder of run folders; `progress` hears `begin(n_cells, n_done)`, `step(n_cells, n_tokens)` and
-    `note(text)`; `overrides` are `key.path=value` as after -S; `trust` names modules whose rules may run; `n` stops
-    after the first n cells; `fresh` begins anew and renames the old folder. Ctrl-C keeps what is finished.
+    `results` is the folder of run folders; `progress` hears `begin(n_cells, n_done)`, `step(n_cells, n_tokens, share)`
+    and `note(text)`; `overrides` are `key.path=value` as after -S; `trust` names modules whose rules may run; `n` stops
+    after the first n cells; `fresh` begins anew and renames the old folder; `reuse` takes over equal texts that other
+    runs in `results` have finished. Ctrl-C keeps what is finished.
     """
     loaded = _experiment(experiment, overrides, trust)
-    return run_experiment(loaded, Path(results), progress or SilentProgress(), n=n, fresh=fresh)
+    return run_experiment(loaded, Path(results), progress or SilentProgress(), n=n, fresh=fresh, reuse=reuse)
 
 
 def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
@@ -63,8 +68,7 @@ def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
 
     Raises UsageError where it is none, or holds no finished cell.
     """
-    path = Path(path)
-    folder = run_folder(load_experiment(path), Path(results)) if path.suffix.lower() in _OF_FILES else RunFolder(path)
+    folder = RunFolder(chosen_run(Path(path), Path(results)))
     known = manifest.readable(folder)
     experiment = experiment_of(folder, known)
     collected = _Collected(experiment, cells_of(experiment))
@@ -85,7 +89,9 @@ class Checked:
     plan: Plan = field(repr=False)
     n_cells: int
     n_tokens: int  # at most
-    n_evaluations: int  # at most: cells whose texts agree so far share them
+    n_evaluations: int  # at most: cells share those of a common prefix
+    seconds: float | None  # that these take; None where no probe has timed the models, and for tables
+    left_out: tuple[LeftOut, ...]  # payments that do not fit every aggregation rule
 
 
 def check(experiment: PathOrData, *, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Checked:
@@ -93,37 +99,67 @@ def check(experiment: PathOrData, *, overrides: Sequence[str] = (), trust: Seque
     return check_experiment(_experiment(experiment, overrides, trust))
 
 
+def list_runs(folder: str | Path = RESULTS) -> pd.DataFrame:
+    """A row per run in a folder: how far it is, when it was written, and what tells it from others of its name."""
+    import pandas as pd
+
+    from .analysis.run_list import run_table
+
+    table = run_table(chosen_runs([Path(folder)], Path(folder)))
+    return pd.DataFrame(table.rows, columns=list(table.columns))
+
+
+def compare(runs: Iterable[Run | str | Path], results: str | Path = RESULTS) -> Comparison:
+    """What differs between runs, the first and each other one: in settings and versions, and in their numbers.
+
+    Numbers are means over the texts that all the runs have: of the same query, rule, relative weight and seed.
+    """
+    from .analysis.run_comparison import compare_runs
+
+    return compare_runs(_loaded(runs, results))
+
+
 def write_report(
     runs: Run | str | Path | Iterable[Run | str | Path],
     output: str | Path | None = None,
     figures: Sequence[str] = ("svg",),
     results: str | Path = RESULTS,
+    only: Sequence[str] = (),
 ) -> Report:
-    """Write one page about runs, by default report.html in the run folder, or here for several; figures beside it."""
+    """Write one page about runs, by default report.html in the run folder, or here for several.
+
+    A run is named by its folder, by its experiment file, or by a folder of runs, which means all that are in it.
+    Figures come beside it, in these formats; with names in `only` just those, as in mention_rate or payment.vcg.
+    """
     from .report.export import FORMATS
     from .report.report import write_report as write
 
     unknown = [form for form in figures if form not in FORMATS]
     if unknown:
         raise UsageError(f"figures: there is no format {unknown[0]!r}; the formats are {', '.join(FORMATS)}")
-    several = [runs] if isinstance(runs, (Run, str, Path)) else list(runs)
-    loaded = [one if isinstance(one, Run) else load_run(one, results) for one in several]
+    loaded = _loaded(runs, results)
     if not loaded:
         raise UsageError("a report needs at least one run")
     default = loaded[0].path / "report.html" if len(loaded) == 1 else Path("report.html")
-    return write(loaded, default if output is None else Path(output), figures)
+    return write(loaded, default if output is None else Path(output), figures, only)
 
 
 def run_experiment(
-    experiment: Experiment, results: Path, progress: Progress, *, n: int | None = None, fresh: bool = False
+    experiment: Experiment,
+    results: Path,
+    progress: Progress,
+    *,
+    n: int | None = None,
+    fresh: bool = False,
+    reuse: bool = True,
 ) -> Run:
-    """Compute the cells that are not on disk yet, and write the tables of all that are.
+    """Compute the cells that are not on disk yet, and write the tables of all that are; a `fresh` run reuses nothing.
 
     The manifest is read once, every record is parsed once, and the cells are made once.
     """
     if n is not None and n < 1:
         raise UsageError(f"n = {n}: there must be at least one cell to run")
-    folder = run_folder(experiment, results)
+    folder = folder_of(experiment, results)
     if fresh:
         folder.set_aside()
     with folder.locked():
@@ -135,9 +171,24 @@ def run_experiment(
             return _with_tables(collected.run(folder, known, was_complete=True))
         ready = get_ready(folder, known, experiment, progress)
         with logging_to(folder):
-            known = compute(ready, cells, records.cells, progress, n)
+            known = compute(ready, cells, records.cells, progress, n, reuse=reuse and not fresh)
             collected.add(records.new())
             return _with_tables(collected.run(folder, known, was_complete=False))
+
+
+def experiment_of_run(path: Path, trust: Sequence[str]) -> Experiment:
+    """The experiment of a run folder; raises UsageError where it needs a stranger's code.
+
+    A run folder may come from anywhere: the modules that it trusts are not trusted here, but in `trust`.
+    """
+    folder = RunFolder(path)
+    experiment = experiment_of(folder, manifest.readable(folder))
+    if untrusted := sorted(set(experiment.trust) - set(trust)):
+        raise UsageError(
+            f"{path}: its rules are code that is not part of tokauction; where you trust it, go to the folder of "
+            f"the module and say --trust {' --trust '.join(untrusted)}"
+        )
+    return experiment
 
 
 def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
@@ -148,7 +199,9 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     plan = plan_for(experiment, bidders)
     most_tokens = plan.n_cells * experiment.auction.max_tokens
     most_prompts = max(len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values())
-    return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts)
+    seconds = bidders.seconds(most_tokens) if isinstance(bidders, GgufBidders) else None
+    left_out = Rules.of(experiment).left_out(experiment.auction.reserve)
+    return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts, seconds, left_out)
 
 
 class RunAudit(NamedTuple):
@@ -225,7 +278,20 @@ def _write(folder: RunFolder, known: manifest.Manifest, files: Mapping[str, str]
     folder.write_manifest(known)
 
 
+def _loaded(runs: Run | str | Path | Iterable[Run | str | Path], results: str | Path) -> list[Run]:
+    """Runs, and those that these targets mean."""
+    loaded: dict[Path, Run] = {}
+    for one in [runs] if isinstance(runs, (Run, str, Path)) else runs:
+        if isinstance(one, Run):
+            loaded.setdefault(one.path, one)
+            continue
+        for path in chosen_runs([Path(one)], Path(results)):
+            if path not in loaded:
+                loaded[path] = load_run(path)
+    return list(loaded.values())
+
+
 def _experiment(given: PathOrData, overrides: Sequence[str], trust: Sequence[str]) -> Experiment:
     if isinstance(given, Mapping):
-        return experiment_from(given, overrides, trust)
-    return load_experiment(Path(given), overrides, trust)
+        return experiment_from(given, overrides, trust, figure_names)
+    return load_experiment(Path(given), overrides, trust, figure_names)

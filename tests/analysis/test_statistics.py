@@ -215,8 +215,8 @@ name: t
 queries: [q, r]
 blends: true
 agents:
-  - {name: Alpha Airlines, distribution: {" Alpha Airlines": 0.6, " Alpha Resort": 0.3, <end>: 0.1}}
-  - {name: Beta Resort, distribution: {" Beta Resort": 0.8, " x": 0.1, <end>: 0.1}}
+  - {name: Alpha Airlines, distribution: {"Alpha Airlines": 0.6, "Alpha Resort": 0.3, <end>: 0.1}}
+  - {name: Beta Resort, distribution: {"Beta Resort": 0.8, x: 0.1, <end>: 0.1}}
 auction: {aggregation: [linear, random_dictator], payments: [pay_your_bid, second_price], max_tokens: 3}
 sweep: {agent: Alpha Airlines, relative_weight: [0, 0.25, 0.5, 0.75, 1], seeds: 12}
 """

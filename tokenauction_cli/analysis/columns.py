@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -92,10 +92,14 @@ _TEXT = (
     Column("seed", "The seed of the text, from `sweep.seeds`. Texts of one seed share their random numbers."),
     Column(
         "sampling",
-        "How the tokens were drawn: `auction.sampling`, or what stood in for it under this rule.",
+        "How the tokens were drawn: `auction.sampling`, or `coupled` to it where this rule has no stable sampling.",
         is_text=True,
     ),
-    Column("text", "The text, without the stop string and without end tokens.", is_text=True),
+    Column(
+        "text",
+        "The text, without the stop string and without end tokens. Tokens of table agents are joined by one space.",
+        is_text=True,
+    ),
     Column("tokens", "Tokens drawn, the end token and those of the stop string included.", "tokens", "text", "T"),
     Column(
         "end_reason",
@@ -395,7 +399,15 @@ _AUDIT = (
     ),
     Column("prefix", "The prefix of the largest failure.", is_text=True),
     Column("token", "The token of the largest failure, where it is one token's.", is_text=True),
-    Column("detail", "The largest failure in words.", is_text=True),
+    Column("detail", "The largest failure in words, of checks of a whole curve of bids.", is_text=True),
+    Column(
+        "bid",
+        "regret: the best bid at the prefix of the largest failure, the value if none is better; equilibrium: the "
+        "agent's bid where best responses settle.",
+        f"{_BIDS} per token",
+    ),
+    Column("value", "regret and equilibrium: the agent's value of a unit of loss, its own bid.", f"{_BIDS} per token"),
+    Column("rounds", "equilibrium: rounds of best responses until no bid moved by more than 0.1 %.", "rounds"),
     Column("query", "The query of the largest failure.", is_text=True),
 )
 
@@ -441,6 +453,33 @@ def _pattern(name: str) -> re.Pattern[str]:
     parts = re.split(r"(<payment>|\b(?:A|F|NAME|RULE)\b)", name)
     ends = r"(?!.*\.(?:low|high)$)" if not name.endswith((".low", ".high")) else ""
     return re.compile(ends + "".join(_HOLES.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def number_columns(file: str, ids: Sequence[str], payments: Sequence[str]) -> list[str]:
+    """The columns of numbers that a file may have in a run with these agents' ids and payment columns."""
+    (found,) = (one for one in FILES if one.name == file)
+    names = []
+    for entry in found.columns:
+        if entry.name.split(".")[0] == "F":
+            names += [figure + entry.name[1:] for figure in figures(ids, payments)]
+        elif entry.unit:  # what has none is a name, a number of something or a text
+            names += _filled(entry.name, ids, payments)
+    return list(dict.fromkeys(names))
+
+
+def figures(ids: Sequence[str], payments: Sequence[str]) -> list[str]:
+    """The figures of a run's summary.csv: means of columns of cells.csv, and rates."""
+    entries = [one for one in FILES[0].columns if one.name.split(".")[0] in FIGURES]
+    entries += [one for one in FILES[1].columns if one.name.split(".")[0] in RATES]
+    return list(dict.fromkeys(name for entry in entries for name in _filled(entry.name, ids, payments)))
+
+
+def _filled(name: str, ids: Sequence[str], payments: Sequence[str]) -> list[str]:
+    """The columns that a name with holes stands for; entries of one payment rule are covered by that of all."""
+    if name.startswith("payment.") and "<payment>" not in name:
+        return []
+    names = [name.replace("<payment>", payment) for payment in payments] if "<payment>" in name else [name]
+    return [f"{one.removesuffix('.A')}.{agent}" for one in names for agent in ids] if name.endswith(".A") else names
 
 
 def range_of(figure: str) -> tuple[float, float]:

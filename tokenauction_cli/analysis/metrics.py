@@ -40,7 +40,7 @@ def cells_frame_of(experiment: Experiment, rows: Rows) -> pd.DataFrame:
     """The same of records that were collected."""
     import pandas as pd
 
-    frame = rows.frame()
+    frame = rows.frame()[rows.columns(experiment.auction.aggregation)]
     for agent in experiment.agents:
         pattern = mention_pattern(agent.mentions)
         found = [find_mentions(pattern, text) for text in frame["text"]]
@@ -58,10 +58,13 @@ class Rows:
     def __init__(self) -> None:
         self._parts: list[pd.DataFrame] = []
         self._waiting: list[dict[str, Any]] = []
+        self._columns: dict[tuple[bool, str], dict[str, None]] = {}  # of failed and other texts of each rule
 
     def add(self, records: Iterable[Mapping[str, Any]]) -> None:
         for record in records:
-            self._waiting.append({k: _shared(k, v) for k, v in record.items() if k not in _NOT_TABULAR})
+            row = {k: _shared(k, v) for k, v in record.items() if k not in _NOT_TABULAR}
+            self._columns.setdefault((row["end_reason"] == "failed", row["aggregation"]), {}).update(dict.fromkeys(row))
+            self._waiting.append(row)
             if len(self._waiting) == ROWS_AT_ONCE:
                 self._parts.append(self._frame())
 
@@ -74,6 +77,11 @@ class Rows:
 
     def __len__(self) -> int:
         return sum(map(len, self._parts)) + len(self._waiting)
+
+    def columns(self, rules: Sequence[str]) -> list[str]:
+        """Those of the first rule, what other rules add, and what failed texts add: in whatever order texts came."""
+        ordered = sorted(self._columns, key=lambda kind: (kind[0], rules.index(kind[1])))
+        return list(dict.fromkeys(column for kind in ordered for column in self._columns[kind]))
 
     def frame(self) -> pd.DataFrame:
         """Every record that was added, in that order."""

@@ -12,6 +12,7 @@ from ..experiment.experiment import Experiment
 from ..runs.run_folder import RunFolder
 from ..system.errors import UsageError
 from .comparison import comparisons_frame
+from .expectations import Verdict, verdicts
 from .figure_tables import Choice, Frames, payment_tables, rate_tables
 from .long import long_frame, trace_frame
 from .pooled import FEW, pooled_frame
@@ -34,6 +35,7 @@ class Run:
     trends      does a figure move one way along the sweep: `trends.csv`
     comparisons rules in pairs, by seed: `comparisons.csv`
     pooled      means over all queries: `pooled.csv`
+    verdicts    does what the experiment expects hold
     """
 
     folder: RunFolder = field(repr=False)
@@ -63,6 +65,13 @@ class Run:
     @cached_property
     def pooled(self) -> pd.DataFrame:
         return pooled_frame(self.summary)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """Whether each expectation of the experiment holds; none while texts are missing."""
+        if self.what_is_missing:
+            return []
+        return verdicts(self.experiment.expect, self.cells, self.summary, self.trends)
 
     def long(self) -> pd.DataFrame:
         """The cells, tidy: one row per cell, agent and payment rule."""
@@ -112,6 +121,14 @@ class Run:
     @property
     def n_failed(self) -> int:
         return int((self.cells["end_reason"] == "failed").sum())
+
+    @property
+    def what_failed(self) -> str:
+        """A sentence about the texts that failed, '' where none did."""
+        if not self.n_failed:
+            return ""
+        first = self.cells.loc[self.cells["end_reason"] == "failed", "error"].iloc[0]
+        return f"{self.n_failed} of {len(self.cells)} cells failed, the first: {first}"
 
 
 def statistics_frames(run: Run) -> dict[str, pd.DataFrame]:

@@ -12,15 +12,16 @@ import typer
 
 from .. import __version__
 from ..system.errors import TokauctionError, UsageError
-from . import audit, bench, check, doctor, init, models, play, report, run, schema, show, verify
+from . import audit, bench, check, compare, doctor, init, models, play, report, run, schema, show, verify
+from . import list as run_list
 from .options import EXIT_INTERRUPTED, Settings, quiet_llama
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Token auctions between language models: agents bid, one text is written, each agent is charged.",
-    epilog="Exit codes: 0 all cells present; 1 unexpected error; 2 usage; 3 some cells failed; 130 interrupted.",
+    epilog="Exit codes: 0 all cells present; 1 unexpected error; 2 usage; 3 some cells failed; 4 an expectation fails; "
+    "130 interrupted.",
 )
 app.add_typer(models.app, name="models")
 
@@ -58,6 +59,8 @@ app.command()(schema.schema)
 app.command()(check.check)
 app.command()(run.run)
 app.command()(show.show)
+app.command("list")(run_list.list_runs)
+app.command()(compare.compare)
 app.command()(_without_llama_prints(audit.audit))
 app.command()(_without_llama_prints(bench.bench))
 app.command()(_without_llama_prints(play.play))

@@ -1,14 +1,16 @@
-"""`tokauction audit EXP|RUN`: look at the distributions that a run met, check every rule on them, print what holds."""
+"""`tokauction audit EXP|RUN...`: look at the distributions that runs met, check every rule there, print what holds."""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..system.errors import UsageError
-from .options import Format
+from .options import Format, Results
 
 if TYPE_CHECKING:
     from ..analysis.run import Run
@@ -18,18 +20,17 @@ PREFIXES = 20
 
 
 def audit(
-    target: Annotated[
-        Path, typer.Argument(metavar="EXP|RUN", help="An experiment, which is run first, or a run folder.")
+    targets: Annotated[
+        list[Path],
+        typer.Argument(metavar="EXP|RUN...", help="Experiments, which are run first, run folders, or folders of runs."),
     ],
     overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
     trust: Annotated[
         list[str] | None, typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours.")
     ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of runs.")] = Path(
-        "results"
-    ),
+    output: Results = Path("results"),
     prefixes: Annotated[
-        int, typer.Option("--prefixes", min=1, help="Texts so far to look at (tables: all).")
+        int, typer.Option("--prefixes", min=1, help="How many prefixes to look at (tables: all).")
     ] = PREFIXES,
     orders: Annotated[
         list[str] | None, typer.Option("--order", help="robust, tv, kl, reverse_kl; default: all.")
@@ -38,15 +39,27 @@ def audit(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")] = False,
 ) -> None:
     """Check monotonicity, incentives and misreports of every rule and payment on the distributions of a run."""
+    from ..analysis.tables import render
     from ..api import audit_run, check_audit
+    from ..runs.run_folders import chosen_runs, is_experiment
 
     check_audit(orders or [])
-    run = _run(target, overrides or [], trust or [], output, quiet)
-    audit = audit_run(run, prefixes, orders or [], tell=_silent if quiet else _tell)
-    if run.what_is_missing:
-        typer.echo(run.what_is_missing, err=True)
-    _print(audit.tables, audit.paragraphs, how)
-    typer.echo(f"All {len(audit.findings)} findings: {run.path / 'audit.csv'}", err=True)
+    meant = [
+        one for target in targets for one in ([target] if is_experiment(target) else chosen_runs([target], output))
+    ]
+    tables: list[Table] = []
+    for target in dict.fromkeys(meant):
+        run = _run(target, overrides or [], trust or [], output, quiet)
+        audit = audit_run(run, prefixes, orders or [], tell=_silent if quiet else _tell)
+        if run.what_is_missing:
+            typer.echo(run.what_is_missing, err=True)
+        name = f"{run.path}: " if len(meant) > 1 else ""
+        tables += [replace(table, title=f"{name}{table.title}") for table in audit.tables]
+        if how is Format.table:
+            _print(tables[-len(audit.tables) :], audit.paragraphs)
+        typer.echo(f"All {len(audit.findings)} findings: {run.path / 'audit.csv'}", err=True)
+    if how is not Format.table:
+        sys.stdout.write(render(tables, how.value))
 
 
 def _tell(text: str) -> None:
@@ -58,7 +71,7 @@ def _silent(text: str) -> None:
 
 
 def _run(target: Path, overrides: list[str], trust: list[str], output: Path, quiet: bool) -> Run:
-    from ..api import load_run, run_experiment
+    from ..api import experiment_of_run, load_run, run_experiment
     from ..engine.interrupts import how_to_continue
     from ..experiment.experiment import load_experiment
     from .progress import progress_for_stderr
@@ -70,31 +83,21 @@ def _run(target: Path, overrides: list[str], trust: list[str], output: Path, qui
             return run_experiment(experiment, output, progress)
         except KeyboardInterrupt:
             progress.end()
-            typer.echo(how_to_continue(), err=True)
+            typer.echo(how_to_continue(progress.kept), err=True)
             raise typer.Exit(130) from None
         finally:
             progress.end()
     if overrides:
         raise UsageError(f"{target} is a run folder, whose experiment is fixed: -S needs an experiment file")
-    result = load_run(target)
-    untrusted = sorted(set(result.experiment.trust) - set(trust))
-    if untrusted:
-        raise UsageError(
-            f"{target}: its rules are code that is not part of tokauction; where you trust it, go to the folder of "
-            f"the module and say --trust {' --trust '.join(untrusted)}"
-        )
-    return result
+    experiment_of_run(target, trust)
+    return load_run(target)
 
 
-def _print(tables: list[Table], words: list[str], how: Format) -> None:
-    """Tables and paragraphs for people, tables alone for papers and programs."""
-    from ..analysis.tables import render
+def _print(tables: list[Table], words: list[str]) -> None:
+    """Tables and paragraphs, for people."""
     from ..system.environment import visible
     from .terminal import console, rich_table
 
-    if how is not Format.table:
-        typer.echo(render(tables, how.value), nl=False)
-        return
     out = console()
     for table, paragraph in zip(tables, words, strict=True):
         out.print(rich_table(table))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..experiment.experiment import Experiment
 
 EXIT_SOME_FAILED = 3
+EXIT_EXPECTATION_FAILED = 4
 EXIT_INTERRUPTED = 130
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXP", help="The experiment, a YAML file.", show_default=False)]
 Overrides = Annotated[
@@ -22,7 +23,15 @@ Trust = Annotated[
     list[str] | None,
     typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours: its code runs as yours."),
 ]
-Results = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder of run folders.")]
+Results = Annotated[Path, typer.Option("-o", "--output", "--results", metavar="DIR", help="The folder of run folders.")]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN...",
+        help="Run folders, experiment files whose runs are in --results, or folders of runs.",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")]
 
 
@@ -35,6 +44,13 @@ class Format(str, Enum):
     json = "json"
     jsonl = "jsonl"
     latex = "latex"
+
+
+class TableOrJson(str, Enum):
+    """For people, or for programs."""
+
+    table = "table"
+    json = "json"
 
 
 class By(str, Enum):
@@ -59,13 +75,15 @@ class Settings:
     debug = False
 
 
+TablesAs = Annotated[TableOrJson, typer.Option("--format", help="How to print.")]
 Output = Annotated[Format, typer.Option("--format", help="How to print the table.")]
 
 
 def load(path: Path, overrides: list[str] | None, trust: list[str] | None) -> Experiment:
+    from ..analysis.expectations import figure_names
     from ..experiment.experiment import load_experiment
 
-    return load_experiment(path, overrides or [], trust or [])
+    return load_experiment(path, overrides or [], trust or [], figure_names)
 
 
 def quiet_llama() -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from .options import EXIT_SOME_FAILED, By, Format, TableName
+from .options import EXIT_EXPECTATION_FAILED, EXIT_SOME_FAILED, By, Format, TableName
 
 if TYPE_CHECKING:
     from ..analysis.figure_tables import Choice
@@ -37,6 +37,19 @@ def chosen_tables(result: Run, names: Sequence[TableName], by: By, seed: int | N
             make = result.rate_tables if name is TableName.rates else result.payment_tables
             found += make(choice) or make(choice._replace(constant=True))
     return found
+
+
+def print_plain(tables: list[Table], how: Format) -> None:
+    """Tables that hold no texts of agents."""
+    from ..analysis.tables import render
+    from .terminal import console, rich_table
+
+    if how is not Format.table:
+        sys.stdout.write(render(tables, how.value))
+        return
+    out = console()
+    for table in tables:
+        out.print(rich_table(table))
 
 
 def print_figures(result: Run) -> None:
@@ -76,10 +89,26 @@ def tell_what_is_missing(result: Run) -> None:
         typer.echo(result.what_is_missing, err=True)
 
 
+def print_verdicts(result: Run) -> None:
+    """A table of the expectations, or why there is none."""
+    from ..analysis.expectations import verdict_table
+
+    if result.verdicts:
+        print_rich([verdict_table(result.verdicts)], result.experiment)
+    elif result.experiment.expect:
+        typer.echo("Whether expectations hold is decided when all texts are written.", err=True)
+
+
 def exit_if_failed(result: Run) -> None:
+    """Say what failed, and end with the exit code for it: texts go before expectations."""
+    from ..analysis.expectations import problem_of
+    from ..system.environment import visible
+
+    broken = [problem_of(verdict) for verdict in result.verdicts if not verdict.holds]
+    for problem in broken:
+        typer.echo(visible(str(problem)), err=True)
     if result.n_failed:
-        failed = result.cells[result.cells["end_reason"] == "failed"]
-        typer.echo(
-            f"{result.n_failed} of {len(result.cells)} cells failed, the first: {failed['error'].iloc[0]}", err=True
-        )
+        typer.echo(result.what_failed, err=True)
         raise typer.Exit(EXIT_SOME_FAILED)
+    if broken:
+        raise typer.Exit(EXIT_EXPECTATION_FAILED)

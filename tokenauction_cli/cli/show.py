@@ -1,4 +1,4 @@
-"""`tokauction show RUN...`: the tables of runs, again."""
+"""`tokauction show RUN...`: the tables of runs, again; of a folder of runs, what is in it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import By, Format, Output, TableName
-from .results import chosen_tables, print_figures, print_tables, tell_what_is_missing, where_the_report_is
+from .options import By, Format, Output, Results, Runs, TableName
+from .results import (
+    chosen_tables,
+    print_figures,
+    print_plain,
+    print_tables,
+    tell_what_is_missing,
+    where_the_report_is,
+)
 
 if TYPE_CHECKING:
     from ..analysis.tables import Table
 
 
 def show(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
+    runs: Runs,
     tables: Annotated[
         list[TableName] | None,
         typer.Option(
@@ -38,9 +45,10 @@ def show(
     seed: Annotated[
         int | None, typer.Option("--seed", help="The seed whose texts are shown; default: the first.")
     ] = None,
+    results: Results = Path("results"),
     how: Output = Format.table,
 ) -> None:
-    """Print the tables of runs again: texts, rates, payments, or any columns of summary.csv."""
+    """Print the tables of runs again: texts, rates, payments, or any columns of summary.csv. A folder is listed."""
     from ..analysis.figure_tables import Choice
     from ..api import load_run
     from ..system.environment import visible
@@ -48,7 +56,7 @@ def show(
     choice = Choice(_names(columns), intervals, constant=how is not Format.table)
     wanted = tables or ([TableName.rates] if choice.columns or intervals else [])
     exported: list[Table] = []
-    for path in runs:
+    for path in _chosen(runs, results, how):
         result = load_run(path)
         found = chosen_tables(result, wanted or [TableName.texts], by, seed, choice)
         tell_what_is_missing(result)
@@ -62,8 +70,22 @@ def show(
             print_figures(result)
         if (path / "report.html").exists():
             typer.echo(where_the_report_is(path), err=True)
-    if how is not Format.table:
-        print_tables(exported, how, result.experiment)
+    if exported:
+        print_plain(exported, how)
+
+
+def _chosen(targets: list[Path], results: Path, how: Format) -> list[Path]:
+    """The run folders that are meant; what is in a folder of runs is listed at once."""
+    from ..analysis.run_list import run_table
+    from ..runs.run_folders import chosen_run, is_run, runs_in
+
+    chosen = []
+    for target in targets:
+        if not is_run(target) and (inside := runs_in(target)):
+            print_plain([run_table(inside)], how)
+        else:
+            chosen.append(chosen_run(target, results))
+    return chosen
 
 
 def _names(columns: str) -> tuple[str, ...]:

@@ -92,6 +92,12 @@ def cells_of(experiment: Experiment) -> list[Cell]:
     return list(cells.values())
 
 
+def n_cells(experiment: Experiment) -> int:
+    """How many cells there are, without making them."""
+    n_points = len({point.bids for point in experiment.points})
+    return len(set(experiment.queries)) * len(experiment.seeds) * len(experiment.auction.aggregation) * n_points
+
+
 def make_plan(experiment: Experiment, slots: int, *, is_batch_invariant: bool) -> Plan:
     """The plan of all cells of an experiment."""
     return plan_of(cells_of(experiment), slots, is_batch_invariant=is_batch_invariant)

@@ -25,29 +25,33 @@ from ..system.memory import peak_memory
 from .bidder_models import BidderModels, GgufBidders, prepare
 from .interrupts import Interrupts
 from .plan import Cell, Plan, cells_of, plan_of
+from .reuse import take_over
 from .run_facts import begin_manifest
 from .token_loop import TokenLoop
+from .work_left import WorkLeft
 
 if TYPE_CHECKING:
     from .rules import Rules
 
 logger = logging.getLogger("tokauction")
 
-SECONDS_BETWEEN_APPENDS = 1.0
+SECONDS_BETWEEN_APPENDS = 0.5
 _NOT_LOGGED = ("sessions", "files", "status")
 
 
 class Progress(Protocol):
     """Hears how far a run is."""
 
-    def begin(self, n_cells: int, n_done: int) -> None: ...
-    def step(self, n_cells: int, n_tokens: int) -> None: ...
+    def begin(self, n_cells: int, n_done: int) -> None:
+        """There are so many cells, and so many of them on disk already."""
+        ...
+
+    def step(self, n_cells: int, n_tokens: int, share: float) -> None:
+        """So many more cells are on disk; since the models were loaded, so many tokens were drawn and about so much
+        of the work was done. First called when that begins, then twice a second."""
+        ...
+
     def note(self, text: str) -> None: ...
-
-
-def run_folder(experiment: Experiment, results: Path) -> RunFolder:
-    """`<results>/<name>-<hash of the resolved experiment>`."""
-    return RunFolder(results / f"{experiment.name}-{experiment.semantic_hash}")
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def get_ready(folder: RunFolder, old: manifest.Manifest, experiment: Experiment,
     from .rules import Rules
 
     try:
+        manifest.check_continued(folder, old)
         rules, kept = Rules.of(experiment), manifest.kv_cache_of(old)
         if kept is not None and experiment.runtime.kv_cache not in ("auto", kept):
             progress.note(f"this run began with a KV cache in {kept}, and keeps it; --fresh begins anew")
@@ -77,16 +82,27 @@ def get_ready(folder: RunFolder, old: manifest.Manifest, experiment: Experiment,
 
 
 def compute(
-    ready: Ready, cells: Sequence[Cell], done: Set[str], progress: Progress, n: int | None = None
+    ready: Ready, cells: Sequence[Cell], done: Set[str], progress: Progress, n: int | None = None, *, reuse: bool = True
 ) -> manifest.Manifest:
-    """Write the records of the first `n` cells that are not `done`; the manifest of the run so far."""
+    """Write the records of the first `n` cells that are not `done`; the manifest of the run so far.
+
+    `reuse` takes over those that sibling runs have finished.
+    """
     if isinstance(ready.bidders, GgufBidders):
         ready.bidders.measure_batch(sum(cell.id not in done for cell in cells[:n]), progress.note)
     plan = plan_of_cells(cells, ready.bidders, ready.manifest_before.get("lanes")).first(n)
     record, changes = begin_manifest(ready.folder, ready.manifest_before, ready.experiment, ready.bidders, plan)
     _tell_changes(progress, changes)
     logger.info("%s", json.dumps({key: value for key, value in record.items() if key not in _NOT_LOGGED}))
-    _compute(ready, plan, done, record, changes, progress)
+    session = manifest.new_session(changes)
+    if reuse:
+        taken = take_over(ready.folder, record, ready.experiment, plan, done, progress.note)
+        session |= {"taken_over": taken.sources} if taken.cells else {}
+        done = done | taken.cells
+    if all(cell.id in done for cell in plan.cells):
+        _end(ready.folder, record, session, "finished")
+    else:
+        _compute(ready, plan, done, record, session, progress)
     return record
 
 
@@ -131,13 +147,12 @@ def _compute(
     plan: Plan,
     done: Set[str],
     record: manifest.Manifest,
-    changes: list[str],
+    session: manifest.Session,
     progress: Progress,
 ) -> None:
     """Run the waves that miss a cell; the manifest tells how it ended whatever happens."""
     from .auctioneer import Auctioneer
 
-    session = manifest.new_session(changes)
     begun = time.monotonic()
     status = "failed"
     n_done = sum(cell.id in done for cell in plan.cells)
@@ -151,14 +166,17 @@ def _compute(
                 closing(Auctioneer(ready.experiment, ready.rules, model.vocabulary)) as auctioneer,
             ):
                 left = _with_room(plan, model, record, progress).without(dict.fromkeys(done))
-                loop = TokenLoop(model, auctioneer, ready.bidders.prompt_sets)
+                work = WorkLeft(left, ready.bidders.prompt_sets, ready.experiment.auction.max_tokens)
+                loop = TokenLoop(model, auctioneer, ready.bidders.prompt_sets, work.heard)
+                progress.step(0, 0, 0.0)
                 for records in _in_batches(loop, left, interrupts):
                     with interrupts.held():
                         new = [record for record in records if record["cell"] not in done]
-                        appender.append(new)
+                        if new:
+                            appender.append(new)
                         session["cells"] += len(new)
                         session |= {"tokens": loop.n_tokens, "evaluations": loop.n_evaluations}
-                        progress.step(len(new), loop.n_tokens)
+                        progress.step(len(new), loop.n_tokens, work.share)
             status = "finished"
         except KeyboardInterrupt:
             status = "interrupted"
@@ -167,10 +185,15 @@ def _compute(
             with interrupts.held():
                 session["seconds"] = round(time.monotonic() - begun, 3)
                 session["peak_memory_mib"] = peak_memory() >> 20
-                logger.info("%s %s", status, json.dumps(session))
-                record["sessions"].append(session)
-                record["status"] = status
-                manifest.write_if_possible(ready.folder, record)
+                _end(ready.folder, record, session, status)
+
+
+def _end(folder: RunFolder, record: manifest.Manifest, session: manifest.Session, status: str) -> None:
+    """Write down how a session ended."""
+    logger.info("%s %s", status, json.dumps(session))
+    record["sessions"].append(session)
+    record["status"] = status
+    manifest.write_if_possible(folder, record)
 
 
 def _with_room(plan: Plan, model: LanguageModel, record: manifest.Manifest, progress: Progress) -> Plan:
@@ -183,9 +206,9 @@ def _with_room(plan: Plan, model: LanguageModel, record: manifest.Manifest, prog
 
 
 def _in_batches(loop: TokenLoop, plan: Plan, interrupts: Interrupts) -> Iterator[list[Record]]:
-    """What to append together: a whole wave where the plan says so, otherwise what a second or so has finished.
+    """What to append together, twice a second: a whole wave where the plan says so, otherwise what is finished.
 
-    Where a step fails or is interrupted, what the steps before it have finished.
+    Where a step fails or is interrupted, what was finished before.
     """
     for wave in plan.waves:
         waiting: list[Record] = []
@@ -194,9 +217,10 @@ def _in_batches(loop: TokenLoop, plan: Plan, interrupts: Interrupts) -> Iterator
             for finished in loop.run(wave, plan.slots, afresh=plan.whole_waves):
                 waiting += finished
                 interrupts.check()
-                if not plan.whole_waves and time.monotonic() - last > SECONDS_BETWEEN_APPENDS:
-                    yield waiting
-                    waiting, last = [], time.monotonic()
+                if time.monotonic() - last > SECONDS_BETWEEN_APPENDS:
+                    ready, waiting = ([], waiting) if plan.whole_waves else (waiting, [])
+                    yield ready
+                    last = time.monotonic()
         except (KeyboardInterrupt, MemoryError, TokauctionError):
             yield waiting
             raise
@@ -207,7 +231,7 @@ class SilentProgress:
     """Says nothing of how far it is (`-q`)."""
 
     def begin(self, n_cells: int, n_done: int) -> None: ...
-    def step(self, n_cells: int, n_tokens: int) -> None: ...
+    def step(self, n_cells: int, n_tokens: int, share: float) -> None: ...
     def end(self) -> None: ...
 
     def note(self, text: str) -> None:

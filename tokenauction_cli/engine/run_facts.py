@@ -8,9 +8,10 @@ import yaml
 
 from .. import __version__
 from ..experiment.experiment import Experiment
-from ..runs.manifest import FORMAT, Manifest, changes, environment
+from ..runs.manifest import FORMAT, RECORDS_VERSION, Manifest, changes, environment
 from ..runs.run_folder import RunFolder
 from ..system.errors import TokauctionError
+from .basis import basis_of
 from .bidder_models import BidderModels, ModelInUse
 from .plan import Plan
 
@@ -26,6 +27,7 @@ def begin_manifest(
         folder.write("resolved.yaml", yaml.safe_dump(experiment.plain, sort_keys=False, allow_unicode=True))
     manifest = {
         "format": FORMAT,
+        "records": RECORDS_VERSION,
         "status": "running",
         "tokauction": __version__,
         "experiment": str(experiment.path.absolute()),
@@ -38,6 +40,8 @@ def begin_manifest(
         "sessions": old.get("sessions", []),
         "files": old.get("files", {}),
     }
+    basis = basis_of(experiment, bidders, manifest)
+    manifest["basis"] = basis if not old or old.get("basis") == basis else None  # records of two bases have none
     folder.write_manifest(manifest)
     return manifest, changes(old, manifest) if old else []
 

@@ -65,11 +65,19 @@ def on_abort(callback: Any) -> None:
 
 def gpus() -> list[str]:
     """The devices that can hold layers: GPUs, and the servers of `connect`."""
+    return [_llama().ggml_backend_dev_name(device).decode("utf-8", "replace") for device in _gpu_devices()]
+
+
+def gpu_models() -> list[str]:
+    """What each of them is, such as "NVIDIA H200"."""
+    return [_llama().ggml_backend_dev_description(device).decode("utf-8", "replace") for device in _gpu_devices()]
+
+
+def _gpu_devices() -> list[int]:
     llama_cpp.llama_backend_init()
     ggml = _llama()
     devices = [ggml.ggml_backend_dev_get(k) for k in range(ggml.ggml_backend_dev_count())]
-    found = [device for device in devices if ggml.ggml_backend_dev_type(device) in (_GPU, _INTEGRATED_GPU)]
-    return [ggml.ggml_backend_dev_name(device).decode("utf-8", "replace") for device in found]
+    return [device for device in devices if ggml.ggml_backend_dev_type(device) in (_GPU, _INTEGRATED_GPU)]
 
 
 def connect(servers: tuple[str, ...]) -> None:
@@ -114,6 +122,7 @@ def _llama() -> ctypes.CDLL:
     ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
     ggml.ggml_backend_dev_get.argtypes = (ctypes.c_size_t,)
     ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
-    ggml.ggml_backend_dev_type.argtypes = ggml.ggml_backend_dev_name.argtypes = (ctypes.c_void_p,)
-    ggml.ggml_backend_dev_name.restype = ctypes.c_char_p
+    for function in (ggml.ggml_backend_dev_type, ggml.ggml_backend_dev_name, ggml.ggml_backend_dev_description):
+        function.argtypes = (ctypes.c_void_p,)
+    ggml.ggml_backend_dev_name.restype = ggml.ggml_backend_dev_description.restype = ctypes.c_char_p
     return ggml

@@ -22,6 +22,8 @@ from ..system.errors import StoreError
 
 Record = dict[str, Any]
 _NUMBERED = re.compile(r"records-[1-9][0-9]{0,8}\.jsonl")
+_CELL = slice(0, len('{"cell":"0123456789ab"'))  # how a line begins
+_FAILED = b'"end_reason":"failed"'  # as it stands in no text, where quotes are escaped
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -47,6 +49,14 @@ class RunFolder:
             yield
         finally:
             os.close(descriptor)
+
+    def is_locked(self) -> bool:
+        """Whether a process is running in the folder, which is there."""
+        try:
+            with self.locked():
+                return False
+        except StoreError:
+            return True
 
     def _taken(self) -> StoreError:
         return StoreError(f"{self.path}: another process is running this experiment; wait for it or stop it")
@@ -141,6 +151,16 @@ class RunFolder:
     def cells(self) -> set[str]:
         """The cells that have a record."""
         return {record["cell"] for record in self._lines()}
+
+    def count(self) -> tuple[int, int]:
+        """How many cells have a record, and of how many it says that they failed; nothing is parsed."""
+        failed: dict[bytes, bool] = {}
+        for path in self.record_files():
+            with _explained(path), open(path, "rb") as file:
+                for line in file:
+                    if line.endswith(b"\n"):
+                        failed.setdefault(line[_CELL], _FAILED in line)
+        return len(failed), sum(failed.values())
 
     def traces(self) -> Iterator[tuple[str, Record]]:
         """Each traced cell and its trace, one at a time: those of a whole run need not fit into memory."""

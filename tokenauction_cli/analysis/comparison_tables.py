@@ -1,0 +1,89 @@
+"""A comparison of runs as tables: the runs are columns A, B, ..., and beside them stands how far each is from A.
+
+    files    what differs in settings and versions
+    overall  one table per query and rule: every figure, averaged over the places of the sweep
+    points   one table per query, rule and figure: a row per place
+    means    the same without differences, for runs side by side
+
+Where there are two runs, `low` and `high` need no name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..experiment.prompts import did_you_mean
+from ..system.errors import UsageError
+from .run_comparison import FIGURES, Comparison, letters
+from .tables import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = ("files", "overall", "points", "means")
+_GROUP = ["query", "aggregation", "figure"]
+
+
+def comparison_tables(
+    comparison: Comparison, names: Sequence[str] = ("files", "overall"), figures: Sequence[str] = FIGURES
+) -> list[Table]:
+    """These tables, of these figures; a figure is named in full or by what stands before its first dot, or `all`."""
+    for name in names:
+        if name not in TABLES:
+            raise UsageError(f"there is no table {name!r}; there are {', '.join(TABLES)}")
+    numbers = _of_figures(comparison.numbers, figures)
+    place = comparison.numbers.columns[2]
+    overall, points = numbers[numbers[place].isna()], numbers[numbers[place].notna()]
+    made = {
+        "files": lambda: [_files(comparison)],
+        "overall": lambda: _split(comparison, overall, _GROUP[:2], ["figure"]),
+        "points": lambda: _split(comparison, points, _GROUP, [place]),
+        "means": lambda: _split(comparison, points, _GROUP, [place], differences=False),
+    }
+    return [table for name in names for table in made[name]()]
+
+
+def _of_figures(numbers: pd.DataFrame, figures: Sequence[str]) -> pd.DataFrame:
+    """Raises UsageError for a figure that the runs do not have; of those that stand for none, some may be missing."""
+    if "all" in figures:
+        return numbers
+    known = dict.fromkeys(numbers["figure"])
+    names = dict.fromkeys(name for figure in known for name in (figure, figure.split(".")[0]))
+    for figure in figures if tuple(figures) != FIGURES else ():
+        if figure not in names:
+            raise UsageError(f"there is no figure {figure!r} that all runs have{did_you_mean(figure, list(names))}")
+    return numbers[[figure in figures or figure.split(".")[0] in figures for figure in numbers["figure"]]]
+
+
+def _files(comparison: Comparison) -> Table:
+    return Table("What differs", tuple(comparison.files.columns), tuple(map(tuple, comparison.files.to_numpy())))
+
+
+def _split(
+    comparison: Comparison, numbers: pd.DataFrame, apart: list[str], heads: list[str], *, differences: bool = True
+) -> list[Table]:
+    """A table per value of `apart`, whose rows begin with `heads`."""
+    names = letters(len(comparison.runs))
+    columns = (*heads, "seeds", *names, *(_difference_heads(names) if differences else ()))
+    tables = []
+    for key, group in numbers.groupby(apart, sort=False):
+        title = " / ".join(str(part) for part in key if part != "")
+        rows = (_row(place, row, differences) for place, row in group.groupby(heads, sort=False))
+        tables.append(Table(title, columns, tuple(rows)))
+    return tables
+
+
+def _difference_heads(names: Sequence[str]) -> Iterator[str]:
+    """Three columns for each run but the first."""
+    first, *others = names
+    for name in others:
+        apart = f"{name} - {first}"
+        of = f"{apart} " if len(others) > 1 else ""
+        yield from (apart, f"{of}low", f"{of}high")
+
+
+def _row(head: tuple[Any, ...], of_runs: pd.DataFrame, differences: bool) -> tuple[Any, ...]:
+    """One row; `of_runs` has a row per run, the first run's first."""
+    apart = of_runs[["difference", "low", "high"]].iloc[1:].to_numpy().ravel().tolist() if differences else []
+    return (*head, int(of_runs["seeds"].iloc[0]), *of_runs["mean"].tolist(), *apart)

@@ -1,0 +1,45 @@
+"""`tokauction compare RUN1 RUN2...`: what differs between runs, in their files and in their numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Format, Output, Results, Runs
+from .results import print_plain
+
+
+def compare(
+    runs: Runs,
+    tables: Annotated[
+        str,
+        typer.Option(
+            "--table", metavar="LIST", help="files, overall, points (every weight), means (runs side by side)."
+        ),
+    ] = "files,overall",
+    figures: Annotated[
+        str | None,
+        typer.Option(
+            "--figures", metavar="LIST", help="Columns of summary.csv, such as mention_rate,tv.alpha; or all."
+        ),
+    ] = None,
+    results: Results = Path("results"),
+    how: Output = Format.table,
+) -> None:
+    """Compare runs with the first one, on the texts that all of them have: means, differences, 95 % intervals."""
+    from ..analysis.comparison_tables import comparison_tables
+    from ..analysis.run_comparison import FIGURES
+    from ..api import compare
+
+    compared = compare(runs, results)
+    asked = FIGURES if figures is None else _listed(figures)
+    print_plain(comparison_tables(compared, _listed(tables), asked), how)
+    for run in compared.runs:
+        if run.what_is_missing:
+            typer.echo(f"{run.path}: {run.what_is_missing}", err=True)
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

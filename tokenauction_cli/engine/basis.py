@@ -1,0 +1,72 @@
+"""The basis of a run's records: everything that decides their bits but the cell itself, as one digest.
+
+Runs with one basis write the same record of the same cell, up to `point` and `relative_weight`, which number and name
+the cell in its own sweep. So a run may take over what another has finished. What is not known to leave records alone is
+in the basis: an agent's new setting, say, is there without a change here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..experiment.experiment import Agent, Experiment
+from ..runs.manifest import Manifest
+from ..system.environment import versions
+from ..system.processors import processor_identity
+from .bidder_models import BidderModels, GgufBidders
+
+_PACKAGES = ("jinja2", "llama-cpp-python", "numpy")
+_OF_MANIFESTS = ("format", "records", "tokauction", "llama", "passes")  # what wrote the records
+_READ_OFF_THE_TEXT = ("mentions",)  # of agents: counted in finished texts
+_PART_OF_THE_CELL = ("aggregation",)  # of auctions
+
+
+def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> str | None:
+    """The digest, given the manifest of the session that begins.
+
+    None where no digest can tell: a batch may change bits, a server computes, or rules are code of the user's own.
+    """
+    is_remote = bidders.hardware is not None and bool(bidders.hardware.rpc)
+    if experiment.trust or is_remote or not bidders.is_batch_invariant:
+        return None
+    parts = {
+        "program": {key: known.get(key) for key in _OF_MANIFESTS},
+        "seed": experiment.seed,
+        "agents": [_agent(agent) for agent in experiment.agents],
+        "auction": _without(asdict(experiment.auction), _PART_OF_THE_CELL),
+        "swept": experiment.swept_agent,  # stable sampling draws by whose weight moves
+        "models": _models(experiment, bidders) if isinstance(bidders, GgufBidders) else None,
+        "versions": versions(_PACKAGES),
+        "machine": [platform.machine(), *platform.libc_ver(), processor_identity()],
+    }
+    return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode("ascii")).hexdigest()
+
+
+def _agent(agent: Agent) -> dict[str, Any]:
+    """With its name, which its prompt may say; its model stands for itself elsewhere."""
+    return _without(asdict(agent), (*_READ_OFF_THE_TEXT, "model"))
+
+
+def _models(experiment: Experiment, bidders: GgufBidders) -> dict[str, Any]:
+    """The digests of each agent's file, and how llama.cpp computes with it."""
+    from ..lm.gguf import cells_per_sequence
+    from ..lm.libraries import gpu_models
+
+    digests: dict[Path, tuple[str, ...]] = {model.path: model.sha256s for model in bidders.models}
+    prompt_set = bidders.prompt_sets[experiment.queries[0]]
+    return {
+        "files": [digests[prompt_set.prompts[k].path] for k in prompt_set.prompt_of_agent],
+        "cells": [cells_per_sequence(bidders.longest[path]) for path in digests],  # long contexts take other kernels
+        "hardware": asdict(bidders.hardware),
+        "gpus": gpu_models() if bidders.hardware.gpu_layers else [],
+        "deterministic": experiment.runtime.deterministic,
+    }
+
+
+def _without(section: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if key not in keys}

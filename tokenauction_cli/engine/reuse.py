@@ -1,0 +1,111 @@
+"""Finished cells of sibling runs, taken over instead of computed again.
+
+A sibling is another run in the same folder of results, whatever its name, with the same basis (`basis.py`). Its records
+are copied, not linked, with this run's `point` and `relative_weight`. What failed is computed again, what was edited is
+left alone, and of a sibling that is being written its whole lines count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from ..experiment.experiment import Experiment
+from ..runs import manifest
+from ..runs.run_folder import Record, RunFolder
+from ..runs.run_folders import runs_in
+from ..system.errors import StoreError
+from .plan import Cell, Plan
+from .text_state import FAILED
+
+RECORDS_AT_ONCE = 2000
+
+
+class TakenOver(NamedTuple):
+    """How many cells came from which sibling, by its folder's name, and which cells they are."""
+
+    sources: dict[str, int]
+    cells: set[str]
+
+
+def take_over(
+    folder: RunFolder,
+    known: manifest.Manifest,
+    experiment: Experiment,
+    plan: Plan,
+    done: Set[str],
+    tell: Callable[[str], None],
+) -> TakenOver:
+    """Copy into the folder what siblings have finished of the plan's missing cells."""
+    missing = {cell.id: cell for cell in plan.cells if cell.id not in done}
+    ids = [agent.id for agent in experiment.agents]
+    sources: dict[str, int] = {}
+    taken: set[str] = set()
+    for sibling, theirs in siblings(folder, known["basis"]) if missing else ():
+        copied = _copy(finished_records(sibling, theirs, missing, ids), folder)
+        if copied:
+            sources[sibling.path.name] = len(copied)
+            taken |= copied
+            missing = {cell: missing[cell] for cell in missing.keys() - copied}
+    if sources:
+        tell(_in_words(sources, plan.n_cells, folder.path.parent))
+    return TakenOver(sources, taken)
+
+
+def _copy(records: Iterator[Record], folder: RunFolder) -> set[str]:
+    """Append records, the first of each cell, some thousands at a time; which cells."""
+    copied: set[str] = set()
+    with folder.appending() as appender:
+        while batch := list(islice(records, RECORDS_AT_ONCE)):
+            new = {record["cell"]: record for record in reversed(batch) if record["cell"] not in copied}
+            appender.append(reversed(new.values()))
+            copied |= new.keys()
+    return copied
+
+
+def _in_words(sources: Mapping[str, int], n_planned: int, results: Path) -> str:
+    parts = [str(results / name) if len(sources) == 1 else f"{results / name} ({n})" for name, n in sources.items()]
+    more = f" and {len(parts) - 3} more" if len(parts) > 3 else ""
+    return f"{sum(sources.values())} of {n_planned} cells taken over from {', '.join(parts[:3])}{more}"
+
+
+def siblings(folder: RunFolder, basis: str | None) -> Iterator[tuple[RunFolder, manifest.Manifest]]:
+    """The other runs beside this folder that have this basis, and their manifests; none where there is no basis."""
+    for path in runs_in(folder.path.parent) if basis else ():
+        if path.name == folder.path.name:
+            continue
+        sibling = RunFolder(path)
+        try:
+            known = sibling.read_manifest()
+        except StoreError:
+            continue
+        if known.get("basis") == basis:
+            yield sibling, known
+
+
+def finished_records(
+    sibling: RunFolder, known: manifest.Manifest, missing: Mapping[str, Cell], ids: Sequence[str]
+) -> Iterator[Record]:
+    """The sibling's records of missing cells, as this run would write them; `ids` are those of the agents."""
+    for record in _whole_records(sibling, known.get("files", {})):
+        cell = missing.get(record["cell"])
+        if cell is not None and _is_finished(record, cell, ids):
+            yield record | {"point": cell.point, "relative_weight": cell.relative_weight}
+
+
+def _whole_records(sibling: RunFolder, digests: Mapping[str, str]) -> Iterator[Record]:
+    """Those of files that are as they were written; of a file that is broken, those before the break."""
+    for path in sibling.record_files():
+        try:
+            if digests.get(path.name) in (None, sibling.sha256(path.name)):
+                yield from (record for record, _ in sibling.lines_of(path))
+        except StoreError:
+            continue
+
+
+def _is_finished(record: Record, cell: Cell, ids: Sequence[str]) -> bool:
+    said = [record.get(key) for key in ("query", "aggregation", "seed", *(f"bid.{agent}" for agent in ids))]
+    is_it = said == [cell.query, cell.aggregation, cell.seed, *cell.bids]
+    return is_it and record.get("end_reason") not in (None, FAILED)

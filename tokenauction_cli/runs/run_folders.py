@@ -1,0 +1,89 @@
+"""Which runs lie in a folder of results, and which of them a user means.
+
+A target is a run folder, an experiment file, whose run lies in the folder of results, or a folder that holds runs.
+Folders that `--fresh` has set aside are runs where they are named, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..experiment.experiment import Experiment, load_experiment
+from ..system.errors import UsageError
+from .run_folder import RunFolder
+
+_SET_ASIDE = re.compile(r"\.old-\d+$")
+_OF_EXPERIMENTS = (".yaml", ".yml")
+
+
+def folder_of(experiment: Experiment, results: Path) -> RunFolder:
+    """`<results>/<name>-<hash of the resolved experiment>`."""
+    return RunFolder(results / f"{experiment.name}-{experiment.semantic_hash}")
+
+
+def is_run(path: Path) -> bool:
+    """Whether a run has begun in this folder."""
+    return (path / "resolved.yaml").is_file()
+
+
+def is_experiment(path: Path) -> bool:
+    """Whether this names an experiment file."""
+    return path.suffix.lower() in _OF_EXPERIMENTS and not path.is_dir()
+
+
+def runs_in(results: Path) -> list[Path]:
+    """The run folders in a folder, by name, without those that were set aside."""
+    if not results.is_dir():
+        return []
+    return sorted(path for path in results.iterdir() if is_run(path) and not _SET_ASIDE.search(path.name))
+
+
+def chosen_runs(targets: Iterable[Path], results: Path) -> list[Path]:
+    """The run folders that these targets mean, each once; raises UsageError for one that means none."""
+    return list(dict.fromkeys(run for target in targets for run in _runs_of(target, results)))
+
+
+def chosen_run(target: Path, results: Path) -> Path:
+    """The one run folder that a target means."""
+    runs = list(_runs_of(target, results))
+    if len(runs) > 1:
+        raise UsageError(f"{target}: this folder holds {len(runs)} runs ({_named(runs)}): name one of them")
+    return runs[0]
+
+
+def _runs_of(target: Path, results: Path) -> Iterator[Path]:
+    if is_experiment(target):
+        yield _run_of_experiment(target, results)
+    elif is_run(target):
+        yield target
+    elif runs := runs_in(target):
+        yield from runs
+    else:
+        raise UsageError(_why_none(target))
+
+
+def _run_of_experiment(path: Path, results: Path) -> Path:
+    """The folder of an experiment's run; of one that has not run, the error names runs that may be meant."""
+    experiment = load_experiment(path)
+    run = folder_of(experiment, results).path
+    if is_run(run):
+        return run
+    prefix = re.compile(re.escape(experiment.name) + "-[0-9a-f]{8}")
+    others = [other for other in runs_in(results) if prefix.fullmatch(other.name)]
+    also = f"; with other settings there is {_named(others)}" if others else ""
+    raise UsageError(f"{path}: this experiment has not run in {results}: `tokauction run {path}` runs it{also}")
+
+
+def _why_none(target: Path) -> str:
+    if not target.exists():
+        return f"{target}: there is no such folder or file; `tokauction run EXPERIMENT.yaml` makes a run"
+    if not target.is_dir():
+        return f"{target}: this is neither a run folder nor an experiment file (.yaml)"
+    return f"{target}: this is not a run folder (it has no resolved.yaml), and holds none; `tokauction run` makes one"
+
+
+def _named(runs: list[Path]) -> str:
+    shown = ", ".join(str(run) for run in runs[:3])
+    return shown + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
