@@ -290,7 +290,7 @@ def test_the_command(swept: Run, tokauction: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere"], "not a run folder"),
+        (["nowhere"], "there is no such folder or file"),
         (["results", "--figures", "gif"], "--figures gif: expected a list of svg, pdf, png, or none"),
         ([], "Missing argument"),
     ],
