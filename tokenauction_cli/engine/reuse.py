@@ -20,7 +20,7 @@ from ..system.errors import StoreError
 from .plan import Cell, Plan
 from .text_state import FAILED
 
-RECORDS_AT_ONCE = 2000
+RECORDS_AT_ONCE = 100  # with traces they are large
 
 
 class TakenOver(NamedTuple):
@@ -55,7 +55,7 @@ def take_over(
 
 
 def _copy(records: Iterator[Record], folder: RunFolder) -> set[str]:
-    """Append records, the first of each cell, some thousands at a time; which cells."""
+    """Append records, the first of each cell, a hundred at a time; which cells."""
     copied: set[str] = set()
     with folder.appending() as appender:
         while batch := list(islice(records, RECORDS_AT_ONCE)):
