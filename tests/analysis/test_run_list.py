@@ -66,11 +66,14 @@ def test_equal_points_are_one_cell(tmp_path: Path) -> None:
     assert [(row["status"], row["cells"], row["planned"]) for row in listed(tmp_path)] == [("finished", 4, 4)]
 
 
-def test_a_folder_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize("manifest", ["{", "[]", '{"sessions": [{}]}', '{"sessions": [{"started": "today"}]}'])
+def test_a_folder_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, manifest: str) -> None:
+    tokauction.run(DUEL, tmp_path, overrides=["name=a-good-one"])
     run = tokauction.run(DUEL, tmp_path)
-    (run.path / "manifest.json").write_text("{")
-    assert "unreadable: " in listed(tmp_path)[0]["status"]
-    assert "not JSON" in listed(tmp_path)[0]["status"]
+    (run.path / "manifest.json").write_text(manifest)
+    good, bad = listed(tmp_path)
+    assert good["status"] == "finished"
+    assert bad["status"].startswith("unreadable: ")
 
 
 def test_no_runs(tmp_path: Path) -> None:
