@@ -66,7 +66,7 @@ $(STAMP): pyproject.toml requirements.lock $(PASSES) $(LLAMA)
 	@$(BIN)/python -m tokenauction_cli.lm.build_llama --try "$$($(BIN)/tokauction models path smollm2-135m-instruct)"
 	@touch $@
 
-docs: $(STAMP) ## write docs/experiment.md, docs/cli.md and docs/columns.md anew
+docs: $(STAMP) ## write the pages of docs/ that come from the code anew
 	@$(BIN)/python docs/generate.py
 
 lock: $(STAMP) ## pin again what make installs, for every Python from 3.10 on

@@ -1,10 +1,10 @@
-"""Writes docs/experiment.md, docs/cli.md and docs/columns.md from the schema, the commands and the table of columns.
+"""Writes four files of docs/ from the code: experiment.md, cli.md, columns.md and audit.md.
 
-    make docs                       write the three files
+    make docs                       write the files
     python docs/generate.py DIR     write them into another folder
 
-A test says when one is stale. What is said of a key, an option or a column stands in the code; only the examples and
-the introductions stand here.
+A test says when one is stale. What is said of a key, an option, a column or a term stands in the code; only the
+examples and the introductions stand here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from textwrap import fill
 from typing import Any
 
 from tokenauction_cli.analysis import columns
+from tokenauction_cli.analysis.glossary import AUDIT_TERMS
+from tokenauction_cli.cli.json_keys import KEYS
 from tokenauction_cli.experiment.schema import POWER_MEAN, json_schema
 
 NOT_BY_HAND = "<!-- Written by docs/generate.py: run `make docs`. -->"
@@ -62,6 +64,9 @@ SECTIONS = (
     ("Sweep", "sweep", ""),
     ("Steps", "sweep: relative_weight", ""),
     ("Runtime", "runtime", ""),
+    ("Expectation", "expect", ""),
+    ("At", "expect: at", ""),
+    ("TextTest", "expect: text", ""),
 )
 
 EXAMPLES = {
@@ -91,7 +96,7 @@ agents:
     mentions: [Large, big]
     distribution: {Large: 0.8, Generative: 0.2}
   - name: Generative
-    distributions:                         # one per text so far
+    distributions:                         # one per prefix
       "": {Large: 0.1, Generative: 0.9}
       "Generative": {Large: 0.5, <end>: 0.5}
       "*": {<end>: 1}
@@ -177,6 +182,42 @@ runtime:
   rpc: ["10.0.0.7:50052"]
   deterministic: true
 """,
+    "Expectation": """\
+name: expect
+agents:
+  - {name: Ann, distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, distribution: {yes: 0.1, no: 0.9}}
+auction: {payments: [second_price], max_tokens: 4}
+sweep: {relative_weight: [0, 0.5, 1], seeds: 20}
+expect:
+  - {figure: tv.ann, at: {relative_weight: 1}, max: 0}       # alone, Ann says what she would say
+  - {figure: trend.tv.ann, max: -0.9}                        # the more she bids, the nearer she comes
+  - {figure: revenue.second_price, min: 0, max: 4}           # of every row
+  - {text: {contains: "yes"}, share: 0.5}                    # half of all texts
+""",
+    "At": """\
+name: at
+queries: [one, two]
+agents:
+  - {name: Ann, distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, distribution: {yes: 0.1, no: 0.9}}
+auction: {aggregation: [linear, log_linear], max_tokens: 4}
+sweep: {bids: [{Ann: 1, Bob: 1}, {Ann: 2, Bob: 1}]}
+expect:
+  - {figure: tv.ann, at: {query: one, aggregation: linear, point: 1}, max: 0.4}
+  - {figure: tv.ann, at: {relative_weight: 0.5}, max: 0.4}
+  - {figure: tv.ann, at: {bids: {Ann: 2}}, max: 0.4}
+""",
+    "TextTest": """\
+name: texts
+agents:
+  - {name: Ann, distribution: {yes: 0.7, no: 0.3}}
+auction: {max_tokens: 4}
+sweep: {seeds: 20}
+expect:
+  - {text: {contains: "yes", not_contains: maybe}, share: 0.8}
+  - {text: {matches: "^(yes|no)( (yes|no))*$"}}
+""",
 }
 
 PATTERNS = {
@@ -239,7 +280,7 @@ def _bounds(schema: dict[str, Any]) -> str:
         return f" from {low} to {high}"
     if "exclusiveMinimum" in schema:
         return f" above {schema['exclusiveMinimum']}"
-    return f" of at least {low}"
+    return "" if low is None else f" of at least {low}"
 
 
 def _default(key: str, field: dict[str, Any], required: Sequence[str]) -> str:
@@ -312,6 +353,8 @@ def _command(name: str, command: Any) -> list[str]:
     if options:
         rows = [(_names(one), _values(one), _default_of(one), one.help or "") for one in options]
         parts.append(table(("option", "value", "default", "what it means"), rows))
+    if keys := KEYS.get(name.removeprefix("tokauction ")):
+        parts.append(table(("key of `--format json`", "what it is"), [(code(key), what) for key, what in keys.items()]))
     return [*parts, *([" ".join(command.epilog.split())] if command.epilog else [])]
 
 
@@ -349,7 +392,12 @@ def _default_of(parameter: Any) -> str:
 
 ABOUT_COLUMNS = """\
 Every column of every file that a run leaves. The report shows the same words where you point at a figure or at the head
-of a table. An infinite number is `inf`, what does not apply is empty (in records `null`, or not there)."""
+of a table. An infinite number is `inf`, what does not apply is empty (in records `null`, or not there).
+
+Read them with `tokauction.read_csv(path)`: a text may be `NA` or `007`, which pandas alone takes for a missing value
+and for a number. Plain pandas needs
+`pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"cell": str, "query": str, "text": str})`; an empty
+text is then missing."""
 
 
 def columns_page() -> str:
@@ -366,7 +414,30 @@ def columns_page() -> str:
     return page("The columns", ABOUT_COLUMNS, *parts)
 
 
-PAGES = {"experiment.md": experiment_page, "cli.md": cli_page, "columns.md": columns_page}
+# The audit
+
+ABOUT_AUDITS = """\
+`tokauction audit` asks of every aggregation and payment rule of a run: does a higher bid ever hurt, does another bid
+pay better than one's value, does a false report? It takes the agents' distributions after the prefixes that the run met
+and works out what the rules do there: no text is written. Agents that are small tables are audited at every prefix, so
+that shares are exact; others at a sample (`--prefixes`), with 95 % intervals.
+
+It prints a table and a paragraph per aggregation rule. `audit.csv` in the run folder has every finding
+(`docs/columns.md` has its columns), `audit.txt` the paragraphs. A payment is audited with the aggregation rules that it
+fits. Reference agents take part and are not audited. Utilities and payments are per token, means over the draw."""
+
+ABOUT_TERMS = """\
+In a table `never` means that a check failed at none of the prefixes; else it says at which share of them it failed for
+the agent for whom it fails most often, and in brackets the largest failure of any agent."""
+
+
+def audit_page() -> str:
+    """docs/audit.md."""
+    rows = [(term, " ".join(meaning.split())) for term, meaning in AUDIT_TERMS.items()]
+    return page("The audit", ABOUT_AUDITS, "## Words", ABOUT_TERMS, table(("word", "what it means"), rows))
+
+
+PAGES = {"experiment.md": experiment_page, "cli.md": cli_page, "columns.md": columns_page, "audit.md": audit_page}
 
 
 def main(folder: Path) -> None:

@@ -16,11 +16,11 @@ queries: [q, {quoted("r " + HOSTILE)}]
 agents:
   - name: 'Alpha "A" <b>'
     id: alpha
-    distribution: {{" Alpha": 0.6, {quoted(HOSTILE)}: 0.3, <end>: 0.1}}
+    distribution: {{Alpha: 0.6, {quoted(HOSTILE)}: 0.3, <end>: 0.1}}
     mentions: [Alpha]
   - name: Beta Resort
     id: beta
-    distribution: {{" Beta Resort": 0.8, " x": 0.1, <end>: 0.1}}
+    distribution: {{"Beta Resort": 0.8, x: 0.1, <end>: 0.1}}
 auction:
   aggregation: [linear, random_dictator]
   payments: [pay_your_bid, second_price]

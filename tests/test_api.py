@@ -48,7 +48,7 @@ def run(tmp_path: Path) -> tokauction.Run:
 def test_the_names_that_are_offered() -> None:
     assert tokauction.__all__ == [
         *("ExperimentError", "ModelError", "Run", "StoreError", "TokauctionError", "UsageError"),
-        *("check", "compare", "list_runs", "load_run", "run", "write_report"),
+        *("check", "compare", "list_runs", "load_run", "read_csv", "run", "write_report"),
     ]
     for name in tokauction.__all__:
         assert getattr(tokauction, name).__doc__, name
@@ -221,7 +221,7 @@ def test_progress_hears_how_far_a_run_is(tmp_path: Path) -> None:
         def begin(self, n_cells: int, n_done: int) -> None:
             self.said.append((n_cells, n_done))
 
-        def step(self, n_cells: int, n_tokens: int) -> None:
+        def step(self, n_cells: int, n_tokens: int, share: float) -> None:
             self.said.append(n_cells)
 
         def note(self, text: str) -> None:

@@ -26,7 +26,7 @@ def test_no_page_is_stale(name: str) -> None:
 
 def test_main_writes_the_pages(tmp_path: Path) -> None:
     GENERATED["main"](tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"experiment.md", "cli.md", "columns.md"}
+    assert {path.name for path in tmp_path.iterdir()} == {"experiment.md", "cli.md", "columns.md", "audit.md"}
 
 
 @pytest.mark.parametrize("section", EXAMPLES)

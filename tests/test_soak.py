@@ -44,7 +44,7 @@ mallinfo2.restype = Allocated
 
 class Meter(SilentProgress):
     n_done = 0
-    def step(self, n_cells, n_tokens):
+    def step(self, n_cells, n_tokens, share):
         self.n_done += n_cells
         if n_cells:
             resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

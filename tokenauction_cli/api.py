@@ -3,7 +3,7 @@
 It composes what the packages below do, and knows in which order; it does not know how each is done. The command line
 and notebooks call the same functions:
 
-    run, load_run, check, compare, list_runs, write_report      from files, folders or dicts, for people
+    run, load_run, read_csv, check, compare, list_runs, write_report    from files, folders or dicts, for people
     run_experiment, check_experiment, audit_run     of what is read already, for the command line
 """
 
@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .analysis.expectations import figure_names
 from .analysis.metrics import Rows, cells_frame_of, summary_frame
+from .analysis.reading import read_csv as read_csv
 from .analysis.run import Run, files_of
 from .engine.bidder_models import BidderModels, GgufBidders, prepare
 from .engine.plan import Cell, Plan, cells_of
+from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
 from .experiment.experiment import Experiment, load_experiment
 from .experiment.from_mapping import experiment_from
@@ -51,8 +54,8 @@ def run(
 ) -> Run:
     """Run an experiment, or continue it: a file, or a dict as its YAML would give it.
 
-    `results` is the folder of run folders; `progress` hears `begin(n_cells, n_done)`, `step(n_cells, n_tokens)` and
-    `note(text)`; `overrides` are `key.path=value` as after -S; `trust` names modules whose rules may run; `n` stops
+    `results` is the folder of run folders; `progress` hears `begin(n_cells, n_done)`, `step(n_cells, n_tokens, share)`
+    and `note(text)`; `overrides` are `key.path=value` as after -S; `trust` names modules whose rules may run; `n` stops
     after the first n cells; `fresh` begins anew and renames the old folder; `reuse` takes over equal texts that other
     runs in `results` have finished. Ctrl-C keeps what is finished.
     """
@@ -86,7 +89,9 @@ class Checked:
     plan: Plan = field(repr=False)
     n_cells: int
     n_tokens: int  # at most
-    n_evaluations: int  # at most: cells whose texts agree so far share them
+    n_evaluations: int  # at most: cells share those of a common prefix
+    seconds: float | None  # that these take; None where no probe has timed the models, and for tables
+    left_out: tuple[LeftOut, ...]  # payments that do not fit every aggregation rule
 
 
 def check(experiment: PathOrData, *, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Checked:
@@ -119,10 +124,12 @@ def write_report(
     output: str | Path | None = None,
     figures: Sequence[str] = ("svg",),
     results: str | Path = RESULTS,
+    only: Sequence[str] = (),
 ) -> Report:
-    """Write one page about runs, by default report.html in the run folder, or here for several; figures beside it.
+    """Write one page about runs, by default report.html in the run folder, or here for several.
 
     A run is named by its folder, by its experiment file, or by a folder of runs, which means all that are in it.
+    Figures come beside it, in these formats; with names in `only` just those, as in mention_rate or payment.vcg.
     """
     from .report.export import FORMATS
     from .report.report import write_report as write
@@ -134,7 +141,7 @@ def write_report(
     if not loaded:
         raise UsageError("a report needs at least one run")
     default = loaded[0].path / "report.html" if len(loaded) == 1 else Path("report.html")
-    return write(loaded, default if output is None else Path(output), figures)
+    return write(loaded, default if output is None else Path(output), figures, only)
 
 
 def run_experiment(
@@ -169,6 +176,21 @@ def run_experiment(
             return _with_tables(collected.run(folder, known, was_complete=False))
 
 
+def experiment_of_run(path: Path, trust: Sequence[str]) -> Experiment:
+    """The experiment of a run folder; raises UsageError where it needs a stranger's code.
+
+    A run folder may come from anywhere: the modules that it trusts are not trusted here, but in `trust`.
+    """
+    folder = RunFolder(path)
+    experiment = experiment_of(folder, manifest.readable(folder))
+    if untrusted := sorted(set(experiment.trust) - set(trust)):
+        raise UsageError(
+            f"{path}: its rules are code that is not part of tokauction; where you trust it, go to the folder of "
+            f"the module and say --trust {' --trust '.join(untrusted)}"
+        )
+    return experiment
+
+
 def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     """Plan an experiment; `probe` measures anew whether records depend on batching, for as long as it takes."""
     bidders = prepare(experiment)
@@ -177,7 +199,9 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     plan = plan_for(experiment, bidders)
     most_tokens = plan.n_cells * experiment.auction.max_tokens
     most_prompts = max(len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values())
-    return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts)
+    seconds = bidders.seconds(most_tokens) if isinstance(bidders, GgufBidders) else None
+    left_out = Rules.of(experiment).left_out(experiment.auction.reserve)
+    return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts, seconds, left_out)
 
 
 class RunAudit(NamedTuple):
@@ -269,5 +293,5 @@ def _loaded(runs: Run | str | Path | Iterable[Run | str | Path], results: str | 
 
 def _experiment(given: PathOrData, overrides: Sequence[str], trust: Sequence[str]) -> Experiment:
     if isinstance(given, Mapping):
-        return experiment_from(given, overrides, trust)
-    return load_experiment(Path(given), overrides, trust)
+        return experiment_from(given, overrides, trust, figure_names)
+    return load_experiment(Path(given), overrides, trust, figure_names)

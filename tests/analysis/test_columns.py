@@ -21,9 +21,9 @@ agents:
   - name: Alpha Air
     id: alpha
     budget: 3
-    distribution: {" Alpha": 0.5, " Air": 0.2, " Resort": 0.2, <end>: 0.1}
-  - {name: Beta Resort, id: beta, distribution: {" Alpha": 0.1, " Air": 0.3, " Resort": 0.5, <end>: 0.1}}
-  - {name: Plain, bid: 0.5, reference: true, distribution: {" Alpha": 0.3, " Air": 0.3, " Resort": 0.3, <end>: 0.1}}
+    distribution: {Alpha: 0.5, Air: 0.2, Resort: 0.2, <end>: 0.1}
+  - {name: Beta Resort, id: beta, distribution: {Alpha: 0.1, Air: 0.3, Resort: 0.5, <end>: 0.1}}
+  - {name: Plain, bid: 0.5, reference: true, distribution: {Alpha: 0.3, Air: 0.3, Resort: 0.3, <end>: 0.1}}
 auction:
   aggregation: [linear, log_linear, random_dictator]
   payments: [pay_your_bid, second_price, vcg, myerson_tv, pay_bid_times_influence]

@@ -13,11 +13,13 @@ from conftest import Reader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenauction_cli.analysis.bootstrap import Estimate, mean_intervals
-from tokenauction_cli.analysis.comparison import comparisons_frame, sign_flip
+from tokenauction_cli.analysis.bootstrap import mean_intervals
+from tokenauction_cli.analysis.comparable import are_comparable, groups_of
+from tokenauction_cli.analysis.comparison import PAIRED, UNPAIRED, compared, comparisons_frame, pearson, sign_flip
+from tokenauction_cli.analysis.intervals import Estimate
 from tokenauction_cli.analysis.mentions import blend_pattern, find_mentions
 from tokenauction_cli.analysis.metrics import figures_of_summary
-from tokenauction_cli.analysis.pooled import clustered, pooled_frame
+from tokenauction_cli.analysis.pooled import pooled_frame
 from tokenauction_cli.analysis.run import Run, statistics_frames
 from tokenauction_cli.analysis.trend import isotonic, kendall_tau, trend, trends_frame
 from tokenauction_cli.api import run_experiment
@@ -61,6 +63,12 @@ def test_intervals_of_little() -> None:
     assert np.isnan(empty.mean)
     assert infinite.mean == np.inf
     assert np.isnan(infinite.high)
+
+
+def test_of_very_many_no_bound_lies_beyond_the_observations() -> None:
+    rare = np.zeros((5000, 1))
+    rare[0] = 1.0
+    assert mean_intervals(rare)[0].low == 0
 
 
 def test_of_very_many_the_interval_is_normal() -> None:
@@ -125,22 +133,81 @@ def test_sign_flips_keep_their_level() -> None:
     assert 0.02 < np.mean(p_values < 0.05) < 0.09
 
 
-def test_a_t_interval_over_queries_by_hand() -> None:
-    intervals, how = clustered(np.array([[1.0], [2.0], [3.0]]))
-    assert how == "t over queries"
-    assert intervals[0] == pytest.approx((2.0, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
-
-
-def test_without_scipy_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scipy_a_trend_has_no_p_value(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [name for name in sys.modules if name.split(".")[0] == "scipy"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "scipy", None)
-    intervals, how = clustered(np.array([[1.0], [2.0], [4.0]]))
-    assert how == "bootstrap over queries"
-    assert intervals[0].low < intervals[0].mean < intervals[0].high
     rising = trend(np.array([0, 0.5, 1]), np.array([1.0, 2.0, 5.0]))
     assert rising.tau == 1
     assert np.isnan(rising.p_value)
+
+
+# Rules in pairs
+
+NOISE = np.random.default_rng(8).normal(size=(2, 20))
+
+
+def test_pairing_is_claimed_where_seeds_go_together() -> None:
+    """One seed moves both rules alike: the difference is known as well as the noise that they do not share."""
+    first, second = NOISE[0], NOISE[0] + 0.1 * NOISE[1] - 1
+    found = compared(first, second)
+    assert found.interval == PAIRED
+    assert found.correlation == pytest.approx(np.corrcoef(first, second)[0, 1])
+    assert found.low <= found.difference <= found.high
+    assert found.high - found.low < 0.2
+    assert tuple(found[:3]) == tuple(column(list(first - second)))
+
+
+def test_independent_seeds_are_not_paired_and_gain_nothing() -> None:
+    first, second = NOISE
+    found = compared(first, second)
+    own = [column(list(values)) for values in (first, second)]
+    assert found.interval == UNPAIRED
+    down = ((own[0].mean - own[0].low) ** 2 + (own[1].high - own[1].mean) ** 2) ** 0.5
+    assert found.correlation > 0  # by chance, so it does not count
+    assert found.difference - found.low == pytest.approx(down)
+
+
+def test_rates_that_are_equal_everywhere_still_have_an_interval() -> None:
+    none = np.zeros(8)
+    found = compared(none, none, 8)
+    assert found.interval == UNPAIRED
+    assert np.isnan(found.correlation)
+    assert (found.low, found.high) == (pytest.approx(-0.3244, abs=1e-4), pytest.approx(0.3244, abs=1e-4))
+
+
+def test_paired_rates_are_newcombes_method_10() -> None:
+    """36 texts mention under both, 14 under the first alone, none under the second alone or neither but 10: by hand."""
+    first = np.array([1.0] * 50 + [0.0] * 10)
+    second = np.array([1.0] * 36 + [0.0] * 24)
+    found = compared(first, second, 60)
+    assert found.interval == PAIRED
+    (l1, u1), (l2, u2) = (0.7196, 0.9069), (0.4737, 0.7143)  # Wilson of 50/60 and of 36/60
+    phi = (36 * 10 - 30) / (50 * 10 * 36 * 24) ** 0.5  # less n/2
+    down = ((5 / 6 - l1) ** 2 - 2 * phi * (5 / 6 - l1) * (u2 - 0.6) + (u2 - 0.6) ** 2) ** 0.5
+    up = ((u1 - 5 / 6) ** 2 - 2 * phi * (u1 - 5 / 6) * (0.6 - l2) + (0.6 - l2) ** 2) ** 0.5
+    assert found.difference == pytest.approx(14 / 60)
+    assert (found.difference - found.low, found.high - found.difference) == pytest.approx((down, up), abs=1e-3)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=30))
+def test_differences_of_rates_stay_in_range(pairs: list[tuple[bool, bool]]) -> None:
+    first, second = np.array(pairs, dtype=float).T
+    found = compared(first, second, len(pairs))
+    assert -1 <= found.low <= found.difference <= found.high <= 1
+    assert found.high - found.low > 0
+    assert found.interval == UNPAIRED or found.correlation > 0
+
+
+def test_of_three_seeds_nothing_is_paired() -> None:
+    same = np.array([1.0, 2.0, 3.0])
+    assert compared(same, same).interval == UNPAIRED
+    assert pearson(same, same) == pytest.approx(1)
+
+
+def test_pairing_is_seldom_found_by_chance() -> None:
+    samples = np.random.default_rng(11).normal(size=(400, 2, 12))
+    assert 0.02 < np.mean([compared(*pair).interval == PAIRED for pair in samples]) < 0.09
 
 
 SWEEP = """
@@ -148,8 +215,8 @@ name: t
 queries: [q, r]
 blends: true
 agents:
-  - {name: Alpha Airlines, distribution: {" Alpha Airlines": 0.6, " Alpha Resort": 0.3, <end>: 0.1}}
-  - {name: Beta Resort, distribution: {" Beta Resort": 0.8, " x": 0.1, <end>: 0.1}}
+  - {name: Alpha Airlines, distribution: {"Alpha Airlines": 0.6, "Alpha Resort": 0.3, <end>: 0.1}}
+  - {name: Beta Resort, distribution: {"Beta Resort": 0.8, x: 0.1, <end>: 0.1}}
 auction: {aggregation: [linear, random_dictator], payments: [pay_your_bid, second_price], max_tokens: 3}
 sweep: {agent: Alpha Airlines, relative_weight: [0, 0.25, 0.5, 0.75, 1], seeds: 12}
 """
@@ -176,17 +243,43 @@ def test_trends_point_the_right_way(swept: Run) -> None:
             assert found.loc[(query, rule, "tv.alpha_airlines"), "p_value"] < 0.05
 
 
-def test_comparisons_are_paired_by_seed(swept: Run) -> None:
+def test_comparisons_are_of_common_seeds(swept: Run) -> None:
     found = comparisons_frame(swept.experiment, swept.cells)
     row = found[(found["query"] == "q") & (found["point"] == 2) & (found["figure"] == "tokens")].iloc[0]
     cells = swept.cells[(swept.cells["query"] == "q") & (swept.cells["point"] == 2)]
-    by_rule = cells.pivot_table(index="seed", columns="aggregation", values="tokens")
-    apart = (by_rule["linear"] - by_rule["random_dictator"]).to_numpy(dtype=float)
+    by_rule = cells.pivot_table(index="seed", columns="aggregation", values="tokens").astype(float)
+    linear, dictator = by_rule["linear"].to_numpy(), by_rule["random_dictator"].to_numpy()
     assert row["seeds"] == 12
-    assert row["difference"] == pytest.approx(apart.mean())
+    assert row["difference"] == pytest.approx((linear - dictator).mean())
     assert row["low"] <= row["difference"] <= row["high"]
-    assert row["p_value"] == sign_flip(apart)
+    assert row["p_value"] == sign_flip(linear - dictator)
+    assert row["correlation"] == pytest.approx(pearson(linear, dictator), nan_ok=True)
+    assert (row["first_sampling"], row["second_sampling"]) == ("stable", "stable")
     assert set(found[found["point"].isna()]["figure"]) >= set(found[found["point"] == 2]["figure"])
+
+
+def test_welfare_is_compared_under_one_objective_alone(read: Reader, tmp_path: Path) -> None:
+    rules = "auction.aggregation=[linear, log_linear, random_dictator, power_mean_1, power_mean_0]"
+    run = run_experiment(
+        read(SWEEP, rules, "sweep.seeds=2", "auction.payments=[pay_your_bid]"), tmp_path, SilentProgress()
+    )
+    found = run.comparisons
+    measured = found[found["figure"].isin(["welfare", "welfare_share"])]
+    assert set(zip(measured["first"], measured["second"], strict=True)) == {
+        *(("linear", "random_dictator"), ("linear", "power_mean_1"), ("random_dictator", "power_mean_1")),
+        ("log_linear", "power_mean_0"),
+    }
+    assert ("linear", "log_linear") in set(zip(found["first"], found["second"], strict=True))
+
+
+def test_rules_of_ones_own_are_compared_without_loading_them() -> None:
+    assert are_comparable("tokens", "linear", "nowhere:Rule")
+    assert not are_comparable("welfare", "linear", "nowhere:Rule")
+    assert groups_of("welfare_share", ["a:B", "linear", "a:B", "power_mean"]) == [
+        ["a:B", "a:B"],
+        ["linear"],
+        ["power_mean"],
+    ]
 
 
 def test_queries_are_pooled_with_equal_weight(swept: Run) -> None:

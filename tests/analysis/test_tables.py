@@ -12,10 +12,15 @@ import pandas as pd
 import pytest
 from conftest import Reader
 
+from tokenauction_cli.analysis.figure_tables import Choice, Frames, heading, payment_tables, rate_tables
+from tokenauction_cli.analysis.intervals import Estimate
 from tokenauction_cli.analysis.metrics import cells_frame, summary_frame
-from tokenauction_cli.analysis.tables import Table, rate_tables, render, text_tables
+from tokenauction_cli.analysis.pooled import pooled_frame
+from tokenauction_cli.analysis.tables import CutText, Table, render, shown
+from tokenauction_cli.analysis.text_tables import samplers_of, text_tables
 from tokenauction_cli.cli.terminal import rich_tables
 from tokenauction_cli.experiment.experiment import Experiment
+from tokenauction_cli.mechanism.audit.finding import wilson
 from tokenauction_cli.system.environment import visible
 from tokenauction_cli.system.errors import UsageError
 
@@ -37,11 +42,20 @@ def cells(experiment: Experiment, **changes: Any) -> pd.DataFrame:
     for cell in cells_of(experiment):
         bids = dict(zip(("bid.alpha", "bid.beta"), cell.bids, strict=True))
         identity = {"cell": cell.id, "query": cell.query, "aggregation": cell.aggregation, "seed": cell.seed}
+        identity["sampling"] = "stable"
         sweep = {"point": cell.point, "relative_weight": cell.relative_weight}
         text = f"{cell.query} {cell.aggregation} {cell.point} {cell.seed}"
         figures = {"tokens": 4, "revenue.pay_your_bid": sum(cell.bids)}
         records.append({**identity, **sweep, **bids, "text": text, "end_reason": "end", **figures, **changes})
     return cells_frame(experiment, records)
+
+
+def frames(experiment: Experiment, frame: pd.DataFrame) -> Frames:
+    summary = summary_frame(experiment, frame)
+    return Frames(summary, pooled_frame(summary), samplers_of(frame))
+
+
+DIFFER = Choice(constant=False)
 
 
 @pytest.fixture
@@ -98,9 +112,11 @@ def test_rates_show_what_differs(sweep: Experiment) -> None:
     """The texts of weight 0 mention Alpha; lengths and revenues are all the same, so they are left out."""
     frame = cells(sweep)
     frame.loc[frame["point"] == 0, "mentions.alpha"] = 1
-    tables = rate_tables(sweep, summary_frame(sweep, frame))
+    tables = rate_tables(sweep, frames(sweep, frame), DIFFER)
+    rules = ("linear", "log_linear")
     assert [table.title for table in tables] == [
-        f"{query} / {rule}, 2 texts each" for query in "qr" for rule in ("linear", "log_linear")
+        *(f"{query} / {rule}, 2 texts each" for query in "qr" for rule in rules),
+        *(f"all 2 queries / {rule}, 4 texts each" for rule in rules),
     ]
     assert tables[0].columns == ("weight of Alpha", "mentions Alpha")
     assert tables[0].rows == ((0, 1), (1, 0))
@@ -108,7 +124,7 @@ def test_rates_show_what_differs(sweep: Experiment) -> None:
 
 def test_one_row_of_rates_shows_everything(read: Reader) -> None:
     experiment = read(AGENTS)
-    table = rate_tables(experiment, summary_frame(experiment, cells(experiment)))[0]
+    table = rate_tables(experiment, frames(experiment, cells(experiment)), DIFFER)[0]
     assert table.columns == (
         *("weight of Alpha", "mentions Alpha", "mentions Beta", "mentions all", "tokens", "revenue pay_your_bid"),
     )
@@ -116,7 +132,97 @@ def test_one_row_of_rates_shows_everything(read: Reader) -> None:
 
 
 def test_no_table_of_rates_where_nothing_differs(sweep: Experiment) -> None:
-    assert rate_tables(sweep, summary_frame(sweep, cells(sweep))) == []
+    assert rate_tables(sweep, frames(sweep, cells(sweep)), DIFFER) == []
+
+
+def test_exports_keep_what_is_constant(sweep: Experiment) -> None:
+    table = rate_tables(sweep, frames(sweep, cells(sweep)), Choice())[0]
+    assert table.columns[-2:] == ("tokens", "revenue pay_your_bid")
+    assert table.rows == ((0, 0, 0, 0, 4, 2), (1, 0, 0, 0, 4, 2))
+    written = list(csv.DictReader(io.StringIO(render([table], "csv"))))
+    assert {**written[0], "tokens": "4"} == written[0]
+    assert (written[0]["query"], written[0]["aggregation"]) == ("q", "linear")
+
+
+def test_columns_are_chosen_by_name(sweep: Experiment) -> None:
+    made = frames(sweep, cells(sweep))
+    table = rate_tables(sweep, made, Choice(("tokens", "mention_rate"), constant=False))[0]
+    assert table.columns == ("weight of Alpha", "tokens", "mentions Alpha", "mentions Beta")
+    assert payment_tables(sweep, made, Choice(("tokens",)))[0].columns == ("weight of Alpha", "tokens")
+    with pytest.raises(UsageError, match=r"no column 'tokenz' .*; did you mean 'tokens'\?; there are mention_rate, "):
+        rate_tables(sweep, made, Choice(("tokenz",)))
+    with pytest.raises(UsageError, match="no column 'liner' in this table of texts; did you mean 'linear'"):
+        text_tables(sweep, cells(sweep), columns=["liner"])
+    assert text_tables(sweep, cells(sweep), columns=["log_linear"])[0].columns == ("weight of Alpha", "log_linear")
+
+
+def test_intervals_stand_beside_the_means(sweep: Experiment) -> None:
+    frame = cells(sweep)
+    frame.loc[frame["point"] == 0, "mentions.alpha"] = 1
+    made = frames(sweep, frame)
+    first, *_, pooled = rate_tables(sweep, made, Choice(("mention_rate.alpha",), intervals=True))
+    assert first.rows[0] == (0, Estimate(1, *wilson(2, 2)))
+    assert pooled.rows[0] == (0, Estimate(1, *wilson(4, 4)))
+    assert pooled.notes == ("Over only 2 queries intervals are rough.",)
+    assert first.notes == ("Intervals of means of fewer than 5 texts are too narrow.",)
+    assert "| 0 | 1 [0.342, 1] |" in render([first], "md").replace("\\", "")
+    (row, _) = json.loads(render([first], "json"))
+    ends = [row[f"mentions Alpha{end}"] for end in ("", ".low", ".high")]
+    assert ends == [1, pytest.approx(0.3424, abs=1e-4), 1]
+
+
+def test_payments(read: Reader) -> None:
+    experiment = read(AGENTS)
+    frame = cells(experiment, **{"payment.pay_your_bid.alpha": 1.5, "payment.pay_your_bid.beta": 0.5})
+    table = payment_tables(experiment, frames(experiment, frame), Choice())[0]
+    heads = ("Alpha pays by pay_your_bid", "Beta pays by pay_your_bid", "revenue pay_your_bid")
+    assert table.columns == ("weight of Alpha", *heads)
+    assert table.rows == ((0.5, 1.5, 0.5, 2),)
+
+
+def test_the_sampler_is_named_where_it_differs(sweep: Experiment) -> None:
+    frame = cells(sweep)
+    frame.loc[frame["aggregation"] == "log_linear", "sampling"] = "gumbel"
+    assert text_tables(sweep, frame)[0].notes == ("Sampling: stable under linear, gumbel under log_linear.",)
+    titles = [table.title for table in rate_tables(sweep, frames(sweep, frame), Choice())]
+    assert titles[1] == "q / log_linear, gumbel sampling, 2 texts each"
+    assert text_tables(sweep, cells(sweep))[0].notes == ()
+
+
+def test_two_measures_of_welfare_are_told_apart(sweep: Experiment) -> None:
+    made = frames(sweep, cells(sweep, welfare=-1.0))
+    (note,) = rate_tables(sweep, made, Choice(("welfare",)))[0].notes
+    assert note == "welfare: by the rule's own objective, so do not compare linear with log_linear."
+
+
+@pytest.mark.parametrize(
+    ("figure", "head"),
+    [
+        ("mention_rate.alpha", "mentions Alpha"),
+        ("payment.mine:Own.rule.alpha", "Alpha pays by mine:Own.rule"),
+        ("reverse_kl.beta", "reverse_kl Beta"),
+        ("log_prob", "log_prob"),
+    ],
+)
+def test_headings(sweep: Experiment, figure: str, head: str) -> None:
+    assert heading(figure, sweep) == head
+
+
+# Texts that were cut
+
+
+def test_a_text_cut_at_max_tokens_is_marked_for_people_alone(sweep: Experiment) -> None:
+    frame = cells(sweep, tokens=16)
+    frame.loc[0, "end_reason"] = "length"
+    q, r = text_tables(sweep, frame)
+    assert q.notes == ("…: the text was cut at max_tokens (64).",)
+    assert r.notes == ()
+    md, latex = render([q, r], "md"), render([q, r], "latex")
+    assert md.count("…") == 2  # the text, and once what that means
+    assert latex.count(r"\ldots{}") == 2
+    assert "q linear 0 5…" in md
+    assert not {"…", "max_tokens"} & set("".join(render([q, r], how) for how in ("csv", "json", "jsonl")))
+    assert json.loads(render([q], "json"))[0]["linear"] == "q linear 0 5"
 
 
 # Formats
@@ -150,11 +256,36 @@ def test_several_tables_are_told_apart_by_their_titles() -> None:
 
 
 @pytest.mark.parametrize(("value", "plain"), [(math.inf, "inf"), (math.nan, ""), (1e-12, "1e-12"), (7, "7")])
-def test_numbers(value: float, plain: str) -> None:
+def test_numbers_for_programs(value: float, plain: str) -> None:
     table = Table("", ("x",), ((value,),))
     assert next(csv.DictReader(io.StringIO(render([table], "csv") + "\n")), {"x": ""})["x"] == plain
     (row,) = json.loads(render([table], "json"), parse_constant=pytest.fail)
     assert row["x"] in (value, plain)
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        (0.123456, "0.123"),
+        (1234.5, "1234"),
+        (999.7, "1000"),
+        (-38.66, "-38.7"),
+        (7, "7"),
+        (math.nan, ""),
+        (-math.inf, "-inf"),
+        (CutText("cut "), "cut…"),
+        (Estimate(0.25, 0.1138, 0.4692), "0.25 [0.114, 0.469]"),
+        (Estimate(3.0, math.nan, math.nan), "3"),
+        (Estimate(math.nan, math.nan, math.nan), ""),
+    ],
+)
+def test_people_read_three_digits(value: Any, seen: str) -> None:
+    assert shown(value) == seen
+
+
+def test_what_names_a_row_is_not_rounded() -> None:
+    table = Table("", ("weight", "tokens"), ((0.12345, 0.12345),))
+    assert "| 0.12345 | 0.123 |" in render([table], "md")
 
 
 # Safety

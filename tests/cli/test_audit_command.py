@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import Command
 
+from tokenauction_cli.analysis.glossary import AUDIT_TERMS
+
 TWO = """name: two
 agents:
   - {name: Ann, distribution: {x: 0.7, y: 0.2, z: 0.1}, bid: 1}
@@ -45,6 +47,12 @@ def test_the_theorems_hold_and_are_told(tokauction: Command, tmp_path: Path) -> 
     assert violated(rows, rule="linear", check="regret", payment="pay_your_bid", order="tv") == {"1.0"}
     assert violated(rows, rule="log_linear", check="regret", payment="vcg", order="reverse_kl") == {"0.0"}
     assert not violated(rows, rule="log_linear", payment="second_price")
+    settled = [row for row in rows if row["check"] == "equilibrium" and row["order"] == "tv"]
+    assert {(row["agent"], row["value"]) for row in settled} == {("ann", "1.0"), ("bob", "2.0")}
+    assert all(abs(float(row["bid"]) - float(row["value"])) == pytest.approx(float(row["worst"])) for row in settled)
+    kinds = {word.rstrip("0123456789. ") for row in rows for word in row["check"].split(": ")}
+    assert {kind.replace("non_", "non-").replace("_", " ") for kind in kinds} <= set(AUDIT_TERMS)
+    assert {row["rounds"] for row in rows if row["check"] != "equilibrium"} == {""}
     assert "bidding one's value is best with second_price (TV)" in " ".join(done.stdout.split())
     assert "auditing linear, log_linear; prefixes: 1" in done.stderr
     (words,) = tmp_path.glob("results/*/audit.txt")

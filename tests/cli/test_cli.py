@@ -22,6 +22,7 @@ from tiny_gguf import bigram_model, write_gguf
 
 from tokenauction_cli import __version__
 from tokenauction_cli.cli import app
+from tokenauction_cli.cli.json_keys import CHECK
 
 TABLES = """
 name: tables
@@ -105,7 +106,7 @@ def test_help(tokauction_here: Run, command: list[str]) -> None:
     ("arguments", "words"),
     [
         (["fly"], ["No such command 'fly'"]),
-        (["run"], ["Missing argument 'EXP'"]),
+        (["run"], ["Missing argument 'EXP|RUN'"]),
         (["show"], ["Missing argument 'RUN...'"]),
         (["run", "x.yaml", "--nonsense"], ["No such option"]),
         (["run", "tables.yaml", "-n", "0"], ["-n"]),
@@ -205,7 +206,100 @@ def test_check_says_what_a_model_costs(tokauction_here: Run, tmp_path: Path) -> 
         assert fact in done.out.replace("\n", ""), fact
 
 
+def test_check_as_json_says_what_the_docs_say(tokauction_here: Run, tables: str) -> None:
+    facts = json.loads(tokauction_here("check", tables, "--prompts", "--format", "json").out)
+    assert set(facts) == set(CHECK)
+    assert (facts["cells"], facts["tokens_at_most"], facts["seconds_at_most"], facts["prompts"]) == (12, 60, None, [])
+
+
+def test_payments_that_are_left_out_are_named_with_the_reason(
+    tokauction_here: Run, tables: str, tmp_path: Path
+) -> None:
+    paid = ["-S", "auction.payments=[pay_your_bid, second_price]"]
+    why = "a random draw and a rule under which the token switches at one bid"
+    facts = json.loads(tokauction_here("check", tables, *paid, "--format", "json").out)
+    assert facts["payments_left_out"] == [{"payment": "second_price", "aggregation": ["log_linear"], "premise": why}]
+    assert why in tokauction_here("check", tables, *paid).out
+    said = tokauction_here("run", tables, *paid).err
+    assert said.startswith(f"Left out: second_price for log_linear (it needs {why})\n12 cells\n")
+    assert "Left out" not in tokauction_here("run", tables, *paid, "-q").err
+    assert "Left out" not in tokauction_here("run", tables).err
+
+
+CHAT = """
+name: chat
+queries: [one, two, three, four, "<|im_start|>five"]
+agents:
+  - {name: A, model: smollm2-135m-instruct, chat: {system: "Sell.", user: "Ad for {{ query }}"}}
+  - {name: B, model: smollm2-135m-instruct, prompt: "{{ query }}, or"}
+"""
+
+
+@pytest.mark.model
+@pytest.mark.usefixtures("model_path")
+def test_check_prints_what_the_models_read(tokauction_here: Run, tmp_path: Path) -> None:
+    """With the model's chat template, for the first queries; how many more there are is said."""
+    (tmp_path / "chat.yaml").write_text(CHAT)
+    done = tokauction_here("check", "chat.yaml", "--prompts")
+    read = "<|im_start|>system\nSell.<|im_end|>\n<|im_start|>user\nAd for two<|im_end|>\n<|im_start|>assistant\n\n"
+    assert f"--- a / two\n{read}--- b / two\ntwo, or\n" in done.out
+    assert done.out.endswith("--- and so on for 2 more queries\n")
+    assert "four" not in done.out
+
+
+def test_check_says_how_long_it_takes_once_a_probe_has_timed_it(tokauction_here: Run, tmp_path: Path) -> None:
+    bigram_model(tmp_path / "tiny.gguf")
+    (tmp_path / "e.yaml").write_text(
+        "name: e\nagents: [{name: A, model: tiny.gguf, prompt: abc}]\nauction: {max_tokens: 10}\nsweep: {seeds: 100}\n"
+    )
+    assert re.search(
+        "time at most, to evaluate +not measured yet: `check --probe` does", tokauction_here("check", "e.yaml").out
+    )
+    probed = json.loads(tokauction_here("check", "e.yaml", "--probe", "--format", "json").out)
+    (model,) = probed["models"]
+    rate = model["rows_per_second"][str(32)]
+    assert probed["seconds_at_most"] == pytest.approx(1000 / rate, rel=0.02)  # and the few rows of the prompt
+    assert json.loads(tokauction_here("check", "e.yaml", "--format", "json").out) == probed
+    assert re.search(r"time at most, to evaluate +0:\d\d:\d\d", tokauction_here("check", "e.yaml").out)
+
+
+MISSING = "name: e\nmodels: {m: far/none.gguf}\nagents: [{name: A, model: %s, prompt: x}]\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "place"),
+    [
+        ("m", (), "e.yaml:2:13: "),
+        ("none.gguf", (), "e.yaml:3:27: "),
+        ("m", ("-S", "agents.A.model=none.gguf"), "/"),  # an override has no place in the file
+    ],
+)
+def test_a_missing_model_has_its_place(
+    tokauction_here: Run, tmp_path: Path, model: str, options: tuple[str, ...], place: str
+) -> None:
+    (tmp_path / "e.yaml").write_text(MISSING % model)
+    for command in ("check", "run"):
+        done = tokauction_here(command, "e.yaml", *options)
+        assert_refused(done, "none.gguf: there is no such file")
+        assert done.err.startswith(place)
+
+
 # run, show
+
+
+def test_run_continues_a_run_folder(tokauction_here: Run, tables: str, tmp_path: Path) -> None:
+    whole = tokauction_here("run", tables, "-o", "whole", "--format", "csv").out
+    assert tokauction_here("run", tables, "-n", "3", "-q").code == 0
+    (folder,) = (tmp_path / "results").iterdir()
+    (tmp_path / tables).unlink()
+    done = tokauction_here("run", str(folder), "--format", "csv")
+    assert (done.code, done.out) == (0, whole)
+    assert done.err.splitlines()[0] == "12 cells, 3 already on disk"
+    assert list((tmp_path / "results").iterdir()) == [folder]
+    assert_refused(tokauction_here("run", str(folder), "-S", "seed=1"), "-S needs an experiment file")
+    renamed = folder.rename(folder.with_name("other"))
+    assert_refused(tokauction_here("run", str(renamed)), f"name it {folder.name} again")
+    assert_refused(tokauction_here("run", "."), "this is not a run folder")
 
 
 @pytest.mark.parametrize("how", ["table", "md", "csv", "json", "jsonl"])

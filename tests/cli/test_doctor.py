@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from conftest import Command
 
+from tokenauction_cli import __version__
+from tokenauction_cli.cli.json_keys import DOCTOR
 from tokenauction_cli.engine.self_test import self_test
 
 
@@ -23,6 +26,15 @@ def test_it_says_everything(in_process: Command, model_path: Path) -> None:
     assert facts["test: an auction between tables"].startswith("ok: 0.5")
     assert facts["test: llama.cpp in a child process"].startswith("ok: CPU, ")
     assert "measured: records" in facts["test: llama.cpp in a child process"]
+
+
+def test_as_json(in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenauction_cli.cli.doctor._demo_model", lambda: None)
+    done = in_process("doctor", "--format", "json")
+    said = json.loads(done.stdout)
+    assert set(said) == set(DOCTOR)
+    assert said["machine"]["tokauction"] == __version__
+    assert [test["is_good"] for test in said["tests"]][::2] == [True, None]
 
 
 def test_without_a_model() -> None:

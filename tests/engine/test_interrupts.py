@@ -102,7 +102,7 @@ def test_what_is_finished_is_kept_though_it_was_not_yet_appended(
     monkeypatch.undo()
     (folder,) = tmp_path.glob("babble-*")
     assert {decode(line)["cell"] for line in lines(folder)} == set(ended)
-    assert bool(ended) == (n_draws > 40)
+    assert bool(ended) == (n_draws > 1)  # of 40 cells some end with their first token
     assert RunFolder(folder).read_manifest()["status"] == "interrupted"
     assert lines(finish(read(BABBLE), tmp_path)) == whole
 

@@ -27,7 +27,7 @@ from tokenauction_cli.system.errors import TokauctionError, UsageError
 BABBLE = """
 name: babble
 agents:
-  - {name: A, distribution: {x: 0.5, y: 0.3, <end>: 0.2}, mentions: ["xy"]}
+  - {name: A, distribution: {x: 0.5, y: 0.3, <end>: 0.2}, mentions: ["x y"]}
   - {name: B, distribution: {x: 0.2, y: 0.5, z: 0.2, <end>: 0.1}, bid: 2}
 auction: {aggregation: [linear, log_linear], payments: [pay_your_bid, second_price], max_tokens: 6}
 sweep: {agent: A, relative_weight: [0, 0.5, 1], seeds: 10}
@@ -122,17 +122,17 @@ def test_numbers_of_a_cell_add_up(finished: Path) -> None:
             [n * bid for bid in bids]
         )
         assert float(row["revenue.pay_your_bid"]) == pytest.approx(3 * n)
-        assert int(row["mentions.a"]) <= row["text"].count("xy")
-        assert row["first_mention.a"] == (str(row["text"].find("xy")) if row["mentions.a"] != "0" else "")
+        assert int(row["mentions.a"]) <= row["text"].count("x y")
+        assert row["first_mention.a"] == (str(row["text"].find("x y")) if row["mentions.a"] != "0" else "")
         assert row["end_reason"] in ("end", "length")
-        assert (row["end_reason"] == "end") == (len(row["text"]) == n - 1)
+        assert (row["end_reason"] == "end") == (len(row["text"].split()) == n - 1)
         alone = {"0.0": "b", "1.0": "a"}.get(row["relative_weight"])
         if alone:
             assert row["log_prob"] == row[f"log_prob.{alone}"]
             assert float(row[f"tv.{alone}"]) == 0
         is_linear = row["aggregation"] == "linear"
         assert (row["payment.second_price.a"] != "") == is_linear  # a rule whose premise does not hold is left empty
-        assert row["sampling"] == ("stable" if is_linear else "gumbel")
+        assert row["sampling"] == ("stable" if is_linear else "coupled")
 
 
 def test_a_text_is_as_likely_as_its_record_says(read: Reader, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_text_is_as_likely_as_its_record_says(read: Reader, tmp_path: Path) ->
     for row in rows(folder):
         if row["relative_weight"] == "0.5" and row["aggregation"] == "linear":
             ending = [""] if row["end_reason"] == "end" else []
-            expected = sum(log(probability[token]) for token in [*row["text"], *ending])
+            expected = sum(log(probability[token]) for token in [*row["text"].split(), *ending])
             assert float(row["log_prob"]) == pytest.approx(expected)
             seen += 1
     assert seen == 200

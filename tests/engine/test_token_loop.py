@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from conftest import Reader
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tokenauction_cli.engine.auctioneer import Auctioneer
 from tokenauction_cli.engine.bidder_models import TableBidders
@@ -110,7 +112,7 @@ def test_every_prefix_is_evaluated_once_per_prompt(babble: Experiment, n_slots: 
     assert Counter(written.model.asked) == Counter((agent, text) for agent in "AB" for text in prefixes)
     assert written.loop.n_evaluations == 2 * len(prefixes - {()})
     assert written.loop.n_tokens == sum(record["tokens"] for record in written.records.values())
-    assert 20 < len(prefixes) < written.loop.n_tokens  # the cells do share, and do part
+    assert 12 < len(prefixes) < written.loop.n_tokens  # the cells do share, and do part
 
 
 def test_agents_with_one_prompt_share_its_evaluations(babble: Experiment) -> None:
@@ -152,11 +154,11 @@ def test_queries_with_some_equal_prompts_share_those(read: Reader, sampling: str
 
 
 def test_batches_are_full_while_there_is_work(babble: Experiment) -> None:
-    batches = write(babble, 4).model.batches
+    batches = write(babble, 3).model.batches
     assert batches[0] == 1  # every text begins with the same prompts
-    first_full = batches.index(4)
-    first_idle = next(k for k in range(first_full, len(batches)) if batches[k] < 4)
-    assert 4 * (first_idle - first_full) > sum(batches) / 2
+    first_full = batches.index(3)
+    first_idle = next(k for k in range(first_full, len(batches)) if batches[k] < 3)
+    assert 3 * (first_idle - first_full) > sum(batches) / 2
 
 
 def test_queries_do_not_mix(read: Reader) -> None:
@@ -266,13 +268,11 @@ def test_cells_of_a_seed_share_their_random_numbers(read: Reader, sampling: str)
     """Agents of one mind: whatever the weight and the rule, a seed writes one text; seeds differ."""
     experiment = read(BABBLE.replace("x: 0.2, y: 0.5, z: 0.2, <end>: 0.1", "x: 0.5, y: 0.3, <end>: 0.2"))
     experiment = read(experiment.source.decode(), f"auction.sampling={sampling}")
-    texts: dict[int, set[tuple[str, str]]] = {}
+    texts: dict[int, set[str]] = {}
     for record in write(experiment).records.values():
-        texts.setdefault(record["seed"], set()).add((record["sampling"], record["text"]))
-    by_seed = [{text for _, text in found} for found in texts.values()]
-    if sampling != "stable":  # log-linear has no stable sampling: two ways of drawing, two texts
-        assert all(len(found) == 1 for found in by_seed)
-    assert len(set.union(*by_seed)) > 1
+        texts.setdefault(record["seed"], set()).add(record["text"])
+    assert all(len(found) == 1 for found in texts.values())
+    assert len(set.union(*texts.values())) > 1
 
 
 # How texts end
@@ -291,7 +291,7 @@ def always(*tokens: str) -> dict[str, str]:
 
 def test_the_end_token_ends_a_text_and_is_counted(read: Reader) -> None:
     record = write(read(table("", **always("a", "b", "<end>")))).only
-    assert (record["text"], record["tokens"], record["end_reason"]) == ("ab", 3, "end")
+    assert (record["text"], record["tokens"], record["end_reason"]) == ("a b", 3, "end")
     assert record["payment.pay_your_bid.a"] == 3  # the end token is auctioned and charged like any other
 
 
@@ -302,7 +302,7 @@ def test_a_text_may_be_empty(read: Reader) -> None:
 
 def test_max_tokens(read: Reader) -> None:
     record = write(read(table("auction: {max_tokens: 4}", **{"*": "a"}))).only
-    assert (record["text"], record["tokens"], record["end_reason"]) == ("aaaa", 4, "length")
+    assert (record["text"], record["tokens"], record["end_reason"]) == ("a a a a", 4, "length")
 
 
 def test_the_end_goes_before_the_length(read: Reader) -> None:
@@ -310,6 +310,13 @@ def test_the_end_goes_before_the_length(read: Reader) -> None:
     assert record["end_reason"] == "end"
 
 
+@pytest.fixture
+def of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing between two tokens, as with language models."""
+    monkeypatch.setattr(TableVocabulary, "joiner", b"")
+
+
+@pytest.mark.usefixtures("of_bytes")
 @pytest.mark.parametrize(
     ("stop", "tokens", "text", "n_tokens"),
     [
@@ -329,6 +336,33 @@ def test_stop_strings_are_cut(read: Reader, stop: str, tokens: list[str], text: 
     assert record["payment.pay_your_bid.a"] == n_tokens
 
 
+@pytest.mark.parametrize(
+    ("stop", "tokens", "text", "n_tokens"),
+    [
+        ('["no no"]', ["yes", "no", "no", "yes"], "yes ", 3),
+        ('["b c d"]', [*"abbcd"], "a b ", 5),
+        ('["a "]', ["xa", "b"], "x", 2),  # the next token brings the space
+        ('[" "]', ["a", "b"], "a", 2),
+        ('[" b"]', ["a", "a", "bc"], "a a", 3),
+    ],
+)
+def test_tokens_of_tables_are_words_also_to_a_stop_string(
+    read: Reader, stop: str, tokens: list[str], text: str, n_tokens: int
+) -> None:
+    test_stop_strings_are_cut(read, stop, tokens, text, n_tokens)
+
+
+@given(stop=st.text("ab ", min_size=1, max_size=5), tokens=st.lists(st.sampled_from(("a", "b", "ab")), min_size=1))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_stop_string_is_found_with_the_token_that_completes_it(read: Reader, stop: str, tokens: list[str]) -> None:
+    auction = f"auction: {{max_tokens: {len(tokens)}, stop: [{stop!r}]}}"
+    record = write(read(table(auction, **always(*tokens)))).only
+    completed = (k for k in range(1, len(tokens) + 1) if stop in " ".join(tokens[:k]))
+    assert record["tokens"] == next(completed, len(tokens))
+    assert record["text"] == " ".join(tokens).split(stop)[0]
+
+
+@pytest.mark.usefixtures("of_bytes")
 def test_half_a_stop_string_is_text(read: Reader) -> None:
     record = write(read(table('auction: {stop: ["STOP"]}', **always("ST", "O", "<end>")))).only
     assert (record["text"], record["end_reason"]) == ("STO", "end")
@@ -384,9 +418,9 @@ def test_a_budget_caps_the_last_payment_and_ends_the_bidding(read: Reader) -> No
     for record in written.records.values():
         assert record["payment.pay_your_bid.a"] == 2.5
         assert record["payment.pay_your_bid.b"] == 12
-        assert record["text"][3:] == "y" * 9
+        assert record["text"].split()[3:] == ["y"] * 9
         assert (record["bid.a"], record["weight.a"]) == (1, 0.5)  # the bids of the cell, not what became of them
-    assert len({text[:3] for text in written.texts}) > 1
+    assert len({text[:5] for text in written.texts}) > 1
 
 
 def test_a_text_ends_when_everybody_has_spent(read: Reader) -> None:
@@ -396,7 +430,7 @@ def test_a_text_ends_when_everybody_has_spent(read: Reader) -> None:
             "auction: {charge: pay_your_bid, max_tokens: 12}\n"
         )
     ).only
-    assert (record["text"], record["end_reason"], record["payment.pay_your_bid.a"]) == ("xxx", "budget", 3)
+    assert (record["text"], record["end_reason"], record["payment.pay_your_bid.a"]) == ("x x x", "budget", 3)
 
 
 def test_without_budgets_nobody_has_spent(read: Reader) -> None:
@@ -408,4 +442,4 @@ def test_without_budgets_nobody_has_spent(read: Reader) -> None:
             "sweep: {agent: A, bids: [{A: 0}]}\n"
         )
     )
-    assert (written.only["text"], written.only["end_reason"]) == ("yyy", "length")
+    assert (written.only["text"], written.only["end_reason"]) == ("y y y", "length")

@@ -100,6 +100,7 @@ def test_candidates_are_the_likeliest_of_each_and_of_q() -> None:
 def test_a_character_over_two_tokens_is_shown_where_it_is_complete() -> None:
     class Bytes:
         size = 2
+        joiner = b""
         ends: frozenset[int] = frozenset()
 
         def piece(self, token: int) -> bytes:

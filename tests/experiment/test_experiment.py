@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenauction_cli.experiment.experiment import Experiment, load_experiment
+from tokenauction_cli.experiment.file_format import Steps
 from tokenauction_cli.experiment.schema import json_schema
+from tokenauction_cli.experiment.sweep import weights_of_sweep
 from tokenauction_cli.system.errors import ExperimentError, Problem
 
 ROOT = Path(__file__).parents[2]
@@ -120,8 +122,20 @@ def test_steps_include_both_ends(tmp_path: Path) -> None:
     assert [p.relative_weight for p in e.points] == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
     assert e.points[3].bids == (0.6, 1.4)
     assert e.plain["sweep"]["relative_weight"] == {"from": 0.0, "to": 1.0, "step": 0.1}
-    e = load(tmp_path, TWO + "sweep: {relative_weight: {from: 0, to: 1, step: 0.3}}\n")
-    assert [p.relative_weight for p in e.points] == [0, 0.3, 0.6, 0.9]
+    e = load(tmp_path, TWO + "sweep: {relative_weight: {from: 0, to: 1, step: 0.333333333333}}\n")
+    assert [p.relative_weight for p in e.points] == [0, 0.333333333333, 0.666666666666, 1]
+    e = load(tmp_path, TWO + "sweep: {relative_weight: {from: 0.4, to: 0.4, step: 0.3}}\n")
+    assert [p.relative_weight for p in e.points] == [0.4]
+
+
+@given(st.integers(0, 99), st.integers(1, 100), st.integers(1, 10_000))
+def test_steps_that_fit_but_for_rounding(first: int, percent: int, n_steps: int) -> None:
+    """As people write them, with 12 digits: the first and the last weight are those of the file."""
+    start, to = first / 100, max(first + 1, percent) / 100
+    steps = Steps(start=start, to=to, step=float(f"{(to - start) / n_steps:.12g}"))
+    weights = list(weights_of_sweep(steps))
+    assert steps.fits
+    assert (weights[0], weights[-1], len(weights)) == (start, to, n_steps + 1)
 
 
 def test_a_reference_agent_keeps_its_bid(tmp_path: Path) -> None:
@@ -317,6 +331,9 @@ BROKEN: list[tuple[str, int, int, str]] = [
     (TWO + "sweep: {relative_weight: ['0']}\n", 5, 27, "remove the quotes"),
     (TWO + "sweep: {relative_weight: {from: 0, to: 1, step: 0}}\n", 5, 49, "expected a number above 0, got 0"),
     (TWO + "sweep: {relative_weight: {from: 1, to: 0, step: 0.5}}\n", 5, 40, "a last weight of at least 1"),
+    (TWO + "sweep: {relative_weight: {from: 0, to: 1, step: 0.3}}\n", 5, 49, "that fit: 0.25 or 0.333333333333"),
+    (TWO + "sweep:\n  relative_weight:\n    from: 0.5\n    to: 1\n    step: 2\n", 9, 11, "that fit: 0.5"),
+    (TWO + "sweep: {relative_weight: {from: 0, to: 1, step: 0.333333}}\n", 5, 49, "miss the last weight, 1"),
     (TWO + "sweep: {relative_weight: {from: 0, to: 1, step: 1e-300}}\n", 5, 1, "at most 1,000,000 cells"),
     (TWO + "sweep: {relative_weight: {from: 0, to: 1, step: 1e-7}}\n", 5, 1, "got 10,000,001"),
     (TWO + "sweep: {seeds: 1000000000}\n", 5, 1, "got 1,000,000,000"),

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tiny_gguf import bigram_model, of_byte, recurrent_model
 
 from tokenauction_cli.analysis.run import Run
-from tokenauction_cli.api import run_experiment
-from tokenauction_cli.cli.plan_tables import plan_report
+from tokenauction_cli.api import check_experiment, run_experiment
+from tokenauction_cli.cli.plan_tables import plan_tables
 from tokenauction_cli.engine import bidder_models
 from tokenauction_cli.engine.bidder_models import CPU_BATCH_ROWS, GPU_BATCH_ROWS, GgufBidders, prepare
 from tokenauction_cli.engine.run import SilentProgress
@@ -315,7 +315,9 @@ def test_a_short_run_and_a_check_use_what_is_remembered(read: Reader, tmp_path: 
     find(AssertionError("it is known"))
     result, notes = run(read(EXPERIMENT), tmp_path)
     assert (manifest(result.folder.path)["lanes"], notes) == (64, [])
-    assert ("texts in a batch", 64) in [row for table in plan_report(read(EXPERIMENT)) for row in table.rows]
+    assert ("texts in a batch", 64) in [
+        row for table in plan_tables(check_experiment(read(EXPERIMENT))) for row in table.rows
+    ]
 
 
 @pytest.mark.usefixtures("worth_it")

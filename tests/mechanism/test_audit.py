@@ -149,8 +149,24 @@ def test_the_whole_table() -> None:
     assert not select(findings, check="misreport: boost", agent="b")
     assert not any(np.isnan(f.worst) for f in findings)
     words = in_words(findings)
-    assert "linear is monotone in the robust order, TV, KL and reverse KL for every agent." in words
-    assert "bidding one's value is best with second_price (TV), vcg (KL) and myerson_tv (TV)." in words
+    assert "linear is monotone in the robust order, TV, forward KL and reverse KL for every agent." in words
+    assert "bidding one's value is best with second_price (TV), vcg (forward KL) and myerson_tv (TV)." in words
+
+
+def test_bids_are_columns() -> None:
+    """Two agents of one value v that never agree: the best reply to a bid of v is 0, and bids settle at v / 4."""
+    findings = audit(["linear"], ["pay_your_bid"], [Profile.of([[1, 0], [0, 1]])], bids=(2.0, 2.0), orders=("tv",))
+    for settled in select(findings, check="equilibrium"):
+        assert (settled.bid, settled.value, settled.detail) == (pytest.approx(0.5, rel=2e-3), 2, "")
+        assert settled.rounds is not None
+        assert settled.worst == pytest.approx(1.5, rel=1e-3)
+        assert f"{settled.agent} bids 0.5 for a value of 2" in in_words(findings)
+    for best in select(findings, check="regret"):
+        assert (best.value, best.rounds) == (2, None)
+        assert best.bid is not None
+        assert best.bid < 0.01
+    assert {f.bid for f in findings if f.check not in ("equilibrium", "regret")} == {None}
+    assert f"settle after {settled.rounds} rounds: a bids" in in_words(findings)
 
 
 def test_greedy_draws_leave_only_the_payments_that_need_no_lottery() -> None:

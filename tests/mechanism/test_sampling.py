@@ -115,13 +115,65 @@ def test_linear_work_is_shared_by_all_weights_of_a_seed() -> None:
     assert sum(key[0] == "others" for key in profile._kept) == 1
 
 
-def test_stable_falls_back_to_gumbel_on_the_same_keys() -> None:
-    for seed in range(50):
-        draw_key = DrawKey(Randomness(0, "q", seed), 0)
-        auction = outcome("log_linear", THREE[:2], [1, 2])
-        stable, gumbel = (find("sampling", name).draw(auction, draw_key) for name in ("stable", "gumbel"))
-        assert stable == gumbel
-        assert stable.used == "gumbel"
+COUPLED = ("log_linear", "power_mean", "power_mean_0", "power_mean_2")
+
+
+def tokens_along_lambda(rule: str, profile: Profile, sampling: str, seed: int) -> list[int]:
+    terms = Terms(("a", "b"))
+    return [draw.token for _, draw in along_lambda(rule, profile, terms, find("sampling", sampling), seed, steps=11)]
+
+
+def peaked(n_tokens: int, seed: int) -> Profile:
+    """Two agents of one mind in part, as two prompts of one model are."""
+    rng = np.random.default_rng(seed)
+    common, own = rng.normal(0, 3, n_tokens), rng.normal(0, 1, (2, n_tokens))
+    return Profile.from_logits(list(common + own), [1, 1])
+
+
+@pytest.mark.parametrize("rule", COUPLED)
+@given(profiles(n=2), st.integers(0, 10**6))
+@settings(max_examples=30)
+def test_coupled_draws_the_tokens_of_linear_at_both_ends(rule: str, profile: Profile, seed: int) -> None:
+    linear, coupled = (tokens_along_lambda(name, profile, "stable", seed) for name in ("linear", rule))
+    assert (coupled[0], coupled[-1]) == (linear[0], linear[-1])
+
+
+@given(profiles(n=2), st.integers(0, 10**6))
+@settings(max_examples=30)
+def test_log_linear_leaves_the_first_token_once(profile: Profile, seed: int) -> None:
+    tokens = tokens_along_lambda("log_linear", profile, "stable", seed)
+    stays = [token == tokens[0] for token in tokens]
+    assert stays == sorted(stays, reverse=True)
+
+
+def test_coupled_changes_tokens_less_often_than_gumbel_and_mostly_agrees_with_linear() -> None:
+    changes, agreed, n = {"stable": 0, "gumbel": 0}, {"stable": 0, "gumbel": 0}, 0
+    for k in range(10):
+        profile = peaked(600, k)
+        for seed in range(40):
+            linear = tokens_along_lambda("linear", profile, "stable", seed)
+            n += len(linear)
+            for sampling in changes:
+                tokens = tokens_along_lambda("log_linear", profile, sampling, seed)
+                changes[sampling] += sum(a != b for a, b in pairwise(tokens))
+                agreed[sampling] += sum(a == b for a, b in zip(tokens, linear, strict=True))
+    assert changes["stable"] <= changes["gumbel"]
+    assert agreed["stable"] > 0.8 * n > agreed["gumbel"]
+
+
+@pytest.mark.parametrize("rule", COUPLED)
+@pytest.mark.parametrize("weight", [0.1, 0.5, 0.9])
+def test_the_marginal_of_coupled_is_q_by_each_of_its_three_steps(rule: str, weight: float) -> None:
+    auction = outcome(rule, peaked(600, 0), [weight, 1 - weight])
+    assert find("sampling", "stable").draw(auction, DrawKey(Randomness(0, "q", 0), 0)).used == "coupled"
+    assert marginal_p_value(find("sampling", "stable"), auction, 6000) > 1e-3
+    assert {"moved", "left"} <= set(auction._kept)  # all three were taken
+
+
+def test_coupled_draws_for_the_swept_agent_alone_where_the_others_agree_on_nothing() -> None:
+    profile = Profile.of([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    auction = outcome("log_linear", profile, [1, 0, 0])
+    assert marginal_p_value(find("sampling", "stable"), auction, 1000) > 1e-3
 
 
 def test_inverse_cdf_bisects_to_the_token_of_the_cumulative_sum() -> None:

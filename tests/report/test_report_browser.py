@@ -17,9 +17,10 @@ from hostile_run import HOSTILE, SWEEP
 
 from tokenauction_cli.analysis.columns import explained, figure_explained
 from tokenauction_cli.analysis.run import Run
-from tokenauction_cli.api import run_experiment
+from tokenauction_cli.api import audit_run, run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import load_experiment
+from tokenauction_cli.report.prose import findings
 from tokenauction_cli.report.report import write_report
 
 pytestmark = pytest.mark.browser
@@ -114,6 +115,7 @@ def test_it_draws_every_chart(opened: Opened) -> None:
 
 
 def test_charts_hold_the_numbers_of_the_summary(opened: Opened, swept: Run) -> None:
+    opened.page.get_by_label("query").select_option("0")
     opened.charts()
     charts = opened.page.evaluate(
         "() => [...document.querySelectorAll('.chart')].map("
@@ -144,7 +146,9 @@ def test_the_slider_changes_texts_table_and_charts(opened: Opened, swept: Run) -
         opened.slide(place)
         text = cells[cells["relative_weight"] == weight]["text"].iloc[0].strip()
         shown = opened.text(".card .text").strip()
-        assert shown == (text.replace("\u202e", "\\u202e").replace("\x07", "\\u0007") or "(nothing)")
+        seen = text.replace("\u202e", "\\u202e").replace("\x07", "\\u0007") or "(nothing)"
+        is_cut = cells[cells["relative_weight"] == weight]["end_reason"].iloc[0] == "length"
+        assert shown == (f"{seen}\u00a0…" if is_cut else seen)
         assert opened.text(".weight") == f"{weight:.2f}"
         assert opened.text(".paper tr.current th") == f"{weight:.2f}"
         at = opened.page.evaluate("() => document.querySelector('.chart').view.signal('at')")
@@ -160,10 +164,89 @@ def test_figures_and_tables_say_what_their_columns_are(opened: Opened) -> None:
     titles = dict(opened.page.evaluate(heads))
     assert all(titles.values())
     assert titles["tau"] == explained("trends.csv", "tau")
-    opened.page.locator(".card .open").first.click()
-    opened.page.wait_for_selector(".paid td")
-    paid = opened.page.locator(".paid td").first.get_attribute("title")
+    opened.page.locator(".card button.open").first.click()
+    opened.page.wait_for_selector(".paid tbody th")
+    paid = opened.page.locator(".paid tbody th").first.get_attribute("title")
     assert paid == figure_explained("payment.pay_your_bid.A")
+
+
+WITHOUT_A_TOOLTIP = """() => {
+  const quoted = "pre, code, h1, h4, .card h3, .text, .tokens, .other span[dir], .paper td, .chart, option, .cut";
+  const words = ".about, .note, .glossary, .squares";
+  const walker = document.createTreeWalker(document.querySelector(ROOT), NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (walker.nextNode()) {
+    const { data, parentElement } = walker.currentNode;
+    if (/[0-9]/.test(data) && !parentElement.closest(`[title], ${quoted}, ${words}`)) found.push(data);
+  }
+  return found;
+}"""
+
+
+def test_every_number_has_a_tooltip(browser: Any, audited: Path) -> None:
+    opened = Opened(browser, audited)
+    assert opened.page.evaluate(WITHOUT_A_TOOLTIP.replace("ROOT", '"main"')) == []
+    opened.page.locator("button.open").first.click()
+    opened.page.wait_for_selector("dialog[open] .token")
+    assert opened.page.evaluate(WITHOUT_A_TOOLTIP.replace("ROOT", '"dialog"')) == []
+    opened.page.close()
+
+
+def test_findings_and_charts_speak_of_all_queries_until_one_is_chosen(opened: Opened, swept: Run) -> None:
+    def rows() -> set[int]:
+        opened.charts()
+        queries = "() => document.querySelector('.chart').view.data('rows').map(row => row.query)"
+        return set(opened.page.evaluate(queries))
+
+    def told() -> list[str]:
+        return list(opened.page.locator(".findings li").all_text_contents())
+
+    assert opened.text(".findings h4") == "Both queries together"
+    assert told() == [found.text for found in findings(swept, None)]
+    assert rows() == {-1}
+    for query in (1, 0):
+        opened.page.get_by_label("query").select_option(str(query))
+        assert told()[-1] == findings(swept, swept.experiment.queries[query])[-1].text
+        assert rows() == {query}
+    assert opened.text(".findings h4") == "“q”"
+    opened.page.get_by_label("query").select_option("-1")
+    assert rows() == {-1}
+
+
+def test_the_slider_stands_where_the_swept_agents_share_ends(opened: Opened) -> None:
+    for place, weight in enumerate((0.0, 0.5, 1.0)):
+        opened.slide(place)
+        opened.page.wait_for_timeout(200)  # the bar moves
+        bar, own = (opened.page.locator(one).first.bounding_box() for one in (".shares", ".shares span"))
+        track = opened.page.locator("#weight").bounding_box()
+        assert bar is not None
+        assert own is not None
+        assert track is not None
+        assert (track["x"] + 11, track["width"] - 22) == pytest.approx((bar["x"], bar["width"]), abs=0.5)
+        assert own["width"] == pytest.approx(weight * bar["width"], abs=0.5)
+
+
+def test_squares_have_axes_and_a_legend(opened: Opened) -> None:
+    assert [*opened.page.locator(".across").first.locator("span").all_text_contents()] == [
+        *("0", 'relative weight of Alpha "A" <b> (share of the bids)', "1")
+    ]
+    assert [*opened.page.locator(".down").first.locator("span").all_text_contents()] == ["0", "seed", "3"]
+    assert [*opened.page.locator(".squares li").all_text_contents()] == [
+        *('names Alpha "A" <b>', "names Beta Resort", "names both", "names nobody", "…cut at 3 tokens")
+    ]
+
+
+def test_texts_cut_by_max_tokens_say_so(opened: Opened, swept: Run) -> None:
+    n_cut = int((swept.cells[swept.cells["query"] == "q"]["end_reason"] == "length").sum())
+    assert n_cut > 0
+    n_marked = 0
+    for place in range(3):
+        opened.slide(place)
+        for other in opened.page.locator(".others li").all():
+            times = int(str(other.locator(".count").text_content()).removesuffix("×"))
+            n_marked += times * other.locator("abbr.cut").count()
+    assert n_marked == n_cut
+    assert "at most 3 tokens" in str(opened.page.locator("abbr.cut").first.get_attribute("title"))
 
 
 def test_seeds_queries_and_the_map(opened: Opened) -> None:
@@ -180,7 +263,7 @@ def test_seeds_queries_and_the_map(opened: Opened) -> None:
 
 def test_the_inspector_opens_and_follows(opened: Opened, swept: Run) -> None:
     opened.slide(1)
-    opened.page.locator(".open:not([disabled])").first.click()
+    opened.page.locator("button.open").first.click()
     opened.page.wait_for_selector("dialog[open] .token")
     cell = swept.cells[(swept.cells["query"] == "q") & (swept.cells["point"] == 1)].iloc[0]
     trace = dict(swept.folder.traces())[cell["cell"]]
@@ -209,7 +292,7 @@ def test_hostile_text_is_inert(opened: Opened) -> None:
     for seed in range(4):
         for place in range(3):
             opened.slide(place)
-            opened.page.locator(".open:not([disabled])").first.click()
+            opened.page.locator("button.open").first.click()
             opened.page.wait_for_selector("dialog[open] .token")
             opened.page.keyboard.press("Escape")
         opened.page.get_by_role("button", name="next seed").click()
@@ -219,6 +302,44 @@ def test_hostile_text_is_inert(opened: Opened) -> None:
     assert "\u202e" not in str(opened.page.locator("main").text_content())
     assert opened.page.evaluate("() => document.querySelectorAll('img, iframe, object, embed, link, base').length") == 0
     assert HOSTILE[:9] in str(opened.page.evaluate("() => document.querySelector('select').textContent"))
+
+
+@pytest.fixture(scope="module")
+def audited(swept: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the run with an audit, which is there for this page alone."""
+    audit_run(swept, 20, tell=lambda text: None)
+    page = write_report([swept], tmp_path_factory.mktemp("audited") / "report.html").page
+    for name in ("audit.csv", "audit.txt"):
+        (swept.path / name).unlink()
+    return page
+
+
+def test_an_audit_has_a_section_and_a_glossary(browser: Any, audited: Path, report: Path) -> None:
+    opened = Opened(browser, audited)
+    assert opened.page.locator(".audited").count() == 2
+    heads = opened.page.locator("[data-grid=regret]").first.locator("thead th").all_text_contents()
+    assert heads == ["", "TV", "forward KL", "reverse KL"]
+    rows = opened.page.locator("[data-grid=regret] tbody tr").all_text_contents()
+    assert rows[0].startswith("pay your bid")
+    assert rows[1].startswith("second price0")  # truthful in TV
+    assert "second price: " in opened.text(".says li:last-child")
+    words = opened.page.locator(".glossary dt").all_text_contents()
+    assert {"prefix", "forward KL", "reverse KL", "defined", "consistent", "regret", "sybils"} < set(words)
+    assert opened.console == []
+    opened.page.close()
+    without = Opened(browser, report)
+    assert without.page.locator(".audit, .glossary").count() == 0
+    without.page.close()
+
+
+def test_without_traces_nothing_offers_to_look_closer(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(SWEEP.replace("trace: top_k", "trace: none"), "utf-8")
+    run = run_experiment(load_experiment(tmp_path / "e.yaml"), tmp_path / "results", SilentProgress())
+    opened = Opened(browser, write_report([run], tmp_path / "r.html").page)
+    assert "look" not in opened.text(".stage").lower()
+    assert opened.page.locator(".open").count() == 2
+    assert opened.page.locator("button.open").count() == 0
+    opened.page.close()
 
 
 def test_the_policy_blocks_what_is_not_the_reports(browser: Any, report: Path) -> None:
@@ -257,7 +378,7 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Any, report: Path) -> None
     phone = Opened(browser, report, viewport=PHONE, has_touch=True)
     phone.charts()
     assert phone.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
-    phone.page.locator(".open:not([disabled])").first.tap()
+    phone.page.locator("button.open").first.tap()
     phone.page.wait_for_selector("dialog[open] .token")
     box = phone.page.locator("dialog").bounding_box()
     assert box is not None
@@ -266,11 +387,43 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Any, report: Path) -> None
     phone.page.close()
 
 
+CUT = """() => {
+  const dialog = document.querySelector("dialog").getBoundingClientRect();
+  const isCut = (element) => {
+    const box = element.getBoundingClientRect();
+    const hides = getComputedStyle(element).display !== "inline" && element.scrollWidth > element.clientWidth + 1;
+    return box.right > dialog.right || box.left < dialog.left || hides;
+  };
+  return [...document.querySelectorAll(".paid *")].filter(isCut).map((element) => element.textContent);
+}"""
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP])
+@pytest.mark.parametrize("n_agents", [3, 8])
+def test_payments_of_many_agents_are_not_cut(
+    browser: Any, tmp_path: Path, n_agents: int, viewport: dict[str, int]
+) -> None:
+    third = '  - {name: The Gamma Restaurant NUMBER, distribution: {" x": 0.5, <end>: 0.5}}\n'
+    more = "".join(third.replace("NUMBER", str(k)) for k in range(n_agents - 2))
+    (tmp_path / "e.yaml").write_text(SWEEP.replace("auction:\n", f"{more}auction:\n"), "utf-8")
+    run = run_experiment(load_experiment(tmp_path / "e.yaml"), tmp_path / "results", SilentProgress())
+    opened = Opened(browser, write_report([run], tmp_path / "r.html").page, viewport=viewport)
+    opened.page.locator("button.open").first.click()
+    opened.page.wait_for_selector("dialog[open] .paid")
+    assert opened.page.locator(".paid tbody tr").first.locator(".amounts > span").count() == n_agents
+    assert opened.page.evaluate(CUT) == []
+    assert opened.page.evaluate("() => document.querySelector('dialog').scrollWidth") <= viewport["width"]
+    opened.page.close()
+
+
 def test_it_prints(browser: Any, report: Path, tmp_path: Path) -> None:
     """On paper it is light, has every chart, and leaves out what one would click."""
     opened = Opened(browser, report, color_scheme="dark")
     opened.charts()
+    opened.slide(2)
     opened.page.emulate_media(media="print")
+    assert opened.page.locator(".printed").is_visible()
+    assert opened.text(".printed").endswith("(share of the bids): 1.00 · seed 0 · query “q”, numbers of all together")
     assert opened.colour("html") == "rgb(255, 255, 255)"
     assert not opened.page.locator(".controls").is_visible()
     assert opened.page.locator(".paper").is_visible()
@@ -284,8 +437,31 @@ def test_two_runs(browser: Any, swept: Run, tmp_path: Path) -> None:
     opened = Opened(browser, page)
     opened.charts()
     assert opened.page.locator(".card").count() == 4
-    opened.page.locator(".open:not([disabled])").nth(2).click()
+    opened.page.locator("button.open").nth(2).click()
     opened.page.wait_for_selector("dialog[open] .token")
+    assert opened.console == []
+    opened.page.close()
+
+
+def test_merged_runs_show_only_what_they_have(browser: Any, swept: Run, tmp_path: Path) -> None:
+    other = SWEEP.replace("name: hostile", "name: other").replace("queries: [q, ", "queries: [other, ")
+    (tmp_path / "e.yaml").write_text(other.replace("[0, 0.5, 1]", "[0.25, 0.5]"), "utf-8")
+    run = run_experiment(load_experiment(tmp_path / "e.yaml"), tmp_path / "results", SilentProgress())
+    opened = Opened(browser, write_report([swept, run], tmp_path / "two.html").page)
+
+    def shown(selector: str) -> list[str]:
+        return [one.inner_text() for one in opened.page.locator(selector).all() if one.is_visible()]
+
+    opened.page.get_by_label("query").select_option("0")  # of the first run alone
+    assert [words.split(" ")[0] for words in shown(".card h3")] == ["hostile", "hostile"]
+    assert [words.split(" ")[0] for words in shown(".chapter:first-child figcaption")] == ["hostile", "hostile"]
+    opened.page.get_by_label("query").select_option("1")  # of both
+    assert len(shown(".card h3")) == 4
+    opened.slide(3)  # 1, which the second run lacks
+    assert shown(".none") == ["this run has no text at 1.00; go to 0.50"] * 2
+    opened.page.locator(".go").first.click()
+    assert opened.text(".weight") == "0.50"
+    assert shown(".none") == []
     assert opened.console == []
     opened.page.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from pathlib import Path
 
@@ -58,23 +57,23 @@ def test_it_is_reported(earlier: Path, in_process: Command) -> None:
     assert (earlier / "report.html").stat().st_size > 10_000
 
 
-def test_it_is_continued(earlier: Path, tmp_path: Path) -> None:
-    """Its records stay as they are; the others are those that a new run writes, and so are all, to nine digits."""
-    began = (earlier / "records-1.jsonl").read_bytes()
-    continued = tokauction.run(earlier / "experiment.yaml", results=earlier.parent)
-    assert continued.path == earlier
-    assert (earlier / "records-1.jsonl").read_bytes() == began
-    assert len((earlier / "records-2.jsonl").read_text("utf-8").splitlines()) == N_ALL - N_KEPT
-    anew = tokauction.run(earlier / "experiment.yaml", results=tmp_path / "anew")
-    assert len(anew.cells) == len(continued.cells) == N_ALL
-    for was, now in zip(continued.cells.to_dict("records"), anew.cells.to_dict("records"), strict=True):
-        for column, value in was.items():
-            is_number = isinstance(value, float) and math.isfinite(value)
-            assert (
-                now[column] == pytest.approx(value, rel=1e-9, abs=1e-12, nan_ok=True)
-                if is_number
-                else (str(now[column]) == str(value))
-            ), column
+def test_it_is_not_continued_but_kept(earlier: Path) -> None:
+    """Its records are of an earlier version: this one draws other tokens under log_linear."""
+    with pytest.raises(tokauction.StoreError, match=r"records 1, now 2.*--fresh"):
+        tokauction.run(earlier / "experiment.yaml", results=earlier.parent)
+    assert sorted(path.name for path in earlier.iterdir() if not path.name.startswith(".")) == sorted(
+        path.name for path in KEPT.iterdir()
+    )
+    anew = tokauction.run(earlier / "experiment.yaml", results=earlier.parent, fresh=True)
+    assert len(anew.cells) == N_ALL
+    assert (earlier.parent / f"{KEPT.name}.old-1" / "records-1.jsonl").exists()
+    assert set(anew.cells.loc[anew.cells["aggregation"] == "log_linear", "sampling"]) == {"coupled"}
+
+
+def test_its_cells_are_not_computed_again(earlier: Path, in_process: Command) -> None:
+    done = in_process("verify", str(earlier))
+    assert done.returncode == 0, done.stdout
+    assert "not computed again: another version of tokauction wrote them (records 1)" in done.stdout
 
 
 def test_of_another_format_it_is_neither_shown_nor_continued(earlier: Path) -> None:

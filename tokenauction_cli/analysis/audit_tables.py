@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.audit import Audited
 from ..engine.prefixes import Looked
-from ..lm.base import Vocabulary
+from ..lm.base import Vocabulary, spelled
 from ..mechanism.audit.finding import Finding
 from ..mechanism.audit.prose import in_words
 from .tables import Table
@@ -20,7 +20,7 @@ def findings_frame(audited: Audited) -> pd.DataFrame:
     """`audit.csv`: a row per finding."""
     import pandas as pd
 
-    return pd.DataFrame(_rows(audited.looked, audited.findings, audited.vocabulary))
+    return pd.DataFrame(_rows(audited.looked, audited.findings, audited.vocabulary)).astype({"rounds": "Int64"})
 
 
 def paragraphs(audited: Audited) -> list[str]:
@@ -47,7 +47,7 @@ def _rows(looked: Looked, findings: list[Finding], vocabulary: Vocabulary) -> li
 
 
 def _text(tokens: tuple[int, ...], vocabulary: Vocabulary) -> str:
-    return b"".join(vocabulary.piece(token) for token in tokens).decode("utf-8", "replace")
+    return spelled(vocabulary, tokens).decode("utf-8", "replace")
 
 
 def _by_rule(findings: list[Finding]) -> dict[str, list[Finding]]:

@@ -4,17 +4,19 @@ With G the distribution of the mean over resamples, z0 = Phi^-1(G(mean)) the bia
 a = sum (x_k - mean)^3 / (6 (sum (x_k - mean)^2)^1.5) the acceleration (the jackknife's, for a mean), the bounds are
 the quantiles of G at Phi(z0 + (z0 + z) / (1 - a (z0 + z))) for z = -1.96 and 1.96. Equal sample sizes share their
 resamples, so the same numbers always give the same interval. Of more than 4000 observations the mean is as good as
-normal: then the interval is mean -+ 1.96 s / sqrt(n).
+normal: then the interval is mean -+ 1.96 s / sqrt(n). No bound lies beyond the observations, hence none beyond a
+figure's range. Of fewer than 5 observations it is too narrow: they seldom surround the truth.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 from statistics import NormalDist
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .intervals import Estimate
 
 Array = NDArray[np.float64]
 
@@ -22,14 +24,6 @@ RESAMPLES = 2000
 MOST_RESAMPLED = 4000
 TAILS = (0.025, 0.975)
 _NORMAL = NormalDist()
-
-
-class Estimate(NamedTuple):
-    """An estimate with its 95 % interval; NaN bounds where one observation says nothing of the spread."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def mean_intervals(values: Array) -> list[Estimate]:
@@ -55,7 +49,8 @@ def _intervals(values: Array) -> list[Estimate]:
     if n > MOST_RESAMPLED:
         with np.errstate(invalid="ignore"):
             halves = -_NORMAL.inv_cdf(TAILS[0]) * values.std(axis=0, ddof=1) / np.sqrt(n)
-        return [Estimate(float(m), float(m - half), float(m + half)) for m, half in zip(means, halves, strict=True)]
+            lows, highs = np.maximum(means - halves, values.min(axis=0)), np.minimum(means + halves, values.max(axis=0))
+        return [Estimate(*map(float, interval)) for interval in zip(means, lows, highs, strict=True)]
     resampled = np.sort(np.einsum("rn,nf->rf", _counts(n), np.where(finite, values, 0.0)) / n, axis=0)
     return [
         _bca(values[:, k], float(means[k]), resampled[:, k]) if finite[k] else Estimate(float(means[k]), np.nan, np.nan)

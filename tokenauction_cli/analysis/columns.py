@@ -9,20 +9,25 @@ drawn at t = 1 ... T.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 
 class Column(NamedTuple):
-    """One entry. `per` is what one number belongs to: `text`, `token`, `mean per token` (over a text), or ''."""
+    """One entry. `per` is what one number belongs to: `text`, `token`, `mean per token` (over a text), or ''.
+
+    `is_text` where the column holds words, so that `NA` in it is a word and `007` no number.
+    """
 
     name: str
     meaning: str
     unit: str = ""
     per: str = ""
     formula: str = ""
+    is_text: bool = False
 
     @property
     def in_words(self) -> str:
@@ -41,19 +46,31 @@ class File(NamedTuple):
     columns: tuple[Column, ...]
 
 
-FIGURES = (
-    *("tokens", "first_mention", "log_prob", "tv", "kl", "reverse_kl", "payment", "revenue"),
-    *("welfare", "welfare_share", "posterior", "paid_share"),
-)
+_AT_LEAST_0, _AT_MOST_0, _SHARE = (0.0, math.inf), (-math.inf, 0.0), (0.0, 1.0)
+RANGES = {
+    **dict.fromkeys(("tokens", "first_mention"), _AT_LEAST_0),
+    "log_prob": _AT_MOST_0,
+    "tv": _SHARE,
+    **dict.fromkeys(("kl", "reverse_kl", "payment", "revenue"), _AT_LEAST_0),
+    "welfare": _AT_MOST_0,
+    **dict.fromkeys(("welfare_share", "posterior"), _SHARE),
+    "paid_share": _AT_LEAST_0,
+}
+"""What the figures can be, by their first parts. A payment rule of one's own may pay agents; no built-in rule does."""
+
+FIGURES = tuple(RANGES)
 """First parts of the columns of cells.csv that summary.csv sums up."""
+
+BY_OBJECTIVE = ("welfare", "welfare_share")
+"""Figures that are measured by the aggregation rule's own objective: `comparable.py`."""
 
 RATES = ("mention_rate", "co_mention_rate", "blend_rate")
 
 _BIDS = "units of the bids"
 _H = "H, without a reserve H = S_A ln(1 + b_A / S_A) - b_A S_A / (S_A + b_A)"
 _WHERE = (
-    Column("query", "The query; empty where the experiment has none."),
-    Column("aggregation", "The aggregation rule."),
+    Column("query", "The query; empty where the experiment has none.", is_text=True),
+    Column("aggregation", "The aggregation rule.", is_text=True),
 )
 _POINT = Column("point", "The number of the sweep point, from 0.")
 _WEIGHT = Column(
@@ -64,16 +81,32 @@ _WEIGHT = Column(
 )
 
 _TEXT = (
-    Column("cell", "Names the text: the first 12 hex digits of the SHA-256 of [query, aggregation, bids, seed]."),
+    Column(
+        "cell",
+        "Names the text: the first 12 hex digits of the SHA-256 of [query, aggregation, bids, seed].",
+        is_text=True,
+    ),
     *_WHERE,
     _POINT,
     _WEIGHT,
     Column("seed", "The seed of the text, from `sweep.seeds`. Texts of one seed share their random numbers."),
-    Column("sampling", "How the tokens were drawn: `auction.sampling`, or what stood in for it under this rule."),
-    Column("text", "The text, without the stop string and without end tokens."),
+    Column(
+        "sampling",
+        "How the tokens were drawn: `auction.sampling`, or `coupled` to it where this rule has no stable sampling.",
+        is_text=True,
+    ),
+    Column(
+        "text",
+        "The text, without the stop string and without end tokens. Tokens of table agents are joined by one space.",
+        is_text=True,
+    ),
     Column("tokens", "Tokens drawn, the end token and those of the stop string included.", "tokens", "text", "T"),
-    Column("end_reason", "Why the text ends: end (an end token), stop, length (`max_tokens`), budget, or failed."),
-    Column("error", "Why the text failed; other numbers are then empty. Only where some text failed."),
+    Column(
+        "end_reason",
+        "Why the text ends: end (an end token), stop, length (`max_tokens`), budget, or failed.",
+        is_text=True,
+    ),
+    Column("error", "Why the text failed; other numbers are then empty. Only where some text failed.", is_text=True),
     Column(
         "bid.A", "The bid of agent A as offered, before a reserve or a spent budget.", f"{_BIDS} per token", "", "b_A"
     ),
@@ -151,14 +184,16 @@ _FIGURES_OF_A_TEXT = (
     Column("revenue.<payment>", "What the seller earns.", _BIDS, "text", "sum over the agents of payment.<payment>.A"),
     Column(
         "welfare",
-        "How much the agents like what is said, by the rule's own objective; 0 is best.",
+        "How much the agents like what is said, by the rule's own objective; 0 is best. Not to be compared between "
+        "rules of two objectives.",
         _BIDS + " × nats",
         "text",
         "W = sum_t sum_i b_i v_i, with v_i = -KL(p_i, q); log_linear: -KL(q, p_i); power_mean_r: -D_r(p_i, q)",
     ),
     Column(
         "welfare_share",
-        "How near the text comes to the best aggregate for the bids; 1 is the optimum.",
+        "How near the text comes to the best aggregate for the bids, by the rule's own objective; 1 is the optimum. "
+        "Not to be compared between rules of two objectives.",
         "0 to 1",
         "text",
         "exp((W - W*) / (T B)), with W* = sum_t max over q of sum_i b_i v_i",
@@ -225,7 +260,7 @@ _INTERVALS = (
     Column("F.low", "The lower end of the 95 % interval of F; empty where one text says nothing of it.", _OF_F),
     Column("F.high", "The upper end of the 95 % interval of F.", _OF_F),
 )
-_FIGURE = Column("figure", "The figure: the name of a column of summary.csv.")
+_FIGURE = Column("figure", "The figure: the name of a column of summary.csv.", is_text=True)
 _P_VALUE = "p_value"
 
 _SUMMARY = (
@@ -239,19 +274,26 @@ _SUMMARY = (
     Column("blend_rate", "Share of the texts with a blend. Only with `blends: true`. Interval: Wilson.", "share"),
     Column(
         "F",
-        "Mean over the texts of the column F of cells.csv, empty ones left out. Interval: BCa bootstrap.",
+        "Mean over the texts of the column F of cells.csv, empty ones left out. Interval: BCa bootstrap, too narrow of "
+        "fewer than 5 texts.",
         _OF_F,
         formula="1/n sum over n texts of F",
     ),
     *_INTERVALS,
 )
 _POOLED = (
-    Column("aggregation", "The aggregation rule."),
+    Column("aggregation", "The aggregation rule.", is_text=True),
     _POINT,
     _WEIGHT,
     Column("queries", "How many queries the row sums up.", "queries"),
     Column("cells", "How many texts they have together.", "texts"),
-    Column("interval", "How the intervals are made: t over queries, or without scipy bootstrap over queries."),
+    Column(
+        "interval",
+        "How the intervals are made: over the queries by Student's t, within the range of the figure; of rates "
+        "Wilson's with the effective number of texts. With fewer than 5 queries it says how few: "
+        "such intervals are rough.",
+        is_text=True,
+    ),
     Column("F", "Mean over the queries of the mean of F in summary.csv.", _OF_F, formula="1/m sum over m queries of F"),
     *_INTERVALS,
 )
@@ -277,11 +319,13 @@ _TRENDS = (
     ),
 )
 _COMPARISONS = (
-    Column("query", "The query; empty where the experiment has none."),
-    Column("point", "The number of the sweep point; empty: each seed's difference is first averaged over the points."),
+    Column("query", "The query; empty where the experiment has none.", is_text=True),
+    Column("point", "The number of the sweep point; empty: each seed's figures are first averaged over the points."),
     Column("relative_weight", "That of the point; empty as `point`.", "share"),
-    Column("first", "The first aggregation rule."),
-    Column("second", "The second aggregation rule."),
+    Column("first", "The first aggregation rule.", is_text=True),
+    Column("second", "The second aggregation rule.", is_text=True),
+    Column("first_sampling", "How tokens were drawn under the first rule.", is_text=True),
+    Column("second_sampling", "How tokens were drawn under the second rule.", is_text=True),
     _FIGURE,
     Column("seeds", "Seeds that both rules have, with a finite difference.", "seeds"),
     Column(
@@ -290,33 +334,51 @@ _COMPARISONS = (
         "that of the figure",
         formula="1/n sum over n seeds of (first - second)",
     ),
-    Column("low", "The lower end of its 95 % interval (BCa bootstrap).", "that of the figure"),
+    Column("low", "The lower end of its 95 % interval.", "that of the figure"),
     Column("high", "The upper end of its 95 % interval.", "that of the figure"),
     Column(
+        "interval",
+        "`paired by seed` where the two rules' figures go together beyond chance: then it is the BCa bootstrap of the "
+        "seeds' differences. Else `unpaired`: of two independent samples (square-and-add of the rules' own intervals). "
+        "Of rates square-and-add of Wilson's intervals, with the correlation where it is paired.",
+        formula="paired where correlation > tanh(1.645 / sqrt(seeds - 3))",
+        is_text=True,
+    ),
+    Column(
+        "correlation",
+        "Pearson's correlation, over the seeds, of the figure under the two rules: what common random numbers gain. "
+        "Empty where the figure is constant under one of them.",
+        "-1 to 1",
+    ),
+    Column(
         _P_VALUE,
-        "Sign-flip test, exact up to 10 seeds, 2000 flips beyond; not corrected for the number of rows.",
+        "Sign-flip test on the seeds' differences, exact up to 10 seeds, 2000 flips beyond; not corrected for the "
+        "number of rows.",
         "0 to 1",
         formula="share of sign flips whose mean is at least as far from 0",
     ),
 )
 _TABLE = (
-    Column("title", "The query, where there are several."),
+    Column("title", "The query, where there are several.", is_text=True),
     Column("weight of NAME", "The relative weight of the swept agent, where it tells the rows apart.", "share"),
     Column(
         "bid of NAME", "The bid of the agent, where relative weights do not tell the rows apart.", f"{_BIDS} per token"
     ),
-    Column("RULE", "The text of the first seed under this aggregation rule.", "", "text"),
+    Column("RULE", "The text of the first seed under this aggregation rule.", "", "text", is_text=True),
 )
 _AUDIT = (
-    Column("rule", "The aggregation rule."),
-    Column("payment", "The payment rule; empty where none is meant."),
-    Column("agent", "The id of the bidder; empty where none is meant."),
+    Column("rule", "The aggregation rule.", is_text=True),
+    Column("payment", "The payment rule; empty where none is meant.", is_text=True),
+    Column("agent", "The id of the bidder; empty where none is meant.", is_text=True),
     Column(
         "check",
         "What is checked: defined, monotone, payment_monotone, consistent, non_negative, individually_rational, "
         "regret, `misreport: ...`, equilibrium or universally_stable.",
+        is_text=True,
     ),
-    Column("order", "What the bidder prefers by: robust, tv, kl or reverse_kl; empty where none is meant."),
+    Column(
+        "order", "What the bidder prefers by: robust, tv, kl or reverse_kl; empty where none is meant.", is_text=True
+    ),
     Column("prefixes", "How many prefixes were looked at.", "prefixes"),
     Column(
         "violated",
@@ -335,10 +397,18 @@ _AUDIT = (
         "(equilibrium: how far the bid lies from the value).",
         "that of the check",
     ),
-    Column("prefix", "The prefix of the largest failure."),
-    Column("token", "The token of the largest failure, where it is one token's."),
-    Column("detail", "The largest failure in words."),
-    Column("query", "The query of the largest failure."),
+    Column("prefix", "The prefix of the largest failure.", is_text=True),
+    Column("token", "The token of the largest failure, where it is one token's.", is_text=True),
+    Column("detail", "The largest failure in words, of checks of a whole curve of bids.", is_text=True),
+    Column(
+        "bid",
+        "regret: the best bid at the prefix of the largest failure, the value if none is better; equilibrium: the "
+        "agent's bid where best responses settle.",
+        f"{_BIDS} per token",
+    ),
+    Column("value", "regret and equilibrium: the agent's value of a unit of loss, its own bid.", f"{_BIDS} per token"),
+    Column("rounds", "equilibrium: rounds of best responses until no bid moved by more than 0.1 %.", "rounds"),
+    Column("query", "The query of the largest failure.", is_text=True),
 )
 
 FILES = (
@@ -347,7 +417,8 @@ FILES = (
     File("trends.csv", "One row per query, aggregation rule and figure, where there are 3 weights or more.", _TRENDS),
     File(
         "comparisons.csv",
-        "One row per query, sweep point, pair of aggregation rules and figure, where there are 2 seeds or more.",
+        "One row per query, sweep point, pair of aggregation rules and figure, where there are 2 seeds or more. "
+        "Welfare only of rules of one objective.",
         _COMPARISONS,
     ),
     File("pooled.csv", "One row per aggregation rule and sweep point, where there are several queries.", _POOLED),
@@ -382,6 +453,38 @@ def _pattern(name: str) -> re.Pattern[str]:
     parts = re.split(r"(<payment>|\b(?:A|F|NAME|RULE)\b)", name)
     ends = r"(?!.*\.(?:low|high)$)" if not name.endswith((".low", ".high")) else ""
     return re.compile(ends + "".join(_HOLES.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def number_columns(file: str, ids: Sequence[str], payments: Sequence[str]) -> list[str]:
+    """The columns of numbers that a file may have in a run with these agents' ids and payment columns."""
+    (found,) = (one for one in FILES if one.name == file)
+    names = []
+    for entry in found.columns:
+        if entry.name.split(".")[0] == "F":
+            names += [figure + entry.name[1:] for figure in figures(ids, payments)]
+        elif entry.unit:  # what has none is a name, a number of something or a text
+            names += _filled(entry.name, ids, payments)
+    return list(dict.fromkeys(names))
+
+
+def figures(ids: Sequence[str], payments: Sequence[str]) -> list[str]:
+    """The figures of a run's summary.csv: means of columns of cells.csv, and rates."""
+    entries = [one for one in FILES[0].columns if one.name.split(".")[0] in FIGURES]
+    entries += [one for one in FILES[1].columns if one.name.split(".")[0] in RATES]
+    return list(dict.fromkeys(name for entry in entries for name in _filled(entry.name, ids, payments)))
+
+
+def _filled(name: str, ids: Sequence[str], payments: Sequence[str]) -> list[str]:
+    """The columns that a name with holes stands for; entries of one payment rule are covered by that of all."""
+    if name.startswith("payment.") and "<payment>" not in name:
+        return []
+    names = [name.replace("<payment>", payment) for payment in payments] if "<payment>" in name else [name]
+    return [f"{one.removesuffix('.A')}.{agent}" for one in names for agent in ids] if name.endswith(".A") else names
+
+
+def range_of(figure: str) -> tuple[float, float]:
+    """The least and the most that a figure of summary.csv can be."""
+    return RANGES.get(figure.split(".")[0], _SHARE)
 
 
 def explained(file: str, column: str) -> str:

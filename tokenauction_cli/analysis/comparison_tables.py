@@ -1,4 +1,4 @@
-"""A comparison of runs as tables: the runs are columns A, B, ..., and beside them stands how far they are from A.
+"""A comparison of runs as tables: the runs are columns A, B, ..., and beside them stands how far each is from A.
 
     files    what differs in settings and versions
     overall  one table per query and rule: every figure, averaged over the places of the sweep

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..experiment.experiment import Experiment
 from ..mechanism.audit.finding import wilson
-from .bootstrap import Estimate, mean_intervals
+from .bootstrap import mean_intervals
 from .columns import FIGURES, RATES
+from .intervals import Estimate
 from .mentions import blend_pattern, find_mentions, mention_pattern
 
 if TYPE_CHECKING:

@@ -1,25 +1,25 @@
 """Several queries together: the mean over queries of each query's mean, with a 95 % interval clustered by query.
 
-Texts of one query resemble each other, so the queries are the observations: with m of them the interval is
-mean -+ t_(m-1) s / sqrt(m), s the spread of their means (rates are kept within [0, 1]). Without scipy (extra `stats`)
-it is the BCa bootstrap over queries; the column `interval` says which. `pooled.csv` has a row per (aggregation, point).
+Texts of one query resemble each other, so the queries are the observations. Rates have Wilson's interval of their
+effective number of texts, other figures a t interval that stays in the figure's range: `intervals.py`. With fewer than
+5 queries the column `interval` says so. `pooled.csv` has a row per (aggregation, point).
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .bootstrap import Estimate, mean_intervals
+from .columns import range_of
+from .intervals import Estimate, mean_over_clusters, rate_over_clusters
 from .metrics import columns_of, figures_of_summary, is_rate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
+FEW = 5
+"""With fewer queries than this, an interval over queries is rough."""
 
 
 def pooled_frame(summary: pd.DataFrame) -> pd.DataFrame:
@@ -31,35 +31,25 @@ def pooled_frame(summary: pd.DataFrame) -> pd.DataFrame:
     for (aggregation, point), group in summary.groupby(["aggregation", "point"], sort=False):
         if len(group) < 2:
             continue
-        intervals, how = clustered(group[figures].to_numpy(dtype=float))
         row: dict[str, Any] = {"aggregation": aggregation, "point": point}
         row["relative_weight"] = group["relative_weight"].iloc[0]
-        row |= {"queries": len(group), "cells": int(group["cells"].sum()), "interval": how}
-        for figure, interval in zip(figures, intervals, strict=True):
-            row |= columns_of(figure, _within(interval) if is_rate(figure) else interval)
+        row |= {"queries": len(group), "cells": int(group["cells"].sum()), "interval": how(len(group))}
+        for figure in figures:
+            row |= columns_of(figure, over_queries(figure, group))
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def clustered(means: Array) -> tuple[list[Estimate], str]:
-    """The interval of every column of (queries, F), NaN left out, and the name of the method."""
-    try:
-        from scipy.special import stdtrit
-    except ImportError:
-        return mean_intervals(means), "bootstrap over queries"
-    return [_t_interval(column[~np.isnan(column)], stdtrit) for column in means.T], "t over queries"
+def how(n_queries: int) -> str:
+    """What the column `interval` says."""
+    return "t over queries" if n_queries >= FEW else f"t over only {n_queries} queries: rough"
 
 
-def _t_interval(means: Array, quantile: Any) -> Estimate:
-    m = len(means)
-    if m == 0:
-        return Estimate(np.nan, np.nan, np.nan)
-    mean = float(means.mean())
-    if m == 1 or not np.isfinite(means).all():
-        return Estimate(mean, np.nan, np.nan)
-    half = float(quantile(m - 1, 0.975)) * float(means.std(ddof=1)) / math.sqrt(m)
-    return Estimate(mean, mean - half, mean + half)
-
-
-def _within(interval: Estimate) -> Estimate:
-    return Estimate(interval.mean, max(0.0, interval.low), min(1.0, interval.high))
+def over_queries(figure: str, group: pd.DataFrame) -> Estimate:
+    """A figure over rows of the summary, a row per query."""
+    if not is_rate(figure):
+        clusters = group[[figure, f"{figure}.low", f"{figure}.high"]].to_numpy(dtype=float)
+        return mean_over_clusters(clusters, range_of(figure))
+    per_query = group["cells"].to_numpy(dtype=float)
+    n_texts = len(group) ** 2 / float(np.sum(1 / per_query))  # equal numbers add up; of unequal ones the fewest count
+    return rate_over_clusters(group[figure].to_numpy(dtype=float), n_texts)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..mechanism.audit.finding import wilson
-from .bootstrap import Estimate
+from .intervals import Estimate
 
 Hits = NDArray[np.bool_]
 

@@ -12,13 +12,18 @@ from ..experiment.experiment import Experiment
 from ..runs.run_folder import RunFolder
 from ..system.errors import UsageError
 from .comparison import comparisons_frame
+from .expectations import Verdict, verdicts
+from .figure_tables import Choice, Frames, payment_tables, rate_tables
 from .long import long_frame, trace_frame
-from .pooled import pooled_frame
-from .tables import By, Table, rate_tables, text_tables
+from .pooled import FEW, pooled_frame
+from .tables import Table
+from .text_tables import By, samplers_of, text_tables
 from .trend import trends_frame
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_ALL = Choice()
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +33,9 @@ class Run:
     cells       a row per text: `cells.csv`
     summary     a row per query, aggregation rule and sweep point, means with 95 % intervals: `summary.csv`
     trends      does a figure move one way along the sweep: `trends.csv`
-    comparisons rules in pairs on common seeds: `comparisons.csv`
+    comparisons rules in pairs, by seed: `comparisons.csv`
     pooled      means over all queries: `pooled.csv`
+    verdicts    does what the experiment expects hold
     """
 
     folder: RunFolder = field(repr=False)
@@ -60,6 +66,13 @@ class Run:
     def pooled(self) -> pd.DataFrame:
         return pooled_frame(self.summary)
 
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """Whether each expectation of the experiment holds; none while texts are missing."""
+        if self.what_is_missing:
+            return []
+        return verdicts(self.experiment.expect, self.cells, self.summary, self.trends)
+
     def long(self) -> pd.DataFrame:
         """The cells, tidy: one row per cell, agent and payment rule."""
         return long_frame(self.experiment, self.cells)
@@ -73,13 +86,21 @@ class Run:
                 return trace_frame(self.experiment, trace)
         raise UsageError(f"{self.path}: this run kept no trace of cell {cell}; set auction.trace to chosen or top_k")
 
-    def text_tables(self, by: By = "aggregation", seed: int | None = None) -> list[Table]:
+    def text_tables(self, by: By = "aggregation", seed: int | None = None, columns: Sequence[str] = ()) -> list[Table]:
         """Texts against relative weight, those of one seed; by default the first."""
-        return text_tables(self.experiment, self.cells, by, seed)
+        return text_tables(self.experiment, self.cells, by, seed, columns)
 
-    def rate_tables(self) -> list[Table]:
-        """Rates and means against relative weight, only the columns that differ."""
-        return rate_tables(self.experiment, self.summary)
+    def rate_tables(self, choice: Choice = _ALL) -> list[Table]:
+        """Rates and means against relative weight."""
+        return rate_tables(self.experiment, self._frames, choice)
+
+    def payment_tables(self, choice: Choice = _ALL) -> list[Table]:
+        """What is paid against relative weight."""
+        return payment_tables(self.experiment, self._frames, choice)
+
+    @property
+    def _frames(self) -> Frames:
+        return Frames(self.summary, self.pooled, samplers_of(self.cells))
 
     @property
     def what_is_missing(self) -> str:
@@ -92,8 +113,22 @@ class Run:
         )
 
     @property
+    def what_is_rough(self) -> str:
+        """A sentence for whoever reads numbers over all queries, '' where there is one or there are enough."""
+        n = len(self.experiment.queries)
+        return f"Over only {n} queries intervals are rough: {FEW} or more say something." if 1 < n < FEW else ""
+
+    @property
     def n_failed(self) -> int:
         return int((self.cells["end_reason"] == "failed").sum())
+
+    @property
+    def what_failed(self) -> str:
+        """A sentence about the texts that failed, '' where none did."""
+        if not self.n_failed:
+            return ""
+        first = self.cells.loc[self.cells["end_reason"] == "failed", "error"].iloc[0]
+        return f"{self.n_failed} of {len(self.cells)} cells failed, the first: {first}"
 
 
 def statistics_frames(run: Run) -> dict[str, pd.DataFrame]:

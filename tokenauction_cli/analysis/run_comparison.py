@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..system.errors import UsageError
-from .bootstrap import Estimate, mean_intervals
+from .bootstrap import mean_intervals
 from .differences import differing, made_with, settings, shown
+from .intervals import Estimate
 from .metrics import is_rate, observations
 from .rate_difference import rate_difference
 from .run import Run

@@ -30,7 +30,7 @@ def audit(
     ] = None,
     output: Results = Path("results"),
     prefixes: Annotated[
-        int, typer.Option("--prefixes", min=1, help="Texts so far to look at (tables: all).")
+        int, typer.Option("--prefixes", min=1, help="How many prefixes to look at (tables: all).")
     ] = PREFIXES,
     orders: Annotated[
         list[str] | None, typer.Option("--order", help="robust, tv, kl, reverse_kl; default: all.")
@@ -71,7 +71,7 @@ def _silent(text: str) -> None:
 
 
 def _run(target: Path, overrides: list[str], trust: list[str], output: Path, quiet: bool) -> Run:
-    from ..api import load_run, run_experiment
+    from ..api import experiment_of_run, load_run, run_experiment
     from ..engine.interrupts import how_to_continue
     from ..experiment.experiment import load_experiment
     from .progress import progress_for_stderr
@@ -83,20 +83,14 @@ def _run(target: Path, overrides: list[str], trust: list[str], output: Path, qui
             return run_experiment(experiment, output, progress)
         except KeyboardInterrupt:
             progress.end()
-            typer.echo(how_to_continue(), err=True)
+            typer.echo(how_to_continue(progress.kept), err=True)
             raise typer.Exit(130) from None
         finally:
             progress.end()
     if overrides:
         raise UsageError(f"{target} is a run folder, whose experiment is fixed: -S needs an experiment file")
-    result = load_run(target)
-    untrusted = sorted(set(result.experiment.trust) - set(trust))
-    if untrusted:
-        raise UsageError(
-            f"{target}: its rules are code that is not part of tokauction; where you trust it, go to the folder of "
-            f"the module and say --trust {' --trust '.join(untrusted)}"
-        )
-    return result
+    experiment_of_run(target, trust)
+    return load_run(target)
 
 
 def _print(tables: list[Table], words: list[str]) -> None:

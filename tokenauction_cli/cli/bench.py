@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import statistics
 from dataclasses import asdict
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from .options import TableOrJson, TablesAs
 
 if TYPE_CHECKING:
     from ..analysis.tables import Table
@@ -43,20 +44,13 @@ SHOWN = {  # label and format
 }
 
 
-class BenchFormat(str, Enum):
-    """How `bench` prints."""
-
-    table = "table"
-    json = "json"
-
-
 def bench(
     experiment: Annotated[
         Path | None, typer.Argument(metavar="[EXP]", help="Default: four built-in scenarios.")
     ] = None,
     repeat: Annotated[int, typer.Option("--repeat", min=1, help="Experiment seeds; medians are shown.")] = 1,
     overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
-    how: Annotated[BenchFormat, typer.Option("--format", help="How to print.")] = BenchFormat.table,
+    how: TablesAs = TableOrJson.table,
     replay: Annotated[
         bool, typer.Option("--replay", help="Only the auction, on recorded logits: prefixes/s by 1, 2, 4, ... threads.")
     ] = False,
@@ -78,13 +72,13 @@ def bench(
             loaded = load_experiment(file, [*changes, f"seed={seed}", *(overrides or [])])
             runs.append(measure_experiment(loaded, name))
         medians.append(median_of(runs))
-    if how is BenchFormat.json:
+    if how is TableOrJson.json:
         typer.echo(json.dumps(medians, indent=2))
     else:
         _print_table(medians)
 
 
-def _replay(file: Path | None, repeat: int, overrides: list[str], how: BenchFormat) -> None:
+def _replay(file: Path | None, repeat: int, overrides: list[str], how: TableOrJson) -> None:
     """Print prefixes/s by numbers of threads, a line for each shape and rule."""
     from ..engine.replay import REPEATS, replayed
     from ..experiment.experiment import load_experiment
@@ -101,7 +95,7 @@ def _replay(file: Path | None, repeat: int, overrides: list[str], how: BenchForm
             f"{item.logits} logits, {item.n_tokens} tokens, {item.n_agents} agents, {item.aggregation}", err=True
         )
         found.append(item)
-    if how is BenchFormat.json:
+    if how is TableOrJson.json:
         typer.echo(json.dumps([asdict(item) for item in found], indent=2))
     else:
         console().print(rich_table(_replay_table(found)))

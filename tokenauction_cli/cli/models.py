@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from .options import TableOrJson, TablesAs
 
 if TYPE_CHECKING:
     from ..model_files.models import LocalModel, ModelReference
@@ -23,22 +24,15 @@ Reference = Annotated[
 ]
 
 
-class ModelsFormat(str, Enum):
-    """How `list` prints."""
-
-    table = "table"
-    json = "json"
-
-
 @app.command("list")
 def list_models(
-    output: Annotated[ModelsFormat, typer.Option("--format", help="How to print the list.")] = ModelsFormat.table,
+    how: TablesAs = TableOrJson.table,
 ) -> None:
     """List the models on this machine: aliases of installed packages, GGUF files in the hub's cache."""
     from ..model_files.models import list_local
 
     models = list_local()
-    if output is ModelsFormat.json:
+    if how is TableOrJson.json:
         _print_json(models)
     else:
         _print_table(models)

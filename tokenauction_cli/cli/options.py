@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..experiment.experiment import Experiment
 
 EXIT_SOME_FAILED = 3
+EXIT_EXPECTATION_FAILED = 4
 EXIT_INTERRUPTED = 130
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXP", help="The experiment, a YAML file.", show_default=False)]
 Overrides = Annotated[
@@ -45,6 +46,13 @@ class Format(str, Enum):
     latex = "latex"
 
 
+class TableOrJson(str, Enum):
+    """For people, or for programs."""
+
+    table = "table"
+    json = "json"
+
+
 class By(str, Enum):
     """What the columns of the table of texts are."""
 
@@ -53,19 +61,29 @@ class By(str, Enum):
     query = "query"
 
 
+class TableName(str, Enum):
+    """What a table holds."""
+
+    texts = "texts"
+    rates = "rates"
+    payments = "payments"
+
+
 class Settings:
     """Options before the command."""
 
     debug = False
 
 
+TablesAs = Annotated[TableOrJson, typer.Option("--format", help="How to print.")]
 Output = Annotated[Format, typer.Option("--format", help="How to print the table.")]
 
 
 def load(path: Path, overrides: list[str] | None, trust: list[str] | None) -> Experiment:
+    from ..analysis.expectations import figure_names
     from ..experiment.experiment import load_experiment
 
-    return load_experiment(path, overrides or [], trust or [])
+    return load_experiment(path, overrides or [], trust or [], figure_names)
 
 
 def quiet_llama() -> Any:

@@ -1,88 +1,162 @@
-"""What a run would do and cost: agents, prompts, cells, memory, model files, and what the probe knows of them.
+"""What a run would do and cost: agents, prompts, cells, time, memory, model files, and what the probe knows of them.
 
-No weights are loaded, but by the child processes of a probe that is asked for.
+`plan_facts` is what `check --format json` prints; the tables are made of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 from ..analysis.tables import Table
-from ..api import Checked, check_experiment
-from ..engine.bidder_models import BidderModels, GgufBidders
-from ..engine.plan import Plan
+from ..api import Checked
+from ..engine.bidder_models import BidderModels, GgufBidders, ModelInUse
 from ..experiment.experiment import Experiment
 
 _MIB = 1 << 20
+QUERIES_SHOWN = 3
+_COUNTS = {
+    "queries": "queries",
+    "aggregation_rules": "aggregation rules",
+    "sweep_points": "sweep points",
+    "seeds": "seeds",
+    "cells": "cells",
+    "waves": "waves",
+    "texts_in_a_batch": "texts in a batch",
+    "tokens_at_most": "tokens at most",
+    "evaluations_at_most": "evaluations at most",
+}
+_ALONE = "every token is evaluated alone: records do not depend on batching"
+_NOT_MEASURED = "not measured yet: `check --probe` does, and `run`"
 
 
-def plan_report(experiment: Experiment, *, probe: bool = False) -> list[Table]:
-    """The tables that `tokauction check` prints; `probe` measures anew whether records depend on batching."""
-    checked = check_experiment(experiment, probe=probe)
-    return [_agents(experiment, checked.bidders), _plan(checked), *_models(checked.bidders)]
+def plan_facts(checked: Checked) -> dict[str, Any]:
+    """By the keys that docs/cli.md explains."""
+    experiment, plan = checked.experiment, checked.plan
+    return {
+        "name": experiment.name,
+        "agents": _agents(experiment, checked.bidders),
+        "queries": len(experiment.queries),
+        "aggregation_rules": len(experiment.auction.aggregation),
+        "sweep_points": len(experiment.points),
+        "seeds": len(experiment.seeds),
+        "cells": checked.n_cells,
+        "waves": len(plan.waves),
+        "texts_in_a_batch": plan.slots,
+        "tokens_at_most": checked.n_tokens,
+        "evaluations_at_most": checked.n_evaluations,
+        "seconds_at_most": checked.seconds,
+        "payments_left_out": [left_out._asdict() for left_out in checked.left_out],
+        "hardware": checked.bidders.hardware.in_words if checked.bidders.hardware else None,
+        "models": list(_models(checked)),
+    }
 
 
-def _agents(experiment: Experiment, bidders: BidderModels) -> Table:
-    rows = []
+def prompt_facts(checked: Checked) -> list[dict[str, Any]]:
+    """The rendered prompts of the first queries."""
+    experiment, bidders = checked.experiment, checked.bidders
+    if not isinstance(bidders, GgufBidders):
+        return []
+    return [
+        {"query": query, "agent": agent.id, "prompt": prompt}
+        for query in experiment.queries[:QUERIES_SHOWN]
+        for agent, prompt in zip(experiment.agents, bidders.prompt_texts(query), strict=True)
+    ]
+
+
+def _agents(experiment: Experiment, bidders: BidderModels) -> list[dict[str, Any]]:
+    found = []
     for i, agent in enumerate(experiment.agents):
-        prompt_sets = bidders.prompt_sets.values()
-        lengths = [
-            len(getattr(prompt_set.prompts[prompt_set.prompt_of_agent[i]], "tokens", ())) for prompt_set in prompt_sets
-        ]
-        span = str(min(lengths)) if min(lengths) == max(lengths) else f"{min(lengths)}-{max(lengths)}"
-        rows.append((agent.name, agent.id, agent.model or "table", agent.bid, agent.temperature, span))
+        prompts = {prompt_set.prompts[prompt_set.prompt_of_agent[i]] for prompt_set in bidders.prompt_sets.values()}
+        lengths = [len(getattr(prompt, "tokens", ())) for prompt in prompts]
+        found.append(
+            {
+                "name": agent.name,
+                "id": agent.id,
+                "model": agent.model,
+                "bid": agent.bid,
+                "temperature": agent.temperature,
+                "prompt_tokens": [min(lengths), max(lengths)],
+            }
+        )
+    return found
+
+
+def _models(checked: Checked) -> Iterator[dict[str, Any]]:
+    bidders = checked.bidders
+    if not isinstance(bidders, GgufBidders):
+        return
+    for model in bidders.models:
+        n_cells = bidders.kv_cells(checked.plan.slots)[model.path]
+        size = bidders.kv_bytes_per_token(model)
+        yield {
+            "reference": str(model.local.reference),
+            "path": str(model.path),
+            "size": model.local.size,
+            "sha256": model.sha256,
+            "architecture": model.metadata.architecture,
+            "context_length": model.metadata.context_length,
+            "kv_cells": n_cells,
+            "kv_bytes": round(n_cells * size) if size else None,
+            **_findings(checked.experiment, bidders, model),
+        }
+
+
+def _findings(experiment: Experiment, bidders: GgufBidders, model: ModelInUse) -> dict[str, Any]:
+    """What a probe found out about a file."""
+    finding = bidders.findings.get(model.path)
+    measured = finding.in_words if finding else _NOT_MEASURED
+    return {
+        "rows_per_second": dict(finding.rows_per_second) if finding else {},
+        "crashes": [crash.in_words for crash in finding.crashes] if finding else [],
+        "batches": _ALONE if experiment.runtime.deterministic else measured,
+    }
+
+
+def plan_tables(checked: Checked) -> list[Table]:
+    """What `tokauction check` prints."""
+    facts = plan_facts(checked)
+    plan = Table("Plan", ("what", "how many"), (*((name, facts[key]) for key, name in _COUNTS.items()), *_cost(facts)))
+    models = [row for model in facts["models"] for row in _model_rows(model)]
+    left_out = [(one.payment, ", ".join(one.aggregation), one.premise) for one in checked.left_out]
+    return [
+        _agent_table(facts),
+        plan,
+        *([Table("Payments that are left out", ("payment", "for", "it needs"), tuple(left_out))] if left_out else []),
+        *([Table("Models", ("what", "value"), tuple(models))] if models else []),
+    ]
+
+
+def _agent_table(facts: dict[str, Any]) -> Table:
+    rows = []
+    for agent in facts["agents"]:
+        fewest, most = agent["prompt_tokens"]
+        span = str(most) if fewest == most else f"{fewest}-{most}"
+        rows.append((agent["name"], agent["id"], agent["model"] or "table", agent["bid"], agent["temperature"], span))
     return Table("Agents", ("agent", "id", "model", "bid", "temperature", "prompt tokens"), tuple(rows))
 
 
-def _plan(checked: Checked) -> Table:
-    experiment, bidders, plan = checked.experiment, checked.bidders, checked.plan
-    rows: list[tuple[str, object]] = [
-        ("queries", len(experiment.queries)),
-        ("aggregation rules", len(experiment.auction.aggregation)),
-        ("sweep points", len(experiment.points)),
-        ("seeds", len(experiment.seeds)),
-        ("cells", checked.n_cells),
-        ("waves", len(plan.waves)),
-        ("texts in a batch", plan.slots),
-        ("tokens at most", checked.n_tokens),
-        ("evaluations at most", checked.n_evaluations),
-    ]
-    if isinstance(bidders, GgufBidders):
-        rows += _cost_of_models(experiment, bidders, plan)
-    return Table("Plan", ("what", "how many"), tuple(rows))
+def _cost(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """How long, where, and with how much memory."""
+    if not facts["models"]:
+        return
+    seconds = facts["seconds_at_most"]
+    at_most = None if seconds is None else timedelta(seconds=max(1, round(seconds)))
+    yield "time at most, to evaluate", "not measured yet: `check --probe` does" if at_most is None else f"{at_most}"
+    yield "llama.cpp", facts["hardware"]
+    for model in facts["models"]:
+        size = f" ({model['kv_bytes'] / _MIB:.0f} MiB)" if model["kv_bytes"] else ""
+        yield f"KV cells of {model['reference']}", f"{model['kv_cells']}{size}"
+        for crash in model["crashes"]:
+            yield "crashes", crash
+        yield "batches", model["batches"]
 
 
-def _cost_of_models(experiment: Experiment, bidders: GgufBidders, plan: Plan) -> Iterator[tuple[str, str]]:
-    """How llama.cpp computes here, what its memory holds, and what a probe found out."""
-    yield "llama.cpp", bidders.hardware.in_words
-    for model in bidders.models:
-        n_cells = bidders.kv_cells(plan.slots)[model.path]
-        size = bidders.kv_bytes_per_token(model)
-        yield (
-            f"KV cells of {model.local.reference}",
-            f"{n_cells}" + (f" ({n_cells * size / _MIB:.0f} MiB)" if size else ""),
-        )
-        finding = bidders.findings.get(model.path)
-        for crash in finding.crashes if finding else ():
-            yield "crashes", crash.in_words
-        if experiment.runtime.deterministic:
-            yield "batches", "every token is evaluated alone: records do not depend on batching"
-        else:
-            yield "batches", finding.in_words if finding else "not measured yet: `check --probe` does, and `run`"
-
-
-def _models(bidders: BidderModels) -> list[Table]:
-    if not bidders.models:
-        return []
-    rows = []
-    for model in bidders.models:
-        facts = (
-            ("reference", str(model.local.reference)),
-            ("path", str(model.path)),
-            ("size", f"{model.local.size / _MIB:.1f} MiB"),
-            ("sha256", model.sha256),
-            ("architecture", model.metadata.architecture),
-            ("context length", model.metadata.context_length or "unknown"),
-        )
-        rows += list(facts)
-    return [Table("Models", ("what", "value"), tuple(rows))]
+def _model_rows(model: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "reference", model["reference"]
+    yield "path", model["path"]
+    yield "size", f"{model['size'] / _MIB:.1f} MiB"
+    yield "sha256", model["sha256"]
+    yield "architecture", model["architecture"]
+    yield "context length", model["context_length"] or "unknown"

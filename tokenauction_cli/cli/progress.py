@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..engine.run import SilentProgress, note_on_stderr
+from ..engine.run import note_on_stderr
 from ..system.environment import visible
 
 if TYPE_CHECKING:
@@ -15,58 +16,103 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-class LineProgress:
-    """A line now and then, for logs and pipes."""
+class Pace(NamedTuple):
+    """What was done since the models were loaded; `share` is that of the work."""
+
+    seconds: float
+    n_tokens: int
+    share: float
+
+    @property
+    def tokens(self) -> str:
+        return f"{self.n_tokens:,} tokens, {self.n_tokens / max(self.seconds, 1e-9):,.0f}/s"
+
+    @property
+    def left(self) -> str:
+        """The time left, about; '' before anything is done."""
+        if self.share <= 0:
+            return ""
+        seconds = round(self.seconds * (1 - self.share) / self.share)
+        return f"about {timedelta(seconds=seconds)} left"
+
+
+class QuietProgress:
+    """Counts and says nothing (`-q`), but for notes."""
+
+    def __init__(self) -> None:
+        self._n_cells: int | None = None
+        self._n_done = 0
+        self._begun: float | None = None
+
+    @property
+    def kept(self) -> str:
+        """How many cells are on disk; '' before that is known."""
+        return "" if self._n_cells is None else f"{self._n_done:,} of {self._n_cells:,} cells"
 
     def begin(self, n_cells: int, n_done: int) -> None:
         self._n_cells, self._n_done = n_cells, n_done
-        self._begun = self._last = time.monotonic()
-        already = f", {n_done} already on disk" if n_done else ""
-        print(f"{n_cells} cells{already}", file=sys.stderr, flush=True)
 
-    def step(self, n_cells: int, n_tokens: int) -> None:
-        """So many more cells are on disk, and so many tokens drawn altogether."""
-        self._n_done += n_cells
+    def step(self, n_cells: int, n_tokens: int, share: float) -> None:
         now = time.monotonic()
-        is_last = bool(n_cells) and self._n_done == self._n_cells
-        if is_last or now - self._last > _SECONDS_BETWEEN_LINES:
-            self._last = now
-            speed = n_tokens / max(now - self._begun, 1e-9)
-            print(f"{self._n_done}/{self._n_cells} cells, {speed:.0f} tokens/s", file=sys.stderr, flush=True)
-
-    def end(self) -> None: ...
+        self._n_done += n_cells
+        if self._begun is None:
+            self._begun = now
+        self._show(Pace(now - self._begun, n_tokens, share))
 
     def note(self, text: str) -> None:
         note_on_stderr(text)
 
+    def end(self) -> None:
+        """Leave the terminal as it was."""
 
-class BarProgress:
-    """A bar with cells, tokens per second and the time left."""
+    def _show(self, pace: Pace) -> None:
+        """-q"""
+
+
+class LineProgress(QuietProgress):
+    """A line now and then, for logs and pipes."""
+
+    def begin(self, n_cells: int, n_done: int) -> None:
+        super().begin(n_cells, n_done)
+        self._last = time.monotonic()
+        already = f", {n_done} already on disk" if n_done else ""
+        print(f"{n_cells} cells{already}", file=sys.stderr, flush=True)
+
+    def _show(self, pace: Pace) -> None:
+        now = time.monotonic()
+        is_over = self._n_done == self._n_cells
+        if is_over or now - self._last > _SECONDS_BETWEEN_LINES:
+            self._last = now
+            left = "" if is_over else pace.left
+            print(", ".join(filter(None, (self.kept, pace.tokens, left))), file=sys.stderr, flush=True)
+
+
+class BarProgress(QuietProgress):
+    """A bar of the work, with cells, tokens and the time left."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._bar: RichProgress | None = None
 
     def begin(self, n_cells: int, n_done: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
-        self._begun = time.monotonic()
+        super().begin(n_cells, n_done)
         self._bar = Progress(
-            TextColumn("writing"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("cells"),
-            TextColumn("{task.fields[speed]:.0f} tokens/s"),
-            TimeRemainingColumn(),
+            BarColumn(bar_width=None),
+            TextColumn("{task.description}"),
             console=Console(file=sys.stderr),
             transient=True,
         )
-        self._task = self._bar.add_task("", total=n_cells, completed=n_done, speed=0.0)
+        self._task = self._bar.add_task(f"{self.kept}, loading", total=1.0)
         self._bar.start()
 
-    def step(self, n_cells: int, n_tokens: int) -> None:
+    def _show(self, pace: Pace) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, advance=n_cells, speed=n_tokens / max(time.monotonic() - self._begun, 1e-9))
+            words = ", ".join(filter(None, (self.kept, pace.tokens, pace.left)))
+            furthest = max(pace.share, self._bar.tasks[0].completed)  # an estimate may sink, a bar does not
+            self._bar.update(self._task, completed=furthest, description=words)
 
     def end(self) -> None:
         if self._bar is not None:
@@ -79,11 +125,8 @@ class BarProgress:
             self._bar.console.print(visible(text), markup=False, highlight=False)
 
 
-AnyProgress = SilentProgress | LineProgress | BarProgress
-
-
-def progress_for_stderr(quiet: bool) -> AnyProgress:
+def progress_for_stderr(quiet: bool) -> QuietProgress:
     """What suits where stderr goes."""
     if quiet:
-        return SilentProgress()
+        return QuietProgress()
     return BarProgress() if sys.stderr.isatty() else LineProgress()

@@ -28,6 +28,14 @@ def report(
     figures: Annotated[
         str, typer.Option("--figures", metavar="LIST", help="Write figures/ beside the page: svg,pdf,png or none.")
     ] = "svg",
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only",
+            metavar="LIST",
+            help="Write only these figures: mention_rate,revenue; payment stands for all payment.RULE.",
+        ),
+    ] = None,
     results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The folder of run folders.")] = Path(
         "results"
     ),
@@ -35,7 +43,10 @@ def report(
     """Write one self-contained HTML page about runs, and their figures."""
     from ..api import write_report
 
-    written = write_report(runs, output, _formats(figures), results)
+    formats, names = _formats(figures), _listed(only or "")
+    if only is not None and not (formats and names):
+        raise UsageError("--only names figures to write, as in --only mention_rate,revenue; --figures none writes none")
+    written = write_report(runs, output, formats, results, names)
     typer.echo(written.page)
     for note in written.notes:
         typer.echo(note, err=True)
@@ -44,8 +55,12 @@ def report(
 
 
 def _formats(figures: str) -> Sequence[str]:
-    wanted = [] if figures == "none" else [name.strip() for name in figures.split(",") if name.strip()]
+    wanted = [] if figures == "none" else _listed(figures)
     unknown = [name for name in wanted if name not in FORMATS]
     if unknown:
         raise UsageError(f"--figures {unknown[0]}: expected a list of {', '.join(FORMATS)}, or none")
     return wanted
+
+
+def _listed(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from .options import EXIT_SOME_FAILED, Format
+from .options import EXIT_EXPECTATION_FAILED, EXIT_SOME_FAILED, By, Format, TableName
 
 if TYPE_CHECKING:
+    from ..analysis.figure_tables import Choice
     from ..analysis.run import Run
     from ..analysis.tables import Table
     from ..experiment.experiment import Experiment
@@ -23,6 +25,18 @@ def print_tables(tables: list[Table], how: Format, experiment: Experiment) -> No
         print_rich(tables, experiment)
     else:
         sys.stdout.write(render(tables, how.value))
+
+
+def chosen_tables(result: Run, names: Sequence[TableName], by: By, seed: int | None, choice: Choice) -> list[Table]:
+    """The tables of these names; where no column of figures differs between rows, with those that are equal."""
+    found: list[Table] = []
+    for name in dict.fromkeys(names):
+        if name is TableName.texts:
+            found += result.text_tables(by.value, seed, choice.columns)
+        else:
+            make = result.rate_tables if name is TableName.rates else result.payment_tables
+            found += make(choice) or make(choice._replace(constant=True))
+    return found
 
 
 def print_plain(tables: list[Table], how: Format) -> None:
@@ -40,10 +54,11 @@ def print_plain(tables: list[Table], how: Format) -> None:
 
 def print_figures(result: Run) -> None:
     """Rates where there are several texts to a point, and curves where there is a sweep."""
+    from ..analysis.figure_tables import Choice
     from .sparklines import BLOCKS, PLAIN, curve_tables
 
     if result.summary["cells"].max() > 1:
-        print_rich(result.rate_tables(), result.experiment)
+        print_rich(result.rate_tables(Choice(constant=False)), result.experiment)
         blocks = BLOCKS if "utf" in (sys.stdout.encoding or "").lower() else PLAIN
         print_rich(curve_tables(result.experiment, result.summary, blocks), result.experiment)
 
@@ -58,11 +73,15 @@ def where_the_report_is(folder: Path) -> str:
 
 
 def print_rich(tables: list[Table], experiment: Experiment) -> None:
+    from ..analysis.tables import notes_of
+    from ..system.environment import visible
     from .terminal import console, rich_tables
 
     out = console()
     for table in rich_tables(tables, experiment):
         out.print(table)
+    for note in notes_of(tables):
+        out.print(visible(note), markup=False, highlight=False)
 
 
 def tell_what_is_missing(result: Run) -> None:
@@ -70,10 +89,26 @@ def tell_what_is_missing(result: Run) -> None:
         typer.echo(result.what_is_missing, err=True)
 
 
+def print_verdicts(result: Run) -> None:
+    """A table of the expectations, or why there is none."""
+    from ..analysis.expectations import verdict_table
+
+    if result.verdicts:
+        print_rich([verdict_table(result.verdicts)], result.experiment)
+    elif result.experiment.expect:
+        typer.echo("Whether expectations hold is decided when all texts are written.", err=True)
+
+
 def exit_if_failed(result: Run) -> None:
+    """Say what failed, and end with the exit code for it: texts go before expectations."""
+    from ..analysis.expectations import problem_of
+    from ..system.environment import visible
+
+    broken = [problem_of(verdict) for verdict in result.verdicts if not verdict.holds]
+    for problem in broken:
+        typer.echo(visible(str(problem)), err=True)
     if result.n_failed:
-        failed = result.cells[result.cells["end_reason"] == "failed"]
-        typer.echo(
-            f"{result.n_failed} of {len(result.cells)} cells failed, the first: {failed['error'].iloc[0]}", err=True
-        )
+        typer.echo(result.what_failed, err=True)
         raise typer.Exit(EXIT_SOME_FAILED)
+    if broken:
+        raise typer.Exit(EXIT_EXPECTATION_FAILED)

@@ -1,16 +1,16 @@
-"""`tokauction run EXP`: run an experiment, or continue it."""
+"""`tokauction run EXP|RUN`: run an experiment, or continue it."""
 
 from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..system.errors import UsageError
 from .options import (
     EXIT_INTERRUPTED,
-    ExperimentFile,
     Format,
     Output,
     Overrides,
@@ -20,11 +20,17 @@ from .options import (
     load,
     quiet_llama,
 )
-from .results import exit_if_failed, print_figures, print_tables, where_the_report_is
+from .results import exit_if_failed, print_figures, print_tables, print_verdicts, where_the_report_is
+
+if TYPE_CHECKING:
+    from ..experiment.experiment import Experiment
 
 
 def run(
-    experiment: ExperimentFile,
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="EXP|RUN", help="An experiment file, or a run folder to continue.", show_default=False),
+    ],
     overrides: Overrides = None,
     trust: Trust = None,
     output: Results = Path("results"),
@@ -34,14 +40,23 @@ def run(
         bool, typer.Option("--no-reuse", help="Compute the texts that other runs in the folder have finished, too.")
     ] = False,
     how: Output = Format.table,
+    junit: Annotated[
+        Path | None,
+        typer.Option(
+            "--junit", metavar="FILE", help="Write the expectations as JUnit XML, for continuous integration."
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run an experiment, or continue it, and print the table of texts."""
+    """Run an experiment, or continue it, and print the table of texts; then see whether its expectations hold."""
     from ..api import run_experiment
     from ..engine.interrupts import how_to_continue, interrupt
+    from .junit import write_junit
     from .progress import progress_for_stderr
 
-    loaded = load(experiment, overrides, trust)
+    loaded, output = _experiment_and_results(target, overrides or [], trust or [], output)
+    if not quiet:
+        _tell_left_out(loaded)
     progress = progress_for_stderr(quiet)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
@@ -50,13 +65,45 @@ def run(
             result = run_experiment(loaded, output, progress, n=n, fresh=fresh, reuse=not no_reuse)
         except KeyboardInterrupt:
             progress.end()
-            typer.echo(how_to_continue(), err=True)
+            typer.echo(how_to_continue(progress.kept), err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None
         finally:
             progress.end()
     print_tables(result.text_tables(), how, loaded)
     if how is Format.table:
         print_figures(result)
+        print_verdicts(result)
         if not quiet:
             typer.echo(f"Run folder: {result.path}\n{where_the_report_is(result.path)}", err=True)
+    if junit is not None:
+        write_junit(junit, result)
     exit_if_failed(result)
+
+
+def _experiment_and_results(
+    target: Path, overrides: list[str], trust: list[str], output: Path
+) -> tuple[Experiment, Path]:
+    """What to run, and in which folder of run folders: that of a run is where it lies."""
+    from ..api import experiment_of_run
+    from ..runs.run_folders import folder_of
+
+    if not target.is_dir():
+        return load(target, overrides, trust), output
+    if overrides:
+        raise UsageError(f"{target} is a run folder, whose experiment is fixed: -S needs an experiment file")
+    experiment, here = experiment_of_run(target, trust), target.resolve()
+    expected = folder_of(experiment, here.parent).path
+    if here != expected:
+        raise UsageError(
+            f"{target}: this folder was renamed, so the run would begin anew: name it {expected.name} again"
+        )
+    return experiment, here.parent
+
+
+def _tell_left_out(experiment: Experiment) -> None:
+    """Which payments will be missing, and why."""
+    from ..engine.rules import Rules
+
+    left_out = Rules.of(experiment).left_out(experiment.auction.reserve)
+    if left_out:
+        typer.echo(f"Left out: {'; '.join(one.in_words for one in left_out)}", err=True)

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import By, Format, Output, Results, Runs
-from .results import print_figures, print_plain, print_tables, tell_what_is_missing, where_the_report_is
+from .options import By, Format, Output, Results, Runs, TableName
+from .results import (
+    chosen_tables,
+    print_figures,
+    print_plain,
+    print_tables,
+    tell_what_is_missing,
+    where_the_report_is,
+)
+
+if TYPE_CHECKING:
+    from ..analysis.tables import Table
 
 
 def show(
     runs: Runs,
+    tables: Annotated[
+        list[TableName] | None,
+        typer.Option(
+            "--table", help="What to print; several times for several. Default: texts, and in the terminal rates too."
+        ),
+    ] = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            "--columns",
+            metavar="LIST",
+            help="Only these columns: figures of summary.csv, e.g. tokens,tv.alpha (`tv`: of all agents); "
+            "of --table texts its heads. Without --table it prints rates.",
+        ),
+    ] = "",
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="95 % intervals beside the means. Without --table it prints rates.")
+    ] = False,
     by: Annotated[By, typer.Option("--by", help="What the columns of texts are.")] = By.aggregation,
     seed: Annotated[
         int | None, typer.Option("--seed", help="The seed whose texts are shown; default: the first.")
@@ -21,32 +48,45 @@ def show(
     results: Results = Path("results"),
     how: Output = Format.table,
 ) -> None:
-    """Print the tables of runs again: texts, then rates, only the columns that differ. A folder of runs is listed."""
-    from ..analysis.run_list import run_table
-    from ..runs.run_folders import chosen_run, is_run, runs_in
+    """Print the tables of runs again: texts, rates, payments, or any columns of summary.csv. A folder is listed."""
+    from ..analysis.figure_tables import Choice
+    from ..api import load_run
     from ..system.environment import visible
 
-    for target in runs:
-        if not is_run(target) and (inside := runs_in(target)):
-            print_plain([run_table(inside)], how)
+    choice = Choice(_names(columns), intervals, constant=how is not Format.table)
+    wanted = tables or ([TableName.rates] if choice.columns or intervals else [])
+    exported: list[Table] = []
+    for path in _chosen(runs, results, how):
+        result = load_run(path)
+        found = chosen_tables(result, wanted or [TableName.texts], by, seed, choice)
+        tell_what_is_missing(result)
+        if how is not Format.table:
+            exported += [table.of_run(path.name) for table in found] if len(runs) > 1 else found
             continue
-        path = chosen_run(target, results)
-        if len(runs) > 1 and how is Format.table:
+        if len(runs) > 1:
             typer.echo(visible(str(path)))
-        _show(path, by, seed, how)
-
-
-def _show(path: Path, by: By, seed: int | None, how: Format) -> None:
-    """One run."""
-    from ..analysis.tables import render
-    from ..api import load_run
-
-    result = load_run(path)
-    print_tables(result.text_tables(by.value, seed), how, result.experiment)
-    tell_what_is_missing(result)
-    if how is Format.table:
-        print_figures(result)
+        print_tables(found, how, result.experiment)
+        if not wanted:
+            print_figures(result)
         if (path / "report.html").exists():
             typer.echo(where_the_report_is(path), err=True)
-    elif how is Format.latex:
-        sys.stdout.write("\n" + render(result.rate_tables(), how.value))
+    if exported:
+        print_plain(exported, how)
+
+
+def _chosen(targets: list[Path], results: Path, how: Format) -> list[Path]:
+    """The run folders that are meant; what is in a folder of runs is listed at once."""
+    from ..analysis.run_list import run_table
+    from ..runs.run_folders import chosen_run, is_run, runs_in
+
+    chosen = []
+    for target in targets:
+        if not is_run(target) and (inside := runs_in(target)):
+            print_plain([run_table(inside)], how)
+        else:
+            chosen.append(chosen_run(target, results))
+    return chosen
+
+
+def _names(columns: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, columns.split(","))))

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..analysis.tables import Table, holds_numbers
+from ..analysis.layout import Needs, parts, widths
+from ..analysis.tables import Table, plain, shown
 from ..experiment.experiment import Experiment
 from ..system.environment import visible
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions
     from rich.table import Table as RichTable
     from rich.text import Text as RichText
 
 COLOURS = ("bold blue", "bold dark_orange", "bold green", "bold magenta", "bold cyan", "bold red")
 WIDTH_WITHOUT_TERMINAL = 120
+EDGES, GAP = 2, 3  # characters around a table, and between its columns
+LONG, PARAGRAPH, LONG_WORD = 40, 16, 24  # characters: a long line, how narrow it is set, a word that may break
 
 
 def console() -> Console:
@@ -29,32 +32,58 @@ def console() -> Console:
     return Console(width=None if knows_width else WIDTH_WITHOUT_TERMINAL)
 
 
-def rich_tables(tables: Sequence[Table], experiment: Experiment) -> Iterator[RichTable]:
+def rich_tables(tables: Sequence[Table], experiment: Experiment) -> Iterator[FittingTable]:
     """Tables for the terminal, mentions in the agents' colours."""
     for table in tables:
         yield rich_table(table, lambda text: highlighted(text, experiment))
 
 
-def rich_table(table: Table, decorate: Callable[[RichText], RichText] = lambda text: text) -> RichTable:
+def rich_table(table: Table, decorate: Callable[[RichText], RichText] = lambda text: text) -> FittingTable:
     """One table for the terminal."""
-    from rich import box
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    title = Text(visible(table.title)) if table.title else None  # as Text: a name may look like markup
-    drawn = RichTable(title=title, box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False)
-    for k, column in enumerate(table.columns):
-        justify: Literal["left", "right"] = "right" if holds_numbers(table, k) else "left"
-        drawn.add_column(Text(visible(column)), justify=justify, overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*(decorate(Text(visible(_short(value)))) for value in row))
-    return drawn
+    return FittingTable(table, decorate)
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.4g}"
-    return str(value).strip()
+@dataclass(frozen=True)
+class FittingTable:
+    """A table that rich prints at any width: columns that do not fit side by side go on below, and no head breaks."""
+
+    table: Table
+    decorate: Callable[[RichText], RichText]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RichTable]:
+        needs = [self._needs(k) for k in range(len(self.table.columns))]
+        room = options.max_width - EDGES
+        for number, columns in enumerate(parts(needs, self.table.n_heads, room, GAP)):
+            chosen = widths([needs[k] for k in columns], room, GAP)
+            yield self._part(columns, [max(1, int(width)) for width in chosen], "" if number else self.table.title)
+
+    def _needs(self, column: int) -> Needs:
+        from rich.cells import cell_len
+
+        head = visible(self.table.columns[column])
+        cells = [self._cell(row[column], column) for row in self.table.rows]
+        words = [word for cell in cells for word in cell.split()]
+        longest = max((cell_len(line) for cell in (head, *cells) for line in cell.splitlines()), default=0)
+        pieces = cells if self.table.holds_numbers(column) else [word[:LONG_WORD] for word in words]
+        least = max(map(cell_len, [*head.split(), *pieces]), default=0)
+        return Needs(max(least, PARAGRAPH) if longest > LONG else least, longest)
+
+    def _cell(self, value: Any, column: int) -> str:
+        return visible(plain(value) if column < self.table.n_heads else shown(value)).strip()
+
+    def _part(self, columns: Sequence[int], chosen: Sequence[int], title: str) -> RichTable:
+        from rich import box
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        name = Text(visible(title)) if title else None  # as Text: a name may look like markup
+        drawn = RichTable(title=name, box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False)
+        for k, width in zip(columns, chosen, strict=True):
+            side: Literal["left", "right"] = "right" if self.table.holds_numbers(k) else "left"
+            drawn.add_column(Text(visible(self.table.columns[k])), justify=side, overflow="fold", width=width)
+        for row in self.table.rows:
+            drawn.add_row(*(self.decorate(Text(self._cell(row[k], k))) for k in columns))
+        return drawn
 
 
 def highlighted(text: RichText, experiment: Experiment) -> RichText:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..system.errors import TokauctionError
-from .options import Results, Runs
+from .options import Results, Runs, TableOrJson, TablesAs
+
+if TYPE_CHECKING:
+    from ..engine.verification import Check
 
 CELLS = 5
 _MARKS = {True: "ok    ", False: "FAILED", None: "note  "}
@@ -23,30 +29,40 @@ def verify(
         list[str] | None, typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours.")
     ] = None,
     results: Results = Path("results"),
+    how: TablesAs = TableOrJson.table,
 ) -> None:
     """Check runs' files and models against their manifests, and compute a sample of their cells again."""
     from ..runs.run_folders import chosen_runs
     from ..system.environment import visible
 
     chosen = chosen_runs(runs, results)
+    plain: list[dict[str, Any]] = []
     complaints = []
     for run in chosen:
-        if len(chosen) > 1:
+        if len(chosen) > 1 and how is TableOrJson.table:
             typer.echo(visible(str(run)))
-        complaints.append(_complaint(run, cells, trust or []))
+        checks = list(_checked(run, cells, trust or [], how))
+        plain += [{"run": str(run), **asdict(check)} for check in checks]
+        complaints.append(_complaint(run, checks))
+    if how is TableOrJson.json:
+        typer.echo(json.dumps(plain, indent=2, ensure_ascii=False))
     if any(complaints):
         raise TokauctionError("\n".join(filter(None, complaints)))
 
 
-def _complaint(run: Path, cells: int, trust: list[str]) -> str:
-    """Print every check of one run; what failed, in words."""
+def _checked(run: Path, cells: int, trust: list[str], how: TableOrJson) -> Iterator[Check]:
+    """Every check of one run; in the terminal each is told as soon as it is made."""
     from ..engine.verification import verify_run
     from ..system.environment import visible
 
-    checks = []
     for check in verify_run(run, cells, trust):
-        checks.append(check)
-        typer.echo(visible(f"{_MARKS[check.is_good]}  {check.what}: {check.found}"))
+        if how is TableOrJson.table:
+            typer.echo(visible(f"{_MARKS[check.is_good]}  {check.what}: {check.found}"))
+        yield check
+
+
+def _complaint(run: Path, checks: Sequence[Check]) -> str:
+    """What failed, in words."""
     failed = [check for check in checks if check.is_good is False]
     notes = [check.found for check in checks if check.is_good is None]
     why = f" (note: {'; '.join(notes)})" if notes else ""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..experiment.experiment import Experiment
+from ..experiment.model_places import place_of_model
 from ..experiment.prompts import render_messages, render_prompt
 from ..lm.base import LanguageModel, Vocabulary
 from ..lm.table import TableModel, TablePrompt, TableVocabulary
@@ -263,6 +264,33 @@ class GgufBidders:
             )
         return int(allowed)
 
+    def seconds(self, n_tokens: int) -> float | None:
+        """To evaluate all prompts, and so many tokens of texts that share nothing; None where a file was not timed."""
+        total = 0.0
+        prompts = {prompt for prompt_set in self.prompt_sets.values() for prompt in prompt_set.prompts}
+        for model in self.models:
+            n_prompts = self.most_prompts[model.path]
+            finding = self.findings.get(model.path)
+            speed = finding.speed(self.slots * n_prompts) if finding else None
+            if speed is None:
+                return None
+            n_rows = n_tokens * n_prompts + sum(len(p.tokens) for p in prompts if p.path == model.path)
+            total += n_rows / speed
+        return total
+
+    def prompt_texts(self, query: str) -> list[str]:
+        """What every agent's model reads before it writes, control tokens by their names."""
+        from ..lm.gguf import open_vocabulary
+
+        prompt_set = self.prompt_sets[query]
+        texts = []
+        for k in prompt_set.prompt_of_agent:
+            prompt = prompt_set.prompts[k]
+            with open_vocabulary(prompt.path) as vocabulary:
+                read = b"".join(vocabulary.piece(token, control=True) for token in prompt.tokens)
+            texts.append(read.decode("utf-8", "replace"))
+        return texts
+
     def kv_bytes_per_token(self, model: ModelInUse) -> float | None:
         """Of the KV cache; None where the file does not say enough."""
         from ..lm.hardware import BYTES
@@ -349,12 +377,21 @@ def _models_in_use(experiment: Experiment) -> dict[str, ModelInUse]:
     for agent in experiment.agents:
         assert agent.model is not None
         if agent.model not in in_use:
-            local = locate(parse_reference(agent.model, experiment.path.parent))
+            local = _located(experiment, agent.model)
             path = local.path.resolve()
             if path not in by_path:
                 by_path[path] = ModelInUse(local, read_metadata(local.path))
             in_use[agent.model] = by_path[path]
     return in_use
+
+
+def _located(experiment: Experiment, model: str) -> LocalModel:
+    """The file of a model; an error says where the experiment names it."""
+    try:
+        return locate(parse_reference(model, experiment.path.parent))
+    except ModelError as error:
+        place = place_of_model(experiment.path, experiment.source, model)
+        raise ModelError(f"{place}: {error}" if place else str(error)) from error
 
 
 def _prompt_sets(experiment: Experiment, in_use: Mapping[str, ModelInUse]) -> dict[str, PromptSet]:

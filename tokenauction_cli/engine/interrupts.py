@@ -70,9 +70,10 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def how_to_continue() -> str:
-    """What to tell who interrupted this command."""
+def how_to_continue(kept: str = "") -> str:
+    """What to tell who interrupted this command; `kept` says how much is on disk, where that is known."""
     from ..system.environment import visible
 
     words = [word for word in sys.argv[1:] if word != "--fresh"]
-    return f"Interrupted. What is finished is kept; continue with: {visible(shlex.join(['tokauction', *words]))}"
+    what = f"Kept {kept}" if kept else "What is finished is kept"
+    return f"Interrupted. {what}; continue with: {visible(shlex.join(['tokauction', *words]))}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,29 +21,24 @@ from .token_loop import PromptSet
 
 @dataclass(frozen=True)
 class Token:
-    """What was drawn: its text, whose model explains it, and what each agent paid for it."""
+    """What was drawn: its text, whose model explains it, and what each agent paid for it, by payment rule."""
 
     piece: str
     posterior: tuple[float, ...]
-    paid: tuple[float, ...]
+    paid: Mapping[str, tuple[float, ...]]
 
 
 class Play:
     """A text that is being auctioned."""
 
-    def __init__(self, experiment: Experiment, model: LanguageModel, prompt_set: PromptSet, cell: Cell) -> None:
-        self.experiment = experiment
+    def __init__(self, stage: Stage, cell: Cell) -> None:
+        self.cell = cell
+        self.experiment = stage.experiment
         self.weight = cell.relative_weight or 0.0
         self.tokens: list[Token] = []
-        self._model = model
-        self._prompt_set = prompt_set
-        self._auctioneer = Auctioneer(experiment, Rules.of(experiment), model.vocabulary)
-        self._state = self._auctioneer.begin(cell)
+        self._stage = stage
+        self._state = stage.auctioneer.begin(cell)
         self._text: tuple[int, ...] = ()
-
-    def close(self) -> None:
-        """End the threads of the auction."""
-        self._auctioneer.close()
 
     @property
     def bids(self) -> tuple[float, ...]:
@@ -54,17 +50,18 @@ class Play:
         return self._state.end_reason
 
     def step(self) -> Token:
-        """TokenLoop one token; raises CellError where that cannot be done."""
-        answer = self._model.evaluate([Request(0, self._prompt_set.prompts, self._text)])[0]
+        """Auction one token; raises CellError where that cannot be done."""
+        prompt_set = self._stage.prompt_set
+        answer = self._stage.model.evaluate([Request(0, prompt_set.prompts, self._text)])[0]
         if isinstance(answer, CellError):
             raise answer
-        logits = [answer[k] for k in self._prompt_set.prompt_of_agent]
-        (tokens,) = self._auctioneer.auction([(logits, [self._state])])
+        logits = [answer[k] for k in prompt_set.prompt_of_agent]
+        (tokens,) = self._stage.auctioneer.auction([(logits, [self._state])])
         self._text = (*self._text, *tokens)
         record = self._state.record()
         if "error" in record:
             raise CellError(record["error"])
-        self.tokens.append(_last_token(record["trace"], self.experiment.auction.payments))
+        self.tokens.append(_last_token(record["trace"]))
         return self.tokens[-1]
 
     def move(self, by: float) -> None:
@@ -73,13 +70,43 @@ class Play:
         self.weight = weight
         self._state.bid(bids_at(self.experiment, weight))
 
-    def figures(self) -> dict[str, list[float]]:
-        """Of each agent so far: what it paid and how likely the text is to it."""
+    def paid(self, payment: str) -> list[float] | None:
+        """What each agent has paid by this rule; None where it is not defined under the aggregation rule."""
+        if payment not in self._stage.payments_of(self.cell.aggregation):
+            return None
+        return [sum(token.paid[payment][i] for token in self.tokens) for i in range(len(self.bids))]
+
+    @property
+    def log_probs(self) -> list[float]:
+        """How likely the text so far is to each agent."""
         if not self.tokens:
-            return {"paid": [0.0] * len(self.bids), "log_prob": [0.0] * len(self.bids)}
+            return [0.0] * len(self.bids)
         record = self._state.record()
-        paid = [sum(token.paid[i] for token in self.tokens) for i in range(len(self.bids))]
-        return {"paid": paid, "log_prob": [record[f"log_prob.{agent.id}"] for agent in self.experiment.agents]}
+        return [record.get(f"log_prob.{agent.id}", math.nan) for agent in self.experiment.agents]
+
+
+class Stage:
+    """The loaded models and one query, on which one text after the other is played."""
+
+    def __init__(self, experiment: Experiment, query: str, model: LanguageModel, prompt_set: PromptSet) -> None:
+        self.experiment = experiment
+        self.query = query
+        self.model = model
+        self.prompt_set = prompt_set
+        self._rules = Rules.of(experiment)
+        self.auctioneer = Auctioneer(experiment, self._rules, model.vocabulary)
+
+    def close(self) -> None:
+        """End the threads of the auction."""
+        self.auctioneer.close()
+
+    def play(self, aggregation: str, weight: float, seed: int) -> Play:
+        """An auction that is ready for its first token."""
+        return Play(self, Cell(self.query, aggregation, 0, weight, bids_at(self.experiment, weight), seed))
+
+    def payments_of(self, aggregation: str) -> list[str]:
+        """The payment rules that are defined under an aggregation rule."""
+        return [payment.name for payment in self._rules.fitting(aggregation, self.experiment.auction.reserve)]
 
 
 def bids_at(experiment: Experiment, weight: float) -> tuple[float, ...]:
@@ -91,17 +118,14 @@ def bids_at(experiment: Experiment, weight: float) -> tuple[float, ...]:
 
 
 @contextmanager
-def playing(experiment: Experiment, query: str, aggregation: str, weight: float, seed: int) -> Iterator[Play]:
-    """An auction that is ready for its first token; `experiment` must be traced (`auction.trace: chosen`)."""
+def staged(experiment: Experiment, query: str) -> Iterator[Stage]:
+    """The models, ready to play; `experiment` must be traced (`auction.trace: chosen`)."""
     bidders = prepare(experiment, probe=True)
-    cell = Cell(query, aggregation, 0, weight, bids_at(experiment, weight), seed)
-    with bidders.loaded(1) as model, closing(Play(experiment, model, bidders.prompt_sets[query], cell)) as play:
-        yield play
+    with bidders.loaded(1) as model, closing(Stage(experiment, query, model, bidders.prompt_sets[query])) as stage:
+        yield stage
 
 
-def _last_token(trace: dict[str, Any], payments: tuple[str, ...]) -> Token:
-    """`paid` by the first payment rule that fits the aggregation rule."""
-    column = next((name for name in payments if name in trace["payments"]), None)
+def _last_token(trace: dict[str, Any]) -> Token:
     posterior = tuple(row[-1] or 0.0 for row in trace["posterior"])
-    paid = tuple(row[-1] for row in trace["payments"][column]) if column else (0.0,) * len(posterior)
+    paid = {column: tuple(row[-1] for row in rows) for column, rows in trace["payments"].items()}
     return Token(trace["pieces"][-1], posterior, paid)

@@ -64,6 +64,7 @@ class AnyVocabulary:
     """Tokens that need no model: all are written x, none ends a text."""
 
     ends: frozenset[int] = frozenset()
+    joiner = b""
 
     def __init__(self, size: int) -> None:
         self.size = size

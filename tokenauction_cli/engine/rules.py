@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..experiment.experiment import Experiment
 from ..experiment.sweep import terms_of_agents
@@ -15,6 +16,19 @@ from ..mechanism.registry import misfit
 from ..mechanism.sampling.rules import SamplingRule
 from ..mechanism.terms import Terms
 from ..system.errors import UsageError
+
+
+class LeftOut(NamedTuple):
+    """A payment rule that is not computed for these aggregation rules, and what it would need."""
+
+    payment: str
+    aggregation: tuple[str, ...]
+    premise: str
+
+    @property
+    def in_words(self) -> str:
+        why = f" (it needs {self.premise})" if self.premise else ""
+        return f"{self.payment} for {', '.join(self.aggregation)}{why}"
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,15 @@ class Rules:
         """The payment rules whose premise this aggregation rule meets; the others' columns stay empty."""
         rule = self.aggregation[aggregation]
         return tuple(payment for payment in self.payments.values() if payment.fits(rule, self.sampling, reserve))
+
+    def left_out(self, reserve: float) -> tuple[LeftOut, ...]:
+        """The payment rules that do not fit every aggregation rule."""
+        found = []
+        for name, payment in self.payments.items():
+            unfit = tuple(a for a, rule in self.aggregation.items() if not payment.fits(rule, self.sampling, reserve))
+            if unfit:
+                found.append(LeftOut(name, unfit, payment.premise))
+        return tuple(found)
 
 
 def terms_of(experiment: Experiment) -> Terms:

@@ -28,21 +28,29 @@ from .plan import Cell, Plan, cells_of, plan_of
 from .reuse import take_over
 from .run_facts import begin_manifest
 from .token_loop import TokenLoop
+from .work_left import WorkLeft
 
 if TYPE_CHECKING:
     from .rules import Rules
 
 logger = logging.getLogger("tokauction")
 
-SECONDS_BETWEEN_APPENDS = 1.0
+SECONDS_BETWEEN_APPENDS = 0.5
 _NOT_LOGGED = ("sessions", "files", "status")
 
 
 class Progress(Protocol):
     """Hears how far a run is."""
 
-    def begin(self, n_cells: int, n_done: int) -> None: ...
-    def step(self, n_cells: int, n_tokens: int) -> None: ...
+    def begin(self, n_cells: int, n_done: int) -> None:
+        """There are so many cells, and so many of them on disk already."""
+        ...
+
+    def step(self, n_cells: int, n_tokens: int, share: float) -> None:
+        """So many more cells are on disk; since the models were loaded, so many tokens were drawn and about so much
+        of the work was done. First called when that begins, then twice a second."""
+        ...
+
     def note(self, text: str) -> None: ...
 
 
@@ -62,6 +70,7 @@ def get_ready(folder: RunFolder, old: manifest.Manifest, experiment: Experiment,
     from .rules import Rules
 
     try:
+        manifest.check_continued(folder, old)
         rules, kept = Rules.of(experiment), manifest.kv_cache_of(old)
         if kept is not None and experiment.runtime.kv_cache not in ("auto", kept):
             progress.note(f"this run began with a KV cache in {kept}, and keeps it; --fresh begins anew")
@@ -157,14 +166,17 @@ def _compute(
                 closing(Auctioneer(ready.experiment, ready.rules, model.vocabulary)) as auctioneer,
             ):
                 left = _with_room(plan, model, record, progress).without(dict.fromkeys(done))
-                loop = TokenLoop(model, auctioneer, ready.bidders.prompt_sets)
+                work = WorkLeft(left, ready.bidders.prompt_sets, ready.experiment.auction.max_tokens)
+                loop = TokenLoop(model, auctioneer, ready.bidders.prompt_sets, work.heard)
+                progress.step(0, 0, 0.0)
                 for records in _in_batches(loop, left, interrupts):
                     with interrupts.held():
                         new = [record for record in records if record["cell"] not in done]
-                        appender.append(new)
+                        if new:
+                            appender.append(new)
                         session["cells"] += len(new)
                         session |= {"tokens": loop.n_tokens, "evaluations": loop.n_evaluations}
-                        progress.step(len(new), loop.n_tokens)
+                        progress.step(len(new), loop.n_tokens, work.share)
             status = "finished"
         except KeyboardInterrupt:
             status = "interrupted"
@@ -194,9 +206,9 @@ def _with_room(plan: Plan, model: LanguageModel, record: manifest.Manifest, prog
 
 
 def _in_batches(loop: TokenLoop, plan: Plan, interrupts: Interrupts) -> Iterator[list[Record]]:
-    """What to append together: a whole wave where the plan says so, otherwise what a second or so has finished.
+    """What to append together, twice a second: a whole wave where the plan says so, otherwise what is finished.
 
-    Where a step fails or is interrupted, what the steps before it have finished.
+    Where a step fails or is interrupted, what was finished before.
     """
     for wave in plan.waves:
         waiting: list[Record] = []
@@ -205,9 +217,10 @@ def _in_batches(loop: TokenLoop, plan: Plan, interrupts: Interrupts) -> Iterator
             for finished in loop.run(wave, plan.slots, afresh=plan.whole_waves):
                 waiting += finished
                 interrupts.check()
-                if not plan.whole_waves and time.monotonic() - last > SECONDS_BETWEEN_APPENDS:
-                    yield waiting
-                    waiting, last = [], time.monotonic()
+                if time.monotonic() - last > SECONDS_BETWEEN_APPENDS:
+                    ready, waiting = ([], waiting) if plan.whole_waves else (waiting, [])
+                    yield ready
+                    last = time.monotonic()
         except (KeyboardInterrupt, MemoryError, TokauctionError):
             yield waiting
             raise
@@ -218,7 +231,7 @@ class SilentProgress:
     """Says nothing of how far it is (`-q`)."""
 
     def begin(self, n_cells: int, n_done: int) -> None: ...
-    def step(self, n_cells: int, n_tokens: int) -> None: ...
+    def step(self, n_cells: int, n_tokens: int, share: float) -> None: ...
     def end(self) -> None: ...
 
     def note(self, text: str) -> None:

@@ -8,7 +8,7 @@ import yaml
 
 from .. import __version__
 from ..experiment.experiment import Experiment
-from ..runs.manifest import FORMAT, Manifest, changes, environment
+from ..runs.manifest import FORMAT, RECORDS_VERSION, Manifest, changes, environment
 from ..runs.run_folder import RunFolder
 from ..system.errors import TokauctionError
 from .basis import basis_of
@@ -27,6 +27,7 @@ def begin_manifest(
         folder.write("resolved.yaml", yaml.safe_dump(experiment.plain, sort_keys=False, allow_unicode=True))
     manifest = {
         "format": FORMAT,
+        "records": RECORDS_VERSION,
         "status": "running",
         "tokauction": __version__,
         "experiment": str(experiment.path.absolute()),

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..experiment.experiment import Experiment
-from ..lm.base import Vocabulary
+from ..lm.base import Vocabulary, spelled
 from ..mechanism.distributions import Array
 from ..mechanism.measures import Measures, measure, posterior
 from ..mechanism.outcome import Outcome
@@ -118,18 +118,16 @@ class TextState:
 
     def _tail(self) -> bytes:
         """The bytes in which the last token can have completed a stop string."""
-        needed = max(map(len, self._setting.stops)) - 1
-        tail = self._setting.vocabulary.piece(self._tokens[-1])
-        for token in reversed(self._tokens[:-1]):
-            if needed <= 0:
-                break
-            piece = self._setting.vocabulary.piece(token)
-            tail, needed = piece + tail, needed - len(piece)
-        return tail
+        vocabulary, first = self._setting.vocabulary, self.n_tokens - 1
+        needed = max(map(len, self._setting.stops)) - 1 + len(vocabulary.joiner)
+        while first and needed > 0:
+            first -= 1
+            needed -= len(vocabulary.piece(self._tokens[first]) + vocabulary.joiner)
+        return spelled(vocabulary, self._tokens[first:])
 
     def text(self) -> str:
         """The text, decoded as a whole (a character may span tokens), cut before the first stop string."""
-        data = b"".join(self._setting.vocabulary.piece(token) for token in self._tokens)
+        data = spelled(self._setting.vocabulary, self._tokens)
         cuts = [data.find(stop) for stop in self._setting.stops if stop in data]
         return data[: min(cuts, default=len(data))].decode("utf-8", "replace")
 

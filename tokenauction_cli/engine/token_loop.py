@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate
@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from ..lm.base import LanguageModel, Logits, Request
 from ..runs.run_folder import Record
-from ..system.errors import CellError
+from ..system.errors import CellError, TokauctionError
 from .plan import Cell
 
 
@@ -35,6 +35,11 @@ class PromptSet:
 
     prompts: tuple[Any, ...]
     prompt_of_agent: tuple[int, ...]
+
+    @property
+    def n_prompt_tokens(self) -> int:
+        """Of the distinct prompts together; tables need none."""
+        return sum(len(getattr(prompt, "tokens", ())) for prompt in self.prompts)
 
 
 class CellState(Protocol):
@@ -77,13 +82,22 @@ class _Bundle:
 
 
 _Slot = list[_Bundle]
+Observer = Callable[[int, Sequence[int], Sequence[int]], None]
 
 
 class TokenLoop:
     """Writes the texts of cells on one language model."""
 
-    def __init__(self, model: LanguageModel, auctioneer: TokenAuctioneer, prompt_sets: Mapping[str, PromptSet]) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        auctioneer: TokenAuctioneer,
+        prompt_sets: Mapping[str, PromptSet],
+        observe: Observer = lambda position, before, after: None,
+    ) -> None:
+        """`observe` hears of every bundle at which position, from 0, groups of so many cells became which groups."""
         self._model = model
+        self._observe = observe
         self._auctioneer = auctioneer
         self._prompt_sets = prompt_sets
         self.n_tokens = 0
@@ -110,10 +124,15 @@ class TokenLoop:
         ]
         while n_busy := _share_work(slots):
             bundles = [slot.pop() for slot in slots[: _with_room(slots, n_busy, n_slots)]]
-            for slot, parts in zip(slots, self._step(bundles), strict=False):
-                slot.extend(parts)
-            states = (state for bundle in bundles for group in bundle.groups for state in group.states)
-            yield [state.record() for state in states if state.end_reason is not None]
+            try:
+                parts = self._step(bundles)
+            except (KeyboardInterrupt, MemoryError, TokauctionError):
+                yield _finished(bundles)  # what the step ended before is kept
+                raise
+            for slot, bundle, more in zip(slots, bundles, parts, strict=False):
+                slot.extend(more)
+                self._observe(len(bundle.text), _sizes([bundle]), _sizes(more))
+            yield _finished(bundles)
 
     def _step(self, bundles: Sequence[_Bundle]) -> list[list[_Bundle]]:
         """Evaluate what follows every bundle's text in one batch; return the bundles into which each parts."""
@@ -159,6 +178,17 @@ class TokenLoop:
                     drawn.append(next(tokens))
                     self.n_tokens += len(drawn[-1])
         return drawn
+
+
+def _finished(bundles: Sequence[_Bundle]) -> list[Record]:
+    """The records of the cells that have ended."""
+    states = (state for bundle in bundles for group in bundle.groups for state in group.states)
+    return [state.record() for state in states if state.end_reason is not None]
+
+
+def _sizes(bundles: Sequence[_Bundle]) -> list[int]:
+    """The number of cells of every group."""
+    return [len(group.states) for bundle in bundles for group in bundle.groups]
 
 
 def _collected(

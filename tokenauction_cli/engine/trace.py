@@ -51,7 +51,7 @@ class TextTrace:
 
     def add(self, outcome: Outcome, draw: Draw, payments: Mapping[str, Array], log_q: float) -> None:
         """Take down one drawn token, and log q of it."""
-        self._pieces.append(self._decoder.decode(self._vocabulary.piece(draw.token)))
+        self._pieces.append(self._decoder.decode(self._added(draw.token)))
         self._bids.append(outcome.bids)
         self._log_p.append(outcome.profile.log_at(draw.token))
         self._log_q.append(log_q)
@@ -61,6 +61,11 @@ class TextTrace:
             self._payments.setdefault(column, []).append(amounts)
         if self._detail == "top_k":
             self._candidates.append(outcome.once("candidates", lambda: candidates(outcome, self._vocabulary)))
+
+    def _added(self, token: int) -> bytes:
+        """What a token adds to the text: its piece, after the joiner where it is not the first."""
+        piece = self._vocabulary.piece(token)
+        return self._vocabulary.joiner + piece if piece and self._pieces else piece
 
     def plain(self) -> dict[str, Any]:
         """The trace as plain data for the record; what is empty throughout is left out."""

@@ -45,7 +45,10 @@ def verify_run(path: Path, n_cells: int, trust: Sequence[str] = ()) -> Iterator[
     models = list(_models(record))
     yield from models
     yield from _environment(record)
-    if n_cells and untrusted:
+    version = manifest.records_version(record)
+    if n_cells and version != manifest.RECORDS_VERSION:
+        yield Check("cells", None, f"not computed again: another version of tokauction wrote them (records {version})")
+    elif n_cells and untrusted:
         yield Check("cells", None, f"not computed again: they need --trust {' --trust '.join(untrusted)}")
     elif n_cells and all(check.is_good for check in models):
         yield from _cells(folder, experiment, record, n_cells)

@@ -13,6 +13,7 @@ from typing import Any
 from ..model_files.model_reference import known_aliases, parse_reference
 from ..system.errors import ModelError
 from .draft import Draft
+from .expectation_checks import FigureNames, check_expectations
 from .file_format import shown
 from .located_yaml import KeyPath
 from .prompts import did_you_mean, template_mistakes
@@ -26,7 +27,7 @@ TABLES = ("distribution", "distributions")
 VOICES = ("prompt", "chat", "messages")
 
 
-def check(draft: Draft) -> None:
+def check(draft: Draft, figures: FigureNames | None) -> None:
     """Report every mistake between parts to the draft's source."""
     check_names(draft)
     check_voices(draft)
@@ -37,6 +38,7 @@ def check(draft: Draft) -> None:
     check_budgets(draft)
     check_sweep(draft)
     check_prompts(draft)
+    check_expectations(draft, figures)
 
 
 def check_names(draft: Draft) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .file_format import Agent, Auction, Sweep
+from .file_format import Agent, Auction, Expectation, Sweep
 from .source import Source, agent_names, default_ids
 
 
@@ -20,6 +21,7 @@ class Draft:
     models: dict[str, Any]
     auction: Auction | None
     sweep: Sweep | None
+    expect: list[Expectation | None]
     queries: list[str]
     trust: list[str]
 
@@ -35,6 +37,11 @@ class Draft:
     def require_agent(self, label: str) -> int:
         """The same where it is known to exist."""
         return self._labels[label]
+
+    def by_id(self, named: Mapping[str, Any]) -> dict[str, Any]:
+        """The same with agents named by id."""
+        ids = default_ids(self.entries)
+        return {ids[self._labels[label]]: value for label, value in named.items()}
 
     def known_agents(self) -> list[str]:
         """Every name and id."""

@@ -19,10 +19,12 @@ from pydantic import BaseModel
 
 from ..system.errors import ExperimentError, Problem
 from . import file_format
+from .expectation import Expectation
+from .expectation_checks import FigureNames
 from .reader import Sections, read_experiment
 from .sweep import SweepPoint, seeds_of, sweep_points
 
-NO_EFFECT_ON_RECORDS = ("name", "runtime", "trust")
+NO_EFFECT_ON_RECORDS = ("name", "runtime", "expect", "trust")
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Experiment:
     swept_agent: int  # the index of the agent whose relative weight is reported
     total_bid: float  # what the bids of a sweep of relative weight sum to
     runtime: Runtime
+    expect: tuple[Expectation, ...]
     blends: bool
     trust: tuple[str, ...]
     path: Path
@@ -134,6 +137,7 @@ class Experiment:
             swept_agent=swept,
             total_bid=offered if sections.sweep.total_bid is None else sections.sweep.total_bid,
             runtime=Runtime(**sections.runtime.model_dump()),
+            expect=tuple(map(Expectation.of, sections.expect, sections.expect_places)),
             blends=sections.blends,
             trust=sections.trust,
             path=path,
@@ -146,16 +150,19 @@ class Experiment:
 
     @cached_property
     def semantic_hash(self) -> str:
-        """8 hex digits that change exactly when a record could: the name, runtime and trust are left out."""
+        """8 hex digits that change exactly when a record could: name, runtime, expect and trust are left out."""
         semantic = {key: value for key, value in self.plain.items() if key not in NO_EFFECT_ON_RECORDS}
         canonical = json.dumps(semantic, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:8]
 
 
-def load_experiment(path: Path, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Experiment:
+def load_experiment(
+    path: Path, overrides: Sequence[str] = (), trust: Sequence[str] = (), figures: FigureNames | None = None
+) -> Experiment:
     """Read an experiment file; `overrides` are `key.path=value` strings as given to -S, `trust` the modules of --trust.
 
-    Raises ExperimentError with every mistake of the file and the overrides at once.
+    `figures` are those that `expect` may name; who looks at no expectation need not know them. Raises ExperimentError
+    with every mistake of the file and the overrides at once.
     """
     file = str(path)
     try:
@@ -163,7 +170,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = (), trust: Sequence[s
     except (OSError, ValueError) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", error)
         raise ExperimentError([Problem(file, 0, 0, f"the experiment file cannot be read: {reason}")]) from None
-    return Experiment.of(read_experiment(source, file, overrides, trust), path, source)
+    return Experiment.of(read_experiment(source, file, overrides, trust, figures), path, source)
 
 
 def _plain(sections: Sections) -> dict[str, Any]:
@@ -176,6 +183,7 @@ def _plain(sections: Sections) -> dict[str, Any]:
         "auction": _plain_section(sections.auction),
         "sweep": _plain_section(sections.sweep),
         "runtime": _plain_section(sections.runtime),
+        "expect": [_plain_section(one) for one in sections.expect],
         "blends": sections.blends,
         "trust": list(sections.trust),
     }

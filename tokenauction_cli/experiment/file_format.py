@@ -120,6 +120,7 @@ Module = Annotated[
 ]
 Flag = Annotated[bool, Strict(), says("true or false")]
 Number = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False), says("a number of at least 0")]
+Bound = Annotated[float, Strict(), Field(allow_inf_nan=False), says("a number")]
 Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False), says("a number above 0")]
 Share = Annotated[float, Strict(), Field(ge=0, le=1), says("a number from 0 to 1")]
 Whole = Annotated[int, Strict(), Field(ge=0, lt=2**63), says("a whole number of at least 0")]
@@ -188,12 +189,13 @@ class Agent(Section):
     )
     distribution: Row | None = Field(
         default=None,
-        description="No model: these tokens with these probabilities at every position; <end> ends the text.",
+        description="No model: these tokens with these probabilities at every position; <end> ends the text. A text "
+        "is its tokens joined by one space.",
     )
     distributions: Rows | None = Field(
         default=None,
-        description="No model: a distribution per prefix (tokens joined by one space, '' at the start, "
-        "'*' for any other text).",
+        description="No model: a distribution per prefix, written as its text (tokens joined by one space, '' at the "
+        "start, '*' for any other text).",
     )
     bid: Number = Field(default=1.0, description="The bid per token, where the sweep does not set it.")
     temperature: Positive = Field(
@@ -221,8 +223,8 @@ class Auction(Section):
     )
     sampling: FilledText | None = Field(
         default=None,
-        description="How a token is drawn from the aggregate. Default: the first "
-        "of stable and inverse_cdf that exists.",
+        description="How a token is drawn from the aggregate. `stable`, the default, draws rules without a stable "
+        "sampling by a coupling to it; the column `sampling` then says `coupled`.",
     )
     max_tokens: Annotated[int, Strict(), Field(ge=1, le=100_000), says("a whole number from 1 to 100000")] = Field(
         default=64, description="The most tokens that one text may have."
@@ -247,8 +249,17 @@ class Steps(Section):
     @property
     def n_points(self) -> int | None:
         """How many weights there are, without making them; None for more than any experiment can hold."""
-        n_steps = (self.to - self.start) / self.step
-        return math.floor(n_steps + 1e-9) + 1 if n_steps < 1e9 else None
+        return round(self.n_steps) + 1 if self.n_steps < 1e9 else None
+
+    @property
+    def n_steps(self) -> float:
+        """From the first weight to the last: a whole number, but for rounding, where the step fits."""
+        return (self.to - self.start) / self.step
+
+    @property
+    def fits(self) -> bool:
+        """Whether steps from the first weight meet the last."""
+        return math.isclose(self.n_steps, round(self.n_steps), rel_tol=1e-9, abs_tol=1e-9)
 
 
 def _list_or_mapping(value: Any) -> str | None:
@@ -344,6 +355,43 @@ class Runtime(Section):
     )
 
 
+class At(Section):
+    """The rows that an expectation is about: those that agree with every key that is given."""
+
+    query: Text | None = Field(default=None, description="One of `queries`.")
+    aggregation: FilledText | None = Field(default=None, description="One of the aggregation rules.")
+    relative_weight: Share | None = Field(default=None, description="One of the relative weights of the sweep.")
+    point: Whole | None = Field(default=None, description="The number of a sweep point, from 0.")
+    bids: Bids | None = Field(default=None, description="Bids of agents (name or id) at a sweep point.")
+
+
+class TextTest(Section):
+    """What a text is asked; it passes where all that is given holds."""
+
+    contains: FilledText | None = Field(default=None, description="It stands in the text, letter by letter.")
+    not_contains: FilledText | None = Field(default=None, description="It does not stand in the text.")
+    matches: FilledText | None = Field(
+        default=None, description="A regular expression (of Python) that fits some part of the text; (?i) for any case."
+    )
+
+
+class Expectation(Section):
+    """What must hold of a finished run, else `tokauction run` exits with 4: bounds of a figure, or a test of texts."""
+
+    figure: FilledText | None = Field(
+        default=None,
+        description="A column of numbers of summary.csv, else of cells.csv, or trend.F, the tau of a figure F in "
+        "trends.csv (trend.F.violation: another column). Every row must hold; an empty number holds no bound.",
+    )
+    text: TextTest | None = Field(default=None, description="In place of `figure`: a test of each text.")
+    at: At | None = Field(default=None, description="Which rows. Default: all.")
+    min: Bound | None = Field(default=None, description="The least that the figure may be.")
+    max: Bound | None = Field(default=None, description="The most that the figure may be.")
+    share: Share | None = Field(
+        default=None, description="The least share of the texts that must pass `text`. Default: 1."
+    )
+
+
 class ExperimentFile(Section):
     """A token auction: agents with language models, an auction that mixes their tokens, a sweep of bids."""
 
@@ -367,6 +415,9 @@ class ExperimentFile(Section):
     )
     runtime: Runtime | None = Field(
         default=None, description="Device, threads and memory; nothing here is meant to change results."
+    )
+    expect: tuple[Expectation, ...] = Field(
+        default=(), description="What must hold of the finished run; it does not change the run or its folder."
     )
     blends: Flag = Field(default=False, description="Count texts that blend two agents' phrases, as in Alpha Resort.")
     trust: tuple[Module, ...] = Field(

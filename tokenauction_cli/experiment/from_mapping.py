@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..system.errors import ExperimentError, Problem
+from .expectation_checks import FigureNames
 from .experiment import Experiment
 from .located_yaml import MAX_DEPTH, KeyPath, Node, Place, load_yaml
 from .reader import read_experiment
@@ -19,7 +20,12 @@ _WHOLE = "the experiment"
 _TO_ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # JSON does not, YAML does
 
 
-def experiment_from(data: Mapping[str, Any], overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Experiment:
+def experiment_from(
+    data: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    trust: Sequence[str] = (),
+    figures: FigureNames | None = None,
+) -> Experiment:
     """The experiment that a file with this data would describe; relative paths in it start in the current folder.
 
     Raises ExperimentError with every mistake at once, each at the path of its key: `agents.0.bid`.
@@ -31,10 +37,11 @@ def experiment_from(data: Mapping[str, Any], overrides: Sequence[str] = (), trus
     written = json.dumps(plain, ensure_ascii=False, indent=2) + "\n"
     text = _TO_ESCAPE.sub(lambda sign: f"\\u{ord(sign.group()):04x}", written).encode()
     try:
-        sections = read_experiment(text, _WHOLE, overrides, trust)
+        sections = read_experiment(text, _WHOLE, overrides, trust, figures)
     except ExperimentError as error:
         raise ExperimentError(_at_paths(error.problems, text)) from None
-    return Experiment.of(sections, Path("experiment"), text)
+    places = tuple(_at_paths(sections.expect_places, text))
+    return Experiment.of(sections._replace(expect_places=places), Path("experiment"), text)
 
 
 def _plain(value: Any, path: KeyPath, problems: list[Problem]) -> Any:

@@ -13,10 +13,22 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..mechanism import registry
-from ..system.errors import ExperimentError
+from ..system.errors import ExperimentError, Problem
 from .checks import check
 from .draft import Draft
-from .file_format import MAX_AGENTS, UNION_TAGS, Agent, Auction, ExperimentFile, Runtime, Section, Sweep, shown
+from .expectation_checks import FigureNames, check_points
+from .file_format import (
+    MAX_AGENTS,
+    UNION_TAGS,
+    Agent,
+    Auction,
+    Expectation,
+    ExperimentFile,
+    Runtime,
+    Section,
+    Sweep,
+    shown,
+)
 from .located_yaml import KeyPath
 from .prompts import did_you_mean
 from .source import Source, default_ids
@@ -34,6 +46,8 @@ class Sections(NamedTuple):
     auction: Auction
     sweep: Sweep
     runtime: Runtime
+    expect: tuple[Expectation, ...]
+    expect_places: tuple[Problem, ...]
     blends: bool
     trust: tuple[str, ...]
 
@@ -41,18 +55,31 @@ class Sections(NamedTuple):
 AnySection = TypeVar("AnySection", bound=Section)
 
 
-def read_experiment(text: bytes, file: str, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Sections:
-    """What `Experiment.of` is made of. Raises ExperimentError with all problems."""
+def read_experiment(
+    text: bytes,
+    file: str,
+    overrides: Sequence[str] = (),
+    trust: Sequence[str] = (),
+    figures: FigureNames | None = None,
+) -> Sections:
+    """What `Experiment.of` is made of. Raises ExperimentError with all problems.
+
+    `figures` are those that an expectation may name; without it their names are not looked at.
+    """
     source = Source(text, file, overrides)
     if trust:
         source.trust(trust)
     _limit_agents(source)
     whole = _validated_file(source)
     draft = _draft(source)
-    check(draft)
+    check(draft, figures)
     if source.problems or whole is None:
         raise ExperimentError(source.problems)
-    return _resolved(draft, whole)
+    sections = _resolved(draft, whole)
+    check_points(draft, sections.agents, sections.sweep)
+    if source.problems:
+        raise ExperimentError(source.problems)
+    return sections
 
 
 def _limit_agents(source: Source) -> None:
@@ -134,6 +161,7 @@ def _draft(source: Source) -> Draft:
     models = source.get("models")
     queries = source.get("queries")
     trust = source.get("trust")
+    expect = source.get("expect")
     return Draft(
         source=source,
         entries=entries if isinstance(entries, list) else [],
@@ -141,6 +169,7 @@ def _draft(source: Source) -> Draft:
         models=models if isinstance(models, dict) else {},
         auction=_section(Auction, source.get("auction") or {}),
         sweep=_section(Sweep, source.get("sweep") or {}),
+        expect=[_section(Expectation, one) for one in expect] if isinstance(expect, list) else [],
         queries=[query for query in queries if isinstance(query, str)] if isinstance(queries, list) else [],
         trust=[module for module in trust if isinstance(module, str)] if isinstance(trust, list) else [],
     )
@@ -156,7 +185,7 @@ def _section(model: type[AnySection], data: Any) -> AnySection | None:
 def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
     agents = tuple(_resolved_agent(draft, agent, i) for i, agent in enumerate(whole.agents))
     auction = whole.auction or Auction()
-    sampling = auction.sampling or ("stable" if "stable" in registry.names("sampling") else "inverse_cdf")
+    sampling = auction.sampling or registry.names("sampling")[0]
     return Sections(
         name=whole.name,
         seed=whole.seed,
@@ -165,6 +194,8 @@ def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
         auction=auction.model_copy(update={"sampling": sampling}),
         sweep=_resolved_sweep(draft, whole.sweep or Sweep(), agents),
         runtime=whole.runtime or Runtime(),
+        expect=tuple(_resolved_expectation(draft, one) for one in whole.expect),
+        expect_places=tuple(draft.source.place(("expect", i)) for i in range(len(whole.expect))),
         blends=whole.blends,
         trust=whole.trust,
     )
@@ -184,17 +215,21 @@ def _resolved_agent(draft: Draft, agent: Agent, i: int) -> Agent:
 
 def _resolved_sweep(draft: Draft, sweep: Sweep, agents: Sequence[Agent]) -> Sweep:
     """The sweep with agents named by id and its defaults filled in."""
-    ids = [agent.id for agent in agents]
     total = sum(agent.bid for agent in agents if not agent.reference)
 
-    def by_id(named: dict[str, Any]) -> dict[str, Any]:
-        return {ids[draft.require_agent(label)]: value for label, value in named.items()}
-
-    filled: dict[str, Any] = {"agent": ids[draft.swept_agent(sweep)]}
+    filled: dict[str, Any] = {"agent": agents[draft.swept_agent(sweep)].id}
     if sweep.relative_weight is not None:
         filled["total_bid"] = total if sweep.total_bid is None else sweep.total_bid
     if sweep.bids is not None:
-        filled["bids"] = tuple(by_id(point) for point in sweep.bids)
+        filled["bids"] = tuple(map(draft.by_id, sweep.bids))
     if sweep.grid is not None:
-        filled["grid"] = by_id(sweep.grid)
+        filled["grid"] = draft.by_id(sweep.grid)
     return sweep.model_copy(update=filled)
+
+
+def _resolved_expectation(draft: Draft, expectation: Expectation) -> Expectation:
+    at = expectation.at
+    if at is not None and at.bids is not None:
+        at = at.model_copy(update={"bids": draft.by_id(at.bids)})
+    share = 1.0 if expectation.text is not None and expectation.share is None else expectation.share
+    return expectation.model_copy(update={"at": at, "share": share})

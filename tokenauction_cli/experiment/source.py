@@ -52,12 +52,18 @@ class Source:
         """A mistake in one line of the text at the path."""
         self._add(path, self._located.text_place(path, line), message)
 
+    def place(self, path: KeyPath) -> Problem:
+        """Where the value at the path stands: a problem that has no message yet."""
+        return self._problem(path, self._located.place(path), "")
+
     def _add(self, path: KeyPath, place: tuple[int, int], message: str) -> None:
+        self.problems.append(self._problem(path, place, message))
+
+    def _problem(self, path: KeyPath, place: tuple[int, int], message: str) -> Problem:
         for n in range(len(path), 0, -1):
             if path[:n] in self._overridden:
-                self.problems.append(Problem(self._overridden[path[:n]], 0, 0, message))
-                return
-        self.problems.append(Problem(self.file, *place, message))
+                return Problem(self._overridden[path[:n]], 0, 0, message)
+        return Problem(self.file, *place, message)
 
     def _apply(self, override: str) -> None:
         label = f"-S {_one_line(override)}"

@@ -70,12 +70,12 @@ def sweep_points(agents: Sequence[Bidder], sweep: Sweep, swept: int) -> Iterator
 
 
 def weights_of_sweep(weights: tuple[float, ...] | Steps) -> Iterable[float]:
-    """The relative weights; steps are rounded to 12 decimals so that 0.3 is 0.3."""
+    """The relative weights; steps are rounded to 12 decimals so that 0.3 is 0.3, and the last weight is as given."""
     if not isinstance(weights, Steps):
         return weights
     n = weights.n_points
     assert n is not None
-    return (min(round(weights.start + k * weights.step, 12), weights.to) for k in range(n))
+    return (*(round(weights.start + k * weights.step, 12) for k in range(n - 1)), weights.to)
 
 
 def shared_bids(agents: Sequence[Bidder], swept: int, weight: float, total_bid: float) -> tuple[float, ...]:

@@ -37,10 +37,22 @@ def _check_axes(draft: Draft, sweep: Sweep) -> None:
         )
     if sweep.total_bid is not None and sweep.relative_weight is None:
         draft.source.problem(("sweep", "total_bid"), "total_bid goes with relative_weight only", at_key=True)
-    steps = sweep.relative_weight
-    if isinstance(steps, Steps) and steps.start > steps.to:
+    if isinstance(sweep.relative_weight, Steps):
+        _check_steps(draft, sweep.relative_weight)
+
+
+def _check_steps(draft: Draft, steps: Steps) -> None:
+    path: KeyPath = ("sweep", "relative_weight")
+    if steps.start > steps.to:
         message = f"expected a last weight of at least {steps.start:g}, the first, got {steps.to:g}"
-        draft.source.problem(("sweep", "relative_weight", "to"), message)
+        draft.source.problem((*path, "to"), message)
+    elif steps.n_points is not None and not steps.fits:
+        numbers = sorted({max(1, math.ceil(steps.n_steps)), max(1, math.floor(steps.n_steps))}, reverse=True)
+        near = " or ".join(f"{(steps.to - steps.start) / n:.12g}" for n in numbers)
+        message = (
+            f"steps of {steps.step:g} from {steps.start:g} miss the last weight, {steps.to:g}: the nearest that fit"
+        )
+        draft.source.problem((*path, "step"), f"{message}: {near}")
 
 
 def _check_seeds(draft: Draft, sweep: Sweep) -> None:

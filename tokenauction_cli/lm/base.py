@@ -21,6 +21,8 @@ class Vocabulary(Protocol):
     """The set of tokens T over which every agent of an experiment speaks."""
 
     size: int
+    joiner: bytes
+    """What stands in a text between two tokens: nothing, or a space where tokens are words."""
 
     @property
     def ends(self) -> frozenset[int]:
@@ -34,6 +36,11 @@ class Vocabulary(Protocol):
     def name(self, token: int) -> str:
         """A token for people to read, control tokens included."""
         ...
+
+
+def spelled(vocabulary: Vocabulary, tokens: Sequence[int]) -> bytes:
+    """The bytes of a text."""
+    return vocabulary.joiner.join(filter(None, map(vocabulary.piece, tokens)))
 
 
 def copied(logits: Logits) -> Logits:

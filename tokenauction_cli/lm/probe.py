@@ -18,8 +18,8 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,6 +80,7 @@ class Finding:
     moved: str | None  # the shape that moved bits most, '' where none did, None where that was not measured
     why_not: str = ""  # it was not measured
     crashes: tuple[Crash, ...] = ()
+    rows_per_second: Mapping[int, float] = field(default_factory=dict)  # by rows in a batch; earlier versions kept none
 
     @property
     def keeps_bits(self) -> bool:
@@ -94,13 +95,21 @@ class Finding:
             return f"measured: records may depend on batching: {self.moved}"
         return "measured: records do not depend on batching"
 
+    def speed(self, n_rows: int) -> float | None:
+        """Rows per second in batches of about so many rows, None where no batch was timed."""
+        if not self.rows_per_second:
+            return None
+        return self.rows_per_second[min(self.rows_per_second, key=lambda size: abs(size - n_rows))]
+
 
 def remembered(path: Path, hardware: Hardware, shape: Shape) -> Finding | None:
     """What was found out before, for as many sequences of as many tokens."""
     try:
         plain = json.loads(_memory(path, hardware, shape).read_bytes())
         crashes = tuple(Crash(Hardware.of(crash.pop("hardware")), **crash) for crash in plain.pop("crashes"))
-        finding = Finding(Hardware.of(plain.pop("hardware")), Shape(*plain.pop("shape")), crashes=crashes, **plain)
+        rates = _rates(plain.pop("rows_per_second", {}))
+        about = Hardware.of(plain.pop("hardware")), Shape(*plain.pop("shape"))
+        finding = Finding(*about, crashes=crashes, rows_per_second=rates, **plain)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return finding if finding.shape.holds(shape) else None
@@ -129,7 +138,8 @@ def find(
         if "error" in answer:
             raise ModelError(f"{path}: {answer['error']}")
         moved, why_not = answer["moved"], answer["why_not"]
-        finding = Finding(setting, Shape(*answer["shape"]), moved, why_not, tuple(crashes))
+        rates = _rates(answer["rows_per_second"])
+        finding = Finding(setting, Shape(*answer["shape"]), moved, why_not, tuple(crashes), rates)
         for crash in crashes:
             tell(crash.in_words)
         _remember(path, hardware, finding)
@@ -137,6 +147,11 @@ def find(
             _remember(path, setting, finding)
         return finding
     raise ModelError(f"{path}: llama.cpp cannot evaluate this file, which seems damaged: {crashes[0].how}")
+
+
+def _rates(plain: Mapping[str, Any]) -> dict[int, float]:
+    """From JSON, whose keys are texts."""
+    return {int(size): float(rate) for size, rate in plain.items()}
 
 
 def crash_of(path: Path, hardware: Hardware, sizes: Sequence[int]) -> Crash | None:

@@ -2,7 +2,8 @@
 
 A made-up text is evaluated in chunks, and its logits after several lengths are kept: alone, cut back, row by row. Then
 the same texts are reached as a run reaches them: forked from another sequence, in chunks of other sizes, a token at a
-time in batches of several sizes, and beyond a block of 256 cells. Every bit is compared.
+time in batches of several sizes, and beyond a block of 256 cells. Every bit is compared,
+and batches are timed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -42,12 +44,13 @@ def say(**what: Any) -> None:
 
 @dataclass
 class Examination:
-    """A context, the text that it is asked about, and which shapes moved its logits by how much."""
+    """A context, the text that it is asked about, which shapes moved its logits by how much, and how fast it was."""
 
     context: GgufContext
     text: tuple[int, ...]
     known: dict[int, NDArray[np.float32]] = field(default_factory=dict)  # logits by length
     moved: dict[str, float] = field(default_factory=dict)
+    rows_per_second: dict[int, float] = field(default_factory=dict)  # by rows in a batch
 
     @property
     def lengths(self) -> list[int]:
@@ -66,11 +69,12 @@ class Examination:
         return (perf_counter() - begun) / (n + 1)
 
     def batches(self, sizes: Iterable[int]) -> None:
-        """One token of so many sequences together: nothing is compared."""
+        """One token of so many sequences together: timed, but not compared."""
         for size in sizes:
             say(at=f"{size} rows")
             self.evaluate({k: 2 + k % 3 for k in range(size)})
-            self.evaluate({k: 3 + k % 3 for k in range(size)})
+            with self._timed(size):
+                self.evaluate({k: 3 + k % 3 for k in range(size)})
 
     def cost(self, sizes: Sequence[int]) -> int:
         """Rows that `compare` evaluates, about."""
@@ -87,8 +91,11 @@ class Examination:
                 return False
             say(at=f"{size} rows, compared")
             places = {k: self.lengths[(k + size) % len(self.lengths)] for k in range(size)}
-            for step in range(N_STEPS + 1):
-                self._compare({k: n + step for k, n in places.items()}, f"{size} rows in a batch")
+            shape = f"{size} rows in a batch"
+            self._compare(places, shape)
+            for step in range(1, N_STEPS + 1):
+                with self._timed(size):
+                    self._compare({k: n + step for k, n in places.items()}, shape)
         return True
 
     def _alone(self) -> None:
@@ -118,6 +125,14 @@ class Examination:
                 by = float(np.abs(logits - alone).max())
                 self.moved[shape] = max(self.moved.get(shape, 0.0), by)
 
+    @contextmanager
+    def _timed(self, n_rows: int) -> Iterator[None]:
+        """One token more of so many sequences; the fastest counts."""
+        begun = perf_counter()
+        yield
+        rate = n_rows / (perf_counter() - begun)
+        self.rows_per_second[n_rows] = max(rate, self.rows_per_second.get(n_rows, 0.0))
+
     def evaluate(self, lengths: Mapping[int, int]) -> dict[int, NDArray[np.float32]]:
         """The logits after the first tokens of the text, by sequence."""
         answer = self.context.evaluate({number: self.text[:n] for number, n in lengths.items()})
@@ -143,7 +158,7 @@ def examine(path: Path, hardware: Hardware, shape: Shape, sizes: Sequence[int], 
     sizes = sorted({size for size in (*sizes, shape.n_sequences) if 1 < size <= context.n_sequences})
     needed = at_work.begin() * at_work.cost(sizes)
     known = shape._replace(n_sequences=max(shape.n_sequences, context.n_sequences))
-    answer = {"shape": known, "moved": None, "why_not": ""}
+    answer = {"shape": known, "moved": None, "why_not": "", "rows_per_second": at_work.rows_per_second}
     if shape.alone:
         at_work.batches(sizes)
         return answer

@@ -1,7 +1,8 @@
 """Agents whose distributions are written down in the experiment file: no model, the same road.
 
-T is the union of all agents' tokens, sorted, and the end token `<end>`. The prefix is its tokens joined by one
-space, "" at the start; "*" holds for every text that has no distribution of its own.
+T is the union of all agents' tokens, sorted, and the end token `<end>`. A text is its tokens joined by one space: so
+texts are written, and so `distributions` name prefixes, "" the start; "*" holds for every text that has no distribution
+of its own.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class TablePrompt:
 
 class TableVocabulary:
     """The union of the tokens that any agent may say, and the end token."""
+
+    joiner = b" "
 
     def __init__(self, tables: Sequence[Distributions]) -> None:
         spoken = {token for table in tables for row in table.values() for token in row}

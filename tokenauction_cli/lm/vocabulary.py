@@ -13,6 +13,8 @@ import llama_cpp
 class GgufVocabulary:
     """Reads the vocabulary of a loaded llama.cpp model (weights not needed)."""
 
+    joiner = b""
+
     def __init__(self, model: llama_cpp.llama_model_p) -> None:
         self._vocab = llama_cpp.llama_model_get_vocab(model)
         self.size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .aggregation.rules import AggregationRule
+from .cumulative import block_sums
 from .distributions import AgentDistribution, Aggregate, Array, Distribution, Mixture, Profile, weights_of
 from .divergences import REVERSE_KL, both_kls, total_variation
 from .native.prefetch import Kind, Need
@@ -74,16 +75,16 @@ class Outcome:
         return self._others[i]
 
     def rising(self, i: int) -> Array:
-        """Sums over blocks of tokens of (p_i - o_i)^+ where o_i is a mixture."""
-        return self._shared("rising", i, lambda: self.profile.rising(i, self._others_weights(i)))
+        """Sums over blocks of tokens of (p_i - o_i)^+."""
+        return self._shared("rising", i, lambda: self._rising(i))
 
-    def _others_weights(self, i: int) -> Array:
-        """Of o_i where it is a mixture, (n,)."""
+    def _rising(self, i: int) -> Array:
         if self.rule.is_linear_mixture:
-            return self.shares(i)
+            return self.profile.rising(i, self.shares(i))
         others = self.others(i)
-        assert isinstance(others, AgentDistribution | Mixture)
-        return others.weights
+        if isinstance(others, AgentDistribution | Mixture):
+            return self.profile.rising(i, others.weights)
+        return block_sums(np.maximum(self.profile.p[i] - others.p, 0.0))
 
     def distance(self, i: int) -> float:
         """D_i = TV(p_i, o_i)."""
@@ -102,10 +103,7 @@ class Outcome:
     def _distance(self, i: int) -> float:
         if self.n_agents == 2:
             i = self.terms.swept  # each is the other's alternative
-        others = self.others(i)
-        if self.rule.is_linear_mixture or isinstance(others, AgentDistribution | Mixture):
-            return float(self.rising(i).sum())
-        return total_variation(self.profile.agent(i).p, others.p)
+        return float(self.rising(i).sum())
 
     def tv(self, i: int) -> float:
         """TV(p_i, q)."""

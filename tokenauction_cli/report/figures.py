@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.pooled import pooled_frame
+from ..analysis.comparable import groups_of
 from ..analysis.run import Run
+from ..experiment.prompts import did_you_mean
 from ..mechanism.registry import label
+from ..system.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,8 +116,9 @@ def figures_of(runs: Sequence[Run]) -> list[Figure]:
     """Every figure for which the runs have numbers that differ from empty."""
     axis, queries = horizontal_of(runs), queries_of(runs)
     figures = []
-    for kind in _kinds(runs):
+    for kind, rules in (part for every in _kinds(runs) for part in _in_one_measure(every, runs)):
         rows = [row for k, run in enumerate(runs) for row in _rows(kind, k, run, axis, queries)]
+        rows = [row for row in rows if row["panel"].partition("/")[2] in rules]
         used = {row["panel"] for row in rows}
         panels = tuple(panel for k, run in enumerate(runs) for panel in _panels(k, run, len(runs)) if panel.key in used)
         drawn = {row["series"] for row in rows}
@@ -126,14 +129,34 @@ def figures_of(runs: Sequence[Run]) -> list[Figure]:
     return figures
 
 
+def _in_one_measure(kind: _Kind, runs: Sequence[Run]) -> Iterator[tuple[_Kind, list[str]]]:
+    """The kind with the rules that share its axis: all, or a tab for each measure (`comparable.py`)."""
+    groups = groups_of(kind.series[0].column, [rule for run in runs for rule in run.experiment.auction.aggregation])
+    for rules in groups:
+        of_rules = f"{kind.tab}, {', '.join(label(rule) for rule in dict.fromkeys(rules))}"
+        yield kind if len(groups) == 1 else replace(kind, id=f"{kind.id}.{rules[0]}", tab=of_rules), rules
+
+
+def named(figures: Sequence[Figure], only: Sequence[str]) -> list[Figure]:
+    """The figures with these names; a name also stands for all that begin with it and a dot. Without names all."""
+    ids = [figure.id for figure in figures]
+    wanted = set()
+    for name in only:
+        found = {name} if name in ids else {one for one in ids if one.startswith(f"{name}.")}
+        if not found:
+            there = f"the figures are {', '.join(ids)}"
+            raise UsageError(f"--only {name}: there is no such figure{did_you_mean(name, ids)}\n{there}")
+        wanted |= found
+    return [figure for figure in figures if not only or figure.id in wanted]
+
+
 def _panels(k: int, run: Run, n_runs: int) -> list[Panel]:
     prefix = f"{run.experiment.name} · " if n_runs > 1 else ""
     return [Panel(f"{k}/{rule}", prefix + label(rule)) for rule in run.experiment.auction.aggregation]
 
 
 def _rows(kind: _Kind, k: int, run: Run, axis: Horizontal, queries: list[str]) -> Iterator[dict[str, Any]]:
-    pooled = pooled_frame(run.summary)
-    for frame in (run.summary, pooled):
+    for frame in (run.summary, run.pooled):
         for series in kind.series:
             if series.column in frame.columns:
                 yield from _series_rows(frame, series, k, axis, queries)

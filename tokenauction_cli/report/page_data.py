@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 import shlex
@@ -13,6 +12,8 @@ from ..analysis.columns import explained, figure_explained
 from ..analysis.mentions import mention_pattern
 from ..analysis.run import Run, statistics_frames
 from ..mechanism.registry import label
+from .audit_data import audit_payload
+from .prose import how_drawn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from ..experiment.experiment import Agent
 
 MOST_CELLS = 20_000  # whose texts are embedded
-MOST_AUDIT_ROWS = 400
+_MANIFEST = {
+    "device": "Where models were evaluated.",
+    "threads": "Threads that evaluated models.",
+    "lanes": "Texts that were written together.",
+    "batch_invariant": "Whether batches leave the bits of every text as they are.",
+}
 _SHOWN_IN_TRENDS = ("mention_rate", "co_mention_rate", "blend_rate", "payment", "revenue", "welfare_share", "tokens")
 
 
@@ -42,12 +48,17 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
         "rules": [{"id": rule, "name": label(rule)} for rule in experiment.auction.aggregation],
         "payments": {column: label(column) for column in _payment_columns(run)},
         "explained": {column: figure_explained(f"payment.{column}.A") for column in _payment_columns(run)},
+        "max_tokens": experiment.auction.max_tokens,
+        "drawn": how_drawn(run),
+        "is_pooled": len(run.pooled) > 0,
         "queries": list(experiment.queries),
         "points": [{"weight": point.relative_weight, "bids": list(point.bids)} for point in experiment.points],
         "seeds": list(dict.fromkeys(int(seed) for seed in cells["seed"])),
         "n_seeds": len(experiment.seeds),
+        "rough": run.what_is_rough,
         **_texts(run, cells),
         "tables": _tables(run),
+        "audit": audit_payload(run),
         "config": _config(run),
         "facts": _facts(run),
         "command": f"tokauction run {shlex.quote(experiment.name)}.yaml",
@@ -108,7 +119,7 @@ def _marked(text: str, patterns: Sequence[re.Pattern[str]]) -> list[list[Any]]:
 
 
 def _tables(run: Run) -> list[dict[str, Any]]:
-    """Trends and comparisons of the figures people ask for first, and the audit as it stands in the run folder."""
+    """Trends and comparisons of the figures people ask for first."""
     frames = statistics_frames(run)
     tables = []
     if "trends.csv" in frames:
@@ -118,9 +129,9 @@ def _tables(run: Run) -> list[dict[str, Any]]:
     if "comparisons.csv" in frames:
         overall = frames["comparisons.csv"]
         shown = _main(overall[overall["point"].isna()].drop(columns=["point", "relative_weight"]))
-        about = "Differences between aggregation rules on common seeds, averaged over the sweep; sign-flip p-values."
+        about = "Differences between aggregation rules, averaged over the sweep; paired where common seeds help."
         tables.append(_table("Rules compared", about, "comparisons.csv", shown))
-    return tables + _audit(run)
+    return tables
 
 
 def _main(frame: pd.DataFrame) -> pd.DataFrame:
@@ -145,59 +156,35 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _audit(run: Run) -> list[dict[str, Any]]:
-    path = run.folder.path / "audit.csv"
-    if not path.is_file():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        columns, *rows = [*csv.reader(file)] or [[]]
-    numbers = [[_number(value) for value in row] for row in rows]
-    if "violated" in columns:
-        k = columns.index("violated")
-        numbers.sort(key=lambda row: -row[k] if isinstance(row[k], float) else 0.0)
-    told = [k for k, _ in enumerate(columns) if any(row[k] != "" for row in numbers)]
-    shown = [[row[k] for k in told] for row in numbers[:MOST_AUDIT_ROWS]]
-    about = f"What tokauction audit found on the distributions of this run, violations first{_only(len(rows))}."
-    words = path.with_name("audit.txt")
-    if words.is_file():
-        about = f"{words.read_text('utf-8').strip()} {about}"
-    heads = _heads("audit.csv", [columns[k] for k in told])
-    return [{"title": "Audit", "about": about, "file": "audit.csv", **heads, "rows": shown}]
-
-
-def _only(n_rows: int) -> str:
-    return f": the first {MOST_AUDIT_ROWS} of {n_rows} rows" if n_rows > MOST_AUDIT_ROWS else ""
-
-
-def _number(value: str) -> Any:
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    return number if math.isfinite(number) else value
-
-
 def _config(run: Run) -> str:
     return (run.folder.path / "resolved.yaml").read_text("utf-8")
 
 
 def _facts(run: Run) -> list[list[str]]:
-    """What the numbers rest on, as pairs of words: no path and no name of a machine."""
+    """What the numbers rest on, in triples of words (what, how much, what it is): no path and no name of a machine."""
     manifest = run.manifest
     facts = [
-        ["tokauction", str(manifest.get("tokauction", ""))],
-        ["cells", f"{len(run.cells)} ({run.n_failed} failed)"],
+        ["tokauction", str(manifest.get("tokauction", "")), "The version that wrote the texts."],
+        [
+            "texts",
+            f"{len(run.cells)} ({run.n_failed} failed)",
+            "Texts in this run folder, and how many of them failed.",
+        ],
     ]
     for model in manifest.get("models", ()):
-        facts.append(["model", f"{model['reference']} ({model['architecture']}, {model['size'] / 1e6:,.0f} MB)"])
-        facts.append(["sha256", model["sha256"]])
-    for key in ("device", "threads", "lanes", "batch_invariant"):
-        if manifest.get(key) is not None:
-            facts.append([key.replace("_", " "), str(manifest[key])])
-    facts += [[name, version] for name, version in manifest.get("versions", {}).items()]
+        size = f"{model['size'] / 1e6:,.0f} MB"
+        facts.append(["model", f"{model['reference']} ({model['architecture']}, {size})", "A model file and its size."])
+        facts.append(["sha256", model["sha256"], "The digest of the model file."])
+    facts += [
+        [key.replace("_", " "), str(manifest[key]), about]
+        for key, about in _MANIFEST.items()
+        if manifest.get(key) is not None
+    ]
+    facts += [[name, version, "The version of this package."] for name, version in manifest.get("versions", {}).items()]
     sessions = manifest.get("sessions", ())
     if sessions:
         spent = sum(session.get("seconds", 0) for session in sessions)
-        facts.append(["computed", f"{sessions[-1].get('started', '')}, {spent:.0f} s in all"])
+        when = f"{sessions[-1].get('started', '')}, {spent:.0f} s in all"
+        facts.append(["computed", when, "When the last session began, and the seconds of all sessions."])
     host = manifest.get("host", {})
-    return [*facts, ["machine", str(host["system"])]] if "system" in host else facts
+    return [*facts, ["machine", str(host["system"]), "The system."]] if "system" in host else facts

@@ -1,11 +1,15 @@
-"""The paragraph on top of a report: what a run found, in sentences made from its numbers."""
+"""What a page says in sentences, made from a run's numbers: what was done, what was found, how tokens were drawn.
+
+What is zero everywhere is not spoken of.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..analysis.columns import figure_explained
 from ..analysis.run import Run
 from ..analysis.trend import trends_frame
 from ..mechanism.registry import label
@@ -17,12 +21,21 @@ UNIT = "\u00a0%"
 MOST_PARTS = 6  # of a sentence; beyond it only the swept agent is told of
 
 
-def sentences(run: Run) -> list[str]:
-    """What was done, who is mentioned, when they share a text, what is earned. Of several queries the first."""
-    return [_what_was_done(run), *_mentions(run), *_sharing(run), *_revenue(run)]
+class Found(NamedTuple):
+    """A sentence about the numbers of one query, or of all together, and what its numbers are."""
+
+    text: str
+    about: str
 
 
-def _what_was_done(run: Run) -> str:
+def findings(run: Run, query: str | None) -> list[Found]:
+    """Who is mentioned, when they share a text, what is earned: for one query, or for None pooled over all."""
+    rows = run.pooled.assign(query="") if query is None else run.summary[run.summary["query"] == query]
+    return [*_mentions(run, rows), *_sharing(run, rows), *_revenue(run, rows)] if len(rows) else []
+
+
+def what_was_done(run: Run) -> str:
+    """How many texts about what, under which rules, at how many bids and seeds."""
     experiment, cells = run.experiment, run.cells
     names = listed([agent.name for agent in experiment.agents])
     n_points, n_seeds = len(experiment.points), len(experiment.seeds)
@@ -39,30 +52,31 @@ def _what_was_done(run: Run) -> str:
     return f"{text}{failed}. On average a text has {counted(round(cells['tokens'].mean()), 'token')}."
 
 
-def _mentions(run: Run) -> Iterator[str]:
+def _mentions(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
     """How often each agent is named: at both ends of a sweep, otherwise once for every rule."""
-    first = _first_query(run)
-    if not len(first):
+    agents, swept = run.experiment.agents, run.experiment.agents[run.experiment.swept_agent]
+    if _is_sweep(rows) and len(agents) * rows["aggregation"].nunique() > MOST_PARTS:
+        agents = (swept,)
+    named = [agent for agent in agents if (rows[f"mention_rate.{agent.id}"] > 0).any()]
+    if not named:
         return
-    agents = run.experiment.agents
-    if not _is_sweep(first):
-        parts = [f"{agent.name} is named in {_rates_at_once(first, agent.id)} of the texts" for agent in agents]
-        yield f"{'Depending on the bids, ' if first['point'].nunique() > 1 else ''}{listed(parts)}."
+    about = figure_explained(f"mention_rate.{named[0].id}")
+    if not _is_sweep(rows):
+        parts = [f"{agent.name} is named in {_rates_at_once(rows, agent.id)} of the texts" for agent in named]
+        yield Found(f"{'Depending on the bids, ' if rows['point'].nunique() > 1 else ''}{listed(parts)}.", about)
         return
-    first = first.sort_values("relative_weight", kind="stable")
-    trends = trends_frame(first).set_index(["aggregation", "figure"])["tau"]
-    swept = agents[run.experiment.swept_agent].name
-    low, high = first["relative_weight"].min(), first["relative_weight"].max()
-    is_short = len(agents) * first["aggregation"].nunique() <= MOST_PARTS
-    told = agents if is_short else agents[run.experiment.swept_agent :][:1]
-    parts = [f"those that name {agent.name} go {_rates_along(first, trends, agent.id)}" for agent in told]
-    yield f"As the share of {swept} in the bids rises from {low:g} to {high:g}, of the texts {'; '.join(parts)}."
+    rows = rows.sort_values("relative_weight", kind="stable")
+    trends = trends_frame(rows).set_index(["aggregation", "figure"])["tau"]
+    low, high = rows["relative_weight"].min(), rows["relative_weight"].max()
+    parts = [f"those that name {agent.name} go {_rates_along(rows, trends, agent.id)}" for agent in named]
+    text = f"As the share of {swept.name} in the bids rises from {low:g} to {high:g}, of the texts {'; '.join(parts)}."
+    yield Found(text, f"{about} τ is Kendall’s: 1 where it always rises with the weight, −1 where it always falls.")
 
 
 def _rates_at_once(summary: pd.DataFrame, agent: str) -> str:
     several = summary["aggregation"].nunique() > 1
     parts = []
-    for rule, group in summary.groupby("aggregation", sort=False):
+    for rule, group in _where_named(summary, agent).groupby("aggregation", sort=False):
         under = f" under {label(str(rule))}" if several else ""
         rates = group[f"mention_rate.{agent}"]
         span = f"{percent(rates.min())} to {percent(rates.max())}"
@@ -74,58 +88,105 @@ def _rates_along(summary: pd.DataFrame, trends: pd.Series[Any], agent: str) -> s
     """From the first weight to the last, under every rule."""
     several = summary["aggregation"].nunique() > 1
     parts = []
-    for rule, group in summary.groupby("aggregation", sort=False):
+    for rule, group in _where_named(summary, agent).groupby("aggregation", sort=False):
         rates = group[f"mention_rate.{agent}"]
         tau = float(trends.get((rule, f"mention_rate.{agent}"), math.nan))
-        sure = "" if math.isnan(tau) else f" (Kendall’s τ {signed(tau)})"
+        sure = "" if math.isnan(tau) else f" (τ {signed(tau)})"
         under = f" under {label(str(rule))}" if several else ""
         parts.append(f"from {percent(rates.iloc[0])} to {percent(rates.iloc[-1])}{under}{sure}")
     return listed(parts)
 
 
-def _sharing(run: Run) -> Iterator[str]:
-    if len(run.experiment.agents) < 2:
+def _where_named(rows: pd.DataFrame, agent: str) -> pd.DataFrame:
+    """The rows of the rules under which some text names the agent."""
+    return rows[rows.groupby("aggregation")[f"mention_rate.{agent}"].transform("max") > 0]
+
+
+def _sharing(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
+    if len(run.experiment.agents) < 2 or not (rows["co_mention_rate"] > 0).any():
         return
-    first = _first_query(run)
-    best = first.iloc[int(first["co_mention_rate"].argmax())] if len(first) else None
+    best = rows.iloc[int(rows["co_mention_rate"].argmax())]
     who = "Both" if len(run.experiment.agents) == 2 else "All of them"
-    if best is None or best["co_mention_rate"] == 0:
-        yield f"{who} are never named in one text."
-        return
     share = interval(best, "co_mention_rate", percent)
-    yield f"{who} are named in one text most often{_where(run, best)}: in {share} of the texts."
+    text = f"{who} are named in one text most often{_where(run, rows, best)}: in {share} of the texts."
+    yield Found(text, figure_explained("co_mention_rate"))
 
 
-def _revenue(run: Run) -> Iterator[str]:
-    first = _first_query(run)
-    named = [rule for rule in run.experiment.auction.payments if f"revenue.{rule}" in first.columns]
+def _revenue(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
     parts = []
-    for rule in named:
-        revenue = first[f"revenue.{rule}"]
-        if revenue.notna().any():
-            best = first.iloc[int(revenue.argmax())]
-            parts.append(f"{label(rule)} {interval(best, f'revenue.{rule}', number)}{_where(run, best)}")
+    for rule in run.experiment.auction.payments:
+        revenue = rows.get(f"revenue.{rule}")
+        if revenue is not None and (revenue > 0).any():
+            best = rows.iloc[int(revenue.argmax())]
+            parts.append(f"{label(rule)} {interval(best, f'revenue.{rule}', number)}{_where(run, rows, best)}")
     if parts:
-        highest = "highest " if len(first) > 1 else ""
-        yield f"The {highest}mean revenue for a text, in units of the bids, by payment rule: {listed(parts)}."
+        highest = "highest " if len(rows) > 1 else ""
+        text = f"The {highest}mean revenue for a text, in units of the bids, by payment rule: {listed(parts)}."
+        yield Found(text, "What the seller earns, with its 95 % interval. Unit: units of the bids. Per text.")
 
 
-def _where(run: Run, row: pd.Series[Any]) -> str:
+def _where(run: Run, rows: pd.DataFrame, row: pd.Series[Any]) -> str:
     rules = f" under {label(str(row['aggregation']))}" if len(run.experiment.auction.aggregation) > 1 else ""
-    first = _first_query(run)
-    if not _is_sweep(first):
-        bids = " : ".join(f"{row[f'bid.{agent.id}']:g}" for agent in run.experiment.agents)
-        return f" at the bids {bids}{rules}" if first["point"].nunique() > 1 else rules
-    return f" at weight {row['relative_weight']:g}{rules}"
-
-
-def _first_query(run: Run) -> pd.DataFrame:
-    return run.summary[run.summary["query"] == run.experiment.queries[0]]
+    if _is_sweep(rows):
+        return f" at weight {row['relative_weight']:g}{rules}"
+    bids = " : ".join(f"{bid:g}" for bid in run.experiment.points[int(row["point"])].bids)
+    return f" at the bids {bids}{rules}" if rows["point"].nunique() > 1 else rules
 
 
 def _is_sweep(summary: pd.DataFrame) -> bool:
     weights = summary.drop_duplicates("point")["relative_weight"]
     return len(weights) > 1 and bool(weights.notna().all()) and weights.nunique() == len(weights)
+
+
+def how_drawn(run: Run) -> str:
+    """What texts of one seed have in common, down a column (weights) and between columns (rules), as was recorded."""
+    rules_by_sampler = _rules_by_sampler(run)
+    several = sum(map(len, rules_by_sampler.values())) > 1
+    if set(rules_by_sampler) == {"greedy"}:
+        between = ", along a row only the rule" if several else ""
+        return f"Greedy sampling takes the likeliest token: down the table only the bids change{between}."
+    if len(rules_by_sampler) == 1:
+        where = "row and column" if several else "row"
+        between = ", along a row only the rule" if several else ""
+        sampler = next(iter(rules_by_sampler))
+        return (
+            f"One seed: the same random numbers in every {where}, used by {sampler} sampling. "
+            f"Down a column only the bids change{between}."
+        )
+    down = "One seed: the same random numbers in every row, so down a column only the bids change."
+    return f"{down} {_between(run, rules_by_sampler)}" if rules_by_sampler else down
+
+
+def _rules_by_sampler(run: Run) -> dict[str, list[str]]:
+    """Under which rules each sampling was used, as the cells say."""
+    used: dict[str, list[str]] = {}
+    pairs = run.cells[["aggregation", "sampling"]].dropna().drop_duplicates()
+    for rule, sampler in pairs.itertuples(index=False, name=None):
+        if sampler:
+            used.setdefault(str(sampler), []).append(str(rule))
+    return used
+
+
+def _between(run: Run, rules_by_sampler: dict[str, list[str]]) -> str:
+    """What rules with different samplings have in common: a coupling of their draws, or chance alone."""
+    parts = []
+    for sampler, rules in rules_by_sampler.items():
+        how = "by a coupling to stable sampling" if sampler == "coupled" else f"by {sampler} sampling"
+        parts.append(f"{listed([label(rule) for rule in rules])} {how}")
+    drawn = f"Tokens are drawn under {listed(parts)}"
+    if set(rules_by_sampler) != {"stable", "coupled"}:
+        return f"{drawn}: differences along a row are due to chance too."
+    ends = sorted({f"{point.relative_weight:g}" for point in run.experiment.points if point.relative_weight in (0, 1)})
+    if not ends or not _agree_at_the_ends(run, rules_by_sampler["stable"]):
+        return f"{drawn}, on the same random numbers."
+    return f"{drawn}: at weight {listed(ends)}, where they have one distribution, they write one text."
+
+
+def _agree_at_the_ends(run: Run, stable: list[str]) -> bool:
+    """Whether all rules have the same distribution where one of two agents has all the weight, at every token."""
+    agents = run.experiment.agents
+    has_only_bidders = not any(agent.reference for agent in agents) and run.experiment.auction.charge is None
+    return len(agents) == 2 and has_only_bidders and stable == ["linear"]
 
 
 def interval(row: pd.Series[Any], figure: str, form: Any) -> str:
@@ -141,7 +202,7 @@ def percent(share: float) -> str:
 
 
 def number(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:.3g}".replace("-", "−")
 
 
 def signed(tau: float) -> str:

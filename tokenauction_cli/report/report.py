@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import __version__
-from ..analysis.columns import figure_explained
+from ..analysis.columns import explained, figure_explained
 from ..analysis.run import Run
 from ..system.errors import StoreError
 from .export import WHAT_TO_INSTALL, vl_convert, write_figures
-from .figures import Figure, Horizontal, agent_colours, figures_of, horizontal_of, queries_of
+from .figures import ALL_QUERIES, Figure, Horizontal, agent_colours, figures_of, horizontal_of, named, queries_of
 from .page import page
 from .page_data import embedded_cells, run_payload
-from .prose import sentences
+from .prose import findings, what_was_done
 from .traces import MOST_BYTES, PackedTraces, packed_traces
 from .vega import panel_spec
 
@@ -30,12 +30,13 @@ class Report(NamedTuple):
     notes: list[str]
 
 
-def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = ()) -> Report:
-    """Write the page to `output`, and the figures in these formats to `figures/` beside it."""
+def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (), only: Sequence[str] = ()) -> Report:
+    """Write the page to `output`, and the figures in these formats, or those named `only`, to `figures/` beside it."""
     figures, axis = figures_of(runs), horizontal_of(runs)
+    wanted = named(figures, only)
     traces = [_traces(run, MOST_BYTES // len(runs)) for run in runs]
     notes = _notes(runs, traces)
-    data = _data(runs, figures, axis, notes)
+    data = _data(runs, traces, figures, axis, notes)
     converter = vl_convert()
     library = None if converter is None else str(converter.javascript_bundle())
     text = page(data["title"], data, [pack.data for pack in traces], library)
@@ -44,7 +45,7 @@ def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = ())
         output.write_text(text, "utf-8")
     except OSError as error:
         raise StoreError(f"{output}: {error.strerror}; choose another file with -o") from error
-    return Report(output, write_figures(figures, axis, figures_folder(output), formats), notes)
+    return Report(output, write_figures(wanted, axis, figures_folder(output), formats), notes)
 
 
 def figures_folder(page: Path) -> Path:
@@ -52,18 +53,41 @@ def figures_folder(page: Path) -> Path:
     return page.with_name("figures" if page.name == "report.html" else f"{page.stem}-figures")
 
 
-def _data(runs: Sequence[Run], figures: Sequence[Figure], axis: Horizontal, notes: list[str]) -> dict[str, Any]:
-    colours = agent_colours(runs)
+def _data(
+    runs: Sequence[Run], traces: Sequence[PackedTraces], figures: Sequence[Figure], axis: Horizontal, notes: list[str]
+) -> dict[str, Any]:
+    colours, queries = agent_colours(runs), queries_of(runs)
     return {
         "title": " and ".join(dict.fromkeys(run.experiment.name for run in runs)),
         "version": __version__,
-        "lead": [sentences(run) for run in runs],
+        "lead": [_lead(run, queries) for run in runs],
         "notes": notes,
         "axis": {"title": axis.title, "is_weight": axis.is_weight, "labels": list(axis.labels)},
-        "queries": queries_of(runs),
-        "runs": [run_payload(run, colours) for run in runs],
+        "queries": queries,
+        "runs": [
+            {**run_payload(run, colours), "traced": list(pack.seeds)} for run, pack in zip(runs, traces, strict=True)
+        ],
+        "explained": {
+            "tokens": figure_explained("tokens"),
+            "weight": explained("cells.csv", "relative_weight"),
+            "seed": explained("cells.csv", "seed"),
+            "mention": figure_explained("mention_rate.A"),
+            "together": figure_explained("co_mention_rate"),
+            "posterior": explained("records-*.jsonl", "trace.posterior"),
+        },
         "figures": [_figure(figure, axis) for figure in figures],
     }
+
+
+def _lead(run: Run, queries: Sequence[str]) -> dict[str, Any]:
+    """What was done, and what was found: by query as the page numbers them, and over all together."""
+    asked = [(queries.index(query), query) for query in run.experiment.queries]
+    pooled = [(ALL_QUERIES, None)] if len(run.pooled) else []
+    found = [
+        {"query": number, "points": [found._asdict() for found in findings(run, query)]}
+        for number, query in [*pooled, *asked]
+    ]
+    return {"done": what_was_done(run), "found": found}
 
 
 def _figure(figure: Figure, axis: Horizontal) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from .run_folder import RunFolder
 Manifest = dict[str, Any]
 Session = dict[str, Any]
 FORMAT = 1
+RECORDS_VERSION = 2
+"""Raised where the same file and build give other records: at 2 for coupled sampling and for spaces in table texts."""
 _OF_THE_ENVIRONMENT = ("tokauction", "device", "gpu_layers", "extra_buffers", "llama", "passes", "versions", "host")
 
 
@@ -29,6 +31,21 @@ def readable(folder: RunFolder) -> Manifest:
     if manifest.get("format", FORMAT) != FORMAT:
         raise StoreError(f"{folder.path}: a later version of tokauction has written this run; update to read it")
     return manifest
+
+
+def records_version(manifest: Manifest) -> int:
+    """The version of the records of a run; one that has not begun takes this program's."""
+    return int(manifest.get("records", 1)) if manifest else RECORDS_VERSION
+
+
+def check_continued(folder: RunFolder, manifest: Manifest) -> None:
+    """Raises StoreError where this program would write other records than those that are there."""
+    version = records_version(manifest)
+    if version != RECORDS_VERSION:
+        raise StoreError(
+            f"{folder.path}: another version of tokauction began this run (records {version}, now {RECORDS_VERSION}); "
+            "it can be read, but not continued: start anew with --fresh"
+        )
 
 
 def kv_cache_of(manifest: Manifest) -> str | None:

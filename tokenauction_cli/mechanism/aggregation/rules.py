@@ -35,7 +35,7 @@ class AggregationRule(ABC):
 
     Whatever else asks about a rule reads these traits. The defaults promise nothing, so that each is a claim which
     `tokauction audit` or a law in the tests can refute. Without `is_linear_mixture` or `odds`, `stable` sampling draws
-    by `gumbel`, and second price is undefined.
+    by a coupling (`coupled`), and second price is undefined.
     """
 
     name: str

@@ -16,7 +16,7 @@ premise it meets. Reference agents take part and are not audited. The value of a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..aggregation.rules import ORDERS, AggregationRule
 from ..distributions import MechanismError, Profile
@@ -114,7 +114,8 @@ class Audit:
             rational = [individually_rational(bidder, payment, order, value) for bidder in bidders]
             yield count((*names, "individually_rational", order), rational, bounds, self.exact)
             best = [regret(bidder, payment, order, value) for bidder in bidders]
-            yield count((*names, "regret", order), best, bounds, self.exact)
+            found = count((*names, "regret", order), best, bounds, self.exact)
+            yield replace(found, value=value, bid=value if found.bid is None else found.bid)
             yield from self._of_misreports(payment, bidders, brands, order, bounds)
             if not payment.truthful_for(bidder.rule):
                 yield self._settled(payment, bidders, order)
@@ -144,8 +145,6 @@ class Audit:
             self._equilibria[key] = equilibrium(bidders, payment, order, self.bids)
         found = self._equilibria[key]
         failed = 0.0 if found.settled else 1.0
-        words = "after" if found.settled else "not settled after"
-        detail = f"bid {found.bids[i]:.4g} for a value of {value:.4g}, {words} {found.rounds} rounds"
         return Finding(
             bidders[0].rule.name,
             payment.name,
@@ -157,7 +156,9 @@ class Audit:
             failed,
             failed,
             abs(found.bids[i] - value),
-            detail=detail,
+            bid=found.bids[i],
+            value=value,
+            rounds=found.rounds,
         )
 
 

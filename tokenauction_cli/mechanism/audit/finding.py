@@ -20,7 +20,8 @@ class Finding:
 
     Where the prefixes are all there are, as of table agents, the share is exact and the interval a point. `worst` is
     the largest failure (0 if none), at `prefix` (its index) and, where it is one token's, at `token`. `payment` and
-    `order` are '' where none is meant.
+    `order` are '' where none is meant. Of a regret `bid` is the best bid at the worst prefix (the value, if
+    none is better), of an equilibrium the bid after so many `rounds` of best responses; both have the agent's `value`.
     """
 
     rule: str
@@ -36,6 +37,9 @@ class Finding:
     prefix: int | None = None
     token: int | None = None
     detail: str = ""
+    bid: float | None = None
+    value: float | None = None
+    rounds: int | None = None
 
     @property
     def holds(self) -> bool:
@@ -49,6 +53,7 @@ class Failure:
     size: float
     token: int | None = None
     detail: str = ""
+    bid: float | None = None
 
 
 def count(
@@ -66,7 +71,7 @@ def count(
         detail = found[0].detail if found else ""
         return Finding(*key, len(found), share, low, high, 0.0, detail=detail)
     failure = found[worst]
-    return Finding(*key, len(found), share, low, high, failure.size, worst, failure.token, failure.detail)
+    return Finding(*key, len(found), share, low, high, failure.size, worst, failure.token, failure.detail, failure.bid)
 
 
 class Interval(NamedTuple):
@@ -74,8 +79,11 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(successes: int, trials: int) -> Interval:
-    """The 95 % interval of the probability behind `successes` out of `trials`; [0, 1] without a trial."""
+def wilson(successes: float, trials: float) -> Interval:
+    """The 95 % interval of the probability behind `successes` out of `trials`; [0, 1] without a trial.
+
+    Of dependent trials it takes their effective number, which need not be whole.
+    """
     if trials == 0:
         return Interval(0.0, 1.0)
     share, z2 = successes / trials, Z * Z / trials

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from .finding import Finding
 
-ORDER_WORDS = {"robust": "the robust order", "tv": "TV", "kl": "KL", "reverse_kl": "reverse KL"}
+ORDER_WORDS = {"robust": "the robust order", "tv": "TV", "kl": "forward KL", "reverse_kl": "reverse KL"}
 
 
 def in_words(findings: Sequence[Finding]) -> str:
@@ -73,8 +73,10 @@ def _bidding(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
 def _equilibria(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
     settled = [finding for finding in _of(findings, "equilibrium") if finding.order == "tv"]
     for payment in dict.fromkeys(finding.payment for finding in settled):
-        bids = _list(f"{f.agent} at a {f.detail}" for f in settled if f.payment == payment)
-        yield f"Best responses in TV under {rule} with {payment}: {bids}."
+        mine = [finding for finding in settled if finding.payment == payment]
+        bids = _list(f"{finding.agent} bids {finding.bid:.4g} for a value of {finding.value:.4g}" for finding in mine)
+        end = "settle" if all(finding.holds for finding in mine) else "have not settled"
+        yield f"Best responses in TV under {rule} with {payment} {end} after {mine[0].rounds} rounds: {bids}."
 
 
 def _false_reports(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
@@ -89,7 +91,10 @@ def _false_reports(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
 
 
 def _by_payment(findings: Sequence[Finding], wanted: Callable[[Sequence[Finding]], bool], show: bool = False) -> str:
-    """'second_price (TV) and vcg (KL)', the payments with the orders of which `wanted` is true; with the worst size."""
+    """'second_price (TV) and vcg (forward KL)': the payments, and the orders of which `wanted` is true.
+
+    With `show` also the worst size.
+    """
     words = []
     for payment in dict.fromkeys(finding.payment for finding in findings):
         mine = [finding for finding in findings if finding.payment == payment]

@@ -73,8 +73,7 @@ def maximum(f: Callable[[float], float], grid: Sequence[float]) -> tuple[float, 
 def regret(bidder: Bidder, payment: PaymentRule, order: str, value: float) -> Failure:
     """What the best bid gains over bidding the value."""
     response = best_response(bidder, payment, order, value)
-    detail = f"best bid {response.bid:.4g} for a value of {value:.4g}" if response.regret > 0 else ""
-    return Failure(response.regret, detail=detail)
+    return Failure(response.regret, bid=response.bid)
 
 
 def individually_rational(bidder: Bidder, payment: PaymentRule, order: str, value: float) -> Failure:

@@ -24,6 +24,7 @@ class Clarke(PaymentRule):
 
     name = "vcg"
     label = "Clarke (VCG)"
+    premise = "a random draw, no reserve, and a rule that minimises a sum of KL divergences"
     compares_others = True
 
     def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:

@@ -44,6 +44,7 @@ class MyersonTV(PaymentRule):
 
     name = "myerson_tv"
     label = "Myerson (TV)"
+    premise = "a random draw and a rule that is monotone in TV"
 
     def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
         return sampling.lottery and "tv" in aggregation.monotone_in

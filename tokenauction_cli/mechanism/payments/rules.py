@@ -34,6 +34,8 @@ class PaymentRule(ABC):
     name: str
     label: str = ""
     """The name as people say it, where that is not the name with spaces."""
+    premise: str = ""
+    """What `fits` asks for, in words after "it needs"."""
     compares_others: bool = False
     """Whether it compares q with every o_i: that is then prefetched."""
 

@@ -44,6 +44,7 @@ class SecondPrice(PaymentRule):
 
     name = "second_price"
     columns = (name, "second_price_given_token", "second_price_expected")
+    premise = "a random draw and a rule under which the token switches at one bid"
 
     def fits(self, aggregation: AggregationRule, sampling: SamplingRule, reserve: float = 0.0) -> bool:
         return sampling.lottery and (aggregation.is_linear_mixture or aggregation.highest_bid_wins)

@@ -25,6 +25,8 @@ class Purpose(IntEnum):
     TARGET = 3  # stable sampling: to which token
     PAYMENT = 4  # the fresh u of a realised second price, one per agent
     LOTTERY = 5  # which agent a dictatorial rule takes, and ties
+    SECOND = 6  # coupled sampling: whether its second proposal is taken
+    RACE = 7  # coupled sampling: the clocks of what neither proposal yields
 
 
 class Randomness:

@@ -1,7 +1,8 @@
 """Sampling: how a token is drawn from q. Every lottery here has exactly q as its marginal over the seeds.
 
     rule         the token
-    stable       for each seed it changes at most once as the swept agent's bid rises (`stable.py`)
+    stable       for each seed it changes at most once as the swept agent's bid rises (`stable.py`), for rules that
+                 allow it; for the others it is coupled to that (`coupled.py`)
     inverse_cdf  the first t with q_0 + ... + q_t > u
     gumbel       a race of E / q with E standard exponential, shared by all rules and weights of a seed
     greedy       argmax_t q_t, of equal ones the lowest id; no lottery
@@ -15,6 +16,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..cumulative import BLOCK, block_sums, quantile
 from ..distributions import Array, Distribution
@@ -25,10 +27,10 @@ from .randomness import DrawKey, Purpose
 class Draw(NamedTuple):
     """A token and how it came about.
 
-    `used` is the sampling that drew it. `dictator` is the agent a dictatorship took. Where the seed itself sets
-    second prices (`stable`), `prices[i]` is the realised one of agent i, None for the agents it does not price, and
-    `switch` the relative weight of the swept agent above which its token is `token_above` (inf: the token never
-    changes), so that a trace can show it.
+    `used` is the sampling that drew it; of `stable` it may be `coupled`. `dictator` is the agent a dictatorship took.
+    Where the seed itself sets second prices (`stable`), `prices[i]` is the realised one of agent i, None for the agents
+    it does not price, and `switch` the relative weight of the swept agent above which its token is another (inf: the
+    token never changes), so that a trace can show it.
     """
 
     token: int
@@ -84,16 +86,20 @@ class Gumbel(SamplingRule):
 
     def draw(self, outcome: Outcome, draw_key: DrawKey) -> Draw:
         source, dictator = drawn_source(outcome, draw_key)
-        likely = outcome.profile.likely
-        clocks = source.clocks(likely)
-        noise = draw_key.exponentials(Purpose.DRAW, BLOCK + len(clocks))
-        first, n_blocks = first_of(noise[BLOCK:], clocks), len(clocks) - len(likely)
-        if first >= n_blocks:
-            return Draw(int(likely[first - n_blocks]), self.name, dictator)
-        begin = first * BLOCK
-        others = np.array(source.part(slice(begin, begin + BLOCK)))
-        others[likely[(likely >= begin) & (likely < begin + BLOCK)] - begin] = 0.0
-        return Draw(begin + first_of(noise[: len(others)], others), self.name, dictator)
+        return Draw(race(source, outcome.profile.likely, draw_key, Purpose.DRAW), self.name, dictator)
+
+
+def race(source: Distribution, likely: NDArray[np.intp], draw_key: DrawKey, purpose: Purpose) -> int:
+    """A token from `source`, by clocks of the `likely` tokens and of the rest of each block: see `Gumbel`."""
+    clocks = source.clocks(likely)
+    noise = draw_key.exponentials(purpose, BLOCK + len(clocks))
+    first, n_blocks = first_of(noise[BLOCK:], clocks), len(clocks) - len(likely)
+    if first >= n_blocks:
+        return int(likely[first - n_blocks])
+    begin = first * BLOCK
+    others = np.array(source.part(slice(begin, begin + BLOCK)))
+    others[likely[(likely >= begin) & (likely < begin + BLOCK)] - begin] = 0.0
+    return begin + first_of(noise[: len(others)], others)
 
 
 def first_of(noise: Array, rates: Array) -> int:

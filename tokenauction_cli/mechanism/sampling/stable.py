@@ -16,20 +16,18 @@ for both; the other agent's token switches, as its bid rises, at the bid S (1 - 
 Dictatorships: t0 is the token of the dictator among the others, t1 the swept agent's own, w* the lottery's number:
 it is the dictator iff w > w* (random dictator) or its bid is the highest (winner take all).
 
-Rules without a stable sampling draw by `gumbel` on the same keys.
+Rules without a stable sampling draw by a coupling to this one: see `coupled.py`.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
-from ..cumulative import quantile
 from ..distributions import Array
 from ..outcome import Outcome
+from .coupled import coupled, others_token, rising_token
 from .randomness import DrawKey, Purpose
-from .rules import Draw, Gumbel, SamplingRule, drawn_agent
+from .rules import Draw, SamplingRule, drawn_agent
 
 
 class Switch(NamedTuple):
@@ -45,15 +43,12 @@ class Stable(SamplingRule):
 
     name = "stable"
 
-    def __init__(self) -> None:
-        self._fallback = Gumbel()
-
     def draw(self, outcome: Outcome, draw_key: DrawKey) -> Draw:
         if outcome.odds is not None:
             return self._dictated(outcome, draw_key, outcome.odds)
         if outcome.rule.is_linear_mixture:
             return self._switched(outcome, draw_key)
-        return self._fallback.draw(outcome, draw_key)
+        return coupled(outcome, draw_key)
 
     def _switched(self, outcome: Outcome, draw_key: DrawKey) -> Draw:
         swept = outcome.terms.swept
@@ -77,16 +72,11 @@ class Stable(SamplingRule):
 
 def linear_switch(outcome: Outcome, i: int, draw_key: DrawKey) -> Switch:
     """The tokens below and above agent i's threshold, and the relative weight w* at which they change (inf: never)."""
-    profile, others = outcome.profile, outcome.others(i)
-    below = others.quantile(draw_key.uniform(Purpose.DRAW))
-    o, p = others.at(below), profile.p.item(i, below)
+    below = others_token(outcome, i, draw_key)
+    o, p = outcome.others(i).at(below), outcome.profile.p.item(i, below)
     if p >= o or not outcome.distance(i):
         return Switch(below, below, float("inf"))
-    above = quantile(
-        lambda tokens: np.maximum(profile.p[i, tokens] - others.part(tokens), 0.0),
-        outcome.rising(i),
-        draw_key.uniform(Purpose.TARGET, outcome.swept_id),
-    )
+    above = rising_token(outcome, i, draw_key)
     return Switch(below, above, draw_key.uniform(Purpose.SWITCH, outcome.swept_id) * o / (o - p))
 
 

@@ -23,7 +23,8 @@ function chapter(figures) {
     figures.length > 1 ? h("div", { cls: "tabs", role: "tablist" }, tabs) : null, place);
 }
 
-const queryOfFigure = (figure) => (figure.rows.some((row) => row.query === state.query) ? state.query : figure.rows[0].query);
+const runOf = (panel) => RUNS[Number(panel.key.split("/")[0])];
+const rowsOf = (figure, panel) => figure.rows.filter((row) => row.panel === panel.key && row.query === numbersOf(runOf(panel)));
 
 // What the figure's numbers are: every column it shows, each sentence once.
 const explainedOf = (figure) => [...new Set(figure.series.map((series) => series.explained))].join("\n");
@@ -34,9 +35,11 @@ function figureOf(figure) {
   const panels = figure.panels.map((panel) => {
     const chart = h("div", { cls: "chart", "data-figure": figure.id, "data-panel": panel.key });
     if (window.vegaEmbed) onceVisible(chart, () => draw(figure, panel, chart));
-    return h("figure", {}, h("figcaption", { title: explainedOf(figure) }, panel.title), window.vegaEmbed ? chart : null);
+    const drawn = h("figure", {}, h("figcaption", { title: explainedOf(figure) }, panel.title), window.vegaEmbed ? chart : null);
+    listen(() => { drawn.hidden = rowsOf(figure, panel).length === 0; });
+    return drawn;
   });
-  const numbers = h("details", { cls: "numbers", open: !window.vegaEmbed }, h("summary", { title: explainedOf(figure) }, "the numbers"), numbersOf(figure));
+  const numbers = h("details", { cls: "numbers", open: !window.vegaEmbed }, h("summary", { title: explainedOf(figure) }, "the numbers"), tableOf(figure));
   return [figure.series.length > 1 ? legend : null,
     window.vegaEmbed ? h("div", { cls: "panels" }, panels) : null, numbers];
 }
@@ -64,7 +67,7 @@ const CONFIG = {
 async function draw(figure, panel, element) {
   if (element.dataset.drawn) return;
   element.dataset.drawn = "yes";
-  const rows = () => figure.rows.filter((row) => row.panel === panel.key && row.query === queryOfFigure(figure));
+  const rows = () => rowsOf(figure, panel);
   const spec = structuredClone(figure.spec);
   spec.data = { name: "rows", values: rows() };
   if (spec.params) spec.params[0].value = XS[state.x];
@@ -73,11 +76,11 @@ async function draw(figure, panel, element) {
     tooltip: (_, event, __, value) => showTip(event, value, figure),
   });
   element.view = view;
-  let query = queryOfFigure(figure);
+  let query = numbersOf(runOf(panel));
   listeners.push(() => {
     if (!element.isConnected) return;
-    if (queryOfFigure(figure) !== query) {
-      query = queryOfFigure(figure);
+    if (numbersOf(runOf(panel)) !== query) {
+      query = numbersOf(runOf(panel));
       view.data("rows", rows());
     }
     view.signal("at", XS[state.x]).runAsync();
@@ -89,7 +92,7 @@ function showTip(event, value, figure) {
     tip.hidden = true;
     return;
   }
-  refill(tip, h("b", {}, value.series), h("span", {}, number(value.mean, figure.percent)),
+  refill(tip, h("b", {}, value.series), h("span", {}, number(value.mean, figure.percent), h("span", { cls: "muted" }, ` ${figure.unit}`)),
     h("span", { cls: "muted" }, `95 %: ${interval(value, figure.percent)}`),
     h("span", { cls: "muted" }, `at ${AXIS.is_weight ? number(value.x) : AXIS.labels[value.x] ?? value.x} · ${value.n} texts`));
   tip.hidden = false;
@@ -98,15 +101,16 @@ function showTip(event, value, figure) {
   tip.style.top = `${Math.max(8, event.clientY - tip.offsetHeight - 12)}px`;
 }
 
-function numbersOf(figure) {
+function tableOf(figure) {
   const body = h("tbody", {});
-  const title = Object.fromEntries(figure.panels.map((panel) => [panel.key, panel.title]));
+  const title = explainedOf(figure);
   listen(() => {
-    const rows = figure.rows.filter((row) => row.query === queryOfFigure(figure));
-    refill(body, rows.map((row) => h("tr", {}, h("td", {}, title[row.panel]), h("td", {}, row.series),
-      h("td", { cls: "n" }, AXIS.is_weight ? number(row.x) : AXIS.labels[row.x] ?? row.x),
-      h("td", { cls: "n" }, number(row.mean, figure.percent)), h("td", { cls: "n" }, interval(row, figure.percent)))));
+    refill(body, figure.panels.flatMap((panel) => rowsOf(figure, panel).map((row) => h("tr", {}, h("td", {}, panel.title), h("td", {}, row.series),
+      h("td", { cls: "n", title: DATA.explained.weight }, AXIS.is_weight ? number(row.x) : AXIS.labels[row.x] ?? row.x),
+      h("td", { cls: "n", title }, number(row.mean, figure.percent)),
+      h("td", { cls: "n", title: `95 % interval of the mean of ${counted(row.n, "text")}` }, interval(row, figure.percent))))));
   });
   return h("div", { cls: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "rule"), h("th", {}, "of"),
-    h("th", { cls: "n" }, AXIS.is_weight ? "weight" : "bids"), h("th", { cls: "n", title: explainedOf(figure) }, "mean"), h("th", { cls: "n" }, "95 % interval"))), body));
+    h("th", { cls: "n", title: DATA.explained.weight }, AXIS.is_weight ? "weight" : "bids"), h("th", { cls: "n", title }, figure.unit),
+    h("th", { cls: "n", title: "95 % interval of the mean" }, "95 % interval"))), body));
 }

@@ -36,7 +36,7 @@ function number(value, percent = false) {
   return text.replace("-", "−");
 }
 
-const counted = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+const counted = (n, noun, more = "s") => `${n} ${noun}${n === 1 ? "" : more}`;
 
 function interval(row, percent) {
   if (row.low === null || row.high === null) return "no interval";

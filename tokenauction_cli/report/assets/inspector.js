@@ -31,8 +31,8 @@ async function fillInspector() {
   const trace = traces && cell !== undefined ? traces.cells[cell] : null;
   const head = [inspectorHead(run, point), inspectorSlider()];
   if (!trace) {
-    const why = traces ? "The trace of this seed is not in the page." : "This run was made without traces (auction.trace), or the browser is too old to unpack them.";
-    refill(dialog, head, cell === undefined ? null : h("p", { cls: "tokens", dir: "auto" }, marked(run, run.cells.text[cell])), h("p", { cls: "about" }, why));
+    const why = cell === undefined ? "This run has no text here." : isFailed(run, cell) ? "This text failed." : "The browser is too old to unpack the traces.";
+    refill(dialog, head, cell === undefined ? null : h("p", { cls: "tokens", dir: "auto" }, textOf(run, cell)), h("p", { cls: "about" }, why));
     return;
   }
   const tokens = trace.w.map((word, k) => tokenOf(run, trace, traces.words[word], k));
@@ -62,15 +62,15 @@ async function fillInspector() {
         }
       },
     },
-  }, tokens);
+  }, tokens, isCut(run, cell) ? h("abbr", { cls: "cut", title: whyCut(run) }, "\u00a0…") : null);
   refill(dialog, head, colouringChoice(run, trace), list, detail);
   select(Math.min(open.token ?? mostContested(trace), tokens.length - 1));
 }
 
 function inspectorHead(run, point) {
-  const place = AXIS.is_weight ? `weight ${run.points[point].weight}` : `bids ${run.points[point].bids.join(" : ")}`;
+  const place = AXIS.is_weight ? `weight ${number(XS[state.x])}` : `bids ${point < 0 ? placeName(state.x) : run.points[point].bids.join(" : ")}`;
   const name = (RUNS.length > 1 ? `${run.name} · ` : "") + run.rules[open.rule].name;
-  return h("header", {}, h("h2", {}, name, h("small", {}, ` ${place} · seed ${state.seed}`)),
+  return h("header", {}, h("h2", {}, name, h("small", { title: `${DATA.explained.weight} ${DATA.explained.seed}` }, ` ${place} · seed ${state.seed}`)),
     h("button", { type: "button", cls: "close", "aria-label": "close", on: { click: () => dialog.close() } }, "×"));
 }
 
@@ -128,7 +128,7 @@ function tokenOf(run, trace, word, k) {
 function detailOf(run, trace, traces, k, point) {
   const word = traces.words[trace.w[k]];
   return [
-    h("h3", {}, h("code", {}, tokenName(word)), h("small", {}, ` token ${k + 1} of ${trace.w.length}`)),
+    h("h3", {}, h("code", {}, tokenName(word)), h("small", { title: DATA.explained.tokens }, ` token ${k + 1} of ${trace.w.length}`)),
     h("div", { cls: "detail-grid" },
       h("div", { cls: "scroll" }, candidatesOf(run, trace, traces, k)),
       h("div", {}, posteriorOf(run, trace, k), thresholdOf(run, trace, k, point), paidOf(run, trace, k))),
@@ -144,19 +144,22 @@ function candidatesOf(run, trace, traces, k) {
     : [];
   const same = (row) => row.word === chosen.word && Math.abs(row.q - chosen.q) < 2e-3 * (1 + chosen.q);
   if (!rows.some(same)) rows.push(chosen);
-  const bar = (value, c) => h("td", { cls: "p", vars: { "--c": c, "--share": value } }, h("span", {}, value < 0.0005 ? "0" : number(value, true)));
+  const bar = (row, value, c, who) => h("td", { cls: "p", vars: { "--c": c, "--share": value }, title: `${who}: ${tokenName(row.word)} comes next with probability ${number(value, true)}` },
+    h("span", {}, value < 0.0005 ? "0" : number(value, true)));
   return h("table", { cls: "candidates" },
-    h("thead", {}, h("tr", {}, h("th", {}, "next token"), run.agents.map((agent) => h("th", { vars: { "--c": colour(agent.colour) } }, agent.name)), h("th", {}, "auction"))),
+    h("thead", {}, h("tr", {}, h("th", {}, "next token"), run.agents.map((agent) => h("th", { title: agent.name }, agentName(agent))), h("th", {}, "auction"))),
     h("tbody", {}, rows.map((row) => h("tr", { cls: same(row) ? "drawn" : "" }, h("td", {}, h("code", { dir: "auto" }, tokenName(row.word))),
-      row.p.map((value, i) => bar(value, colour(run.agents[i].colour))), bar(row.q, "var(--ink)")))));
+      row.p.map((value, i) => bar(row, value, colour(run.agents[i].colour), run.agents[i].name)), bar(row, row.q, "var(--ink)", "auction")))));
 }
+
+const agentName = (agent) => h("span", { cls: "agent" }, swatch(agent.colour, agent.colour), h("span", {}, agent.name));
 
 function posteriorOf(run, trace, k) {
   const weights = trace.r.map((row) => (row[k] ?? 0) / 1000);
   return h("div", { cls: "block" }, h("h4", {}, "Whose model explains it"),
     h("div", { cls: "stack" }, weights.map((weight, i) =>
       h("span", { vars: { "--c": colour(run.agents[i].colour), "flex-grow": weight }, title: run.agents[i].name }))),
-    h("p", { cls: "muted" }, weights.map((weight, i) => `${run.agents[i].name} ${number(weight, true)}`).join(" · ")));
+    h("p", { cls: "muted", title: DATA.explained.posterior }, weights.map((weight, i) => `${run.agents[i].name} ${number(weight, true)}`).join(" · ")));
 }
 
 function thresholdOf(run, trace, k, point) {
@@ -170,15 +173,22 @@ function thresholdOf(run, trace, k, point) {
       : `Above the weight ${number(at)} of ${who.name} this seed draws another token.`;
   return h("div", { cls: "block" }, h("h4", {}, "Threshold of this seed"),
     h("div", { cls: "threshold", vars: { "--now": now, "--at": at ?? 2, "--c": colour(who.colour) } }, h("i", {}), at !== null && at < 1 ? h("b", {}) : null),
-    h("p", { cls: "muted" }, words));
+    h("p", { cls: "muted", title: `${DATA.explained.weight} The dot is the weight shown, the line the threshold.` }, words));
 }
 
+// Every agent has its place in a row, however many there are and however narrow the screen.
 function paidOf(run, trace, k) {
   const columns = Object.entries(trace.pay);
   if (!columns.length) return null;
-  return h("div", { cls: "block" }, h("h4", {}, "Paid for this token"),
-    h("div", { cls: "scroll" }, h("table", { cls: "paid" }, h("thead", {}, h("tr", {}, h("th", {}), run.agents.map((agent) => h("th", { cls: "n" }, agent.name)))),
-      h("tbody", {}, columns.map(([column, rows]) => h("tr", {}, h("td", { title: run.explained[column] }, run.payments[column] ?? column), rows.map((row) => h("td", { cls: "n" }, number(row[k])))))))));
+  const name = (column) => run.payments[column] ?? column;
+  const amount = (column, row, i) => h("span", {
+    title: `${run.agents[i].name} pays ${number(row[k]) || "nothing"} for this token, in units of the bids. ${name(column)}: ${run.explained[column]}`,
+  }, swatch(run.agents[i].colour, run.agents[i].colour), row[k] === null ? "–" : number(row[k]));
+  return h("div", { cls: "block" }, h("h4", {}, "Paid for this token, in units of the bids"),
+    h("table", { cls: "paid" },
+      h("thead", {}, h("tr", {}, h("th", {}), h("td", {}, h("div", { cls: "amounts" }, run.agents.map(agentName))))),
+      h("tbody", {}, columns.map(([column, rows]) => h("tr", {}, h("th", { scope: "row", title: run.explained[column] }, name(column)),
+        h("td", {}, h("div", { cls: "amounts" }, rows.map((row, i) => amount(column, row, i)))))))));
 }
 
 listeners.push(() => { if (dialog.open) fillInspectorKeepingSlider(); });

@@ -12,19 +12,37 @@ function section(title, about, ...children) {
   return h("section", {}, h("h2", {}, title), about ? h("p", { cls: "about" }, about) : null, children);
 }
 
-const hasTraces = RUNS.some((_, r) => document.getElementById(`traces-${r}`));
+// What was found, in a few sentences: over all queries together, or for the chosen one.
+function findingsOf(run, lead) {
+  const place = h("div", { cls: "findings" });
+  listen(() => {
+    const query = numbersOf(run);
+    const found = lead.found.find((one) => one.query === query);
+    const of = query === ALL ? `${run.queries.length === 2 ? "Both" : `All ${run.queries.length}`} queries together` : HAS_CHOICE && query !== null ? queryName(DATA.queries[query]) : null;
+    refill(place, found?.points.length ? [of ? h("h4", {}, of) : null,
+      h("ul", {}, found.points.map((point) => h("li", { title: point.about }, seen(point.text))))] : null);
+  });
+  return h("div", { cls: "lead" }, h("p", { title: "What this run folder holds" }, RUNS.length > 1 ? h("b", {}, `${run.folder}. `) : null, seen(lead.done)), place);
+}
+
+const hasTraces = RUNS.some((run) => run.traced.length > 0);
+const stageWords = [
+  HAS_SQUARES ? `Each square is a text${ANYBODY_IS_NAMED ? ", in the colours of whom it names" : ""}.` : null,
+  hasTraces ? "Click a text to look at its tokens." : null,
+].filter(Boolean).join(" ");
+const figureWords = "Means over the texts with their 95 % intervals (Wilson’s for shares of texts, BCa bootstrap for means"
+  + `${HAS_POOLED ? "; of all queries together, clustered by query" : ""})${XS.length > 1 ? `, against the ${AXIS.title}` : ""}.`;
 document.getElementById("page").append(
   h("header", { cls: "top" }, themeButton(), h("p", { cls: "kicker" }, "token auction"), h("h1", {}, DATA.title),
-    DATA.lead.map((lead, k) => h("p", { cls: "lead" }, RUNS.length > 1 ? h("b", {}, `${RUNS[k].folder}. `) : null, seen(lead.join(" ")))),
+    DATA.lead.map((lead, k) => findingsOf(RUNS[k], lead)),
     DATA.notes.map((note) => h("p", { cls: "note" }, seen(note)))),
   h("section", { cls: "stage" }, h("h2", {}, XS.length > 1 ? "Slide the bid, read the text" : "The texts"),
-    h("p", { cls: "about" }, "Each square is a text, in the colours of whom it names" + (XS.length > 1 ? ": columns are " + (AXIS.is_weight ? "weights" : "bids") + ", rows are seeds. " : ". ") + (hasTraces ? "Click a text to look at its tokens." : "")),
-    controls(), textCards()),
-  h("section", {}, h("h2", {}, "The figures"), h("p", { cls: "about" }, `Means over the texts with their 95 % intervals (Wilson’s for shares of texts, BCa bootstrap for means${DATA.queries.length > 1 ? "; for all queries together, clustered by query" : ""})${XS.length > 1 ? `, against the ${AXIS.title}` : ""}.`),
-    h("div", { cls: "chapters" }, chapters())),
-  XS.length > 1 ? section("The table", "One seed: the same random numbers in every row and column, so what changes is due to the bids.", RUNS.map(paperTable)) : null,
-  RUNS.some((run) => run.tables.length) ? section("The statistics", null, RUNS.map(statistics)) : null,
+    h("p", { cls: "about" }, stageWords), controls(), printed(), squaresLegend(), textCards()),
+  h("section", {}, h("h2", {}, "The figures"), h("p", { cls: "about" }, figureWords), h("div", { cls: "chapters" }, chapters())),
+  XS.length > 1 ? section("The table", null, RUNS.map(paperTable)) : "",
+  auditSection() ?? "",
+  RUNS.some((run) => run.tables.length) ? section("The statistics", null, RUNS.map(statistics)) : "",
   section("Repeat it", null, RUNS.map(recipe)),
-  h("footer", {}, `tokauction ${DATA.version}`),
+  h("footer", { title: "The version that drew this page" }, `tokauction ${DATA.version}`),
 );
 document.body.append(dialog, tip);

@@ -1,35 +1,45 @@
-// The paper's table, statistics, the audit, and how to repeat it all.
-function paperTable(run, r) {
+// The paper's table, statistics, and how to repeat it all.
+function paperTable(run) {
   const body = h("tbody", {});
   const order = pointsOf(run);
-  const caption = h("caption", {});
+  const caption = h("caption", { title: DATA.explained.seed });
+  const place = h("div", { cls: "of-run" });
   listen(() => {
     const current = pointOf(run);
-    caption.textContent = (RUNS.length > 1 ? `${run.name}, ` : "") + `seed ${state.seed}`;
+    const query = queryOf(run);
+    place.hidden = query < 0;
+    if (place.hidden) return;
+    const asked = DATA.queries.length > 1 ? `${queryName(run.queries[query])}, ` : "";
+    caption.textContent = `${RUNS.length > 1 ? `${run.name}, ` : ""}${asked}seed ${state.seed}`;
     refill(body, order.map((point) => h("tr", { cls: point === current ? "current" : "", on: { click: () => goTo(run, point) } },
-      h("th", { scope: "row", cls: "n" }, AXIS.is_weight ? run.points[point].weight.toFixed(2) : run.points[point].bids.map((bid) => number(bid)).join(" : ")),
+      h("th", { scope: "row", cls: "n", title: DATA.explained.weight }, AXIS.is_weight ? run.points[point].weight.toFixed(2) : run.points[point].bids.map((bid) => number(bid)).join(" : ")),
       run.rules.map((_, rule) => {
         const cell = cellOf(run, rule, point, state.seed);
-        return h("td", { dir: "auto" }, cell === undefined ? "" : marked(run, run.cells.text[cell]));
+        return h("td", { dir: "auto" }, cell === undefined ? "" : textOf(run, cell));
       }))));
   });
   const head = h("tr", {}, h("th", { cls: "n" }, AXIS.is_weight ? `weight of ${run.agents[run.swept].name}` : "bids"), run.rules.map((rule) => h("th", {}, rule.name)));
-  return h("div", { cls: "scroll" }, h("table", { cls: "paper" }, caption, h("thead", {}, head), body));
+  place.append(h("p", { cls: "about" }, run.drawn), h("div", { cls: "scroll" }, h("table", { cls: "paper" }, caption, h("thead", {}, head), body)));
+  return place;
 }
 
 function goTo(run, point) {
-  update({ x: AXIS.is_weight ? XS.indexOf(run.points[point].weight) : point });
+  update({ x: placeOf(run, point) });
 }
 
 function statistics(run) {
-  return run.tables.map((table) => h("details", { cls: "statistics", open: table.title === "Audit" },
-    h("summary", {}, `${table.title}${RUNS.length > 1 ? ` · ${run.name}` : ""}`, h("small", {}, ` ${table.rows.length} rows, ${table.file}`)),
-    h("p", { cls: "about" }, table.about), plainTable(table)));
+  return run.tables.map((table) => tableDetails(run, table));
+}
+
+function tableDetails(run, table) {
+  return h("details", { cls: "statistics" },
+    h("summary", { title: table.about }, `${table.title}${RUNS.length > 1 ? ` · ${run.name}` : ""}`, h("small", {}, ` ${counted(table.rows.length, "row")}, ${table.file}`)),
+    h("p", { cls: "about" }, table.about), plainTable(table));
 }
 
 function plainTable(table) {
   const numeric = table.columns.map((_, k) => table.rows.every((row) => row[k] === null || row[k] === "" || typeof row[k] === "number"));
-  const cell = (value, k) => h("td", { cls: numeric[k] ? "n" : "" }, typeof value === "number" ? number(value) : value === null ? "" : seen(String(value)));
+  const cell = (value, k) => h("td", { cls: numeric[k] ? "n" : "", title: table.explained[k] }, typeof value === "number" ? number(value) : value === null ? "" : seen(String(value)));
   return h("div", { cls: "scroll" }, h("table", {},
     h("thead", {}, h("tr", {}, table.columns.map((column, k) => h("th", { cls: numeric[k] ? "n" : "", title: table.explained[k] }, seen(column.replaceAll("_", " ")))))),
     h("tbody", {}, table.rows.map((row) => h("tr", {}, row.map(cell))))));
@@ -38,6 +48,6 @@ function plainTable(table) {
 function recipe(run) {
   return h("article", { cls: "recipe" }, RUNS.length > 1 ? h("h3", {}, run.name) : null,
     h("p", {}, "Save the configuration below as ", h("code", {}, `${run.name}.yaml`), " and run"), h("pre", {}, h("code", {}, run.command)),
-    h("dl", {}, run.facts.map(([name, value]) => [h("dt", {}, seen(name)), h("dd", {}, seen(value))])),
+    h("dl", {}, run.facts.map(([name, value, about]) => [h("dt", {}, seen(name)), h("dd", { title: about }, seen(value))])),
     h("details", {}, h("summary", {}, "configuration"), h("pre", { dir: "ltr" }, seen(run.config))));
 }

@@ -2,29 +2,29 @@
 const MOST_MAP_CELLS = 2400;
 
 function controls() {
+  if (!HAS_CHOICE && XS.length < 2 && SEEDS.length < 2) return "";
   const slider = h("input", {
-    type: "range", id: "weight", min: 0, max: XS.length - 1, step: 1, "aria-label": AXIS.title,
+    type: "range", id: "weight", min: 0, max: XS.length - 1, step: 1, "aria-label": AXIS.title, title: DATA.explained.weight,
     on: { input: (event) => update({ x: Number(event.target.value) }) },
   });
-  const value = h("output", { for: "weight", cls: "weight" });
-  const bidders = new Map(RUNS.map((run) => [run.agents.map((agent) => agent.name).join("\n"), run]));
-  const shares = [...bidders.values()].map((run) => [run, h("div", { cls: "shares", "aria-hidden": "true" })]);
-  const seed = h("output", { cls: "seed" });
+  const value = h("output", { for: "weight", cls: "weight", title: DATA.explained.weight });
+  const bars = biddings().map((runs) => [runs, h("div", { cls: "shares" })]);
+  const seed = h("output", { cls: "seed", title: DATA.explained.seed });
   const step = (by) => {
     const at = (SEEDS.indexOf(state.seed) + by + SEEDS.length) % SEEDS.length;
     update({ seed: SEEDS[at] });
   };
   listen(() => {
     slider.value = state.x;
-    value.textContent = AXIS.is_weight ? XS[state.x].toFixed(2) : AXIS.labels[XS[state.x]] ?? String(XS[state.x]);
+    value.textContent = placeName(state.x);
     slider.setAttribute("aria-valuetext", value.textContent);
     seed.textContent = `seed ${state.seed}`;
-    for (const [run, bar] of shares) refill(bar, sharesOf(run));
+    for (const [runs, bar] of bars) refill(bar, sharesOf(runs));
   });
   return h("div", { cls: "controls", role: "group", "aria-label": "what is shown" },
-    DATA.queries.length > 1 && RUNS.some((run) => run.queries.length > 1) ? queryChoice() : null,
+    HAS_CHOICE ? queryChoice() : null,
     XS.length > 1
-      ? h("div", { cls: "slide" }, h("label", { for: "weight" }, AXIS.title), h("div", { cls: "track" }, slider, value), shares.map(([, bar]) => bar))
+      ? h("div", { cls: "slide" }, h("label", { for: "weight" }, AXIS.title), h("div", { cls: "track" }, slider, value, bars.map(([, bar]) => bar)))
       : null,
     SEEDS.length > 1
       ? h("div", { cls: "stepper" },
@@ -33,19 +33,68 @@ function controls() {
       : null);
 }
 
-// The bids at this point, as wide as their shares.
-function sharesOf(run) {
+// Runs with the same bidders share a bar.
+function biddings() {
+  const groups = new Map();
+  for (const run of RUNS) {
+    const names = run.agents.map((agent) => agent.name).join("\n");
+    groups.set(names, [...(groups.get(names) ?? []), run]);
+  }
+  return [...groups.values()];
+}
+
+// The bids at this point, as wide as their shares, the swept agent's first: where it ends the slider stands.
+function sharesOf(runs) {
+  const run = runs.find((one) => pointOf(one) >= 0);
+  if (!run) return null;
   const { bids } = run.points[pointOf(run)];
   const total = bids.reduce((a, b) => a + b, 0) || 1;
-  return bids.map((bid, k) =>
-    h("span", { vars: { "--c": colour(run.agents[k].colour), "flex-grow": bid / total }, cls: bid / total < 0.14 ? "thin" : "" },
-      h("b", {}, run.agents[k].name), ` bids ${number(bid)}`));
+  const order = [...bids.keys()].sort((a, b) => (b === run.swept) - (a === run.swept));
+  return order.map((k) =>
+    h("span", {
+      vars: { "--c": colour(run.agents[k].colour), "flex-grow": bids[k] / total }, cls: bids[k] / total < 0.14 ? "thin" : "",
+      title: `${run.agents[k].name} bids ${number(bids[k])} for every token: ${number(bids[k] / total, true)} of all bids`,
+    }, h("b", {}, run.agents[k].name), h("i", {}, " bids"), ` ${number(bids[k])}`));
 }
 
 function queryChoice() {
-  const choose = h("select", { "aria-label": "query", on: { change: (e) => update({ query: Number(e.target.value) }) } },
-    DATA.queries.map((query, k) => h("option", { value: k }, seen(query) || "(no query)")));
+  const choose = h("select", {
+    "aria-label": "query",
+    on: { change: ({ target }) => update(Number(target.value) === ALL ? { pooled: true } : { query: Number(target.value), pooled: false }) },
+  }, HAS_POOLED ? h("option", { value: ALL }, "all together") : null,
+  DATA.queries.map((query, k) => h("option", { value: k }, seen(query) || "(no query)")));
   return h("label", { cls: "query" }, "query ", choose);
+}
+
+// What the controls say, for paper.
+function printed() {
+  const words = h("p", { cls: "printed", title: DATA.explained.weight });
+  listen(() => {
+    refill(words, [XS.length > 1 ? `${AXIS.title}: ${placeName(state.x)}` : null, `seed ${state.seed}`,
+      HAS_CHOICE ? `query ${queryName(DATA.queries[state.query])}${state.pooled ? ", numbers of all together" : ""}` : null].filter(Boolean).join(" · "));
+  });
+  return words;
+}
+
+// What the colours of the squares say.
+function squaresLegend() {
+  const entry = (fill, words) => h("li", {}, h("i", { cls: "square", vars: { "--fill": fill } }), words);
+  const pair = AGENTS.slice(0, 2).map((agent) => colour(agent.colour));
+  const gone = RUNS.some((run) => run.cells.text.length < run.rules.length * run.queries.length * run.points.length * run.seeds.length || run.cells.end.includes("failed"));
+  const names = ANYBODY_IS_NAMED && HAS_SQUARES ? [
+    AGENTS.map((agent) => entry(fillOf([colour(agent.colour)]), `names ${agent.name}`)),
+    AGENTS.length > 1 ? entry(fillOf(pair), AGENTS.length > 2 ? "names several" : "names both") : null,
+    entry("none", "names nobody"),
+  ] : null;
+  return h("ul", { cls: "legend squares", "aria-label": "what a square says" }, names,
+    gone && HAS_SQUARES ? h("li", {}, h("i", { cls: "square gone" }), "no text") : null,
+    cutLegend());
+}
+
+function cutLegend() {
+  const cut = RUNS.filter((run) => run.cells.end.includes("length"));
+  const at = [...new Set(cut.map((run) => run.max_tokens))].sort((a, b) => a - b).join(" or ");
+  return cut.length ? h("li", { title: whyCut(cut[0]) }, h("span", { cls: "cut" }, "…"), `cut at ${at} ${at === "1" ? "token" : "tokens"}`) : null;
 }
 
 function textCards() {
@@ -55,52 +104,68 @@ function textCards() {
 
 function textCard(run, r, rule) {
   const map = h("div", { cls: "map" });
+  const asked = h("small", {});
   const chosen = h("div", { cls: "chosen" });
   const others = h("ol", { cls: "others" });
   const rates = h("p", { cls: "rates" });
   const draw = mapOf(run, rule, map);
+  const title = (RUNS.length > 1 ? `${run.name} · ` : "") + run.rules[rule].name;
+  const card = h("article", { cls: "card" }, h("h3", {}, title, asked), chosen, rates, plotOf(run, map), others);
   listen(() => {
     const point = pointOf(run), query = queryOf(run);
+    card.hidden = query < 0;
+    if (card.hidden) return;
+    asked.textContent = DATA.queries.length > 1 ? ` ${queryName(run.queries[query])}` : "";
     draw(point);
-    const cells = query < 0 ? [] : run.seeds.map((seed) => cellOf(run, rule, point, seed)).filter((k) => k !== undefined);
+    const cells = run.seeds.map((seed) => cellOf(run, rule, point, seed)).filter((k) => k !== undefined);
     const here = cellOf(run, rule, point, state.seed);
-    refill(chosen, here === undefined ? h("p", { cls: "none" }, "no text for this seed here") : textButton(run, r, here));
-    refill(rates, ratesOf(run, cells.filter((k) => !isFailed(run, k))));
-    refill(others, distinct(run, cells).map((group) => otherText(run, group, here)));
+    refill(chosen, here === undefined ? noText(run, point) : chosenText(run, r, here));
+    refill(rates, cells.length && ANYBODY_IS_NAMED ? ratesOf(run, cells.filter((k) => !isFailed(run, k))) : null);
+    refill(others, run.seeds.length < 2 ? null : distinct(run, cells).map((group) => otherText(run, group, cells.length, here)));
   });
-  const title = (RUNS.length > 1 ? `${run.name} · ` : "") + run.rules[rule].name;
-  return h("article", { cls: "card" }, h("h3", {}, title), chosen, rates, map, others);
+  return card;
 }
 
-function textButton(run, r, cell) {
-  const text = run.cells.text[cell];
+// Why a run shows nothing here, and where the nearest places are at which it has texts.
+function noText(run, point) {
+  if (point >= 0) return h("p", { cls: "none" }, run.seeds.includes(state.seed) ? "not written yet" : `this run has no seed ${state.seed}`);
+  const places = pointsOf(run).map((k) => placeOf(run, k));
+  const near = [places.filter((x) => x < state.x).at(-1), places.find((x) => x > state.x)].filter((x) => x !== undefined);
+  return h("p", { cls: "none", title: DATA.explained.weight }, `this run has no text at ${placeName(state.x)}; go to `,
+    near.map((x, k) => [k ? " or " : "", h("button", { type: "button", cls: "go", on: { click: () => update({ x }) } }, placeName(x))]));
+}
+
+function chosenText(run, r, cell) {
   const failed = isFailed(run, cell);
-  const body = h("span", { cls: failed ? "text failed" : "text", dir: "auto" },
-    marked(run, text));
-  return h("button", {
-    type: "button", cls: "open", disabled: failed, "data-cell": cell,
-    title: "Look at its tokens", on: { click: () => inspect(r, cell) },
-  }, body, failed ? null : h("span", { cls: "hint" }, `${counted(run.cells.tokens[cell], "token")} · look closer ▸`));
+  const text = h("span", { cls: failed ? "text failed" : "text", dir: "auto" }, textOf(run, cell));
+  const tokens = failed ? null : counted(run.cells.tokens[cell], "token");
+  if (!hasTrace(run, cell)) {
+    return h("div", { cls: "open", "data-cell": cell }, text, tokens && h("span", { cls: "hint", title: DATA.explained.tokens }, tokens));
+  }
+  return h("button", { type: "button", cls: "open", "data-cell": cell, on: { click: () => inspect(r, cell) } }, text,
+    h("span", { cls: "hint", title: DATA.explained.tokens }, `${tokens} · look closer ▸`));
 }
 
 function distinct(run, cells) {
   const groups = new Map();
   for (const cell of cells) {
-    const text = run.cells.text[cell];
-    if (!groups.has(text)) groups.set(text, []);
-    groups.get(text).push(cell);
+    const key = `${run.cells.text[cell]},${isCut(run, cell)}`;
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push(cell);
   }
   return [...groups.values()].sort((a, b) => b.length - a.length);
 }
 
-function otherText(run, group, here) {
+function otherText(run, group, n, here) {
   const seeds = group.map((cell) => run.cells.seed[cell]);
+  const title = `${group.length} of ${counted(n, "text")} here: ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")}`;
   return h("li", {}, h("button", {
-    type: "button", cls: group.includes(here) ? "other here" : "other", title: `seeds ${seeds.join(", ")}`,
+    type: "button", cls: group.includes(here) ? "other here" : "other", title,
     on: { click: () => update({ seed: seeds[0] }) },
-  }, h("span", { cls: "count" }, `${group.length}×`), h("span", { dir: "auto" }, marked(run, run.cells.text[group[0]]))));
+  }, h("span", { cls: "count" }, `${group.length}×`), h("span", { dir: "auto" }, textOf(run, group[0]))));
 }
 
+// How many of the texts here name whom: of one query, rule and place.
 function ratesOf(run, cells) {
   const n = cells.length || 1;
   const hits = run.agents.map(() => 0);
@@ -110,19 +175,34 @@ function ratesOf(run, cells) {
     for (const agent of agents) hits[agent] += 1;
     all += agents.length === run.agents.length;
   }
-  const parts = run.agents.map((agent, k) =>
-    h("span", { cls: "rate", vars: { "--c": colour(agent.colour), "--share": hits[k] / n } },
-      h("b", {}, agent.name), ` ${number(hits[k] / n, true)}`));
-  const together = run.agents.length > 1 ? h("span", { cls: "rate", vars: { "--c": "var(--ink)", "--share": all / n } },
-    h("b", {}, run.agents.length === 2 ? "both" : "all"), ` ${number(all / n, true)}`) : null;
-  return [parts, together];
+  const rate = (name, k, c) => h("span", {
+    cls: "rate", vars: { "--c": c, "--share": k / n }, title: `Of the ${counted(cells.length, "text")} here ${k} name${k === 1 ? "s" : ""} ${name}.`,
+  }, h("b", {}, name), ` ${number(k / n, true)}`);
+  return [run.agents.map((agent, k) => rate(agent.name, hits[k], colour(agent.colour))),
+    run.agents.length > 1 ? rate(run.agents.length === 2 ? "both" : "all", all, "var(--ink)") : null];
 }
+
+// The map between its axes.
+function plotOf(run, map) {
+  const points = pointsOf(run), seeds = seedsShown(run);
+  if (!hasSquares(run)) return null;
+  const name = (point) => (AXIS.is_weight ? number(run.points[point].weight) : run.points[point].bids.map((bid) => number(bid)).join(" : "));
+  const title = DATA.explained.seed;
+  if (points.length < 2) return h("div", { cls: "plot flat" }, map, h("div", { cls: "across", title }, h("span", {}, seeds[0]), h("span", {}, "seed"), h("span", {}, seeds.at(-1))));
+  return h("div", { cls: "plot" },
+    h("div", { cls: "down", title }, seeds.length > 2 ? [h("span", {}, seeds[0]), h("span", {}, "seed"), h("span", {}, seeds.at(-1))] : h("span", {}, "seed")),
+    map,
+    h("div", { cls: "across", title: DATA.explained.weight }, h("span", {}, name(points[0])), h("span", {}, AXIS.title), h("span", {}, name(points.at(-1)))));
+}
+
+const hasSquares = (run) => run.seeds.length * run.points.length > 1;
+const HAS_SQUARES = RUNS.some(hasSquares);
+const seedsShown = (run) => run.seeds.slice(0, Math.max(1, Math.floor(MOST_MAP_CELLS / run.points.length)));
 
 // A row for every seed, a column for every weight, a square for every text, in the colours of whom it names.
 function mapOf(run, rule, map) {
-  const points = pointsOf(run);
-  const seeds = run.seeds.slice(0, Math.max(1, Math.floor(MOST_MAP_CELLS / points.length)));
-  if (run.seeds.length * points.length < 2) return () => {};
+  const points = pointsOf(run), seeds = seedsShown(run);
+  if (!hasSquares(run)) return () => {};
   map.style.setProperty("--columns", points.length > 1 ? points.length : Math.min(25, seeds.length));
   map.style.setProperty("--height", points.length > 1 && seeds.length > 30 ? "7px" : "13px");
   map.setAttribute("role", "img");
@@ -130,9 +210,7 @@ function mapOf(run, rule, map) {
   map.addEventListener("click", (event) => {
     const square = event.target.closest("i[data-point]");
     if (!square) return;
-    const point = Number(square.dataset.point);
-    const x = AXIS.is_weight ? XS.indexOf(run.points[point].weight) : point;
-    update({ x, seed: Number(square.dataset.seed) });
+    update({ x: placeOf(run, Number(square.dataset.point)), seed: Number(square.dataset.seed) });
   });
   let drawnQuery = null;
   const squares = [];
@@ -154,12 +232,15 @@ function mapOf(run, rule, map) {
 function square(run, rule, point, seed) {
   const cell = cellOf(run, rule, point, seed);
   const agents = cell === undefined ? [] : named(run, run.cells.text[cell]);
-  const colours = agents.map((agent) => colour(run.agents[agent].colour));
-  const stops = colours.map((c, k) => `${c} ${(100 * k) / colours.length}% ${(100 * (k + 1)) / colours.length}%`);
-  const fill = colours.length === 0 ? "none" : `linear-gradient(135deg, ${stops.join(", ")})`;
   const who = cell !== undefined && isFailed(run, cell) ? "nobody: it failed" : agents.map((agent) => run.agents[agent].name).join(" and ") || "nobody";
   return h("i", {
-    cls: cell === undefined || isFailed(run, cell) ? "gone" : "", "data-point": point, "data-seed": seed, vars: { "--fill": fill },
-    title: `${AXIS.is_weight ? run.points[point].weight : `point ${point}`}, seed ${seed}: names ${who}`,
+    cls: cell === undefined || isFailed(run, cell) ? "gone" : "", "data-point": point, "data-seed": seed, vars: { "--fill": fillOf(agents.map((agent) => colour(run.agents[agent].colour))) },
+    title: `${AXIS.is_weight ? `weight ${number(run.points[point].weight)}` : `bids ${run.points[point].bids.join(" : ")}`}, seed ${seed}: ${cell === undefined ? "no text" : `names ${who}`}`,
   });
+}
+
+// A square in equal parts of these colours.
+function fillOf(colours) {
+  const stops = colours.map((c, k) => `${c} ${(100 * k) / colours.length}% ${(100 * (k + 1)) / colours.length}%`);
+  return colours.length === 0 ? "none" : `linear-gradient(135deg, ${stops.join(", ")})`;
 }

@@ -1,0 +1,78 @@
+"""How far a run is: lines without a terminal, the time left, and what an interrupted run has kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+from conftest import Command, Reader
+
+from tokenauction_cli.cli.progress import LineProgress, Pace, QuietProgress
+from tokenauction_cli.mechanism.sampling.rules import InverseCdf
+
+SLOW = """
+name: slow
+agents:
+  - {name: A, distribution: {x: 0.5, y: 0.3, <end>: 0.2}}
+auction: {max_tokens: 6, sampling: inverse_cdf}
+sweep: {seeds: 40}
+"""
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, as its last entry says."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[-1])
+    return now
+
+
+def test_the_time_left_follows_from_the_share_of_the_work() -> None:
+    assert Pace(10.0, 4_000, 0.25).left == "about 0:00:30 left"
+    assert Pace(10.0, 4_000, 0.25).tokens == "4,000 tokens, 400/s"
+    assert Pace(0.0, 0, 0.0).left == ""
+
+
+def test_lines_say_cells_tokens_and_the_time_left(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    lines = LineProgress()
+    lines.begin(440, 40)
+    clock.append(60.0)  # loading is not counted
+    lines.step(0, 0, 0.0)
+    for seconds, n_cells, n_tokens, share in ((61.0, 0, 500, 0.1), (66.0, 0, 3_000, 0.2), (90.0, 400, 9_000, 1.0)):
+        clock.append(seconds)
+        lines.step(n_cells, n_tokens, share)
+    assert capsys.readouterr().err.splitlines() == [
+        "440 cells, 40 already on disk",
+        "40 of 440 cells, 0 tokens, 0/s",
+        "40 of 440 cells, 3,000 tokens, 500/s, about 0:00:24 left",
+        "440 of 440 cells, 9,000 tokens, 300/s",
+    ]
+
+
+def test_an_interrupted_run_says_what_it_keeps(
+    read: Reader, in_process: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(SLOW)
+    draw, drawn = InverseCdf.draw, [0]
+
+    def draw_and_interrupt(self: InverseCdf, *arguments: Any) -> Any:
+        drawn[0] += 1
+        if drawn[0] == 100:
+            os.kill(os.getpid(), signal.SIGINT)
+        return draw(self, *arguments)
+
+    monkeypatch.setattr(InverseCdf, "draw", draw_and_interrupt)
+    done = in_process("run", "experiment.yaml", "-q")
+    assert done.returncode == 130
+    words = done.stderr.split()
+    assert done.stderr.startswith("Interrupted. Kept ")
+    assert done.stderr.endswith(" of 40 cells; continue with: tokauction run experiment.yaml -q\n")
+    monkeypatch.undo()
+    assert 0 < int(words[2]) < 40
+
+
+def test_nothing_is_said_of_cells_before_they_are_counted() -> None:
+    assert QuietProgress().kept == ""

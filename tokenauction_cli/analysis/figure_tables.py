@@ -1,0 +1,145 @@
+"""Figures of summary.csv against relative weight: rates, payments, or any that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..experiment.experiment import Experiment
+from ..experiment.prompts import did_you_mean
+from ..system.errors import UsageError
+from .comparable import groups_of
+from .intervals import Estimate
+from .metrics import figures_of_summary
+from .pooled import FEW
+from .tables import Table
+from .text_tables import RowHeads, row_heads
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Choice(NamedTuple):
+    """What a table of figures shows.
+
+    columns    figures by name, such as `tokens` or `tv.alpha`; `tv` means those of all agents; none: the table's own
+    intervals  95 % intervals beside the means
+    constant   columns that are equal in all rows, too; those that are named are always there
+    """
+
+    columns: tuple[str, ...] = ()
+    intervals: bool = False
+    constant: bool = True
+
+
+class Frames(NamedTuple):
+    """What is shown, and how tokens were drawn under each rule where that differs."""
+
+    summary: pd.DataFrame
+    pooled: pd.DataFrame
+    samplers: Mapping[str, str]
+
+
+def rate_tables(experiment: Experiment, frames: Frames, choice: Choice) -> list[Table]:
+    """Mention rates, lengths and revenues: a table per query and rule, and of several queries per rule."""
+    figures = [f"mention_rate.{agent.id}" for agent in experiment.agents]
+    figures += ["co_mention_rate", "tokens", *(f"revenue.{payment}" for payment in experiment.auction.payments)]
+    return _tables("rates", experiment, frames, choice, figures)
+
+
+def payment_tables(experiment: Experiment, frames: Frames, choice: Choice) -> list[Table]:
+    """What each agent pays by each payment rule, and what the seller earns."""
+    figures = [
+        figure
+        for payment in experiment.auction.payments
+        for figure in (*(f"payment.{payment}.{agent.id}" for agent in experiment.agents), f"revenue.{payment}")
+    ]
+    return _tables("payments", experiment, frames, choice, figures)
+
+
+def _tables(name: str, experiment: Experiment, frames: Frames, choice: Choice, figures: Sequence[str]) -> list[Table]:
+    known = figures_of_summary(frames.summary)
+    figures = named_figures(choice.columns, known) if choice.columns else [f for f in figures if f in known]
+    headings = {figure: heading(figure, experiment) for figure in figures}
+    points = frames.summary.drop_duplicates("point")
+    tables = []
+    for keys, title, group in _groups(frames):
+        shown = [f for f in figures if choice.constant or choice.columns or len(group) == 1 or group[f].nunique() > 1]
+        if shown:
+            heads = row_heads(experiment, points[points["point"].isin(group["point"])])
+            columns = (*heads[0], *(headings[figure] for figure in shown))
+            rows = tuple(_rows(group, heads, shown, choice.intervals))
+            notes = (*(_of_intervals(group) if choice.intervals else ()), *_of_measures(experiment, shown))
+            tables.append(Table(title, columns, rows, len(heads[0]), name, keys, notes))
+    return tables
+
+
+def _groups(frames: Frames) -> Iterator[tuple[tuple[tuple[str, Any], ...], str, pd.DataFrame]]:
+    """What each table is of: keys for programs, a title, and its rows."""
+    for (query, rule), group in frames.summary.groupby(["query", "aggregation"], sort=False):
+        yield (
+            (("query", query), ("aggregation", rule)),
+            f"{query} / " * (query != "") + _title(rule, group, frames),
+            group,
+        )
+    if len(frames.pooled):
+        for rule, group in frames.pooled.groupby("aggregation", sort=False):
+            n = int(group["queries"].max())
+            keys = (("query", ""), ("aggregation", rule), ("queries", n))
+            yield keys, f"all {n} queries / {_title(rule, group, frames)}", group
+
+
+def _title(rule: Any, group: pd.DataFrame, frames: Frames) -> str:
+    sampler = f", {frames.samplers[rule]} sampling" if rule in frames.samplers else ""
+    fewest, most = group["cells"].min(), group["cells"].max()
+    return f"{rule}{sampler}, {most if fewest == most else f'{fewest} to {most}'} texts each"
+
+
+def _rows(group: pd.DataFrame, heads: RowHeads, figures: Sequence[str], intervals: bool) -> Iterator[tuple[Any, ...]]:
+    for row in group.to_dict("records"):
+        means = [float(row[figure]) for figure in figures]
+        bounds = [(float(row[f"{figure}.low"]), float(row[f"{figure}.high"])) for figure in figures]
+        estimates = [Estimate(mean, *ends) for mean, ends in zip(means, bounds, strict=True)]
+        yield (*heads[1](row["point"]), *(estimates if intervals else means))
+
+
+def _of_intervals(group: pd.DataFrame) -> tuple[str, ...]:
+    """How far the intervals of these rows can be believed."""
+    if "queries" in group:
+        few = group["queries"].max()
+        return (f"Over only {few} queries intervals are rough.",) if few < FEW else ()
+    return (f"Intervals of means of fewer than {FEW} texts are too narrow.",) if group["cells"].min() < FEW else ()
+
+
+def _of_measures(experiment: Experiment, figures: Sequence[str]) -> Iterator[str]:
+    """What must not be compared between these tables."""
+    for figure in figures:
+        groups = groups_of(figure, experiment.auction.aggregation)
+        if len(groups) > 1:
+            apart = " with ".join(", ".join(group) for group in groups)
+            yield f"{figure}: by the rule's own objective, so do not compare {apart}."
+
+
+def named_figures(names: Iterable[str], known: Sequence[str]) -> list[str]:
+    """The figures of these names, or of these first parts of names; raises UsageError naming the nearest."""
+    found: dict[str, None] = {}
+    for name in names:
+        meant = [figure for figure in known if figure == name] or [f for f in known if f.startswith(f"{name}.")]
+        if not meant:
+            first_parts = list(dict.fromkeys(figure.split(".")[0] for figure in known))
+            near, listed = did_you_mean(name, [*known, *first_parts]), ", ".join(first_parts)
+            raise UsageError(f"there is no column {name!r} in the summary of this run{near}; there are {listed}")
+        found |= dict.fromkeys(meant)
+    return list(found)
+
+
+def heading(figure: str, experiment: Experiment) -> str:
+    """The name of a figure as the head of a column."""
+    if figure == "co_mention_rate":
+        return "mentions all"
+    for agent in experiment.agents:
+        if figure.endswith(f".{agent.id}"):
+            first, _, rest = figure.removesuffix(f".{agent.id}").partition(".")
+            named = {"mention_rate": f"mentions {agent.name}", "payment": f"{agent.name} pays by {rest}"}
+            return named.get(first, f"{first} {agent.name}")
+    return figure.replace("revenue.", "revenue ")

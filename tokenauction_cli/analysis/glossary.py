@@ -1,0 +1,43 @@
+"""The words of an audit, each in one or two sentences: read by the report's audit section and by the documentation.
+
+The definitions are those of `mechanism/audit`; a name there that a reader meets in `audit.csv` has its entry here.
+"""
+
+from __future__ import annotations
+
+AUDIT_TERMS = {
+    "prefix": "A text so far, as its tokens; the auction is held anew after each. An audit looks at prefixes that the "
+    "run met, or, where agents are small tables, at every text that can arise.",
+    "forward KL": "KL(p, q) = sum p log(p/q), of an agent's own distribution p and the auction's q: large where q "
+    "misses what the agent would say. In files `kl`.",
+    "reverse KL": "KL(q, p) = sum q log(q/p): large where q says what the agent would not. In files `reverse_kl`.",
+    "TV": "Total variation: half the sum of |q - p| over all tokens, from 0 (the same) to 1 (nothing in common). "
+    "In files `tv`.",
+    "robust order": "An agent likes one distribution better than another only if no token's probability lies farther "
+    "from the agent's own, or beyond it. Most pairs cannot be compared.",
+    "defined": "The aggregation rule has a distribution at the prefix. A log-linear pool has none where no token is "
+    "possible for every agent that bids.",
+    "monotone": "Raising an agent's bid moves the auction's distribution only to what the agent likes at least as "
+    "much, in the order named.",
+    "payment monotone": "An agent pays more exactly when it gets what it likes more, in the order named.",
+    "consistent": "How an agent ranks two of its own bids does not depend on the bids of the others, in the order "
+    "named.",
+    "non-negative": "No agent is paid: every expected payment is at least 0, at every bid tried.",
+    "individually rational": "Bidding one's value is no worse than bidding nothing.",
+    "value": "What a unit of loss (TV, forward KL or reverse KL from its own distribution) costs an agent. An audit "
+    "takes the agent's bid for its value; its utility is minus value times loss, less the expected payment.",
+    "regret": "What an agent's best bid gains in utility, per token, over bidding its value, the others' bids as they "
+    "are. 0 where a payment is truthful for the order named.",
+    "misreport": "A distribution that an agent reports in place of its own, its bids adding up to its value. An audit "
+    "says what it gains in utility, per token.",
+    "temperature": "The misreport p^(1/T), scaled to sum to 1: T below 1 sharpens what the agent says, T above 1 "
+    "flattens it.",
+    "boost": "The misreport that makes the tokens of the agent's own phrases twice as likely, before scaling. It is "
+    "tried where prefixes are a sample, as with language models.",
+    "sybils": "The misreport of two copies of an agent, each with half of its bid, that pay for one owner.",
+    "equilibrium": "The bids at which best responses settle: in turn each agent takes its best bid, until none moves "
+    "by more than 0.1 %. It is sought where the payment is truthful in no order under the rule.",
+    "universally stable": "One sampling is stable for all agents at once: along any agent's bid the drawn token "
+    "changes at most once, from one that the bid does not make likelier to one that it does not make less likely. "
+    "Checked on small tables, at bids of 1 and 2.",
+}

@@ -1,0 +1,99 @@
+"""95 % intervals that stay in a figure's range, of means over clusters of texts and of differences.
+
+mean      means of m clusters (queries): mean -+ t_(m-1) s / sqrt(m), s the spread of the clusters' means, cut to the
+          figure's range; a cut loses no coverage, for the truth lies in the range. Never narrower than the clusters'
+          own intervals allow, mean - sqrt(sum (mean_k - low_k)^2) / m: few clusters can agree by luck.
+rate      Wilson's interval of n texts, with n the effective number n* = min(n, p (1 - p) (z / t)^2 / (s^2 / m)):
+          E. L. Korn and B. I. Graubard, Survey Methodology 24 (1998), with Wilson's interval as N. Dean and
+          M. Pagano, J. Survey Statistics and Methodology 3 (2015). n* <= n, so it is never narrower than Wilson's.
+difference  of two estimates: d - sqrt(a^2 - 2 r a b + b^2) with a = mean_1 - low_1, b = high_2 - mean_2, likewise
+          upward (square-and-add, or MOVER: G. Y. Zou and A. Donner, Statistics in Medicine 27, 2008). Of two rates
+          with Wilson's intervals it is R. G. Newcombe's, Statistics in Medicine 17 (1998) 873 and 2635. It lies
+          within [low_1 - high_2, high_1 - low_2].
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..mechanism.audit.finding import Z, wilson
+
+Array = NDArray[np.float64]
+
+LEVEL = 0.95
+_ROUNDING = 1e-9
+
+
+class Estimate(NamedTuple):
+    """An estimate with its 95 % interval; NaN bounds where one observation says nothing of the spread."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def mean_over_clusters(clusters: Array, bounds: tuple[float, float]) -> Estimate:
+    """Of (m, 3): each cluster's mean, low and high. Clusters without a mean do not count; one has no interval."""
+    clusters = clusters[~np.isnan(clusters[:, 0])]
+    means = clusters[:, 0]
+    m = len(means)
+    mean = float(means.mean()) if m else math.nan
+    if m < 2 or not np.isfinite(means).all():
+        return Estimate(mean, math.nan, math.nan)
+    half = t_quantile(m - 1) * float(means.std(ddof=1)) / math.sqrt(m)
+    below, above = (float(np.sqrt(np.nansum((clusters[:, k] - means) ** 2))) / m for k in (1, 2))
+    low, high = kept_bounds(means, bounds)
+    return Estimate(mean, min(mean, max(low, mean - max(half, below))), max(mean, min(high, mean + max(half, above))))
+
+
+def kept_bounds(means: Array, bounds: tuple[float, float]) -> tuple[float, float]:
+    """The range of a figure; an end that some mean lies beyond, as a rule of one's own may pay agents, is none."""
+    low, high = bounds
+    return low if means.min() >= low - _ROUNDING else -math.inf, high if means.max() <= high + _ROUNDING else math.inf
+
+
+def rate_over_clusters(rates: Array, n_texts: float) -> Estimate:
+    """Of the rates of at least two clusters, which have `n_texts` together."""
+    m, rate = len(rates), float(rates.mean())
+    spread = t_quantile(m - 1) ** 2 * float(rates.var(ddof=1)) / m
+    effective = min(n_texts, Z**2 * rate * (1 - rate) / spread) if spread > 0 else n_texts
+    return Estimate(rate, *wilson(rate * effective, effective))
+
+
+def difference(first: Estimate, second: Estimate, correlation: float) -> Estimate:
+    """first - second; `correlation` is that of the two estimates."""
+    apart = first.mean - second.mean
+    down = _square_and_add(first.mean - first.low, second.high - second.mean, correlation)
+    up = _square_and_add(first.high - first.mean, second.mean - second.low, correlation)
+    return Estimate(apart, apart - down, apart + up)
+
+
+def _square_and_add(a: float, b: float, correlation: float) -> float:
+    square = a * a - 2 * correlation * a * b + b * b
+    return math.sqrt(max(0.0, square)) if not math.isnan(square) else math.nan
+
+
+@lru_cache(maxsize=256)
+def t_quantile(df: int, level: float = LEVEL) -> float:
+    """The t at which Student's distribution of `df` degrees of freedom has `level` between -t and t, by bisection."""
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _between(middle, df) < level else (low, middle)
+    return math.sqrt(df) * math.tan((low + high) / 2)
+
+
+def _between(angle: float, df: int) -> float:
+    """P(|T| < sqrt(df) tan angle): M. Abramowitz and I. A. Stegun, 26.7.3 and 26.7.4."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    term = cosine if df % 2 else 1.0
+    total = term if df > 1 else 0.0
+    for k in range(3 if df % 2 else 2, df - 1, 2):
+        term *= cosine * cosine * (k - 1) / k
+        total += term
+    return 2 / math.pi * (angle + sine * total) if df % 2 else sine * total

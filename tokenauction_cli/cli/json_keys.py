@@ -1,0 +1,34 @@
+"""What stands under the keys of `--format json`, for docs/cli.md; a test holds the commands to it."""
+
+from __future__ import annotations
+
+CHECK = {
+    "name": "the experiment's name",
+    "agents": "a list: name, id, model (null for a table), bid, temperature, prompt_tokens (fewest and most)",
+    "queries": "how many",
+    "aggregation_rules": "how many",
+    "sweep_points": "how many",
+    "seeds": "how many",
+    "cells": "texts to be written",
+    "waves": "parts in which they are written",
+    "texts_in_a_batch": "texts that advance together",
+    "tokens_at_most": "cells times max_tokens",
+    "evaluations_at_most": "of a model after a prefix; cells that share a prefix share it",
+    "seconds_at_most": "that these and the prompts take; null where no probe has timed the models",
+    "payments_left_out": "a list: payment, aggregation (rules for which it is not computed), premise (what it needs)",
+    "hardware": "where llama.cpp computes; null for tables",
+    "models": "a list: reference, path, size (bytes), sha256, architecture, context_length, kv_cells, kv_bytes, "
+    "rows_per_second (by rows in a batch), crashes, batches (whether they keep bits)",
+    "prompts": "with --prompts, a list: query, agent, prompt (control tokens by their names)",
+}
+VERIFY = {
+    "run": "the run folder; the answer is a list of these",
+    "what": "a file, a model, a cell, or what else was looked at",
+    "is_good": "true, false, or null where it is told only",
+    "found": "in words",
+}
+DOCTOR = {
+    "machine": "a mapping: the names of the table and what it says",
+    "tests": "a list: name, is_good (null where it was left out), found",
+}
+KEYS = {"check": CHECK, "verify": VERIFY, "doctor": DOCTOR}
