@@ -421,11 +421,10 @@ def test_interrupted_and_continued(tmp_path: Path, start_stalling: Start, tokauc
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (130, "")
     last = stderr.splitlines()[-1]
-    assert (
-        last == "Interrupted. What is finished is kept; continue with: tokauction run experiment.yaml -o 'my results'"
-    )
     (folder,) = (tmp_path / "my results").iterdir()
     kept = lines(folder)
+    how = "tokauction run experiment.yaml -o 'my results'"
+    assert last == f"Interrupted. Kept {len(kept)} of {N_CELLS} cells; continue with: {how}"
     assert 0 < len(kept) < N_CELLS
     assert manifest(folder)["status"] == "interrupted"
     done = tokauction(*shlex.split(last.partition("continue with: tokauction ")[2]))
@@ -460,9 +459,10 @@ def test_without_a_terminal(tmp_path: Path, tokauction: Command) -> None:
     assert "weight of A" in done.stdout
     for stream in (done.stdout, done.stderr):
         assert not any(code in stream for code in ("\x1b", "\r")), "plain lines"
-    first, second, folder, report = done.stderr.splitlines()
+    left_out, first, second, folder, report = done.stderr.splitlines()
+    assert left_out.startswith("Left out: second_price for log_linear (")
     assert first == f"{N_CELLS} cells"
-    assert second.startswith(f"{N_CELLS}/{N_CELLS} cells, ")
+    assert second.startswith(f"{N_CELLS} of {N_CELLS} cells, ")
     assert folder.startswith("Run folder: results/babble-")
     assert report.startswith("For figures and a page: tokauction report results/babble-")
     quiet = tokauction("run", "experiment.yaml", "--format", "csv", "-q", "-o", "other")

@@ -10,6 +10,8 @@ import pytest
 from conftest import Command
 from tiny_gguf import bigram_model, of_byte
 
+from tokenauction_cli.cli.json_keys import VERIFY
+
 TABLES = """
 name: babble
 agents:
@@ -67,6 +69,21 @@ def edit_record(folder: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
+
+
+def test_as_json(tmp_path: Path, in_process: Command) -> None:
+    """A list of what was looked at, also where a check fails."""
+    write_tables(tmp_path)
+    run(in_process)
+    code, lines, _ = verified(in_process, tmp_path, "--format", "json", "--cells", "1")
+    good = json.loads("\n".join(lines))
+    assert code == 0
+    assert all(set(check) == set(VERIFY) and check["is_good"] is not False for check in good)
+    (the_run(tmp_path) / "cells.csv").write_text("")
+    code, lines, errors = verified(in_process, tmp_path, "--format", "json", "--cells", "0")
+    (failed,) = (check for check in json.loads("\n".join(lines)) if check["is_good"] is False)
+    assert (code, failed["run"], failed["what"]) == (1, str(the_run(tmp_path)), "cells.csv")
+    assert "1 of " in errors
 
 
 def test_an_untouched_run(tmp_path: Path, in_process: Command) -> None:
