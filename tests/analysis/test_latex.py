@@ -95,6 +95,11 @@ def test_parts_hold_every_column_once_and_fit(columns: list[Needs], n_heads: int
             assert all(w >= need.least - 1e-6 for w, need in zip(widths(here, available, 1), here, strict=True))
 
 
+def test_the_widest_column_gives_way() -> None:
+    assert widths([Needs(3, 3), Needs(30, 30), Needs(5, 9)], 20, 1) == [3, 10, 5]
+    assert widths([Needs(3, 3), Needs(2, 30), Needs(2, 30)], 21, 1) == [3, 8, 8]
+
+
 @pytest.fixture
 def long_run(read: Reader, tmp_path: Path) -> Run:
     return run_experiment(read(LONG_RUN), tmp_path / "results", SilentProgress())

@@ -183,9 +183,9 @@ def test_payments(read: Reader) -> None:
 def test_the_sampler_is_named_where_it_differs(sweep: Experiment) -> None:
     frame = cells(sweep)
     frame.loc[frame["aggregation"] == "log_linear", "sampling"] = "gumbel"
-    assert text_tables(sweep, frame)[0].notes == ("Sampling: stable under linear, gumbel under log_linear.",)
+    assert text_tables(sweep, frame)[0].notes == ("Sampling: stable under linear; gumbel under log_linear.",)
     titles = [table.title for table in rate_tables(sweep, frames(sweep, frame), Choice())]
-    assert titles[1] == "q / log_linear, gumbel sampling, 2 texts each"
+    assert titles[1] == "q / log_linear, 2 texts each (gumbel sampling)"
     assert text_tables(sweep, cells(sweep))[0].notes == ()
 
 

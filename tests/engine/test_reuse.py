@@ -245,7 +245,8 @@ def test_a_sibling_that_is_being_written_gives_its_whole_lines(read: Reader, tmp
 
 def test_a_folder_that_is_no_run_is_no_sibling(read: Reader, tmp_path: Path) -> None:
     run(read(TABLES), tmp_path)
-    for name, content in (("notes", ""), ("broken", "{")):
+    known = json.loads(next(tmp_path.glob("*/manifest.json")).read_text())
+    for name, content in (("notes", ""), ("broken", "{"), ("list", "[]"), ("odd", json.dumps(known | {"files": []}))):
         (tmp_path / name).mkdir()
         (tmp_path / name / "resolved.yaml").write_text("")
         (tmp_path / name / "manifest.json").write_text(content)

@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import zlib
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.report import traces as packing
 from tokenauction_cli.report.figures import ALL_QUERIES, figures_of, horizontal_of, named
-from tokenauction_cli.report.prose import findings, how_drawn, what_was_done
 from tokenauction_cli.report.report import write_report
 from tokenauction_cli.report.vega import paper_spec, queries_drawn
 
@@ -33,19 +31,6 @@ from tokenauction_cli.report.vega import paper_spec, queries_drawn
 @pytest.fixture
 def swept(read: Reader, tmp_path: Path) -> Run:
     return run_experiment(read(SWEEP), tmp_path / "results", SilentProgress())
-
-
-AUDIT = """\
-rule,payment,agent,check,order,prefixes,violated,low,high,worst,token,detail
-linear,,,defined,,4,0.25,0.25,0.25,1,,
-linear,,alpha,monotone,tv,4,0,0,0,0,,
-linear,pay_your_bid,alpha,regret,tv,4,0.5,0.5,0.5,2,,best bid 0.1 for a value of 1
-linear,pay_your_bid,alpha,regret,kl,4,0.5,0.5,0.5,0.5,,
-linear,second_price,alpha,regret,tv,4,0,0,0,0,,
-linear,second_price,beta,regret,tv,4,0,0,0,1e-12,,
-linear,second_price,alpha,regret,kl,4,1,0.5,1,0.25,,
-linear,second_price,beta,misreport: sybils 2,tv,4,0.5,0.1,0.9,0.01,,
-"""
 
 
 class Scripts(HTMLParser):
@@ -223,86 +208,6 @@ def test_460_cells_of_48_tokens_stay_below_3_mb(tmp_path: Path, read: Reader, mo
     assert "seeds, to stay small" in report.notes[0]
 
 
-def test_the_summary_in_words(swept: Run) -> None:
-    assert "48 texts on 2 queries" in what_was_done(swept)
-    first = swept.summary.iloc[0]
-    text = " ".join(found.text for found in findings(swept, "q"))
-    assert f"from {100 * first['mention_rate.beta']:.0f}\u00a0% to" in text
-    assert "The highest mean revenue" in text
-    assert all(found.about for found in findings(swept, "q"))
-
-
-def test_findings_are_those_of_each_query_and_of_all(swept: Run) -> None:
-    """The revenue told is the largest of the rows it is told of; with an unknown query there is nothing to tell."""
-    for query, rows in ((None, swept.pooled), *swept.summary.groupby("query")):
-        highest = rows["revenue.second_price"].max()
-        assert f"second price {highest:.3g} " in findings(swept, query)[-1].text
-    assert swept.pooled["mention_rate.beta"].iloc[0] != swept.summary["mention_rate.beta"].iloc[0]
-    assert findings(swept, "never asked") == []
-
-
-def test_nothing_is_said_of_what_is_zero_everywhere(swept: Run) -> None:
-    silent = swept.summary.copy()
-    for column in silent.columns:
-        if column.split(".")[0] in ("mention_rate", "co_mention_rate", "revenue"):
-            silent[column] = 0.0
-    assert findings(replace(swept, summary=silent), "q") == []
-    silent["mention_rate.beta"] = [0.5 if rule == "linear" else 0.0 for rule in silent["aggregation"]]
-    (told,) = findings(replace(swept, summary=silent), "q")
-    assert "Beta Resort" in told.text
-    assert "Alpha" not in told.text.partition("of the texts")[2]
-    assert "random dictator" not in told.text
-
-
-def drawn(read: Reader, folder: Path, *, used: dict[str, str], weights: str = "[0, 1]", extra: str = "") -> str:
-    """The sentence of a run of two agents whose cells say that these rules used these samplings."""
-    text = f"""
-name: drawn
-agents:
-  - {{name: Ann, distribution: {{yes: 0.7, no: 0.3}}}}
-  - {{name: Bob, distribution: {{yes: 0.1, no: 0.9}}}}
-{extra}auction: {{aggregation: [{", ".join(used)}], max_tokens: 1}}
-sweep: {{agent: Ann, relative_weight: {weights}}}
-"""
-    run = run_experiment(read(text), folder, SilentProgress())
-    return how_drawn(replace(run, cells=run.cells.assign(sampling=run.cells["aggregation"].map(used))))
-
-
-THIRD = "  - {name: Cy, distribution: {yes: 0.5, no: 0.5}}\n"
-
-
-@pytest.mark.parametrize(
-    ("used", "options", "said", "unsaid"),
-    [
-        ({"linear": "stable"}, {}, "in every row, used by stable sampling", "row only the rule"),
-        ({"log_linear": "coupled"}, {}, "used by coupled sampling", "they write one text"),
-        ({"linear": "greedy", "log_linear": "greedy"}, {}, "likeliest token", "random"),
-        ({"linear": "inverse_cdf", "log_linear": "inverse_cdf"}, {}, "every row and column", "chance"),
-        ({"linear": "stable", "log_linear": "gumbel"}, {}, "log-linear by gumbel sampling: differences", "one text"),
-        ({"linear": "stable", "log_linear": "coupled"}, {}, "at weight 0 and 1, where they have one", "chance"),
-        ({"linear": "stable", "log_linear": "coupled"}, {"weights": "[0.5, 1]"}, "at weight 1, where", "0 and"),
-        ({"linear": "stable", "log_linear": "coupled"}, {"weights": "[0.3, 0.6]"}, "coupling to stable", "one text"),
-        ({"linear": "stable", "log_linear": "coupled"}, {"extra": THIRD}, "coupling to stable", "one text"),
-        ({"random_dictator": "stable", "log_linear": "coupled"}, {}, "coupling to stable", "one text"),
-    ],
-)
-def test_what_texts_of_a_seed_share_is_said_as_recorded(
-    read: Reader, tmp_path: Path, used: dict[str, str], options: dict[str, str], said: str, unsaid: str
-) -> None:
-    sentence = drawn(read, tmp_path, used=used, **options)
-    assert said in sentence
-    assert unsaid not in sentence
-
-
-def test_one_setting_of_the_bids_in_words(read: Reader, tmp_path: Path) -> None:
-    run = run_experiment(
-        read(SWEEP.split("sweep:")[0] + "sweep: {seeds: 5}\n", "queries=[q]"), tmp_path, SilentProgress()
-    )
-    assert "one setting of the bids, 5 seeds" in what_was_done(run)
-    text = " ".join(found.text for found in findings(run, "q"))
-    assert re.search(r"is named in \d+\u00a0% \(\d+–\d+\u00a0%\) under linear", text)
-
-
 def test_two_runs_stand_side_by_side(swept: Run, read: Reader, tmp_path: Path) -> None:
     other = run_experiment(
         read(SWEEP.replace("name: hostile", "name: other"), "seed=1"), tmp_path / "o", SilentProgress()
@@ -319,37 +224,6 @@ def test_no_path_of_this_machine_is_in_the_page(swept: Run, tmp_path: Path) -> N
     assert str(tmp_path) not in write_report([swept], tmp_path / "r.html").page.read_text("utf-8")
 
 
-def test_the_audit_of_the_run_folder_is_shown(swept: Run, tmp_path: Path) -> None:
-    assert json.loads(block(write_report([swept], tmp_path / "r.html").page, "data"))["runs"][0]["audit"] is None
-    swept.folder.write("audit.csv", AUDIT)
-    audit = json.loads(block(write_report([swept], tmp_path / "r.html").page, "data"))["runs"][0]["audit"]
-    assert audit["table"]["columns"] == AUDIT.splitlines()[0].replace("token,", "").split(",")
-    assert audit["table"]["rows"][0][:6] == ["linear", "second_price", "alpha", "regret", "kl", 4]
-    (linear,) = audit["rules"]
-    assert linear["says"] == [
-        "pay your bid: another bid than one’s value gains up to 2 in TV and 0.5 in forward KL.",
-        "second price: another bid than one’s value gains up to 0.25 in forward KL; it is best in TV.",
-    ]
-    regret, misreport, promises = linear["grids"]
-    assert [order["name"] for order in regret["orders"]] == ["TV", "forward KL"]
-    paid = regret["rows"][0]["cells"]
-    assert (paid["tv"]["text"], paid["tv"]["share"], paid["kl"]["share"]) == ("2", 1, 0.25)
-    assert paid["tv"]["about"] == 'Alpha "A" <b>: up to 2 (best bid 0.1 for a value of 1), at 50\u00a0% of 4 prefixes.'
-    assert regret["rows"][1]["cells"]["tv"]["about"] == "It holds at all 4 prefixes."
-    assert misreport["rows"][0]["cells"]["tv"]["about"].startswith("Beta Resort: up to 0.01 (sybils 2)")
-    assert promises["rows"][0]["cells"][""]["text"] == "25\u00a0%"
-    words = {term for term, _ in audit["glossary"]}
-    assert {"defined", "consistent", "regret", "sybils", "prefix", "forward KL", "reverse KL"} < words
-    assert not words & {"boost", "temperature", "universally stable"}
-
-
-def test_an_audit_of_other_columns_is_a_table(swept: Run, tmp_path: Path) -> None:
-    swept.folder.write("audit.csv", "rule,agent,violated,token\nlinear,,0,\nlinear,alpha,0.25,<b>\n")
-    audit = json.loads(block(write_report([swept], tmp_path / "r.html").page, "data"))["runs"][0]["audit"]
-    assert audit["rules"] == []
-    assert audit["table"]["rows"] == [["linear", "alpha", 0.25, "<b>"], ["linear", "", 0, ""]]
-
-
 def test_only_the_figures_that_are_named(swept: Run, tokauction: Command) -> None:
     done = tokauction("report", str(swept.folder.path), "--only", "mention_rate, payment")
     assert done.returncode == 0, done.stderr
@@ -362,7 +236,7 @@ def test_only_the_figures_that_are_named(swept: Run, tokauction: Command) -> Non
     assert [figure.id for figure in named(figures_of([swept]), ["revenue"])] == ["revenue"]
     wrong = tokauction("report", str(swept.folder.path), "--only", "mention_rat")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "no such figure; did you mean 'mention_rate'?" in wrong.stderr
+    assert "there is no figure 'mention_rat'; did you mean 'mention_rate'?" in wrong.stderr
     assert all(one in wrong.stderr for one in everything)
 
 
@@ -423,7 +297,7 @@ def test_the_command(swept: Run, tokauction: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere"], "not a run folder"),
+        (["nowhere"], "nowhere: there is no such folder or file"),
         (["results", "--figures", "gif"], "--figures gif: expected a list of svg, pdf, png, or none"),
         (["results", "--only", ","], "--only names figures to write"),
         (["results", "--only", "tv", "--figures", "none"], "--figures none writes none"),

@@ -148,7 +148,7 @@ def test_the_slider_changes_texts_table_and_charts(opened: Opened, swept: Run) -
         shown = opened.text(".card .text").strip()
         seen = text.replace("\u202e", "\\u202e").replace("\x07", "\\u0007") or "(nothing)"
         is_cut = cells[cells["relative_weight"] == weight]["end_reason"].iloc[0] == "length"
-        assert shown == (f"{seen}\u00a0…" if is_cut else seen)
+        assert shown == (f"{seen}…" if is_cut else seen)
         assert opened.text(".weight") == f"{weight:.2f}"
         assert opened.text(".paper tr.current th") == f"{weight:.2f}"
         at = opened.page.evaluate("() => document.querySelector('.chart').view.signal('at')")

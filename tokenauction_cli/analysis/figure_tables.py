@@ -90,9 +90,10 @@ def _groups(frames: Frames) -> Iterator[tuple[tuple[tuple[str, Any], ...], str, 
 
 
 def _title(rule: Any, group: pd.DataFrame, frames: Frames) -> str:
-    sampler = f", {frames.samplers[rule]} sampling" if rule in frames.samplers else ""
+    sampler = f" ({frames.samplers[rule]} sampling)" if rule in frames.samplers else ""
     fewest, most = group["cells"].min(), group["cells"].max()
-    return f"{rule}{sampler}, {most if fewest == most else f'{fewest} to {most}'} texts each"
+    texts = f"{fewest} to {most} texts" if fewest < most else "1 text" if most == 1 else f"{most} texts"
+    return f"{rule}, {texts} each{sampler}"
 
 
 def _rows(group: pd.DataFrame, heads: RowHeads, figures: Sequence[str], intervals: bool) -> Iterator[tuple[Any, ...]]:

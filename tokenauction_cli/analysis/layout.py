@@ -32,15 +32,30 @@ def parts(columns: Sequence[Needs], n_heads: int, available: float, gap: float) 
 
 
 def widths(columns: Sequence[Needs], available: float, gap: float) -> list[float]:
-    """The longest line of each where they fit; else the longest piece, and what is left as each lacks it."""
+    """The longest line of each where they fit; else the longest piece, and what is left as each lacks it.
+
+    Where not even the longest pieces fit, the widest columns give way.
+    """
     room = max(0.0, available - gap * (len(columns) - 1))
     least, most = (sum(column[k] for column in columns) for k in (0, 1))
     if most <= room:
         return [column.most for column in columns]
     if least >= room:
-        return [column.least * room / least for column in columns]
+        level = _level([column.least for column in columns], room)
+        return [min(column.least, level) for column in columns]
     share = (room - least) / (most - least)
     return [column.least + share * (column.most - column.least) for column in columns]
+
+
+def _level(wanted: Sequence[float], room: float) -> float:
+    """The width at which to cut the widest columns, so that all fit."""
+    ordered = sorted(wanted)
+    for k, width in enumerate(ordered):
+        level = room / (len(ordered) - k)
+        if width > level:
+            return level
+        room -= width
+    return max(ordered)
 
 
 def _fits(columns: Sequence[Needs], available: float, gap: float) -> bool:

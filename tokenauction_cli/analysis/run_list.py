@@ -53,13 +53,13 @@ def _entry(folder: RunFolder) -> RunEntry:
     cells, failed = folder.count()
     try:
         known = manifest.readable(folder)
+        when = _when(folder, known)
         experiment = experiment_of(folder, known)
-    except TokauctionError as error:
+    except (TokauctionError, LookupError, TypeError, ValueError, AttributeError) as error:  # a stranger's folder, say
         why = " ".join(str(error).removeprefix(f"{folder.path}: ").split())
         return RunEntry(folder.path, str(folder.path), f"unreadable: {why}", cells, 0, failed, _when(folder, {}), {})
     planned = n_cells(experiment)
     status = _status(folder, known, cells, planned, failed)
-    when = _when(folder, known)
     return RunEntry(folder.path, experiment.name, status, cells, planned, failed, when, settings(experiment.plain))
 
 

@@ -81,7 +81,10 @@ def samplers_of(cells: pd.DataFrame) -> dict[str, str]:
 
 
 def _of_samplers(samplers: dict[str, str]) -> list[str]:
-    told = ", ".join(f"{sampler} under {rule}" for rule, sampler in samplers.items())
+    rules_of: dict[str, list[str]] = {}
+    for rule, sampler in samplers.items():
+        rules_of.setdefault(sampler, []).append(rule)
+    told = "; ".join(f"{sampler} under {', '.join(rules)}" for sampler, rules in rules_of.items())
     return [f"Sampling: {told}."] if samplers else []
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..experiment.experiment import Experiment
 from ..runs import manifest
@@ -20,7 +20,7 @@ from ..system.errors import StoreError
 from .plan import Cell, Plan
 from .text_state import FAILED
 
-RECORDS_AT_ONCE = 2000
+RECORDS_AT_ONCE = 100  # with traces they are large
 
 
 class TakenOver(NamedTuple):
@@ -43,8 +43,8 @@ def take_over(
     ids = [agent.id for agent in experiment.agents]
     sources: dict[str, int] = {}
     taken: set[str] = set()
-    for sibling, theirs in siblings(folder, known["basis"]) if missing else ():
-        copied = _copy(finished_records(sibling, theirs, missing, ids), folder)
+    for sibling, digests in siblings(folder, known["basis"]) if missing else ():
+        copied = _copy(finished_records(sibling, digests, missing, ids), folder)
         if copied:
             sources[sibling.path.name] = len(copied)
             taken |= copied
@@ -55,7 +55,7 @@ def take_over(
 
 
 def _copy(records: Iterator[Record], folder: RunFolder) -> set[str]:
-    """Append records, the first of each cell, some thousands at a time; which cells."""
+    """Append records, the first of each cell, a hundred at a time; which cells."""
     copied: set[str] = set()
     with folder.appending() as appender:
         while batch := list(islice(records, RECORDS_AT_ONCE)):
@@ -71,25 +71,25 @@ def _in_words(sources: Mapping[str, int], n_planned: int, results: Path) -> str:
     return f"{sum(sources.values())} of {n_planned} cells taken over from {', '.join(parts[:3])}{more}"
 
 
-def siblings(folder: RunFolder, basis: str | None) -> Iterator[tuple[RunFolder, manifest.Manifest]]:
-    """The other runs beside this folder that have this basis, and their manifests; none where there is no basis."""
+def siblings(folder: RunFolder, basis: str | None) -> Iterator[tuple[RunFolder, Mapping[str, str]]]:
+    """The other runs beside this folder that have this basis, with the digests of their files; none without a basis."""
     for path in runs_in(folder.path.parent) if basis else ():
         if path.name == folder.path.name:
             continue
         sibling = RunFolder(path)
         try:
-            known = sibling.read_manifest()
+            known: Any = sibling.read_manifest()  # a stranger's may be anything
         except StoreError:
             continue
-        if known.get("basis") == basis:
-            yield sibling, known
+        if isinstance(known, dict) and known.get("basis") == basis and isinstance(known.get("files"), dict):
+            yield sibling, known["files"]
 
 
 def finished_records(
-    sibling: RunFolder, known: manifest.Manifest, missing: Mapping[str, Cell], ids: Sequence[str]
+    sibling: RunFolder, digests: Mapping[str, str], missing: Mapping[str, Cell], ids: Sequence[str]
 ) -> Iterator[Record]:
     """The sibling's records of missing cells, as this run would write them; `ids` are those of the agents."""
-    for record in _whole_records(sibling, known.get("files", {})):
+    for record in _whole_records(sibling, digests):
         cell = missing.get(record["cell"])
         if cell is not None and _is_finished(record, cell, ids):
             yield record | {"point": cell.point, "relative_weight": cell.relative_weight}

@@ -6,20 +6,23 @@ It reads `audit.csv` and `audit.txt` as `tokauction audit` left them in the run 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..analysis.columns import explained
 from ..analysis.glossary import AUDIT_TERMS
 from ..analysis.run import Run
 from ..mechanism.registry import label
+from ..system.errors import StoreError
 from .prose import UNIT, listed, number, percent
 
 MOST_ROWS = 400
 ORDERS = {"robust": "robust order", "tv": "TV", "kl": "forward KL", "reverse_kl": "reverse KL"}
 _OF_THE_RULE = ("defined", "monotone", "consistent", "universally_stable")
-_NEEDED = {"rule", "payment", "agent", "check", "order", "prefixes", "violated", "worst", "detail"}
+_NEEDED = {"rule", "payment", "agent", "check", "order", "prefixes", "violated", "low", "high", "worst", "detail"}
 
 Row = Mapping[str, str]
 Groups = dict[str, list[Row]]
@@ -30,6 +33,13 @@ def audit_payload(run: Run) -> dict[str, Any] | None:
     path = run.folder.path / "audit.csv"
     if not path.is_file():
         return None
+    try:
+        return _payload(run, path)
+    except (ValueError, TypeError, csv.Error) as error:
+        raise StoreError(f"{path}: not as `tokauction audit` writes it ({error}); audit again, or remove it") from error
+
+
+def _payload(run: Run, path: Path) -> dict[str, Any]:
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         columns, rows = list(reader.fieldnames or ()), list(reader)
@@ -58,9 +68,17 @@ def _rule(rule: str, rows: Sequence[Row], names: Mapping[str, str]) -> dict[str,
     checks = _grouped([row for row in rows if row["check"] in _OF_THE_RULE], lambda row: row["check"].replace("_", " "))
     regrets = by_payment("regret")
     kinds = (
-        _Kind("regret", "Regret", f"What another bid gains. {gains}", regrets, _most, number),
-        _Kind("misreport", "Misreports", f"What a false report gains. {gains}", by_payment("misreport"), _most, number),
-        _Kind("promises", "Promises of the rule", shares, checks, _share, percent),
+        _Kind("regret", "Regret", f"What another bid gains. {gains}", regrets, _most, number, "0"),
+        _Kind(
+            "misreport",
+            "Misreports",
+            f"What a false report gains. {gains}",
+            by_payment("misreport"),
+            _most,
+            number,
+            "0",
+        ),
+        _Kind("promises", "Promises of the rule", shares, checks, _share, percent, "never"),
     )
     says = [_in_words(payment, found) for payment, found in regrets.items()]
     return {"name": label(rule), "says": says, "grids": [_grid(kind, names) for kind in kinds if kind.groups]}
@@ -79,7 +97,7 @@ def _in_words(payment: str, found: Sequence[Row]) -> str:
 
 @dataclass(frozen=True)
 class _Kind:
-    """A grid before it is filled: findings by row, and the number of a cell with its form."""
+    """A grid before it is filled: findings by row, the number of a cell with its form, and what stands for 0."""
 
     id: str
     title: str
@@ -87,6 +105,7 @@ class _Kind:
     groups: Groups
     size: Callable[[Sequence[Row]], float]
     form: Callable[[float], str]
+    none: str
 
 
 def _grid(kind: _Kind, names: Mapping[str, str]) -> dict[str, Any]:
@@ -111,12 +130,11 @@ def _grid(kind: _Kind, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _cell(kind: _Kind, found: Sequence[Row], largest: float, names: Mapping[str, str]) -> dict[str, Any]:
-    """A number, how long its bar is, and what it says of whom."""
+    """A number, how long its bar is, and what it says of whom; infinite gains have a full bar."""
     size = kind.size(found)
-    share = min(1.0, size / largest) if 0 < largest < float("inf") else float(size == largest and size > 0)
-    return {"text": kind.form(size) if size else "never" if kind.form is percent else "0", "share": share} | {
-        "about": _about(max(_failing(found) or found, key=lambda row: float(row["worst"])), names)
-    }
+    share = float(size == largest > 0) if math.isinf(largest) or not largest else size / largest
+    worst = max(_failing(found) or found, key=lambda row: float(row["worst"]))
+    return {"text": kind.form(size) if size else kind.none, "share": share, "about": _about(worst, names)}
 
 
 def _about(row: Row, names: Mapping[str, str]) -> str:
@@ -182,4 +200,4 @@ def _number(value: str) -> str | float:
         found = float(value)
     except ValueError:
         return value
-    return found if found - found == 0 else value
+    return found if math.isfinite(found) else value

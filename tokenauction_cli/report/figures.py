@@ -144,8 +144,8 @@ def named(figures: Sequence[Figure], only: Sequence[str]) -> list[Figure]:
     for name in only:
         found = {name} if name in ids else {one for one in ids if one.startswith(f"{name}.")}
         if not found:
-            there = f"the figures are {', '.join(ids)}"
-            raise UsageError(f"--only {name}: there is no such figure{did_you_mean(name, ids)}\n{there}")
+            there = f"the figures here are {', '.join(ids)}"
+            raise UsageError(f"there is no figure {name!r}{did_you_mean(name, ids)}\n{there}")
         wanted |= found
     return [figure for figure in figures if not only or figure.id in wanted]
 

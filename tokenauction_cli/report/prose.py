@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..analysis.columns import figure_explained
 from ..analysis.run import Run
 from ..analysis.trend import trends_frame
-from ..mechanism.registry import label
+from ..mechanism.registry import is_known, label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,16 +177,18 @@ def _between(run: Run, rules_by_sampler: dict[str, list[str]]) -> str:
     if set(rules_by_sampler) != {"stable", "coupled"}:
         return f"{drawn}: differences along a row are due to chance too."
     ends = sorted({f"{point.relative_weight:g}" for point in run.experiment.points if point.relative_weight in (0, 1)})
-    if not ends or not _agree_at_the_ends(run, rules_by_sampler["stable"]):
+    if not ends or not _agree_at_the_ends(run, rules_by_sampler):
         return f"{drawn}, on the same random numbers."
-    return f"{drawn}: at weight {listed(ends)}, where they have one distribution, they write one text."
+    return f"{drawn}: at weight {listed(ends)}, where they have one distribution, their texts are the same."
 
 
-def _agree_at_the_ends(run: Run, stable: list[str]) -> bool:
+def _agree_at_the_ends(run: Run, rules_by_sampler: dict[str, list[str]]) -> bool:
     """Whether all rules have the same distribution where one of two agents has all the weight, at every token."""
     agents = run.experiment.agents
     has_only_bidders = not any(agent.reference for agent in agents) and run.experiment.auction.charge is None
-    return len(agents) == 2 and has_only_bidders and stable == ["linear"]
+    is_linear_coupled = rules_by_sampler["stable"] == ["linear"]
+    are_built_in = all(is_known("aggregation", rule) for rule in rules_by_sampler["coupled"])
+    return len(agents) == 2 and has_only_bidders and is_linear_coupled and are_built_in
 
 
 def interval(row: pd.Series[Any], figure: str, form: Any) -> str:

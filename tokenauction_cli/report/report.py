@@ -71,8 +71,6 @@ def _data(
             "tokens": figure_explained("tokens"),
             "weight": explained("cells.csv", "relative_weight"),
             "seed": explained("cells.csv", "seed"),
-            "mention": figure_explained("mention_rate.A"),
-            "together": figure_explained("co_mention_rate"),
             "posterior": explained("records-*.jsonl", "trace.posterior"),
         },
         "figures": [_figure(figure, axis) for figure in figures],

@@ -62,7 +62,7 @@ async function fillInspector() {
         }
       },
     },
-  }, tokens, isCut(run, cell) ? h("abbr", { cls: "cut", title: whyCut(run) }, "\u00a0…") : null);
+  }, tokens, isCut(run, cell) ? h("abbr", { cls: "cut", title: whyCut(run) }, "…") : null);
   refill(dialog, head, colouringChoice(run, trace), list, detail);
   select(Math.min(open.token ?? mostContested(trace), tokens.length - 1));
 }

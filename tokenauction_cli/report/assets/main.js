@@ -31,7 +31,8 @@ const stageWords = [
   hasTraces ? "Click a text to look at its tokens." : null,
 ].filter(Boolean).join(" ");
 const figureWords = "Means over the texts with their 95 % intervals (Wilson’s for shares of texts, BCa bootstrap for means"
-  + `${HAS_POOLED ? "; of all queries together, clustered by query" : ""})${XS.length > 1 ? `, against the ${AXIS.title}` : ""}.`;
+  + `${HAS_POOLED ? "; of all queries together, clustered by query" : ""})${XS.length > 1 ? `, against the ${AXIS.title}` : ""}.`
+  + [...new Set(RUNS.map((run) => run.rough).filter(Boolean))].map((sentence) => ` ${sentence}`).join("");
 document.getElementById("page").append(
   h("header", { cls: "top" }, themeButton(), h("p", { cls: "kicker" }, "token auction"), h("h1", {}, DATA.title),
     DATA.lead.map((lead, k) => findingsOf(RUNS[k], lead)),

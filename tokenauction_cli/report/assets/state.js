@@ -72,7 +72,7 @@ function marked(run, text) {
 
 // The text of a cell; where `max_tokens` cut it, an ellipsis says so.
 function textOf(run, cell) {
-  return [marked(run, run.cells.text[cell]), isCut(run, cell) ? h("abbr", { cls: "cut", title: whyCut(run) }, "\u00a0…") : null];
+  return [marked(run, run.cells.text[cell]), isCut(run, cell) ? h("abbr", { cls: "cut", title: whyCut(run) }, "…") : null];
 }
 
 const whyCut = (run) => `Cut here: a text has at most ${counted(run.max_tokens, "token")} (max_tokens)`;
