@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_laws import EXACT, Array, TokenModel, byte_law, constant, driven, followed, law, random_model, token_law
 
-from tokenauction_cli.lm.covering import Covering, DeadEndError, Knobs, State, log_shares
+from tokenauction_cli.lm.covering import Covering, DeadEndError, Knobs, log_shares
+from tokenauction_cli.lm.hypotheses import State
 from tokenauction_cli.lm.lexicon import END
 from tokenauction_cli.system.errors import CellError
 

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 from ..system.errors import CellError
 from .base import NO_LOGITS, LanguageModel, Logits, Request, common_length
-from .covering import N_SYMBOLS, Context, Covering, DeadEndError, Knobs, Scores, State, Steps, Wanted
+from .covering import N_SYMBOLS, Covering, DeadEndError, Knobs, Scores, Steps, Wanted
+from .hypotheses import Context, State
 from .least_recent import LeastRecent
 from .lexicon import END, Lexicon
 
