@@ -1,26 +1,42 @@
-"""Token models of different vocabularies behind one alphabet of bytes: one answer, whatever was asked before or beside."""
+"""Token models of different vocabularies behind one alphabet: one answer, whatever was asked before or beside."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Reader
 from test_covering import A, B
+from tiny_gguf import attention_model, bigram_model, of_byte, pieces
 from token_laws import EXACT, Array, ModelOfTokens, TokenModel, byte_law, random_model
 
+from tokenauction_cli.engine.auctioneer import Auctioneer
+from tokenauction_cli.engine.plan import cells_of
+from tokenauction_cli.engine.rules import Rules
+from tokenauction_cli.engine.token_loop import PromptSet, TokenLoop
 from tokenauction_cli.lm import byte_model
 from tokenauction_cli.lm.base import Logits, Request
-from tokenauction_cli.lm.byte_model import ByteModel, BytePrompt, ByteVocabulary
+from tokenauction_cli.lm.byte_model import PLACES, ByteModel, BytePrompt, ByteVocabulary
 from tokenauction_cli.lm.covering import Knobs
+from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt
 from tokenauction_cli.lm.hardware import Hardware, kv_format
 from tokenauction_cli.lm.lexicon import END, Lexicon
 from tokenauction_cli.lm.table import TableModel, TablePrompt, TableVocabulary
+from tokenauction_cli.mechanism.distributions import Profile
+from tokenauction_cli.mechanism.outcome import Outcome
+from tokenauction_cli.mechanism.registry import find
+from tokenauction_cli.mechanism.terms import Terms
 from tokenauction_cli.system.errors import CellError
 
 CPU = Hardware(0, 2, kv_format(gpu_layers=0))
 SLOTS = 3
+COARSE = Knobs(1e-3, 0.05, 0.1)
 
 
 def text_law(answer: list[Logits] | CellError) -> list[Array]:
@@ -129,7 +145,7 @@ def random_texts(chance: random.Random, model: ByteModel, prompts: tuple[BytePro
     return texts
 
 
-@pytest.mark.parametrize("knobs", [Knobs(), Knobs(0.02, 0.2, 0.1)])
+@pytest.mark.parametrize("knobs", [COARSE, Knobs(0.02, 0.2, 0.1)])
 def test_answers_are_the_same_bits_in_any_order_and_after_evictions(
     knobs: Knobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +154,7 @@ def test_answers_are_the_same_bits_in_any_order_and_after_evictions(
     model, prompts = of_tokens(models, knobs)
     texts = random_texts(chance, model, prompts, 12)
     expected = {text: (*asked(model, prompts, text), *dropped(model, prompts, text)) for text in texts}
-    for most_bytes in (1 << 20, 600, 0):
+    for most_bytes in (1 << 20, 2000, 0):
         monkeypatch.setattr(byte_model, "MOST_LOGITS_BYTES", most_bytes)
         monkeypatch.setattr(byte_model, "MOST_STATES_BYTES", most_bytes and 20_000)
         again, prompts = of_tokens(models, knobs)
@@ -167,6 +183,22 @@ def asked(model: ByteModel, prompts: tuple[BytePrompt, ...], text: bytes) -> lis
 
 def dropped(model: ByteModel, prompts: tuple[BytePrompt, ...], text: bytes) -> list[float]:
     return [model.unfollowed(prompt, text) for prompt in prompts]
+
+
+def test_a_long_text_grows_no_cache_beyond_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What names the entries, contexts and texts as long as the text, counts too."""
+    monkeypatch.setattr(byte_model, "MOST_LOGITS_BYTES", 100_000)
+    monkeypatch.setattr(byte_model, "MOST_STATES_BYTES", 200_000)
+    model, prompts = of_tokens([A, B], COARSE)
+    tracemalloc.start()
+    try:
+        for n in range(1500):
+            model.evaluate([after(prompts, (b"aab" * 500)[:n])])
+            for inner in model._token_models:
+                inner.model.evaluated.clear()  # type: ignore[attr-defined]
+        assert tracemalloc.get_traced_memory()[1] < 1_500_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_same_model_for_both_agents_at_any_weight_has_its_own_law() -> None:
@@ -238,7 +270,7 @@ def test_overlapping_words_through_llama_cpp(overlapping: Path, text: bytes) -> 
 def test_a_context_that_depends_on_all_its_tokens_keeps_its_bits(tmp_path: Path) -> None:
     path = attention_model(tmp_path / "attention.gguf")
     prompts = [(1, of_byte(letter)) for letter in b"ab"]
-    with gguf(path, prompts, Knobs()) as (model, asked, _):
+    with gguf(path, prompts, COARSE) as (model, asked, _):
         texts = ["ab", "a", "aé", "aéa", "b", "aéb😀", "aéb😀!"]
         expected = {}
         for text in texts:
@@ -262,7 +294,7 @@ def test_all_tokenisations_of_short_texts_by_a_real_model(model_path: Path, text
         for n in range(len(text) + 1):
             (found,) = text_law(model.evaluate([after(prompts, text[:n])])[0])
             np.testing.assert_allclose(found, quick_byte_law(tokens, text[:n]), rtol=0, atol=1e-9)
-            default = ByteModel(model._token_models, Knobs(), SLOTS)
+            default = ByteModel(model._token_models, COARSE, SLOTS)
             (near,) = text_law(default.evaluate([after(prompts, text[:n])])[0])
             assert abs(near - found).sum() / 2 <= 0.05
 
@@ -286,3 +318,50 @@ def quick_byte_law(model: TokenModel, text: bytes) -> Array:
 
     add((), text, 1.0)
     return np.asarray(mass / mass.sum())
+
+
+# The engine over bytes
+
+
+AUCTION = """
+name: bytes
+agents:
+  - {name: A, bid: 1, distribution: {a: 1}}
+  - {name: B, bid: 3, distribution: {b: 1}}
+auction: {aggregation: [linear], payments: [second_price], max_tokens: 4}
+sweep: {agent: A, relative_weight: [0.25], seeds: 400}
+"""
+
+
+def mixed_law(text: bytes, weight: float) -> Array:
+    return weight * byte_law(A, text) + (1 - weight) * byte_law(B, text)
+
+
+def test_an_auction_between_two_vocabularies(read: Reader) -> None:
+    """Each byte is drawn by the bids from the two laws, and paid for by the switch of its own draw."""
+    experiment = read(AUCTION)
+    model, prompts = of_tokens([A, B])
+    auctioneer = Auctioneer(experiment, Rules.of(experiment), model.vocabulary)
+    loop = TokenLoop(model, auctioneer, dict.fromkeys(experiment.queries, PromptSet(prompts, (0, 1))))
+    records = [record for records in loop.run(cells_of(experiment), SLOTS) for record in records]
+    auctioneer.close()
+    assert len(records) == 400
+    expected = {symbol: 400 * mixed_law(b"", 0.25)[symbol] for symbol in (ord("a"), ord("b"), END)}
+    drawn = [record["token_ids"][0] for record in records]
+    assert sum((drawn.count(s) - e) ** 2 / e for s, e in expected.items()) < 16  # 2 degrees of freedom: p = 3e-4
+    for record in records:
+        *spelled, last = record["token_ids"]
+        assert record["text"].encode() == bytes(spelled if last == END else [*spelled, last])
+        steps = [(bytes(record["token_ids"][:k]), symbol) for k, symbol in enumerate(record["token_ids"])]
+        log_prob = sum(np.log(mixed_law(text, 0.25)[symbol]) for text, symbol in steps)
+        assert record["log_prob"] == pytest.approx(log_prob, abs=1e-10)
+        paid = sum(second_price(text) for text, _ in steps)
+        assert record["payment.second_price_expected.a"] == pytest.approx(paid, abs=1e-10)
+
+
+def second_price(text: bytes) -> float:
+    """What A expects to pay for the byte after a text at bids of 1 and 3."""
+    with np.errstate(divide="ignore"):
+        profile = Profile.from_logits(np.log([byte_law(A, text), byte_law(B, text)]), [1, 1])
+    outcome = Outcome(find("aggregation", "linear"), profile, (1.0, 3.0), Terms(("a", "b"), (1.0, 3.0)))
+    return float(find("payment", "second_price").expected(outcome)[0])

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_laws import EXACT, Array, TokenModel, byte_law, constant, driven, followed, law, random_model, token_law
 
-from tokenauction_cli.lm.covering import Covering, DeadEndError, Knobs, State, log_shares
+from tokenauction_cli.lm.covering import Covering, DeadEndError, Knobs, log_shares
+from tokenauction_cli.lm.hypotheses import State
 from tokenauction_cli.lm.lexicon import END
 from tokenauction_cli.system.errors import CellError
 
 A = constant({b"a": 0.3, b"b": 0.2, b"ab": 0.25, b"aba": 0.15, b"": 0.1})
 B = constant({b"b": 0.3, b"bb": 0.15, b"a": 0.25, b"ba": 0.2, b"": 0.1})
-DEFAULT = Knobs()
+COARSE = Knobs(1e-3, 0.05, 0.1)
 LETTERS = [b"a", b"b", b"c"]
 
 
@@ -62,7 +63,7 @@ def texts(n: int) -> list[bytes]:
     return [bytes(letters) for k in range(n) for letters in product(b"abc", repeat=k)]
 
 
-@given(token_models(), st.sampled_from([DEFAULT, Knobs(0.05, 0.3, 0.1), Knobs(0.2, 0.0, 0.5), Knobs(0.0, 0.4, 0.1)]))
+@given(token_models(), st.sampled_from([COARSE, Knobs(0.05, 0.3, 0.1), Knobs(0.2, 0.0, 0.5), Knobs(0.0, 0.4, 0.1)]))
 @settings(max_examples=25)
 def test_a_lone_text_is_as_far_from_its_law_as_was_dropped_at_most(model: TokenModel, knobs: Knobs) -> None:
     """Over texts cut at three bytes: total variation against the expectation, under the covering, of `dropped`."""
@@ -89,7 +90,7 @@ def test_a_lone_text_is_as_far_from_its_law_as_was_dropped_at_most(model: TokenM
 def test_what_is_certain_costs_one_evaluation_per_token() -> None:
     model = constant({b"abc": 1 - 2e-4, b"a": 1e-4, b"": 1e-4})
     evaluated: list[tuple[int, ...]] = []
-    state = followed(model, b"abcabc", DEFAULT, evaluated=evaluated)
+    state = followed(model, b"abcabc", COARSE, evaluated=evaluated)
     assert evaluated == [(), (0,), (0, 0)]
     assert state.dropped == pytest.approx(2e-4, rel=1e-2)
 
@@ -97,7 +98,7 @@ def test_what_is_certain_costs_one_evaluation_per_token() -> None:
 def test_a_text_that_nobody_expects_revives_what_was_put_aside() -> None:
     """After "ab", all but certain to become "abc", somebody else writes "d"."""
     model = constant({b"abc": 1 - 3e-4, b"a": 1e-4, b"b": 1e-4, b"d": 5e-5, b"": 5e-5})
-    before, after = followed(model, b"ab", DEFAULT), followed(model, b"abd", DEFAULT)
+    before, after = followed(model, b"ab", COARSE), followed(model, b"abd", COARSE)
     assert [h.context for h in before.hypotheses] == [()]
     assert [c.context for c in before.pending] == [(1,)]
     assert after.hypotheses[0].context == (1, 2, 3)
@@ -170,13 +171,13 @@ def test_silent_tokens_are_left_out_and_counted() -> None:
 
 def test_a_byte_that_no_token_has_is_a_dead_end() -> None:
     with pytest.raises(DeadEndError, match="cannot spell byte 78 after 'ab'"):
-        followed(A, b"abx", DEFAULT)
+        followed(A, b"abx", COARSE)
 
 
 def test_equal_tokens_count_together_and_merge() -> None:
     twice = TokenModel((b"a", b"a", b"b", b""), frozenset({3}), lambda context: np.log([0.4, 0.02, 0.48, 0.1]))
     assert of(law(followed(twice, b""))) == pytest.approx([0.42, 0.48, 0.1])
-    state = followed(twice, b"a", DEFAULT)
+    state = followed(twice, b"a", COARSE)
     assert [h.context for h in state.hypotheses] == [(0,)]
     assert state.dropped == pytest.approx(0.02 / 0.42)
     assert len(followed(twice, b"a").hypotheses) == 2
@@ -220,3 +221,11 @@ def by_bytes(model: TokenModel, covering: Covering, states: dict[bytes, State], 
         if text not in states:
             states[text] = driven(covering.advance(states[text[:-1]], symbol), model, covering.lexicon.order)
     return text
+
+
+@given(st.text("ab", max_size=8).map(str.encode))
+def test_merging_is_exact_where_the_context_does_not_matter(text: bytes) -> None:
+    """Of the words of A many spell the same text: one context stands for all of them, with their weights."""
+    state = followed(A, text, Knobs(0.0, 0.999, 0.1))
+    np.testing.assert_allclose(law(state), law(followed(A, text)), atol=2e-12)
+    assert len({h.start for h in state.hypotheses}) == len(state.hypotheses)

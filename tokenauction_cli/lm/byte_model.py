@@ -4,9 +4,10 @@ A text is byte values; the answer to a prompt is log p of the next symbol, (257,
 with tokens of the prompt's own model, at the agent's temperature: whoever aggregates uses temperature 1.
 
 Requests advance in rounds. A round evaluates, in one batch per token model, what the coverings of all requests lack;
-most bytes need one round or none. Every (slot, prompt) has two places, slots of its token model, and each evaluation
-takes the one that holds more of its context, the first in doubt. The heaviest go first; those beyond two wait a round.
-All first places come before all second ones, because llama.cpp's batches are fastest over neighbours.
+most bytes need one round or none. Every (slot, prompt) has a few places, slots of its token model, and each evaluation
+takes the one that holds most of its context, the first in doubt. The heaviest go first; where there are more than
+places, the others wait a round. All first places come before all second ones, and so on, because llama.cpp's batches
+are fastest over neighbours.
 
 Two caches, of logits and of states, make this fast and change nothing: what is not there is worked out again, to the
 same bits where the token models keep theirs.
@@ -20,11 +21,12 @@ from typing import Any, NamedTuple
 
 from ..system.errors import CellError
 from .base import NO_LOGITS, LanguageModel, Logits, Request, common_length
-from .covering import N_SYMBOLS, Context, Covering, DeadEndError, Knobs, Scores, State, Steps, Wanted
+from .covering import N_SYMBOLS, Covering, DeadEndError, Knobs, Scores, Steps, Wanted
+from .hypotheses import Context, State
 from .least_recent import LeastRecent
 from .lexicon import END, Lexicon
 
-PLACES = 2  # of a (slot, prompt)
+PLACES = 4  # of a (slot, prompt): with two, coverings that follow much evaluate as much again to get back to a context
 MOST_LOGITS_BYTES = 256 << 20
 MOST_STATES_BYTES = 64 << 20
 
@@ -125,8 +127,8 @@ class ByteModel:
         self._prompts: dict[BytePrompt, _Prompt] = {}
         self._numbers: dict[tuple[int, Any], int] = {}
         self._held: dict[tuple[int, int], _Evaluation] = {}  # by token model and place
-        self._logits: LeastRecent[tuple[int, Wanted], Scores] = LeastRecent(MOST_LOGITS_BYTES, lambda x: x.nbytes)
-        self._states: LeastRecent[tuple[BytePrompt, bytes], State] = LeastRecent(MOST_STATES_BYTES, lambda s: s.n_bytes)
+        self._logits: LeastRecent[tuple[int, Wanted], Scores] = LeastRecent(MOST_LOGITS_BYTES, _size_of_scores)
+        self._states: LeastRecent[tuple[BytePrompt, bytes], State] = LeastRecent(MOST_STATES_BYTES, _size_of_state)
 
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
         """For each request log p of the next symbol after each of its prompts, to be read only."""
@@ -279,3 +281,11 @@ def _answer(row: Sequence[_Task | None]) -> list[Logits] | CellError:
             return task.error
         logits.append(NO_LOGITS if task is None or task.state is None else task.state.log_p)
     return logits
+
+
+def _size_of_scores(key: tuple[int, Wanted], scores: Scores) -> int:
+    return scores.nbytes + 8 * len(key[1].context) + 300
+
+
+def _size_of_state(key: tuple[BytePrompt, bytes], state: State) -> int:
+    return state.n_bytes + 300

@@ -26,14 +26,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..system.errors import CellError
-from .lexicon import Lexicon, Split
+from .hypotheses import Array, Closing, Context, Hypothesis, State, later, lightness, log_sum, merged
+from .lexicon import Lexicon
 
 N_SYMBOLS = 257
 FLOOR = 1e-12  # of the heaviest hypothesis' first bytes, so that no byte is impossible which a token begins with
@@ -41,9 +42,7 @@ _TINY = 1e-250  # below it a sum of exponentials has lost digits
 _SURE = np.zeros(1)
 _NO_SCORES = np.empty(0)
 
-Context = tuple[int, ...]
 Scores = NDArray[Any]  # logits in the lexicon's order
-Array = NDArray[np.float64]
 
 
 class Knobs(NamedTuple):
@@ -70,44 +69,6 @@ class DeadEndError(CellError):
     """No hypothesis goes on with the byte that came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """Tokens that spell the first `start` bytes of the text; what follows them is not evaluated."""
-
-    context: Context
-    start: int
-    log_w: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Hypothesis:
-    """A way to spell the text: a context, and tokens that share the bytes from `start` on."""
-
-    context: Context
-    start: int
-    log_w: float
-    split: Split
-    log_next: Array  # over the symbols of the split
-    log_first: Array  # over the symbols with which a token begins, or END
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class State:
-    """What is known of a text: a function of the text, the prompt, the temperature and the knobs."""
-
-    text: bytes
-    hypotheses: tuple[Hypothesis, ...]  # the heaviest first, of weights that sum to one
-    pending: tuple[Closing, ...]
-    dropped: float  # the sum, over the bytes so far, of the shares that were not followed
-    log_p: Array  # (257,) of the next symbol
-
-    @property
-    def n_bytes(self) -> int:
-        """Of memory, about."""
-        held = sum(8 * len(h.context) + h.log_next.nbytes + 200 for h in self.hypotheses)
-        return held + sum(8 * len(c.context) + 150 for c in self.pending) + self.log_p.nbytes + len(self.text)
-
-
 Steps = Generator[list[Wanted], Sequence[Scores], State]
 
 
@@ -129,8 +90,8 @@ class Covering:
         """The state after one more byte; raises DeadEndError where no token goes on with it."""
         text = state.text + bytes([byte])
         closings, going = yield from self._divided(state, byte)
-        kept, aside, share = self._chosen(closings, _log_sum([*closings, *going]))
-        pending = _later([*state.pending, *aside], [*kept, *going])
+        kept, aside, share = self._chosen(closings, log_sum([*closings, *going]))
+        pending = later([*state.pending, *aside], [*kept, *going])
         hypotheses, pending, dropped = yield from self._opened(text, kept, going, pending)
         if not hypotheses:
             raise DeadEndError(f"cannot spell byte {byte:02X} after {state.text.decode('utf-8', 'replace')!r}")
@@ -195,11 +156,11 @@ class Covering:
         """Those to evaluate, those to put aside, and the share of all that this does not follow."""
         if not closings:
             return [], [], 0.0
-        closings.sort(key=_lightness)
-        log_total, log_open = _log_sum(closings), self._log_open + log_live
+        closings.sort(key=lightness)
+        log_total, log_open = log_sum(closings), self._log_open + log_live
         if closings[0].log_w <= log_open:
             return [], closings, math.exp(log_total - log_live)
-        kept, log_merged = _merged(closings, max(log_open, self._log_merge + log_total))
+        kept, log_merged = merged(closings, max(log_open, self._log_merge + log_total))
         return kept, [], math.exp(log_merged - log_live)
 
     def _opened(
@@ -211,7 +172,7 @@ class Covering:
         """
         hypotheses, dropped = list(going), 0.0
         while True:
-            log_live, log_pending = _log_sum([*hypotheses, *kept]), _log_sum(pending)
+            log_live, log_pending = log_sum([*hypotheses, *kept]), log_sum(pending)
             log_all = float(np.logaddexp(log_live, log_pending))
             if log_pending > self._log_pending + log_live:
                 revived, pending, log_merged = self._revived(pending)
@@ -230,9 +191,9 @@ class Covering:
 
     def _revived(self, pending: list[Closing]) -> tuple[Closing, list[Closing], float]:
         """The heaviest pending closing, with what is merged into it; the others; and the weight that is merged."""
-        start = min(pending, key=_lightness).start
-        rivals = sorted((closing for closing in pending if closing.start == start), key=_lightness)
-        (heaviest, *rest), log_merged = _merged(rivals, self._log_merge + _log_sum(rivals))
+        start = min(pending, key=lightness).start
+        rivals = sorted((closing for closing in pending if closing.start == start), key=lightness)
+        (heaviest, *rest), log_merged = merged(rivals, self._log_merge + log_sum(rivals))
         return heaviest, [closing for closing in pending if closing.start != start] + rest, log_merged
 
     def _evaluated(self, closing: Closing, scores: Scores) -> tuple[Hypothesis, float]:
@@ -263,8 +224,8 @@ class Covering:
         self, text: bytes, hypotheses: Sequence[Hypothesis], pending: Sequence[Closing], dropped: float
     ) -> State:
         """The state of these hypotheses, whose weights are made to sum to one."""
-        log_total = _log_sum(hypotheses)
-        ordered = tuple(replace(h, log_w=h.log_w - log_total) for h in sorted(hypotheses, key=_lightness))
+        log_total = log_sum(hypotheses)
+        ordered = tuple(replace(h, log_w=h.log_w - log_total) for h in sorted(hypotheses, key=lightness))
         waiting = tuple(replace(closing, log_w=closing.log_w - log_total) for closing in pending)
         return State(text, ordered, waiting, dropped, self._log_p(ordered))
 
@@ -302,33 +263,3 @@ def log_shares(scores: Scores, segments: NDArray[np.intp], temperature: float) -
     with np.errstate(divide="ignore"):
         logs = np.log(np.add.reduceat(np.exp(x), segments)) + tops
     return np.asarray(logs - np.logaddexp.reduce(logs))
-
-
-def _merged(ordered: Sequence[Closing], log_least: float) -> tuple[list[Closing], float]:
-    """The heaviest closing with the weight of all that is not above the least, and the others; and that weight.
-
-    `ordered`: the heaviest first.
-    """
-    heaviest, *others = ordered
-    log_merged = _log_sum([closing for closing in others if closing.log_w <= log_least])
-    kept = [closing for closing in others if closing.log_w > log_least]
-    return [replace(heaviest, log_w=float(np.logaddexp(heaviest.log_w, log_merged))), *kept], log_merged
-
-
-def _later(pending: list[Closing], live: Sequence[Closing | Hypothesis]) -> list[Closing]:
-    """Those that something live can still die behind: nothing returns where all that lives began as late."""
-    earliest = min((item.start for item in live), default=-1)
-    return [closing for closing in pending if closing.start > earliest]
-
-
-def _lightness(item: Closing | Hypothesis) -> float:
-    """Sorts the heaviest first."""
-    return -item.log_w
-
-
-def _log_sum(items: Sequence[Closing | Hypothesis]) -> float:
-    """Log of the sum of the weights."""
-    top = max((item.log_w for item in items), default=-math.inf)
-    if top == -math.inf:
-        return top
-    return top + math.log(math.fsum(math.exp(item.log_w - top) for item in items))

@@ -11,9 +11,9 @@ V = TypeVar("V")
 
 
 class LeastRecent(Generic[K, V]):
-    """Keeps what `size_of` counts as at most `most_bytes`."""
+    """Keeps what `size_of` counts, of a key and its value, as at most `most_bytes`."""
 
-    def __init__(self, most_bytes: int, size_of: Callable[[V], int]) -> None:
+    def __init__(self, most_bytes: int, size_of: Callable[[K, V], int]) -> None:
         self.most_bytes = most_bytes
         self.n_bytes = 0
         self._size_of = size_of
@@ -27,11 +27,11 @@ class LeastRecent(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         if key in self._kept:
-            self.n_bytes -= self._size_of(self._kept.pop(key))
+            self.n_bytes -= self._size_of(key, self._kept.pop(key))
         self._kept[key] = value
-        self.n_bytes += self._size_of(value)
+        self.n_bytes += self._size_of(key, value)
         while self.n_bytes > self.most_bytes:
-            self.n_bytes -= self._size_of(self._kept.popitem(last=False)[1])
+            self.n_bytes -= self._size_of(*self._kept.popitem(last=False))
 
     def clear(self) -> None:
         self._kept.clear()
