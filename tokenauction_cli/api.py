@@ -18,7 +18,7 @@ from .analysis.expectations import figure_names
 from .analysis.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.reading import read_csv as read_csv
 from .analysis.run import Run, files_of
-from .engine.bidder_models import BidderModels, GgufBidders, prepare
+from .engine.bidder_models import BidderModels, prepare
 from .engine.plan import Cell, Plan, cells_of
 from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
@@ -194,12 +194,12 @@ def experiment_of_run(path: Path, trust: Sequence[str]) -> Experiment:
 def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     """Plan an experiment; `probe` measures anew whether records depend on batching, for as long as it takes."""
     bidders = prepare(experiment)
-    if probe and isinstance(bidders, GgufBidders):
-        bidders.probe(thoroughly=True)
+    if probe and bidders.files:
+        bidders.files.probe(thoroughly=True)
     plan = plan_for(experiment, bidders)
     most_tokens = plan.n_cells * experiment.auction.max_draws
     most_prompts = max(len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values())
-    seconds = bidders.seconds(most_tokens) if isinstance(bidders, GgufBidders) else None
+    seconds = bidders.files.seconds(most_tokens) if bidders.files else None
     left_out = Rules.of(experiment).left_out(experiment.auction.reserve)
     return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts, seconds, left_out)
 

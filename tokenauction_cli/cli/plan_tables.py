@@ -11,7 +11,8 @@ from typing import Any
 
 from ..analysis.tables import Table
 from ..api import Checked
-from ..engine.bidder_models import BidderModels, GgufBidders, ModelInUse
+from ..engine.bidder_models import BidderModels
+from ..engine.gguf_files import GgufFiles, ModelInUse
 from ..experiment.experiment import Experiment
 
 _MIB = 1 << 20
@@ -48,7 +49,7 @@ def plan_facts(checked: Checked) -> dict[str, Any]:
         "evaluations_at_most": checked.n_evaluations,
         "seconds_at_most": checked.seconds,
         "payments_left_out": [left_out._asdict() for left_out in checked.left_out],
-        "hardware": checked.bidders.hardware.in_words if checked.bidders.hardware else None,
+        "hardware": checked.bidders.files.hardware.in_words if checked.bidders.files else None,
         "models": list(_models(checked)),
     }
 
@@ -56,12 +57,11 @@ def plan_facts(checked: Checked) -> dict[str, Any]:
 def prompt_facts(checked: Checked) -> list[dict[str, Any]]:
     """The rendered prompts of the first queries."""
     experiment, bidders = checked.experiment, checked.bidders
-    if not isinstance(bidders, GgufBidders):
-        return []
     return [
         {"query": query, "agent": agent.id, "prompt": prompt}
         for query in experiment.queries[:QUERIES_SHOWN]
         for agent, prompt in zip(experiment.agents, bidders.prompt_texts(query), strict=True)
+        if agent.model is not None
     ]
 
 
@@ -69,7 +69,7 @@ def _agents(experiment: Experiment, bidders: BidderModels) -> list[dict[str, Any
     found = []
     for i, agent in enumerate(experiment.agents):
         prompts = {prompt_set.prompts[prompt_set.prompt_of_agent[i]] for prompt_set in bidders.prompt_sets.values()}
-        lengths = [len(getattr(prompt, "tokens", ())) for prompt in prompts]
+        lengths = [prompt.n_tokens for prompt in prompts]
         found.append(
             {
                 "name": agent.name,
@@ -84,12 +84,12 @@ def _agents(experiment: Experiment, bidders: BidderModels) -> list[dict[str, Any
 
 
 def _models(checked: Checked) -> Iterator[dict[str, Any]]:
-    bidders = checked.bidders
-    if not isinstance(bidders, GgufBidders):
+    files = checked.bidders.files
+    if files is None:
         return
-    for model in bidders.models:
-        n_cells = bidders.kv_cells(checked.plan.slots)[model.path]
-        size = bidders.kv_bytes_per_token(model)
+    for model in files.models:
+        n_cells = files.kv_cells(checked.plan.slots)[model.path]
+        size = files.kv_bytes_per_token(model)
         yield {
             "reference": str(model.local.reference),
             "path": str(model.path),
@@ -99,13 +99,13 @@ def _models(checked: Checked) -> Iterator[dict[str, Any]]:
             "context_length": model.metadata.context_length,
             "kv_cells": n_cells,
             "kv_bytes": round(n_cells * size) if size else None,
-            **_findings(checked.experiment, bidders, model),
+            **_findings(checked.experiment, files, model),
         }
 
 
-def _findings(experiment: Experiment, bidders: GgufBidders, model: ModelInUse) -> dict[str, Any]:
+def _findings(experiment: Experiment, files: GgufFiles, model: ModelInUse) -> dict[str, Any]:
     """What a probe found out about a file."""
-    finding = bidders.findings.get(model.path)
+    finding = files.findings.get(model.path)
     measured = finding.in_words if finding else _NOT_MEASURED
     return {
         "rows_per_second": dict(finding.rows_per_second) if finding else {},

@@ -11,14 +11,14 @@ import hashlib
 import json
 import platform
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ..experiment.experiment import Agent, Experiment
 from ..runs.manifest import Manifest
 from ..system.environment import versions
 from ..system.processors import processor_identity
-from .bidder_models import BidderModels, GgufBidders
+from .bidder_models import BidderModels
+from .gguf_files import GgufFiles
 
 _PACKAGES = ("jinja2", "llama-cpp-python", "numpy")
 _OF_MANIFESTS = ("format", "records", "tokauction", "llama", "passes")  # what wrote the records
@@ -31,7 +31,7 @@ def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> 
 
     None where no digest can tell: a batch may change bits, a server computes, or rules are code of the user's own.
     """
-    is_remote = bidders.hardware is not None and bool(bidders.hardware.rpc)
+    is_remote = bidders.files is not None and bool(bidders.files.hardware.rpc)
     if experiment.trust or is_remote or not bidders.is_batch_invariant:
         return None
     parts = {
@@ -40,7 +40,7 @@ def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> 
         "agents": [_agent(agent) for agent in experiment.agents],
         "auction": _without(asdict(experiment.auction), _PART_OF_THE_CELL),
         "swept": experiment.swept_agent,  # stable sampling draws by whose weight moves
-        "models": _models(experiment, bidders) if isinstance(bidders, GgufBidders) else None,
+        "models": _models(experiment, bidders.files) if bidders.files else None,
         "versions": versions(_PACKAGES),
         "machine": [platform.machine(), *platform.libc_ver(), processor_identity()],
     }
@@ -52,18 +52,17 @@ def _agent(agent: Agent) -> dict[str, Any]:
     return _without(asdict(agent), (*_READ_OFF_THE_TEXT, "model"))
 
 
-def _models(experiment: Experiment, bidders: GgufBidders) -> dict[str, Any]:
+def _models(experiment: Experiment, files: GgufFiles) -> dict[str, Any]:
     """The digests of each agent's file, and how llama.cpp computes with it."""
     from ..lm.gguf import cells_per_sequence
     from ..lm.libraries import gpu_models
 
-    digests: dict[Path, tuple[str, ...]] = {model.path: model.sha256s for model in bidders.models}
-    prompt_set = bidders.prompt_sets[experiment.queries[0]]
+    models = [files.of(agent) for agent in experiment.agents]
     return {
-        "files": [digests[prompt_set.prompts[k].path] for k in prompt_set.prompt_of_agent],
-        "cells": [cells_per_sequence(bidders.longest[path]) for path in digests],  # long contexts take other kernels
-        "hardware": asdict(bidders.hardware),
-        "gpus": gpu_models() if bidders.hardware.gpu_layers else [],
+        "files": [model and model.sha256s for model in models],
+        "cells": [cells_per_sequence(files.longest[m.path]) for m in files.models],  # long contexts take other kernels
+        "hardware": asdict(files.hardware),
+        "gpus": gpu_models() if files.hardware.gpu_layers else [],
         "deterministic": experiment.runtime.deterministic,
     }
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..experiment.experiment import Experiment
 from ..lm.gguf import GgufPrompt, Step
+from ..lm.hardware import Hardware
 from ..mechanism.aggregation.rules import AggregationRule
 from ..mechanism.distributions import Array
 from ..mechanism.outcome import Outcome
@@ -29,11 +30,12 @@ from ..runs.run_folder import RunFolder
 from ..system.errors import UsageError
 from ..system.memory import peak_memory
 from .auctioneer import Auctioneer
-from .bidder_models import GgufBidders, prepare
+from .bidder_models import prepare
+from .gguf_files import GgufFiles
 from .plan import Plan
 from .rules import Rules
 from .run import plan_for
-from .token_loop import TokenLoop
+from .token_loop import PromptSet, TokenLoop
 
 NAIVE_TEXTS = 3
 
@@ -89,25 +91,26 @@ class TimedPayment(PaymentRule):
 def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     """Run an experiment, replay its decodes, and write a few of its texts the naive way."""
     bidders = prepare(experiment, probe=True)
-    if not isinstance(bidders, GgufBidders):
+    files = bidders.files
+    if files is None:
         raise UsageError(f"{experiment.path}: bench needs agents with language models, not tables")
     plan = plan_for(experiment, bidders)
-    naive = _naive_tokens_per_second(experiment, bidders)
+    naive = _naive_tokens_per_second(experiment, bidders.prompt_sets[experiment.queries[0]], files.hardware)
     rules = Rules.of(experiment)
     payments = {name: TimedPayment(rule) for name, rule in rules.payments.items()}
-    journals: dict[Path, list[Step]] = {model.path: [] for model in bidders.models}
+    journals: dict[Path, list[Step]] = {model.path: [] for model in files.models}
     with bidders.loaded(plan.slots, lambda path, step: journals[path].append(step)) as model:
         plan = replace(plan, slots=model.slots or plan.slots)  # memory may have room for fewer
         auctioneer = Auctioneer(experiment, replace(rules, payments=payments), model.vocabulary)
         loop = TokenLoop(model, auctioneer, bidders.prompt_sets)
         with contextlib.closing(auctioneer):
             seconds, writing = _run(loop, plan)
-    bare = _replay(bidders, plan, journals)
-    n_prompts = sum(bidders.most_prompts.values())
+    bare = _replay(files, plan, journals)
+    n_prompts = sum(files.most_prompts.values())
     decodes = [len(step.arguments[0]) for steps in journals.values() for step in steps if step.method == "decode"]
     return Measured(
         scenario=scenario,
-        machine=machine_of(bidders),
+        machine=machine_of(files.hardware),
         cells=plan.n_cells,
         tokens=loop.n_tokens,
         evaluations=loop.n_evaluations,
@@ -140,25 +143,24 @@ def _run(loop: TokenLoop, plan: Plan) -> tuple[float, float]:
         return time.perf_counter() - begun, writing
 
 
-def _replay(bidders: GgufBidders, plan: Plan, journals: Mapping[Path, Sequence[Step]]) -> float:
+def _replay(files: GgufFiles, plan: Plan, journals: Mapping[Path, Sequence[Step]]) -> float:
     """Seconds of the same calls of llama.cpp, on fresh contexts, with nothing between them."""
-    with bidders.loaded(plan.slots) as model:
+    with files.loaded(plan.slots) as (contexts, _):
         begun = time.perf_counter()
-        for context in model.contexts:
+        for context in contexts:
             for step in journals[context.path]:
                 context.perform(step)
         return time.perf_counter() - begun
 
 
-def _naive_tokens_per_second(experiment: Experiment, bidders: GgufBidders) -> float:
+def _naive_tokens_per_second(experiment: Experiment, prompt_set: PromptSet, hardware: Hardware) -> float:
     """Drawn tokens per second of one `Llama` object per agent, evaluating one text at a time; linear, inverse CDF."""
-    prompt_set = bidders.prompt_sets[experiment.queries[0]]
     prompts: list[GgufPrompt] = [prompt_set.prompts[k] for k in prompt_set.prompt_of_agent]
     longest = max(len(prompt.tokens) for prompt in prompts) + experiment.auction.max_draws
     weights = np.array(experiment.points[len(experiment.points) // 2].bids)
     weights /= weights.sum()
     rng = np.random.default_rng(experiment.seed)
-    with _naive_models(prompts, longest, bidders) as models:
+    with _naive_models(prompts, longest, hardware) as models:
         begun = time.perf_counter()
         n_tokens = sum(
             _naive_text(models, prompts, weights, rng, experiment.auction.max_draws) for _ in range(NAIVE_TEXTS)
@@ -167,10 +169,9 @@ def _naive_tokens_per_second(experiment: Experiment, bidders: GgufBidders) -> fl
 
 
 @contextlib.contextmanager
-def _naive_models(prompts: Sequence[GgufPrompt], n_tokens: int, bidders: GgufBidders) -> Iterator[list[Any]]:
+def _naive_models(prompts: Sequence[GgufPrompt], n_tokens: int, hardware: Hardware) -> Iterator[list[Any]]:
     from llama_cpp import Llama
 
-    hardware = bidders.hardware
     settings = {"n_threads": hardware.n_threads, "n_threads_batch": hardware.n_threads, "verbose": False}
     with contextlib.nullcontext() if hardware.uses_extra_buffers else _weights_in_their_own_order():
         models = [
@@ -184,7 +185,7 @@ def _naive_models(prompts: Sequence[GgufPrompt], n_tokens: int, bidders: GgufBid
             model.close()
 
 
-def machine_of(bidders: GgufBidders) -> dict[str, str]:
+def machine_of(hardware: Hardware) -> dict[str, str]:
     """What ratios depend on: processor, threads and build."""
     from ..lm import libraries
     from ..system.processors import processor_name
@@ -193,7 +194,7 @@ def machine_of(bidders: GgufBidders) -> dict[str, str]:
     return {
         "processor": processor_name(),
         "amx": libraries.amx(),
-        "computes": bidders.hardware.in_words,
+        "computes": hardware.in_words,
         "build": ", ".join(f"{name} {digest[:12]}" for name, digest in build.items() if "ggml-cpu" in name),
     }
 

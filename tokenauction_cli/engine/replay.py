@@ -21,7 +21,7 @@ from ..experiment.sweep import shared_bids
 from ..lm.base import Logits, copied
 from ..system.errors import ModelError, UsageError
 from .auctioneer import Auctioneer
-from .bidder_models import GgufBidders, prepare
+from .bidder_models import prepare
 from .plan import Cell, cells_of
 from .rules import Rules
 from .run import plan_for
@@ -102,7 +102,7 @@ class Recorder:
 def recorded(experiment: Experiment, most: int = MOST_PREFIXES) -> list[list[Logits]]:
     """The logits after the first prefixes that a run of this experiment reaches, (n, V) each."""
     bidders = prepare(experiment, probe=True)
-    if not isinstance(bidders, GgufBidders):
+    if bidders.files is None:
         raise UsageError(f"{experiment.path}: bench needs agents with language models, not tables")
     plan = plan_for(experiment, bidders)
     rules = Rules.of(experiment)

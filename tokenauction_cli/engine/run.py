@@ -22,7 +22,7 @@ from ..runs.run_folder import Record, RunFolder
 from ..system.environment import visible
 from ..system.errors import TokauctionError, UsageError
 from ..system.memory import peak_memory
-from .bidder_models import BidderModels, GgufBidders, prepare
+from .bidder_models import BidderModels, prepare
 from .interrupts import Interrupts
 from .plan import Cell, Plan, cells_of, plan_of
 from .reuse import take_over
@@ -88,8 +88,8 @@ def compute(
 
     `reuse` takes over those that sibling runs have finished.
     """
-    if isinstance(ready.bidders, GgufBidders):
-        ready.bidders.measure_batch(sum(cell.id not in done for cell in cells[:n]), progress.note)
+    if ready.bidders.files:
+        ready.bidders.files.measure_batch(sum(cell.id not in done for cell in cells[:n]), progress.note)
     plan = plan_of_cells(cells, ready.bidders, ready.manifest_before.get("lanes")).first(n)
     record, changes = begin_manifest(ready.folder, ready.manifest_before, ready.experiment, ready.bidders, plan)
     _tell_changes(progress, changes)

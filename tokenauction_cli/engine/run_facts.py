@@ -12,7 +12,8 @@ from ..runs.manifest import FORMAT, RECORDS_VERSION, Manifest, changes, environm
 from ..runs.run_folder import RunFolder
 from ..system.errors import TokauctionError
 from .basis import basis_of
-from .bidder_models import BidderModels, ModelInUse
+from .bidder_models import BidderModels
+from .gguf_files import ModelInUse
 from .plan import Plan
 
 
@@ -20,7 +21,7 @@ def begin_manifest(
     folder: RunFolder, old: Manifest, experiment: Experiment, bidders: BidderModels, plan: Plan
 ) -> tuple[Manifest, list[str]]:
     """The manifest of a new session, written, and what has changed since the `old` one; raises where a model has."""
-    models = [_described(model) for model in bidders.models]
+    models = [_described(model) for model in bidders.files.models] if bidders.files else []
     _check_models(folder, old.get("models", models), models)
     if not old:
         folder.write("experiment.yaml", experiment.source)
@@ -59,7 +60,7 @@ def _described(model: ModelInUse) -> dict[str, Any]:
 
 
 def _hardware(bidders: BidderModels) -> dict[str, Any]:
-    hardware = bidders.hardware
+    hardware = bidders.files.hardware if bidders.files else None
     return {
         "device": None if hardware is None else ("gpu" if hardware.gpu_layers else "cpu"),
         "gpu_layers": None if hardware is None else hardware.gpu_layers,
@@ -73,7 +74,7 @@ def _hardware(bidders: BidderModels) -> dict[str, Any]:
 
 def _probes(bidders: BidderModels) -> list[dict[str, Any]]:
     """What child processes found out about the models."""
-    findings = {} if bidders.hardware is None else bidders.findings
+    findings = bidders.files.findings if bidders.files else {}
     return [
         {"path": str(path), "bits": finding.in_words, "crashes": [crash.in_words for crash in finding.crashes]}
         for path, finding in findings.items()

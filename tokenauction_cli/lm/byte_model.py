@@ -65,6 +65,10 @@ class BytePrompt:
     temperature: float
     agent: str = field(compare=False)
 
+    @property
+    def n_tokens(self) -> int:
+        return int(self.prompt.n_tokens)
+
 
 class _Prompt(NamedTuple):
     """What is worked out once for a prompt; `number` stands for (token model, its prompt) without the temperature."""

@@ -54,6 +54,10 @@ class GgufPrompt:
     path: Path
     tokens: tuple[int, ...]
 
+    @property
+    def n_tokens(self) -> int:
+        return len(self.tokens)
+
 
 def cells_per_sequence(n_tokens: int) -> int:
     """The KV cells that llama.cpp gives to a sequence of at most so many tokens."""

@@ -27,6 +27,7 @@ class TablePrompt:
 
     agent: str
     table: Distributions
+    n_tokens = 0
 
 
 class TableVocabulary:
@@ -53,10 +54,8 @@ class TableModel:
 
     slots = None
 
-    def __init__(self, vocabulary: TableVocabulary, joiner: str = " ") -> None:
-        """`joiner` stands between two tokens of a prefix: nothing where tokens spell bytes."""
+    def __init__(self, vocabulary: TableVocabulary) -> None:
         self.vocabulary = vocabulary
-        self._joiner = joiner
 
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
         return [self._answer(request) for request in requests]
@@ -65,7 +64,7 @@ class TableModel:
         """Nothing is kept anyway."""
 
     def _answer(self, request: Request) -> list[Logits] | CellError:
-        text = self._joiner.join(self.vocabulary.tokens[token] for token in request.text)
+        text = " ".join(self.vocabulary.tokens[token] for token in request.text)
         try:
             return [
                 NO_LOGITS if k in request.left_out else self._row(prompt, text)
