@@ -35,7 +35,7 @@ class Auctioneer:
         self.experiment = experiment
         self.rules = rules
         self.setting = Setting(experiment, rules, vocabulary)
-        self.temperatures = np.array([agent.temperature for agent in experiment.agents], dtype=np.float64)
+        self.temperatures = np.array(experiment.temperatures, dtype=np.float64)
         self._randomness: dict[tuple[str, int], Randomness] = {}
         threads = experiment.runtime.threads
         self.prefetch = Prefetch(usable_processors() if threads == "auto" else int(threads))

@@ -82,8 +82,7 @@ def profile_after(
     (answer,) = model.evaluate([Request(0, prompt_set.prompts, tokens)])
     if isinstance(answer, CellError):
         return answer
-    temperatures = [agent.temperature for agent in experiment.agents]
-    return profile_of([copied(answer[k]) for k in prompt_set.prompt_of_agent], temperatures)
+    return profile_of([copied(answer[k]) for k in prompt_set.prompt_of_agent], experiment.temperatures)
 
 
 def _every_text(experiment: Experiment, bidders: TableBidders, model: LanguageModel) -> Looked | None:

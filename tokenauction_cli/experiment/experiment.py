@@ -177,6 +177,11 @@ class Experiment:
         )
 
     @cached_property
+    def temperatures(self) -> tuple[float, ...]:
+        """What the auction divides logits by, by agent: over bytes 1, for theirs are applied before."""
+        return tuple(agent.temperature if self.auction.alphabet == "tokens" else 1.0 for agent in self.agents)
+
+    @cached_property
     def semantic_hash(self) -> str:
         """8 hex digits that change exactly when a record could: name, runtime, expect and trust are left out."""
         semantic = {key: value for key, value in self.plain.items() if key not in NO_EFFECT_ON_RECORDS}
