@@ -48,7 +48,7 @@ class File(NamedTuple):
 
 _AT_LEAST_0, _AT_MOST_0, _SHARE = (0.0, math.inf), (-math.inf, 0.0), (0.0, 1.0)
 RANGES = {
-    **dict.fromkeys(("tokens", "first_mention"), _AT_LEAST_0),
+    **dict.fromkeys(("tokens", "bytes", "first_mention", "unfollowed"), _AT_LEAST_0),
     "log_prob": _AT_MOST_0,
     "tv": _SHARE,
     **dict.fromkeys(("kl", "reverse_kl", "payment", "revenue"), _AT_LEAST_0),
@@ -100,7 +100,19 @@ _TEXT = (
         "The text, without the stop string and without end tokens. Tokens of table agents are joined by one space.",
         is_text=True,
     ),
-    Column("tokens", "Tokens drawn, the end token and those of the stop string included.", "tokens", "text", "T"),
+    Column(
+        "tokens",
+        "Draws, the end token and those of the stop string included: of tokens, or of what `auction.alphabet` says.",
+        "tokens",
+        "text",
+        "T",
+    ),
+    Column(
+        "bytes",
+        "Bytes drawn, those of the stop string included. Only where `auction.alphabet` is bytes or words.",
+        "bytes",
+        "text",
+    ),
     Column(
         "end_reason",
         "Why the text ends: end (an end token), stop, length (`max_tokens`), budget, or failed.",
@@ -126,6 +138,14 @@ _FIGURES_OF_A_TEXT = (
     Column("kl.A", "Forward KL of agent A.", "nats", "mean per token", "KL(p_A, q) = sum_x p_A(x) log(p_A(x) / q(x))"),
     Column(
         "reverse_kl.A", "Reverse KL of agent A.", "nats", "mean per token", "KL(q, p_A) = sum_x q(x) log(q(x) / p_A(x))"
+    ),
+    Column(
+        "unfollowed.A",
+        "The ways to spell the text in agent A's own tokens that were left out, as shares added over its bytes. Of a "
+        "lone agent it bounds, in the mean, how far the law of its texts is from its model's. Only where "
+        "`auction.alphabet` is bytes or words.",
+        "share",
+        "text",
     ),
     Column("payment.pay_your_bid.A", "What agent A pays: its bid for every token.", _BIDS, "text", "sum_t b_A"),
     Column(

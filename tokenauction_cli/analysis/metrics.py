@@ -24,9 +24,9 @@ _NOT_TABULAR = ("token_ids", "trace")
 _REPEATED = ("query", "aggregation", "sampling", "end_reason")
 _LEADING = [
     *("cell", "query", "aggregation", "point", "relative_weight", "seed"),
-    *("sampling", "text", "tokens", "end_reason"),
+    *("sampling", "text", "tokens", "bytes", "end_reason"),
 ]
-_PER_AGENT = ["bid", "weight", "mentions", "first_mention", "log_prob", "tv", "kl", "reverse_kl"]
+_PER_AGENT = ["bid", "weight", "mentions", "first_mention", "log_prob", "tv", "kl", "reverse_kl", "unfollowed"]
 
 
 def cells_frame(experiment: Experiment, records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class Setting:
         self.budgets = np.array([agent.budget for agent in experiment.agents])
         self.has_budgets = bool(np.isfinite(self.budgets).any())
         self.stops = tuple(stop.encode() for stop in experiment.auction.stop)
+        self.over_bytes = experiment.auction.alphabet != "tokens"
 
 
 class TextState:
@@ -136,7 +138,7 @@ class TextState:
         self.end_reason = FAILED
         self._error = str(error)
 
-    def record(self) -> Record:
+    def record(self, unfollowed: Callable[[], Sequence[float]] = tuple) -> Record:
         """The cell as one flat line: the columns of cells.csv (mentions are counted later), and the token ids."""
         cell, agents = self.cell, self._setting.experiment.agents
         total = sum(cell.bids)
@@ -161,6 +163,9 @@ class TextState:
         columns = {"log_prob": self._log_likelihoods}
         columns |= {f"payment.{column}": amounts for column, amounts in self._paid.items()}
         columns |= {name: getattr(measures, name) / self.n_tokens for name in ("tv", "kl", "reverse_kl")}
+        if self._setting.over_bytes:
+            columns["unfollowed"] = np.array(unfollowed())
+            record["bytes"] = sum(len(self._setting.vocabulary.piece(token)) for token in self._tokens)
         for name, amounts in columns.items():
             record |= {f"{name}.{agent.id}": float(amounts[i]) for i, agent in enumerate(agents)}
         traced = {} if self._trace is None else {"trace": self._trace.plain()}

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Any, Protocol
 
@@ -49,7 +50,10 @@ class CellState(Protocol):
     end_reason: str | None
 
     def fail(self, error: CellError) -> None: ...
-    def record(self) -> Record: ...
+
+    def record(self, unfollowed: Callable[[], Sequence[float]]) -> Record:
+        """The finished cell; `unfollowed` asks, by agent, what share of a text's spellings the model has left out."""
+        ...
 
 
 class TokenAuctioneer(Protocol):
@@ -127,12 +131,26 @@ class TokenLoop:
             try:
                 parts = self._step(bundles)
             except (KeyboardInterrupt, MemoryError, TokauctionError):
-                yield _finished(bundles)  # what the step ended before is kept
+                yield self._finished(bundles)  # what the step ended before is kept
                 raise
             for slot, bundle, more in zip(slots, bundles, parts, strict=False):
                 slot.extend(more)
                 self._observe(len(bundle.text), _sizes([bundle]), _sizes(more))
-            yield _finished(bundles)
+            yield self._finished(bundles)
+
+    def _finished(self, bundles: Sequence[_Bundle]) -> list[Record]:
+        """The records of what ended after these texts."""
+        return [
+            state.record(partial(self._unfollowed, group.prompt_set, bundle.text))
+            for bundle in bundles
+            for group in bundle.groups
+            for state in group.states
+            if state.end_reason is not None
+        ]
+
+    def _unfollowed(self, prompt_set: PromptSet, text: tuple[int, ...]) -> list[float]:
+        shares = [self._model.unfollowed(prompt, text) for prompt in prompt_set.prompts]
+        return [shares[k] for k in prompt_set.prompt_of_agent]
 
     def _step(self, bundles: Sequence[_Bundle]) -> list[list[_Bundle]]:
         """Evaluate what follows every bundle's text in one batch; return the bundles into which each parts."""
@@ -178,12 +196,6 @@ class TokenLoop:
                     drawn.append(next(tokens))
                     self.n_tokens += len(drawn[-1])
         return drawn
-
-
-def _finished(bundles: Sequence[_Bundle]) -> list[Record]:
-    """The records of the cells that have ended."""
-    states = (state for bundle in bundles for group in bundle.groups for state in group.states)
-    return [state.record() for state in states if state.end_reason is not None]
 
 
 def _sizes(bundles: Sequence[_Bundle]) -> list[int]:

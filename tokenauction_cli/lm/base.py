@@ -84,6 +84,10 @@ class LanguageModel(Protocol):
         """For each request the logits after each of its prompts, or why there are none. No slot twice."""
         ...
 
+    def unfollowed(self, prompt: Any, text: tuple[int, ...]) -> float:
+        """The share of the ways to spell a text that is left out after a prompt; 0 where there is one way."""
+        ...
+
     def forget(self) -> None:
         """Keep nothing of what was evaluated: where a batch changes bits, what is kept would too."""
         ...

@@ -140,9 +140,9 @@ class ByteModel:
         self._run([task for row in tasks for task in row if task is not None])
         return [_answer(row) for row in tasks]
 
-    def unfollowed(self, prompt: BytePrompt, text: Sequence[int]) -> float:
+    def unfollowed(self, prompt: BytePrompt, text: tuple[int, ...]) -> float:
         """The sum, over the bytes of a text, of the shares of its tokenisations that were not followed."""
-        (task,) = self._tasks(Request(0, (prompt,), tuple(text)))
+        (task,) = self._tasks(Request(0, (prompt,), text))
         assert task is not None
         self._run([task])
         if task.state is None:

@@ -351,6 +351,9 @@ class GgufModel:
         """Tokens that llama.cpp evaluated, prompts included."""
         return sum(context.n_decoded for context in self._contexts.values())
 
+    def unfollowed(self, prompt: Any, text: tuple[int, ...]) -> float:
+        return 0.0
+
     def forget(self) -> None:
         for context in self._contexts.values():
             context.forget()

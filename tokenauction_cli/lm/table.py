@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,9 @@ class TableModel:
 
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
         return [self._answer(request) for request in requests]
+
+    def unfollowed(self, prompt: Any, text: tuple[int, ...]) -> float:
+        return 0.0
 
     def forget(self) -> None:
         """Nothing is kept anyway."""
