@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Reader
+from hypothesis import given
+from hypothesis import strategies as st
 from test_covering import A, B
 from tiny_gguf import attention_model, bigram_model, of_byte, pieces
 from token_laws import EXACT, Array, ModelOfTokens, TokenModel, byte_law, random_model
@@ -21,7 +23,7 @@ from tokenauction_cli.engine.plan import cells_of
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.token_loop import PromptSet, TokenLoop
 from tokenauction_cli.lm import byte_model
-from tokenauction_cli.lm.base import Logits, Request
+from tokenauction_cli.lm.base import Logits, Request, common_length
 from tokenauction_cli.lm.byte_model import PLACES, ByteModel, BytePrompt, ByteVocabulary
 from tokenauction_cli.lm.covering import Knobs
 from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt
@@ -183,6 +185,13 @@ def asked(model: ByteModel, prompts: tuple[BytePrompt, ...], text: bytes) -> lis
 
 def dropped(model: ByteModel, prompts: tuple[BytePrompt, ...], text: bytes) -> list[float]:
     return [model.unfollowed(prompt, text) for prompt in prompts]
+
+
+@given(st.lists(st.integers(0, 1), max_size=9), st.lists(st.integers(0, 1), max_size=9))
+def test_common_length_is_where_two_sequences_part(a: list[int], b: list[int]) -> None:
+    n = common_length(tuple(a), tuple(b))
+    assert a[:n] == b[:n]
+    assert n == min(len(a), len(b)) or a[n] != b[n]
 
 
 def test_a_long_text_grows_no_cache_beyond_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
