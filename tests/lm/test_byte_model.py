@@ -215,7 +215,7 @@ def test_a_long_text_grows_no_cache_beyond_its_bound(monkeypatch: pytest.MonkeyP
             model.evaluate([after(prompts, (b"aab" * 200)[:n])])
             for inner in model._token_models:
                 inner.model.evaluated.clear()  # type: ignore[attr-defined]
-        assert tracemalloc.get_traced_memory()[1] < 700_000
+        assert tracemalloc.get_traced_memory()[1] < 1_500_000
     finally:
         tracemalloc.stop()
 
