@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Reader
+from hypothesis import given
+from hypothesis import strategies as st
 from test_covering import A, B
 from tiny_gguf import attention_model, bigram_model, of_byte, pieces
 from token_laws import EXACT, Array, ModelOfTokens, TokenModel, byte_law, random_model
@@ -21,11 +23,12 @@ from tokenauction_cli.engine.plan import cells_of
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.token_loop import PromptSet, TokenLoop
 from tokenauction_cli.lm import byte_model
-from tokenauction_cli.lm.base import Logits, Request
+from tokenauction_cli.lm.base import Logits, Request, common_length
 from tokenauction_cli.lm.byte_model import PLACES, ByteModel, BytePrompt, ByteVocabulary
 from tokenauction_cli.lm.covering import Knobs
 from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt
 from tokenauction_cli.lm.hardware import Hardware, kv_format
+from tokenauction_cli.lm.hypotheses import State
 from tokenauction_cli.lm.lexicon import END, Lexicon
 from tokenauction_cli.lm.table import TableModel, TablePrompt, TableVocabulary
 from tokenauction_cli.mechanism.distributions import Profile
@@ -92,6 +95,15 @@ def test_an_agent_that_cannot_spell_a_byte_fails_by_name() -> None:
     failed, other = model.evaluate([after(prompts, b"abx"), after(prompts, b"ab", 1)])
     assert str(failed) == "agent 'agent 0' cannot spell byte 78 after 'ab'"
     assert not isinstance(other, CellError)
+
+
+def test_logits_that_are_no_numbers_fail_by_name() -> None:
+    broken = TokenModel((b"a", b""), frozenset({1}), lambda context: np.array([np.nan, 0.0]))
+    model, prompts = of_tokens([broken])
+    (failed,) = model.evaluate([after(prompts, b"")])
+    assert str(failed) == "agent 'agent 0' gave no distribution: a logit is NaN or +inf, or all are -inf"
+    with pytest.raises(CellError, match="agent 0"):
+        model.unfollowed(prompts[0], ())
 
 
 def test_a_table_without_a_row_fails_alone() -> None:
@@ -185,15 +197,22 @@ def dropped(model: ByteModel, prompts: tuple[BytePrompt, ...], text: bytes) -> l
     return [model.unfollowed(prompt, text) for prompt in prompts]
 
 
+@given(st.lists(st.integers(0, 1), max_size=9), st.lists(st.integers(0, 1), max_size=9))
+def test_common_length_is_where_two_sequences_part(a: list[int], b: list[int]) -> None:
+    n = common_length(tuple(a), tuple(b))
+    assert a[:n] == b[:n]
+    assert n == min(len(a), len(b)) or a[n] != b[n]
+
+
 def test_a_long_text_grows_no_cache_beyond_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """What names the entries, contexts and texts as long as the text, counts too."""
     monkeypatch.setattr(byte_model, "MOST_LOGITS_BYTES", 100_000)
-    monkeypatch.setattr(byte_model, "MOST_STATES_BYTES", 200_000)
+    monkeypatch.setattr(byte_model, "MOST_STATES_BYTES", 100_000)
     model, prompts = of_tokens([A, B], COARSE)
     tracemalloc.start()
     try:
-        for n in range(1500):
-            model.evaluate([after(prompts, (b"aab" * 500)[:n])])
+        for n in range(500):
+            model.evaluate([after(prompts, (b"aab" * 200)[:n])])
             for inner in model._token_models:
                 inner.model.evaluated.clear()  # type: ignore[attr-defined]
         assert tracemalloc.get_traced_memory()[1] < 1_500_000
@@ -297,6 +316,30 @@ def test_all_tokenisations_of_short_texts_by_a_real_model(model_path: Path, text
             default = ByteModel(model._token_models, COARSE, SLOTS)
             (near,) = text_law(default.evaluate([after(prompts, text[:n])])[0])
             assert abs(near - found).sum() / 2 <= 0.05
+
+
+@pytest.mark.model
+def test_a_real_model_keeps_its_bits_after_evictions_on_texts_that_it_would_not_write(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [tuple(range(300, 310)), tuple(range(300, 305)) + tuple(range(900, 904))]
+    with gguf(model_path, prompts, COARSE) as (model, asked_prompts, _):
+        whole = " in Hawqzii! 😀 Héllo".encode()
+        texts = [whole[:n] for n in range(len(whole) + 1)]
+        expected = {text: asked(model, asked_prompts, text) for text in texts}
+        assert any(state_of(model, asked_prompts[0], text).pending for text in texts)
+        monkeypatch.setattr(byte_model, "MOST_LOGITS_BYTES", 1 << 20)
+        monkeypatch.setattr(byte_model, "MOST_STATES_BYTES", 30_000)
+        scarce = ByteModel(model._token_models, COARSE, SLOTS)
+        random.Random(1).shuffle(texts)
+        for text in texts[:8]:
+            assert asked(scarce, asked_prompts, text) == expected[text]
+
+
+def state_of(model: ByteModel, prompt: BytePrompt, text: bytes) -> State:
+    state = model._states.get((prompt, text))
+    assert state is not None
+    return state
 
 
 def quick_byte_law(model: TokenModel, text: bytes) -> Array:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_laws import EXACT, Array, TokenModel, byte_law, constant, driven, followed, law, random_model, token_law
 
-from tokenauction_cli.lm.covering import Covering, DeadEndError, Knobs, log_shares
+from tokenauction_cli.lm.covering import Covering, Knobs, log_shares
 from tokenauction_cli.lm.hypotheses import State
 from tokenauction_cli.lm.lexicon import END
 from tokenauction_cli.system.errors import CellError
@@ -170,7 +170,7 @@ def test_silent_tokens_are_left_out_and_counted() -> None:
 
 
 def test_a_byte_that_no_token_has_is_a_dead_end() -> None:
-    with pytest.raises(DeadEndError, match="cannot spell byte 78 after 'ab'"):
+    with pytest.raises(CellError, match="cannot spell byte 78 after 'ab'"):
         followed(A, b"abx", COARSE)
 
 

@@ -40,10 +40,16 @@ class Vocabulary(Protocol):
 
 def common_length(a: Sequence[int], b: Sequence[int]) -> int:
     """How many tokens two sequences share at their beginning."""
-    n = min(len(a), len(b))
-    if a[:n] == b[:n]:
-        return n
-    return next(k for k in range(n) if a[k] != b[k])
+    shared, most = 0, min(len(a), len(b))
+    if a[:most] == b[:most]:
+        return most
+    while shared < most:
+        middle = (shared + most + 1) // 2
+        if a[shared:middle] == b[shared:middle]:
+            shared = middle
+        else:
+            most = middle - 1
+    return shared
 
 
 def spelled(vocabulary: Vocabulary, tokens: Sequence[int]) -> bytes:

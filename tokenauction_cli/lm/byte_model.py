@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from ..system.errors import CellError
 from .base import NO_LOGITS, LanguageModel, Logits, Request, common_length
-from .covering import N_SYMBOLS, Covering, DeadEndError, Knobs, Scores, Steps, Wanted
+from .covering import N_SYMBOLS, Covering, Knobs, Scores, Steps, Wanted
 from .hypotheses import Context, State
 from .least_recent import LeastRecent
 from .lexicon import END, Lexicon
@@ -112,10 +112,8 @@ class _Task:
             self.wanted = self._steps.send([scores for scores in self.scores if scores is not None] or None)  # type: ignore[arg-type]
         except StopIteration as stop:
             self.state = stop.value
-        except DeadEndError as error:
-            self.error = CellError(f"agent {self.prompt.asked.agent!r} {error}")
         except CellError as error:
-            self.error = error
+            self.error = CellError(f"agent {self.prompt.asked.agent!r} {error}")
 
 
 class ByteModel:
@@ -145,8 +143,9 @@ class ByteModel:
         (task,) = self._tasks(Request(0, (prompt,), text))
         assert task is not None
         self._run([task])
-        if task.state is None:
-            raise task.error or AssertionError
+        if task.error is not None:
+            raise task.error
+        assert task.state is not None
         return task.state.dropped
 
     def forget(self) -> None:

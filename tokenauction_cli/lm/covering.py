@@ -65,10 +65,6 @@ class Wanted(NamedTuple):
     hi: int
 
 
-class DeadEndError(CellError):
-    """No hypothesis goes on with the byte that came."""
-
-
 Steps = Generator[list[Wanted], Sequence[Scores], State]
 
 
@@ -87,14 +83,14 @@ class Covering:
         return self._settled(b"", hypotheses, [], dropped)
 
     def advance(self, state: State, byte: int) -> Steps:
-        """The state after one more byte; raises DeadEndError where no token goes on with it."""
+        """The state after one more byte; raises CellError where no token goes on with it."""
         text = state.text + bytes([byte])
         closings, going = yield from self._divided(state, byte)
         kept, aside, share = self._chosen(closings, log_sum([*closings, *going]))
         pending = later([*state.pending, *aside], [*kept, *going])
         hypotheses, pending, dropped = yield from self._opened(text, kept, going, pending)
         if not hypotheses:
-            raise DeadEndError(f"cannot spell byte {byte:02X} after {state.text.decode('utf-8', 'replace')!r}")
+            raise CellError(f"cannot spell byte {byte:02X} after {state.text.decode('utf-8', 'replace')!r}")
         return self._settled(text, hypotheses, pending, state.dropped + share + dropped)
 
     def _divided(
@@ -203,7 +199,7 @@ class Covering:
         spoken, silent = np.split(shares, [len(lexicon.root.segments)])
         log_spoken = float(np.logaddexp.reduce(spoken))
         if log_spoken == -math.inf:
-            raise CellError("a model gave no distribution: it says nothing but control tokens")
+            raise CellError("gave no distribution: it says nothing but control tokens")
         log_first = spoken - log_spoken
         hypothesis = Hypothesis(closing.context, closing.start, closing.log_w, lexicon.root, log_first, log_first)
         return hypothesis, float(np.exp(silent).sum())
@@ -251,7 +247,7 @@ def log_shares(scores: Scores, segments: NDArray[np.intp], temperature: float) -
     x = scores.astype(np.float64)
     top = x.max()
     if not math.isfinite(top):
-        raise CellError("a model gave no distribution: a logit is NaN or +inf, or all are -inf")
+        raise CellError("gave no distribution: a logit is NaN or +inf, or all are -inf")
     x -= top
     x /= temperature
     sums = np.add.reduceat(np.exp(x), segments)

@@ -49,7 +49,7 @@ class State:
     @property
     def n_bytes(self) -> int:
         """Of memory, about."""
-        held = sum(8 * len(h.context) + h.log_next.nbytes + 200 for h in self.hypotheses)
+        held = sum(8 * len(h.context) + h.log_next.nbytes + h.log_first.nbytes + 300 for h in self.hypotheses)
         return held + sum(8 * len(c.context) + 150 for c in self.pending) + self.log_p.nbytes + len(self.text)
 
 
