@@ -19,8 +19,9 @@ from tiny_gguf import bigram_model, of_byte, recurrent_model
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import check_experiment, run_experiment
 from tokenauction_cli.cli.plan_tables import plan_tables
-from tokenauction_cli.engine import bidder_models
-from tokenauction_cli.engine.bidder_models import CPU_BATCH_ROWS, GPU_BATCH_ROWS, GgufBidders, prepare
+from tokenauction_cli.engine import gguf_files
+from tokenauction_cli.engine.bidder_models import prepare
+from tokenauction_cli.engine.gguf_files import CPU_BATCH_ROWS, GPU_BATCH_ROWS, GgufFiles
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm import batch_size
@@ -80,7 +81,7 @@ def find(monkeypatch: pytest.MonkeyPatch) -> Find:
 @pytest.fixture
 def worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every run is long enough."""
-    monkeypatch.setattr(bidder_models, "ROWS_WORTH_MEASURING", 1)
+    monkeypatch.setattr(gguf_files, "ROWS_WORTH_MEASURING", 1)
 
 
 class Notes(SilentProgress):
@@ -107,9 +108,9 @@ def manifest(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "manifest.json").read_text("utf-8")))
 
 
-def gguf_bidders(experiment: Experiment) -> GgufBidders:
-    found = prepare(experiment, probe=True)
-    assert isinstance(found, GgufBidders)
+def files_of(experiment: Experiment) -> GgufFiles:
+    found = prepare(experiment, probe=True).files
+    assert found is not None
     return found
 
 
@@ -291,7 +292,7 @@ def test_a_long_run_measures_once(read: Reader, tmp_path: Path, find: Find) -> N
 def test_a_short_run_does_not_measure(
     read: Reader, tmp_path: Path, model: Path, find: Find, monkeypatch: pytest.MonkeyPatch, n_rows: int, n_measured: int
 ) -> None:
-    monkeypatch.setattr(bidder_models, "ROWS_WORTH_MEASURING", n_rows)
+    monkeypatch.setattr(gguf_files, "ROWS_WORTH_MEASURING", n_rows)
     asked = find(FASTEST_AT_64)
     result, notes = run(read(EXPERIMENT), tmp_path)
     assert len(notes) == len(asked) == n_measured
@@ -301,7 +302,7 @@ def test_a_short_run_does_not_measure(
 def test_texts_that_are_written_already_or_not_asked_for_do_not_count(
     read: Reader, tmp_path: Path, model: Path, find: Find, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bidder_models, "ROWS_WORTH_MEASURING", N_CELLS * MAX_TOKENS)
+    monkeypatch.setattr(gguf_files, "ROWS_WORTH_MEASURING", N_CELLS * MAX_TOKENS)
     asked = find(FASTEST_AT_64)
     for n in (1, None):
         run(read(EXPERIMENT), tmp_path, n=n)
@@ -311,7 +312,7 @@ def test_texts_that_are_written_already_or_not_asked_for_do_not_count(
 def test_a_short_run_and_a_check_use_what_is_remembered(read: Reader, tmp_path: Path, model: Path, find: Find) -> None:
     find(FASTEST_AT_64)
     measure(model, CPU, SIZES, 9)
-    gguf_bidders(read(EXPERIMENT))
+    files_of(read(EXPERIMENT))
     find(AssertionError("it is known"))
     result, notes = run(read(EXPERIMENT), tmp_path)
     assert (manifest(result.folder.path)["lanes"], notes) == (64, [])
@@ -343,7 +344,7 @@ def test_elsewhere_nothing_is_measured_or_remembered(
 @pytest.mark.usefixtures("worth_it", "model")
 def test_on_a_gpu_nothing_is_measured(read: Reader, find: Find) -> None:
     asked = find(FASTEST_AT_64)
-    on_gpu = gguf_bidders(read(EXPERIMENT))
+    on_gpu = files_of(read(EXPERIMENT))
     on_gpu.hardware = Hardware(-1, 2)
     on_gpu.measure_batch(N_CELLS, lambda _: None)
     assert (on_gpu.slots, asked) == (GPU_BATCH_ROWS, [])
@@ -365,16 +366,16 @@ def test_of_two_files_the_one_with_fewer_texts_decides(read: Reader, tmp_path: P
     experiment = read(EXPERIMENT.replace("}]", "}, " + agents))
     find(FASTEST_AT_64)
     measure(tmp_path / "m.gguf", CPU, SIZES, 9)
-    assert gguf_bidders(experiment).slots == CPU_BATCH_ROWS // 3
+    assert files_of(experiment).slots == CPU_BATCH_ROWS // 3
     find({16: 1.0, 96: 9.0})
     measure(other, CPU, SIZES, 9)
-    assert gguf_bidders(experiment).slots == 96 // 2
+    assert files_of(experiment).slots == 96 // 2
     find({16: 1.0, 32: 9.0})
     measure(other, CPU, SIZES, 9)
-    assert gguf_bidders(experiment).slots == 32 // 2
+    assert files_of(experiment).slots == 32 // 2
     find({})
     measure(other, CPU, SIZES, 9)
-    assert gguf_bidders(experiment).slots == CPU_BATCH_ROWS // 3
+    assert files_of(experiment).slots == CPU_BATCH_ROWS // 3
 
 
 @pytest.mark.usefixtures("worth_it", "model")
@@ -441,7 +442,7 @@ def test_a_run_goes_on_in_other_batches(
     begun, _ = run(read(EXPERIMENT), tmp_path / "parts", n=50)
     assert manifest(begun.folder.path)["lanes"] == CPU_BATCH_ROWS
     assert not asked
-    monkeypatch.setattr(bidder_models, "ROWS_WORTH_MEASURING", 1)
+    monkeypatch.setattr(gguf_files, "ROWS_WORTH_MEASURING", 1)
     continued, notes = run(read(EXPERIMENT), tmp_path / "parts")
     found = manifest(continued.folder.path)
     assert (found["lanes"], len(notes)) == (64, 1)

@@ -134,7 +134,7 @@ def test_a_link_to_a_file_is_that_file(read: Reader, bigram: Path, tmp_path: Pat
     (tmp_path / "link.gguf").symlink_to(bigram)
     agents = "[{name: A, model: bigram.gguf, prompt: a}, {name: B, model: link.gguf, prompt: a}]"
     bidders = prepare(read(f"name: t\nagents: {agents}\n"))
-    assert len(bidders.models) == 1
+    assert bidders.files is not None and len(bidders.files.models) == 1
     assert [len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values()] == [
         1
     ]  # equal prompts are one prompt
