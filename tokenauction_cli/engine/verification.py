@@ -17,8 +17,8 @@ from ..experiment.experiment import Experiment
 from ..runs import manifest
 from ..runs.run_folder import RunFolder, encode
 from ..system.errors import StoreError, TokauctionError
-from .bidder_models import prepare
 from .plan import Cell, Plan
+from .prepare import prepare
 from .run import experiment_of, plan_for
 from .token_loop import TokenLoop
 
