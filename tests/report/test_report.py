@@ -175,6 +175,8 @@ def test_a_large_run_embeds_the_traces_of_a_sample(swept: Run, tmp_path: Path, m
     assert len(block(report.page, "traces-0")) < whole
     assert re.search(r"the traces of [123] of 4 seeds", report.notes[0])
     assert report.notes[0] in json.loads(block(report.page, "data"))["notes"]
+    twice = write_report([swept, swept], tmp_path / "twice.html").notes
+    assert len(twice) == len(set(twice)), "what holds of several runs of a name is said once"
 
 
 def test_460_cells_of_48_tokens_stay_below_3_mb(tmp_path: Path, read: Reader, monkeypatch: Any) -> None:
