@@ -23,9 +23,9 @@ from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.report import traces as packing
-from tokenauction_cli.report.figures import ALL_QUERIES, figures_of, horizontal_of, named
+from tokenauction_cli.report.figures import ALL_QUERIES, Horizontal, figures_of, horizontal_of, named
 from tokenauction_cli.report.report import write_report
-from tokenauction_cli.report.vega import paper_spec, queries_drawn
+from tokenauction_cli.report.vega import LONGEST_TITLE, panel_spec, paper_spec, queries_drawn
 
 
 @pytest.fixture
@@ -116,6 +116,14 @@ def test_two_measures_of_welfare_share_no_axis(read: Reader, tmp_path: Path) -> 
 def test_few_queries_are_told_in_the_data(swept: Run, tmp_path: Path) -> None:
     data = json.loads(block(write_report([swept], tmp_path / "r.html").page, "data"))
     assert data["runs"][0]["rough"].startswith("Over only 2 queries")
+
+
+def test_a_panel_cuts_no_long_name_at_its_axis(swept: Run) -> None:
+    axis = Horizontal("relative weight of " + "Grand Hotel " * 6, True)
+    for figure in figures_of([swept]):
+        lines = panel_spec(figure, axis)["layer"][-1]["encoding"]["x"]["title"]
+        assert " ".join(lines) == axis.title.strip()
+        assert max(map(len, lines)) <= LONGEST_TITLE
 
 
 def test_every_axis_says_its_unit(swept: Run) -> None:
