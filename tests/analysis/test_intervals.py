@@ -54,6 +54,12 @@ def test_it_is_cut_at_the_range() -> None:
     assert high == pytest.approx(10 + 12.7062 * 5, abs=1e-3)
 
 
+def test_no_text_is_longer_than_it_may_be() -> None:
+    row = {"aggregation": "linear", "point": 0, "relative_weight": 0.5, "cells": 8}
+    summary = pd.DataFrame([row | columns_of("tokens", Estimate(mean, mean, mean)) for mean in (5.0, 15.0)])
+    assert pooled_frame(summary, max_tokens=16).iloc[0]["tokens.high"] == 16
+
+
 def test_queries_that_agree_by_luck_are_as_sure_as_their_texts() -> None:
     """Two means of 4, each known to -1 and +2: the mean of both is known to 1/sqrt 2 and 2/sqrt 2."""
     found = mean_over_clusters(np.array([[4.0, 3.0, 6.0], [4.0, 3.0, 6.0]]), ANY)

@@ -68,7 +68,8 @@ def test_long_words_may_break() -> None:
     assert escaped("second_price") == r"second\_price"
     assert escaped("pay_bid_times_influence") == r"pay\_\penalty500 bid\_\penalty500 times\_\penalty500 influence"
     assert escaped("a-word-with-hyphens") == "a-word-with-hyphens"
-    assert escaped("x" * 14).count(r"\penalty500 ") == 13
+    assert escaped("x" * 16) == "x" * 16
+    assert escaped("x" * 17).count(r"\penalty500 ") == 16
 
 
 def test_columns_that_do_not_fit_go_on_below() -> None:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tokenauction_cli as tokauction
+from tokenauction_cli.analysis.comparison import rate_difference
 from tokenauction_cli.analysis.comparison_tables import comparison_tables
-from tokenauction_cli.analysis.rate_difference import rate_difference
 from tokenauction_cli.analysis.run_comparison import Comparison
 from tokenauction_cli.mechanism.audit.finding import Z, wilson
 
@@ -68,6 +68,25 @@ def test_the_same_run_does_not_differ(tmp_path: Path) -> None:
     assert list(compared.files["what"]) == ["run", "name"]
 
 
+def test_no_mention_in_either_run_has_an_interval(tmp_path: Path) -> None:
+    """0 of 8 texts at one place, 0 of 24 over three: Wilson's upper bounds."""
+    runs = [tokauction.run(DUEL, tmp_path, overrides=["agents.0.mentions=[nobody]", f"seed={k}"]) for k in (0, 1)]
+    rows = (
+        tokauction.compare(runs)
+        .numbers.query("figure == 'mention_rate.a' and aggregation == 'linear'")
+        .dropna(subset=["difference"])
+    )
+    for place, n in ((0.5, 8), (math.nan, 24)):
+        (row,) = rows[rows["relative_weight"].isna() if math.isnan(place) else rows["relative_weight"] == place].iloc
+        assert (row["low"], row["high"]) == pytest.approx((-(Z**2) / (n + Z**2), Z**2 / (n + Z**2)))
+
+
+def test_one_seed_says_nothing_of_a_rate_over_places(tmp_path: Path) -> None:
+    runs = [tokauction.run(DUEL, tmp_path, overrides=["sweep.seeds=1", f"seed={k}"]) for k in (0, 1)]
+    overall = tokauction.compare(runs).numbers.query("figure == 'mention_rate.a' and relative_weight.isna()")
+    assert overall["low"].isna().all()
+
+
 def test_where_weights_do_not_tell_points_apart_bids_do(tmp_path: Path) -> None:
     bids = "sweep={bids: [{A: 1, B: 1}, {A: 2, B: 2}], seeds: 3}"
     first, second = (tokauction.run(DUEL, tmp_path, overrides=[bids, f"seed={k}"]) for k in (0, 1))
@@ -112,12 +131,12 @@ def test_tables_of_two_runs(tmp_path: Path) -> None:
     compared = compare(tmp_path, "seed=1")
     files, linear, log_linear = comparison_tables(compared)
     assert (files.title, linear.title, log_linear.title) == ("What differs", "linear", "log_linear")
-    assert linear.columns == ("figure", "seeds", "A", "B", "B - A", "low", "high")
+    assert linear.columns == ("figure", "seeds", "A", "B", "B - A")
     assert [row[0] for row in linear.rows] == [
         *("mention_rate.a", "mention_rate.b", "co_mention_rate", "tokens", "revenue.pay_your_bid")
     ]
     for row in linear.rows:
-        assert row[4] == pytest.approx(row[3] - row[2])
+        assert row[4].mean == pytest.approx(row[3] - row[2])
 
 
 def test_three_runs_side_by_side(tmp_path: Path) -> None:
@@ -127,7 +146,7 @@ def test_three_runs_side_by_side(tmp_path: Path) -> None:
     assert tokens.columns == ("relative_weight", "seeds", "A", "B", "C")
     assert [row[:2] for row in tokens.rows] == [(0.0, 8), (0.5, 8), (1.0, 8)]
     (points, _) = comparison_tables(compared, ["points"], ["tokens"])
-    assert points.columns[5:] == ("B - A", "B - A low", "B - A high", "C - A", "C - A low", "C - A high")
+    assert points.columns[5:] == ("B - A", "C - A")
     assert [row[:5] for row in points.rows] == list(tokens.rows)
 
 
@@ -149,11 +168,11 @@ def test_the_frames_are_tidy(tmp_path: Path) -> None:
 # The difference of two shares
 
 
-def hits(*counts: int) -> tuple[Any, Any]:
-    """Pairs: both, first only, second only, neither."""
+def hits(*counts: int) -> tuple[Any, Any, int]:
+    """Pairs: both, first only, second only, neither; and how many."""
     pairs = [pair for pair, n in zip([(1, 1), (1, 0), (0, 1), (0, 0)], counts, strict=True) for _ in range(n)]
-    first, second = np.array(pairs, dtype=bool).T
-    return first, second
+    first, second = np.array(pairs, dtype=float).T
+    return first, second, len(pairs)
 
 
 def test_where_no_text_has_it_the_interval_is_wilsons() -> None:
@@ -179,8 +198,8 @@ def test_pairs_that_agree_are_worth_more() -> None:
 
 @given(st.tuples(*[st.integers(0, 30)] * 4).filter(any))
 def test_an_interval_holds_its_difference_and_turns_with_it(counts: tuple[int, ...]) -> None:
-    first, second = hits(*counts)
-    found, turned = rate_difference(first, second), rate_difference(second, first)
+    first, second, n = hits(*counts)
+    found, turned = rate_difference(first, second, n), rate_difference(second, first, n)
     assert -1 <= found.low <= found.mean <= found.high <= 1
     assert found.low < found.high
     assert (turned.mean, turned.low, turned.high) == pytest.approx((-found.mean, -found.high, -found.low), abs=1e-12)

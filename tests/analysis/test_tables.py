@@ -270,6 +270,8 @@ def test_numbers_for_programs(value: float, plain: str) -> None:
         (1234.5, "1234"),
         (999.7, "1000"),
         (-38.66, "-38.7"),
+        (8.88e-16, "0"),
+        (-1e-9, "-1e-09"),
         (7, "7"),
         (math.nan, ""),
         (-math.inf, "-inf"),

@@ -130,6 +130,17 @@ def test_its_tables_for_papers_and_programs(tokauction: Command, tmp_path: Path)
     ).items()
 
 
+def test_no_row_loses_its_payment_where_orders_go_on_below(
+    in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "e.yaml").write_text(TWO, "utf-8")
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = in_process("audit", "e.yaml", "-q").stdout.splitlines()
+    heads = [line.split() for line in lines if line.split()[:1] == ["check"]]
+    assert len(heads) > 2
+    assert {head[1] for head in heads} == {"payment"}
+
+
 def test_a_part_of_a_run_says_that_it_is_one(tokauction: Command, tmp_path: Path) -> None:
     text = TWO.replace("max_tokens: 1", "max_tokens: 2") + "sweep: {relative_weight: [1, 0.5, 0], seeds: 4}\n"
     (tmp_path / "e.yaml").write_text(text, "utf-8")

@@ -107,6 +107,11 @@ def test_columns_that_do_not_fit_go_on_below() -> None:
     assert sum("title" in line for line in lines) == 1
 
 
+def test_a_long_head_leaves_the_room_to_texts() -> None:
+    table = Table("", ("weight of " + "Grand Hotel " * 5, "linear"), ((0.5, "x" * 20 + " " + "y" * 20),))
+    assert any(line.endswith("x" * 20 + " " + "y" * 20 + " ") for line in printed(table, 80))
+
+
 @given(st.lists(st.text("abc ", max_size=30), min_size=1, max_size=9), st.integers(8, 90))
 def test_nothing_is_wider_than_the_terminal(heads: list[str], width: int) -> None:
     lines = printed(Table("", tuple(heads), (("words of a text",) * len(heads),)), width)
@@ -133,13 +138,14 @@ def test_show_prints_what_is_asked_for(read: Reader, tmp_path: Path, in_process:
     three = ["tokens", "tokens.low", "tokens.high"]
     assert heads("--columns", " tokens ", "--intervals", "--format", "csv")[-3:] == three
     assert "mentions Beta Resort.low" in heads("--intervals", "--format", "csv")
-    both = in_process("show", folder, "--table", "payments", "--table", "texts").stdout
+    both = in_process("show", folder, "--table", "payments,texts").stdout
     assert both.index("pays") < both.index("random_dictator  ")
     assert "pays" not in in_process("show", folder, "--table", "rates").stdout
     refused = in_process("show", folder, "--columns", "tokenz")
     assert refused.returncode == 2
     assert "did you mean 'tokens'?" in refused.stderr
-    assert in_process("show", folder, "--table", "rate").returncode == 2
+    refused = in_process("show", folder, "--table", "texts,rate")
+    assert (refused.returncode, refused.stderr) == (2, "there is no table 'rate'; there are texts, rates, payments\n")
 
 
 def test_several_runs_are_one_table_for_programs(read: Reader, tmp_path: Path, in_process: Command) -> None:

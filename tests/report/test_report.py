@@ -23,9 +23,9 @@ from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.report import traces as packing
-from tokenauction_cli.report.figures import ALL_QUERIES, figures_of, horizontal_of, named
+from tokenauction_cli.report.figures import ALL_QUERIES, Horizontal, figures_of, horizontal_of, named
 from tokenauction_cli.report.report import write_report
-from tokenauction_cli.report.vega import paper_spec, queries_drawn
+from tokenauction_cli.report.vega import LONGEST_TITLE, panel_spec, paper_spec, queries_drawn
 
 
 @pytest.fixture
@@ -118,6 +118,14 @@ def test_few_queries_are_told_in_the_data(swept: Run, tmp_path: Path) -> None:
     assert data["runs"][0]["rough"].startswith("Over only 2 queries")
 
 
+def test_a_panel_cuts_no_long_name_at_its_axis(swept: Run) -> None:
+    axis = Horizontal("relative weight of " + "Grand Hotel " * 6, True)
+    for figure in figures_of([swept]):
+        lines = panel_spec(figure, axis)["layer"][-1]["encoding"]["x"]["title"]
+        assert " ".join(lines) == axis.title.strip()
+        assert max(map(len, lines)) <= LONGEST_TITLE
+
+
 def test_every_axis_says_its_unit(swept: Run) -> None:
     axis = horizontal_of([swept])
     for figure in figures_of([swept]):
@@ -175,6 +183,8 @@ def test_a_large_run_embeds_the_traces_of_a_sample(swept: Run, tmp_path: Path, m
     assert len(block(report.page, "traces-0")) < whole
     assert re.search(r"the traces of [123] of 4 seeds", report.notes[0])
     assert report.notes[0] in json.loads(block(report.page, "data"))["notes"]
+    twice = write_report([swept, swept], tmp_path / "twice.html").notes
+    assert len(twice) == len(set(twice)), "what holds of several runs of a name is said once"
 
 
 def test_460_cells_of_48_tokens_stay_below_3_mb(tmp_path: Path, read: Reader, monkeypatch: Any) -> None:

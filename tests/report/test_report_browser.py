@@ -273,6 +273,10 @@ def test_the_inspector_opens_and_follows(opened: Opened, swept: Run) -> None:
     rows = opened.page.locator(".candidates tbody tr")
     assert rows.count() == len(trace["candidates"][0]["tokens"])
     assert opened.page.locator(".candidates tr.drawn").count() == 1
+    for k, candidates in enumerate(trace["candidates"]):
+        opened.page.locator(".token").nth(k).hover()
+        assert rows.count() == len(candidates["tokens"]), "the drawn token is one of the candidates"
+    opened.page.locator(".token").nth(0).hover()
     assert "second price" in opened.text(".paid")
     opened.page.locator(".token").nth(0).focus()
     opened.page.keyboard.press("ArrowRight")

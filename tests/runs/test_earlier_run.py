@@ -59,7 +59,7 @@ def test_it_is_reported(earlier: Path, in_process: Command) -> None:
 
 def test_it_is_not_continued_but_kept(earlier: Path) -> None:
     """Its records are of an earlier version: this one draws other tokens under log_linear."""
-    with pytest.raises(tokauction.StoreError, match=r"records 1, now 2.*--fresh"):
+    with pytest.raises(tokauction.UsageError, match=r"records 1, now 2.*--fresh"):
         tokauction.run(earlier / "experiment.yaml", results=earlier.parent)
     assert sorted(path.name for path in earlier.iterdir() if not path.name.startswith(".")) == sorted(
         path.name for path in KEPT.iterdir()

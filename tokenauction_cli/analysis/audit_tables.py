@@ -71,7 +71,7 @@ def _table(rule: str, findings: list[Finding], looked: Looked) -> Table:
     )
     where = "every distinct one of" if looked.exact else "a sample of"
     title = f"{rule}: share of {where} {len(looked.profiles)} prefixes where it fails (worst failure)"
-    return Table(title, ("check", "payment", *columns), cells)
+    return Table(title, ("check", "payment", *columns), cells, n_heads=2)
 
 
 def _spaced(check: str) -> str:

@@ -112,16 +112,26 @@ def compared(first: Array, second: Array, n_texts: int | None = None) -> Compare
     """Of a figure of n > 1 common seeds, (n,) under either rule; of a rate `n_texts` is how many texts it is of."""
     r = pearson(first, second)
     paired = is_paired(r, len(first))
-    unshared = r if r < 0 else 0.0
     if n_texts is not None:
-        counted = _correlation_of_rates(first, second) if paired else unshared
-        apart = difference(_rate(first, n_texts), _rate(second, n_texts), counted)
+        apart = rate_difference(first, second, n_texts)
     elif paired:
         (apart,) = mean_intervals((first - second)[:, None])
     else:
         own = mean_intervals(np.column_stack([first, second]))
-        apart = difference(own[0], own[1], unshared)
+        apart = difference(own[0], own[1], _unshared(r))
     return Compared(*apart, PAIRED if paired else UNPAIRED, r, sign_flip(first - second))
+
+
+def rate_difference(first: Array, second: Array, n_texts: int) -> Estimate:
+    """first - second, of a rate of common seeds, (n,) of each, in `n_texts` texts; several to a seed need n > 1."""
+    r = pearson(first, second)
+    counted = _correlation_of_rates(first, second) if is_paired(r, len(first)) else _unshared(r)
+    return difference(_rate(first, n_texts), _rate(second, n_texts), counted)
+
+
+def _unshared(correlation: float) -> float:
+    """What counts of a correlation that is not above 0 beyond chance."""
+    return correlation if correlation < 0 else 0.0
 
 
 def _rate(rates: Array, n_texts: int) -> Estimate:

@@ -1,20 +1,19 @@
 """A comparison of runs as tables: the runs are columns A, B, ..., and beside them stands how far each is from A.
 
-    files    what differs in settings and versions
-    overall  one table per query and rule: every figure, averaged over the places of the sweep
-    points   one table per query, rule and figure: a row per place
-    means    the same without differences, for runs side by side
-
-Where there are two runs, `low` and `high` need no name.
+files    what differs in settings and versions
+overall  one table per query and rule: every figure, averaged over the places of the sweep
+points   one table per query, rule and figure: a row per place
+means    the same without differences, for runs side by side
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..experiment.prompts import did_you_mean
 from ..system.errors import UsageError
+from .intervals import Estimate
 from .run_comparison import FIGURES, Comparison, letters
 from .tables import Table
 
@@ -65,7 +64,8 @@ def _split(
 ) -> list[Table]:
     """A table per value of `apart`, whose rows begin with `heads`."""
     names = letters(len(comparison.runs))
-    columns = (*heads, "seeds", *names, *(_difference_heads(names) if differences else ()))
+    apart_from_first = [f"{name} - {names[0]}" for name in names[1:]] if differences else []
+    columns = (*heads, "seeds", *names, *apart_from_first)
     tables = []
     for key, group in numbers.groupby(apart, sort=False):
         title = " / ".join(str(part) for part in key if part != "")
@@ -74,16 +74,8 @@ def _split(
     return tables
 
 
-def _difference_heads(names: Sequence[str]) -> Iterator[str]:
-    """Three columns for each run but the first."""
-    first, *others = names
-    for name in others:
-        apart = f"{name} - {first}"
-        of = f"{apart} " if len(others) > 1 else ""
-        yield from (apart, f"{of}low", f"{of}high")
-
-
 def _row(head: tuple[Any, ...], of_runs: pd.DataFrame, differences: bool) -> tuple[Any, ...]:
     """One row; `of_runs` has a row per run, the first run's first."""
-    apart = of_runs[["difference", "low", "high"]].iloc[1:].to_numpy().ravel().tolist() if differences else []
+    numbers = of_runs[["difference", "low", "high"]].iloc[1:].to_numpy().tolist() if differences else []
+    apart = [Estimate(*three) for three in numbers]
     return (*head, int(of_runs["seeds"].iloc[0]), *of_runs["mean"].tolist(), *apart)

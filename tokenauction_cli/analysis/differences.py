@@ -21,9 +21,9 @@ _OF_THE_HOST = ("machine", "processor")
 
 
 def settings(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Every setting of a resolved experiment by its path: `auction.max_tokens`, `agents.alpha.bid`."""
+    """Every setting of a resolved experiment by its path: `auction.max_tokens`, `agents.alpha.bid`; no expectations."""
     agents = {agent["id"]: agent for agent in plain["agents"]}
-    return _leaves({**plain, "agents": agents})
+    return _leaves({key: value for key, value in plain.items() if key != "expect"} | {"agents": agents})
 
 
 def made_with(manifest: Mapping[str, Any]) -> dict[str, Any]:

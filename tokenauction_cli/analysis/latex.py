@@ -31,7 +31,7 @@ SIZES = (("", 1.0), (r"\small", 0.9), (r"\footnotesize", 0.8))
 LINE = 32.0  # ems of normal type: an article has 34.5 at 10 pt, 32.7 at 11 pt, 32.5 at 12 pt
 GAP = 0.8  # of normal type, twice \tabcolsep
 LONG, PARAGRAPH = 24.0, 8.0  # ems from which a cell is a paragraph, and how wide that is at least
-LONGEST_WORD = 12  # characters, beyond which it may break
+LONGEST_WORD, LONGEST_PIECE = 12, 16  # characters, beyond which it may break after - and _, or anywhere
 _MAY_BREAK = r"\penalty500 "
 _WIDE = {**dict.fromkeys("mwMW%@", 1.03), **dict.fromkeys("fijlrtI.,:;'!()[]-|` ", 0.4), "…": 1.2}
 
@@ -129,7 +129,7 @@ def _pieces(word: str) -> list[str]:
     if len(word) <= LONGEST_WORD:
         return [word]
     parts_of_word = re.findall(r"[^_-]*[_-]|[^_-]+", word)
-    return [piece for part in parts_of_word for piece in ([part] if len(part) <= LONGEST_WORD else part)]
+    return [piece for part in parts_of_word for piece in ([part] if len(part) <= LONGEST_PIECE else part)]
 
 
 def _ems(text: str) -> float:

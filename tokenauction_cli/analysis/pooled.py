@@ -7,6 +7,7 @@ effective number of texts, other figures a t interval that stays in the figure's
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,8 @@ FEW = 5
 """With fewer queries than this, an interval over queries is rough."""
 
 
-def pooled_frame(summary: pd.DataFrame) -> pd.DataFrame:
-    """`pooled.csv`; without a row where there is one query."""
+def pooled_frame(summary: pd.DataFrame, max_tokens: float = math.inf) -> pd.DataFrame:
+    """`pooled.csv`; without a row where there is one query. No text has more than `max_tokens` tokens."""
     import pandas as pd
 
     figures = figures_of_summary(summary)
@@ -35,7 +36,7 @@ def pooled_frame(summary: pd.DataFrame) -> pd.DataFrame:
         row["relative_weight"] = group["relative_weight"].iloc[0]
         row |= {"queries": len(group), "cells": int(group["cells"].sum()), "interval": how(len(group))}
         for figure in figures:
-            row |= columns_of(figure, over_queries(figure, group))
+            row |= columns_of(figure, over_queries(figure, group, max_tokens))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -45,11 +46,12 @@ def how(n_queries: int) -> str:
     return "t over queries" if n_queries >= FEW else f"t over only {n_queries} queries: rough"
 
 
-def over_queries(figure: str, group: pd.DataFrame) -> Estimate:
+def over_queries(figure: str, group: pd.DataFrame, max_tokens: float) -> Estimate:
     """A figure over rows of the summary, a row per query."""
     if not is_rate(figure):
         clusters = group[[figure, f"{figure}.low", f"{figure}.high"]].to_numpy(dtype=float)
-        return mean_over_clusters(clusters, range_of(figure))
+        low, high = range_of(figure)
+        return mean_over_clusters(clusters, (low, max_tokens if figure == "tokens" else high))
     per_query = group["cells"].to_numpy(dtype=float)
     n_texts = len(group) ** 2 / float(np.sum(1 / per_query))  # equal numbers add up; of unequal ones the fewest count
     return rate_over_clusters(group[figure].to_numpy(dtype=float), n_texts)

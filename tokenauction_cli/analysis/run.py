@@ -64,7 +64,7 @@ class Run:
 
     @cached_property
     def pooled(self) -> pd.DataFrame:
-        return pooled_frame(self.summary)
+        return pooled_frame(self.summary, self.experiment.auction.max_tokens)
 
     @cached_property
     def verdicts(self) -> list[Verdict]:

@@ -5,8 +5,8 @@ weight where it tells every run's points apart, else the bids. Each seed then gi
 
     difference   mean over the seeds of (this run - the first run), with its 95 % interval `low`, `high`
 
-The interval is BCa's over the seeds, and for a rate at one place Newcombe's (`rate_difference.py`). A row without a
-place averages each seed over the places first.
+The interval is BCa's over the seeds, and for a rate Newcombe's as `comparison.py` has it, so that 0 of 8 texts against
+0 of 8 has one too. A row without a place averages each seed over the places first.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from ..system.errors import UsageError
 from .bootstrap import mean_intervals
+from .comparison import rate_difference
 from .differences import differing, made_with, settings, shown
 from .intervals import Estimate
 from .metrics import is_rate, observations
-from .rate_difference import rate_difference
 from .run import Run
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def _numbers_frame(runs: Sequence[Run], place: str) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = []
     for key, group in observed[0].groupby(level=["query", "aggregation"], sort=False):
         here = [frame.loc[group.index] for frame in observed]
-        rows += _rows(runs, (*key, None), [frame.groupby(level="seed").mean() for frame in here])
+        rows += _rows(runs, (*key, None), [frame.groupby(level="seed").mean() for frame in here], len(group))
         for where, at_place in group.groupby(level=place, sort=True):
-            rows += _rows(runs, (*key, where), [frame.loc[at_place.index] for frame in here])
+            rows += _rows(runs, (*key, where), [frame.loc[at_place.index] for frame in here], len(at_place))
     return pd.DataFrame(rows, columns=["query", "aggregation", place, "figure", "run", *_NUMBERS])
 
 
@@ -134,8 +134,10 @@ def _what_is_not_shared(observed: Sequence[pd.DataFrame]) -> str:
     return "no query, rule, place and seed is in all of them"
 
 
-def _rows(runs: Sequence[Run], key: tuple[Any, ...], values: Sequence[pd.DataFrame]) -> Iterator[tuple[Any, ...]]:
-    """A row per figure and run; `values` has a frame per run with a row per seed."""
+def _rows(
+    runs: Sequence[Run], key: tuple[Any, ...], values: Sequence[pd.DataFrame], n_texts: int
+) -> Iterator[tuple[Any, ...]]:
+    """A row per figure and run; `values` has a frame per run with a row per seed, of `n_texts` texts together."""
     first = values[0].to_numpy(dtype=float)
     for run, frame in zip(runs, values, strict=True):
         own = frame.to_numpy(dtype=float)
@@ -147,6 +149,6 @@ def _rows(runs: Sequence[Run], key: tuple[Any, ...], values: Sequence[pd.DataFra
             apart = interval
             if run is runs[0]:
                 apart = Estimate(np.nan, np.nan, np.nan)
-            elif is_rate(figure) and key[-1] is not None:
-                apart = rate_difference(first[usable, k] > 0, own[usable, k] > 0)
+            elif is_rate(figure) and (len(own) > 1 or n_texts == 1):
+                apart = rate_difference(own[usable, k], first[usable, k], n_texts)
             yield (*key, figure, str(run.path), int(usable.sum()), float(own[usable, k].mean()), *apart)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,15 @@ def run_table(folders: Iterable[Path]) -> Table:
     differs = {path: words for group in siblings.values() for path, words in _differences(group).items()}
     rows = ((str(e.path), e.status, e.cells, e.planned, e.failed, e.when, differs[e.path]) for e in entries)
     return Table("", COLUMNS, tuple(rows))
+
+
+def run_table_for_people(folders: Sequence[Path]) -> Table:
+    """The same; runs that lie in one folder have their names alone, which a terminal need not break, under its name."""
+    table = run_table(folders)
+    parents = {path.parent for path in folders}
+    if len(parents) > 1:
+        return table
+    return replace(table, title=str(parents.pop()), rows=tuple((Path(run).name, *row) for run, *row in table.rows))
 
 
 def _entry(folder: RunFolder) -> RunEntry:

@@ -22,6 +22,7 @@ from .latex import PaperTable, latex
 if TYPE_CHECKING:
     import pandas as pd
 
+_ROUNDING_ERROR = 1e-12  # below which a number is what is left where terms cancel
 _THREE_DIGITS = 999.5  # from which a number has more than three digits before the point
 
 
@@ -67,8 +68,14 @@ def shown(value: Any) -> str:
     if isinstance(value, CutText):
         return f"{value.rstrip()}…"
     if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.0f}" if abs(value) >= _THREE_DIGITS else f"{value:.3g}"
+        return _three_digits(value)
     return plain(value)
+
+
+def _three_digits(value: float) -> str:
+    if abs(value) < _ROUNDING_ERROR:
+        return "0"
+    return f"{value:.0f}" if abs(value) >= _THREE_DIGITS else f"{value:.3g}"
 
 
 def plain(value: Any) -> str:

@@ -77,6 +77,7 @@ def main() -> None:
     except typer.Exit as stop:
         code = stop.exit_code
     except _WrongUsage as error:
+        error.message = error.message.replace("Value error, ", "")  # typer's word for a wrong choice
         error.show()
         code = UsageError.exit_code
     except (typer.Abort, KeyboardInterrupt):

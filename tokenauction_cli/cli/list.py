@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import Format, Output
-from .results import print_plain
+from .results import print_runs
 
 RESULTS = Path("results")
 
@@ -20,7 +20,6 @@ def list_runs(
     how: Output = Format.table,
 ) -> None:
     """List the runs in a folder: status, cells, when, and what differs from others of the same name."""
-    from ..analysis.run_list import run_table
     from ..runs.run_folders import chosen_runs
 
-    print_plain([run_table(chosen_runs(folders or [RESULTS], RESULTS))], how)
+    print_runs(chosen_runs(folders or [RESULTS], RESULTS), how)

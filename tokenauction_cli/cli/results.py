@@ -52,6 +52,13 @@ def print_plain(tables: list[Table], how: Format) -> None:
         out.print(rich_table(table))
 
 
+def print_runs(runs: Sequence[Path], how: Format) -> None:
+    """What runs there are; for programs by their paths."""
+    from ..analysis.run_list import run_table, run_table_for_people
+
+    print_plain([run_table_for_people(runs) if how is Format.table else run_table(runs)], how)
+
+
 def print_figures(result: Run) -> None:
     """Rates where there are several texts to a point, and curves where there is a sweep."""
     from ..analysis.figure_tables import Choice

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..system.errors import UsageError
 from .options import By, Format, Output, Results, Runs, TableName
 from .results import (
     chosen_tables,
     print_figures,
     print_plain,
+    print_runs,
     print_tables,
     tell_what_is_missing,
     where_the_report_is,
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
 def show(
     runs: Runs,
     tables: Annotated[
-        list[TableName] | None,
+        str,
         typer.Option(
-            "--table", help="What to print; several times for several. Default: texts, and in the terminal rates too."
+            "--table",
+            metavar="LIST",
+            help="What to print: texts, rates, payments. Default: texts, and in the terminal rates too.",
         ),
-    ] = None,
+    ] = "",
     columns: Annotated[
         str,
         typer.Option(
@@ -54,7 +58,7 @@ def show(
     from ..system.environment import visible
 
     choice = Choice(_names(columns), intervals, constant=how is not Format.table)
-    wanted = tables or ([TableName.rates] if choice.columns or intervals else [])
+    wanted = _tables(tables) or ([TableName.rates] if choice.columns or intervals else [])
     exported: list[Table] = []
     for path in _chosen(runs, results, how):
         result = load_run(path)
@@ -76,17 +80,24 @@ def show(
 
 def _chosen(targets: list[Path], results: Path, how: Format) -> list[Path]:
     """The run folders that are meant; what is in a folder of runs is listed at once."""
-    from ..analysis.run_list import run_table
     from ..runs.run_folders import chosen_run, is_run, runs_in
 
     chosen = []
     for target in targets:
         if not is_run(target) and (inside := runs_in(target)):
-            print_plain([run_table(inside)], how)
+            print_runs(inside, how)
         else:
             chosen.append(chosen_run(target, results))
     return chosen
 
 
-def _names(columns: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, columns.split(","))))
+def _tables(text: str) -> list[TableName]:
+    known = [table.value for table in TableName]
+    for name in _names(text):
+        if name not in known:
+            raise UsageError(f"there is no table {name!r}; there are {', '.join(known)}")
+    return [TableName(name) for name in _names(text)]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))

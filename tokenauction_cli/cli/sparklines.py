@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..analysis.tables import Table
+from ..analysis.tables import Table, shown
 from ..experiment.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -64,6 +64,6 @@ def _curve(group: pd.DataFrame, column: str, most: float, blocks: str) -> str:
     values = [float(value) for value in group[column]] if column in group else []
     if not any(map(math.isfinite, values)):
         return ""
-    highest = max(filter(math.isfinite, values))
-    between = f" (most {highest:.3g})" if highest > max(values[0], values[-1]) else ""
-    return f"{sparkline(values, 0.0, most, blocks)}  {values[0]:.3g} to {values[-1]:.3g}{between}"
+    first, last, highest = shown(values[0]), shown(values[-1]), max(filter(math.isfinite, values))
+    between = f" (most {shown(highest)})" if highest > max(values[0], values[-1]) and shown(highest) != "0" else ""
+    return f"{sparkline(values, 0.0, most, blocks)}  {first} to {last}{between}"

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 COLOURS = ("bold blue", "bold dark_orange", "bold green", "bold magenta", "bold cyan", "bold red")
 WIDTH_WITHOUT_TERMINAL = 120
 EDGES, GAP = 2, 3  # characters around a table, and between its columns
-LONG, PARAGRAPH, LONG_WORD = 40, 16, 24  # characters: a long line, how narrow it is set, a word that may break
+LONG, PARAGRAPH = 40, 16  # characters: a long line, how narrow it is set
+LONG_NAME, LONG_WORD = 28, 24  # characters from which a word may break, in a column that names rows and in others
+LONG_HEAD = 30  # characters: what a head asks for; a longer one wraps, so that texts have the room
 
 
 def console() -> Console:
@@ -63,10 +65,12 @@ class FittingTable:
         head = visible(self.table.columns[column])
         cells = [self._cell(row[column], column) for row in self.table.rows]
         words = [word for cell in cells for word in cell.split()]
-        longest = max((cell_len(line) for cell in (head, *cells) for line in cell.splitlines()), default=0)
-        pieces = cells if self.table.holds_numbers(column) else [word[:LONG_WORD] for word in words]
+        longest_word = LONG_NAME if column < self.table.n_heads else LONG_WORD
+        longest = max((cell_len(line) for cell in cells for line in cell.splitlines()), default=0)
+        pieces = cells if self.table.holds_numbers(column) else [word[:longest_word] for word in words]
         least = max(map(cell_len, [*head.split(), *pieces]), default=0)
-        return Needs(max(least, PARAGRAPH) if longest > LONG else least, longest)
+        least = max(least, PARAGRAPH) if longest > LONG else least
+        return Needs(least, max(least, longest, min(cell_len(head), LONG_HEAD)))
 
     def _cell(self, value: Any, column: int) -> str:
         return visible(plain(value) if column < self.table.n_heads else shown(value)).strip()

@@ -127,4 +127,4 @@ def _notes(runs: Sequence[Run], traces: Sequence[PackedTraces]) -> list[str]:
                 f"{name}: the page holds the traces of {len(pack.seeds)} of {pack.n_seeds} seeds, to stay small; "
                 "all are in the records of the run folder."
             )
-    return notes
+    return list(dict.fromkeys(notes))

@@ -5,6 +5,7 @@ The intervals are bands around lines, or bars where there are fewer than three p
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
 from .figures import ALL_QUERIES, Figure, Horizontal, colour, css_variable, shape
@@ -14,6 +15,7 @@ Spec = dict[str, Any]
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 COLUMN_WIDTH = 243  # points: 3.37 inches, one column of a two-column paper
 PANEL_HEIGHT = 120
+LONGEST_TITLE = 48  # characters: what the axis of a panel on a phone has room for
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 
 
@@ -121,17 +123,22 @@ def _x(figure: Figure, axis: Horizontal) -> Spec:
         order = [series.name for series in figure.series]
         return {"field": "series", "type": "nominal", "sort": order, "title": None, "axis": {"labelAngle": 0}}
     if not axis.is_weight:
-        return {"field": "x", "type": "ordinal", "title": axis.title, "axis": {"labelAngle": 0, **_labels(axis)}}
+        return {"field": "x", "type": "ordinal", "title": _title(axis), "axis": {"labelAngle": 0, **_labels(axis)}}
     places = [row["x"] for row in figure.rows]
     domain = [min(places), max(places)] if min(places) < max(places) else [0, 1]
     scale = {"domain": domain, "nice": False, "padding": 5}
     return {
         "field": "x",
         "type": "quantitative",
-        "title": axis.title,
+        "title": _title(axis),
         "scale": scale,
         "axis": {"tickCount": 5, "format": "~g"},
     }
+
+
+def _title(axis: Horizontal) -> list[str]:
+    """In lines, so that a panel cuts no long name of an agent."""
+    return wrap(axis.title, LONGEST_TITLE)
 
 
 def _labels(axis: Horizontal) -> Spec:

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..system.environment import versions
-from ..system.errors import StoreError
+from ..system.errors import StoreError, UsageError
 from ..system.processors import processor_name
 from .run_folder import RunFolder
 
@@ -39,10 +39,10 @@ def records_version(manifest: Manifest) -> int:
 
 
 def check_continued(folder: RunFolder, manifest: Manifest) -> None:
-    """Raises StoreError where this program would write other records than those that are there."""
+    """Raises UsageError where this program would write other records than those that are there."""
     version = records_version(manifest)
     if version != RECORDS_VERSION:
-        raise StoreError(
+        raise UsageError(
             f"{folder.path}: another version of tokauction began this run (records {version}, now {RECORDS_VERSION}); "
             "it can be read, but not continued: start anew with --fresh"
         )

@@ -142,14 +142,21 @@ function candidatesOf(run, trace, traces, k) {
   const rows = list
     ? list[0].map((word, j) => ({ word: traces.words[word], p: list[1].map((row) => e(row[j])), q: e(list[2][j]) }))
     : [];
-  const same = (row) => row.word === chosen.word && Math.abs(row.q - chosen.q) < 2e-3 * (1 + chosen.q);
-  if (!rows.some(same)) rows.push(chosen);
+  const drawn = drawnOf(rows, chosen);
+  if (!rows.includes(drawn)) rows.push(drawn);
   const bar = (row, value, c, who) => h("td", { cls: "p", vars: { "--c": c, "--share": value }, title: `${who}: ${tokenName(row.word)} comes next with probability ${number(value, true)}` },
     h("span", {}, value < 0.0005 ? "0" : number(value, true)));
   return h("table", { cls: "candidates" },
     h("thead", {}, h("tr", {}, h("th", {}, "next token"), run.agents.map((agent) => h("th", { title: agent.name }, agentName(agent))), h("th", {}, "auction"))),
-    h("tbody", {}, rows.map((row) => h("tr", { cls: same(row) ? "drawn" : "" }, h("td", {}, h("code", { dir: "auto" }, tokenName(row.word))),
+    h("tbody", {}, rows.map((row) => h("tr", { cls: row === drawn ? "drawn" : "" }, h("td", {}, h("code", { dir: "auto" }, tokenName(row.word))),
       row.p.map((value, i) => bar(row, value, colour(run.agents[i].colour), run.agents[i].name)), bar(row, row.q, "var(--ink)", "auction")))));
+}
+
+// The candidate that was drawn. A token of a table is joined to the text by a blank; one that ends the text adds nothing.
+function drawnOf(rows, chosen) {
+  const near = rows.filter((row) => Math.abs(row.q - chosen.q) < 2e-3 * (1 + chosen.q));
+  return near.find((row) => row.word === chosen.word)
+    ?? near.find((row) => (chosen.word ? ` ${row.word}` === chosen.word : /^<.+>$/.test(row.word))) ?? chosen;
 }
 
 const agentName = (agent) => h("span", { cls: "agent" }, swatch(agent.colour, agent.colour), h("span", {}, agent.name));
