@@ -6,7 +6,7 @@
     switch      stable sampling: the relative weight at which this seed's token changes; null where it never does
     dictator    of a dictatorship: the number of the agent whose distribution the token was drawn from
     payments    per column of `payment.`: one list per agent of what was charged for the token
-    candidates  `top_k` only: the likeliest tokens under each agent and under q, with log_p and log_q of each; not of words
+    candidates  `top_k` only, never over words: the likeliest tokens under each agent and under q, with log_p and log_q
 
 Logarithms and probabilities keep 3 decimals, payments 5 digits; a probability of zero is null. Lists of candidates are
 made once per outcome and shared by all cells that draw from it.

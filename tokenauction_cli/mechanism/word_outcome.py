@@ -1,8 +1,8 @@
 """The outcome of one drawn word, where nothing is known of the others.
 
-It has two symbols, the word and any other. What second price takes of a drawn symbol, (v - o) / (p - v) with v = u q and
-(p - o)^+ / q, does not change where p, o and q are multiplied by one number. So probabilities are scaled by that of the
-bidder to which the word is likeliest: a long word does not underflow.
+It has two symbols, the word and any other. What second price takes of a drawn symbol, (v - o) / (p - v) with v = u q
+and (p - o)^+ / q, does not change where p, o and q are multiplied by one number. So probabilities are scaled by that of
+the bidder to which the word is likeliest: a long word does not underflow.
 
 Everything that sums over all words is NaN.
 """
