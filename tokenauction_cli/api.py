@@ -228,6 +228,15 @@ def check_audit(orders: Sequence[str]) -> None:
             raise UsageError(f"unknown order {order!r}: {known}")
 
 
+def check_auditable(experiment: Experiment) -> None:
+    """Raises UsageError where an audit could not see what is auctioned."""
+    if experiment.auction.alphabet == "words":
+        raise UsageError(
+            f"{experiment.path}: an audit needs the probabilities of all that may be drawn, and words cannot be "
+            "listed; audit the file with -S auction.alphabet=bytes"
+        )
+
+
 def audit_run(run: Run, prefixes: int, orders: Sequence[str] = (), *, tell: Callable[[str], None]) -> RunAudit:
     """Check every rule on the distributions that a run met, and write audit.csv and audit.txt into its folder."""
     from .analysis.audit_tables import audit_tables, findings_frame, paragraphs
@@ -235,6 +244,7 @@ def audit_run(run: Run, prefixes: int, orders: Sequence[str] = (), *, tell: Call
     from .engine.audit import audit
 
     check_audit(orders)
+    check_auditable(run.experiment)
     known = manifest.readable(run.folder)  # it may have been continued since the run was loaded
     audited = audit(run.experiment, run.folder.records(), manifest.kv_cache_of(known), prefixes, orders, tell)
     made = RunAudit(findings_frame(audited), audit_tables(audited), paragraphs(audited))

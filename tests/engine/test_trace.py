@@ -112,7 +112,7 @@ def test_a_character_over_two_tokens_is_shown_where_it_is_complete() -> None:
     outcome = Outcome(find("aggregation", "linear"), Profile.of([[0.5, 0.5]]), (1.0,), Terms(("a",)))
     trace = TextTrace(Bytes(), "chosen")
     for token in (0, 1, 0):
-        trace.add(outcome, Draw(token, "greedy"), {}, 0.0)
+        trace.add([token], outcome.bids, Draw(token, "greedy"), {}, outcome.profile.log_at(token), 0.0)
     assert trace.plain()["pieces"] == ["", "é", "\ufffd"]
 
 

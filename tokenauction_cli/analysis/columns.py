@@ -67,6 +67,7 @@ BY_OBJECTIVE = ("welfare", "welfare_share")
 RATES = ("mention_rate", "co_mention_rate", "blend_rate")
 
 _BIDS = "units of the bids"
+_NOT_OF_WORDS = "Not over words: it sums over all of them."
 _H = "H, without a reserve H = S_A ln(1 + b_A / S_A) - b_A S_A / (S_A + b_A)"
 _WHERE = (
     Column("query", "The query; empty where the experiment has none.", is_text=True),
@@ -130,14 +131,24 @@ _FIGURES_OF_A_TEXT = (
     ),
     Column(
         "tv.A",
-        "Total variation between what agent A would say and what is said.",
+        f"Total variation between what agent A would say and what is said. {_NOT_OF_WORDS}",
         "0 to 1",
         "mean per token",
         "TV(p_A, q)",
     ),
-    Column("kl.A", "Forward KL of agent A.", "nats", "mean per token", "KL(p_A, q) = sum_x p_A(x) log(p_A(x) / q(x))"),
     Column(
-        "reverse_kl.A", "Reverse KL of agent A.", "nats", "mean per token", "KL(q, p_A) = sum_x q(x) log(q(x) / p_A(x))"
+        "kl.A",
+        f"Forward KL of agent A. {_NOT_OF_WORDS}",
+        "nats",
+        "mean per token",
+        "KL(p_A, q) = sum_x p_A(x) log(p_A(x) / q(x))",
+    ),
+    Column(
+        "reverse_kl.A",
+        f"Reverse KL of agent A. {_NOT_OF_WORDS}",
+        "nats",
+        "mean per token",
+        "KL(q, p_A) = sum_x q(x) log(q(x) / p_A(x))",
     ),
     Column(
         "unfollowed.A",
@@ -166,7 +177,7 @@ _FIGURES_OF_A_TEXT = (
     ),
     Column(
         "payment.second_price_expected.A",
-        "The mean of agent A's second price over all seeds, at the prefixes.",
+        "The mean of agent A's second price over all seeds, at the prefixes. Over words under random_dictator only.",
         _BIDS,
         "text",
         f"sum_t TV(p_A, o_A) {_H}",
@@ -205,7 +216,7 @@ _FIGURES_OF_A_TEXT = (
     Column(
         "welfare",
         "How much the agents like what is said, by the rule's own objective; 0 is best. Not to be compared between "
-        "rules of two objectives.",
+        f"rules of two objectives. {_NOT_OF_WORDS}",
         _BIDS + " × nats",
         "text",
         "W = sum_t sum_i b_i v_i, with v_i = -KL(p_i, q); log_linear: -KL(q, p_i); power_mean_r: -D_r(p_i, q)",
@@ -213,7 +224,7 @@ _FIGURES_OF_A_TEXT = (
     Column(
         "welfare_share",
         "How near the text comes to the best aggregate for the bids, by the rule's own objective; 1 is the optimum. "
-        "Not to be compared between rules of two objectives.",
+        f"Not to be compared between rules of two objectives. {_NOT_OF_WORDS}",
         "0 to 1",
         "text",
         "exp((W - W*) / (T B)), with W* = sum_t max over q of sum_i b_i v_i",
@@ -244,7 +255,13 @@ _MENTIONS = (
     ),
 )
 _TRACE = (
-    Column("token_ids", "The ids of the tokens drawn, in the vocabulary of the first agent's model.", "", "token"),
+    Column(
+        "token_ids",
+        "The ids of the tokens drawn, in the vocabulary of the first agent's model; over bytes and words the values of "
+        "the bytes drawn, and 256 for the end.",
+        "",
+        "token",
+    ),
     Column("trace.pieces", "The text that each token completes.", "", "token"),
     Column("trace.log_p", "One list per agent: log-probability of each token.", "nats", "token", "log p_i(x_t)"),
     Column("trace.log_q", "Log-probability of each token under the auction.", "nats", "token", "log q(x_t)"),
@@ -265,7 +282,8 @@ _TRACE = (
     Column("trace.payments.<payment>", "One list per agent: what is paid for the token, to 5 digits.", _BIDS, "token"),
     Column(
         "trace.candidates.tokens",
-        "`top_k`: the likeliest tokens under each agent and under the auction, the latter's likeliest first.",
+        "`top_k`: the likeliest tokens under each agent and under the auction, the latter's likeliest first. Not over "
+        "words.",
         "",
         "token",
     ),

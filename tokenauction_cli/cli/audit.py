@@ -71,13 +71,14 @@ def _silent(text: str) -> None:
 
 
 def _run(target: Path, overrides: list[str], trust: list[str], output: Path, quiet: bool) -> Run:
-    from ..api import experiment_of_run, load_run, run_experiment
+    from ..api import check_auditable, experiment_of_run, load_run, run_experiment
     from ..engine.interrupts import how_to_continue
     from ..experiment.experiment import load_experiment
     from .progress import progress_for_stderr
 
     if not target.is_dir():
         experiment = load_experiment(target, overrides, trust)
+        check_auditable(experiment)
         progress = progress_for_stderr(quiet)
         try:
             return run_experiment(experiment, output, progress)

@@ -23,6 +23,7 @@ from ..system.processors import usable_processors
 from .plan import Cell
 from .rules import Rules
 from .text_state import Setting, TextState
+from .word_state import WordState
 
 MOST_PREFETCHED_BYTES = 1 << 29  # of rows that prefixes hold which wait for their turn
 MOST_KNOWN_NEEDS = 4096
@@ -39,13 +40,18 @@ class Auctioneer:
         self._randomness: dict[tuple[str, int], Randomness] = {}
         threads = experiment.runtime.threads
         self.prefetch = Prefetch(usable_processors() if threads == "auto" else int(threads))
+        self._over_words = experiment.auction.alphabet == "words"
         self._needs: dict[frozenset[tuple[str, tuple[float, ...]]], Needs] = {}
 
     def begin(self, cell: Cell) -> TextState:
         key = (cell.query, cell.seed)
         if key not in self._randomness:
             self._randomness[key] = Randomness(self.experiment.seed, cell.query, cell.seed)
-        return TextState(self.setting, cell, self._randomness[key])
+        randomness = self._randomness[key]
+        if self._over_words:
+            rule = self.rules.aggregation[cell.aggregation]
+            return WordState(self.setting, cell, randomness, rule, self.rules.sampling)
+        return TextState(self.setting, cell, randomness)
 
     def auction(
         self, texts: Iterable[tuple[Sequence[Logits], Sequence[TextState]]]
@@ -53,8 +59,11 @@ class Auctioneer:
         """For each prefix, given as the logits after it and the cells that share it, the token of every cell.
 
         While one prefix is auctioned, threads work out what the next ones need. A cell whose outcome is undefined
-        fails alone.
+        fails alone. Over words it is the next byte, and no work for threads.
         """
+        if self._over_words:
+            yield from (self._bytes(logits, states) for logits, states in texts)
+            return
         coming: deque[_Prefix] = deque()
         waiting = iter(texts)
         is_settled = False
@@ -71,6 +80,26 @@ class Auctioneer:
                 self.close()
             for text in coming:
                 text.close()
+
+    def _bytes(self, log_p: Sequence[Logits], states: Sequence[TextState]) -> list[int]:
+        """What is drawn for every cell, given log p of the next byte by agent."""
+        profile = Profile(log_p=np.stack(log_p))
+        drawn = []
+        for state in states:
+            assert isinstance(state, WordState)
+            try:
+                drawn.append(state.step(profile))
+            except (CellError, MechanismError) as error:
+                state.fail(self.failure(state, error) if isinstance(error, MechanismError) else error)
+                drawn.append(-1)
+        return drawn
+
+    def failure(self, state: TextState, error: MechanismError) -> CellError:
+        """Why the next draw is undefined."""
+        reserve, unit = self.setting.terms.reserve, self.experiment.auction.alphabet.removesuffix("s")
+        kept_out = any(state.bids) and not any(self.effective(state.bids))
+        why = f"the reserve of {reserve:g} keeps every bid out" if kept_out else str(error)
+        return CellError(f"{unit} {state.n_tokens + 1} of {state.text()!r}: {why}")
 
     def _prefetched(
         self, coming: deque[_Prefix], waiting: Iterator[tuple[Sequence[Logits], Sequence[TextState]]]
@@ -148,10 +177,7 @@ class _Prefix:
             try:
                 tokens.append(self._token(profile, state))
             except MechanismError as error:
-                reserve = self._auctioneer.setting.terms.reserve
-                kept_out = any(state.bids) and not any(self._auctioneer.effective(state.bids))
-                why = f"the reserve of {reserve:g} keeps every bid out" if kept_out else str(error)
-                state.fail(CellError(f"token {state.n_tokens + 1} of {state.text()!r}: {why}"))
+                state.fail(self._auctioneer.failure(state, error))
                 tokens.append(-1)
         return tokens
 

@@ -41,6 +41,7 @@ class ByteBidders(BidderModels):
         self.prompt_sets: Mapping[str, PromptSet] = prompt_sets_of(prompts)
         covering = experiment.auction.covering
         self._knobs = Knobs(covering.open, covering.merge)
+        self._over_words = experiment.auction.alphabet == "words"  # another agent may begin a word, then take it back
         if models:
             asked = [
                 [one.prompt for one in prompt_set.prompts if one.token_model < len(models)]
@@ -60,7 +61,9 @@ class ByteBidders(BidderModels):
             if self.files is not None:
                 contexts, slots = stack.enter_context(self.files.loaded(slots, observe))
             of_files = [self._of_file(context, slots) for context in contexts]
-            yield ByteModel([*of_files, *map(_of_table, self._tables)], self._knobs, slots)
+            yield ByteModel(
+                [*of_files, *map(_of_table, self._tables)], self._knobs, slots, may_be_silent=self._over_words
+            )
 
     def _of_file(self, context: GgufContext, slots: int) -> TokenModel:
         from ..lm.gguf import GgufModel

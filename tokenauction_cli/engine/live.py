@@ -16,7 +16,7 @@ from .auctioneer import Auctioneer
 from .plan import Cell
 from .prepare import prepare
 from .rules import Rules
-from .token_loop import PromptSet
+from .token_loop import PromptSet, continued
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,25 @@ class Play:
         return self._state.end_reason
 
     def step(self) -> Token:
-        """Auction one token; raises CellError where that cannot be done."""
-        prompt_set = self._stage.prompt_set
-        answer = self._stage.model.evaluate([Request(0, prompt_set.prompts, self._text)])[0]
-        if isinstance(answer, CellError):
-            raise answer
-        logits = [answer[k] for k in prompt_set.prompt_of_agent]
-        (tokens,) = self._stage.auctioneer.auction([(logits, [self._state])])
-        self._text = (*self._text, *tokens)
+        """Auction one token, byte or word; raises CellError where that cannot be done."""
+        n_before = self._state.n_tokens
+        while self._state.n_tokens == n_before and self.end_reason is None:
+            self._draw()
         record = self._state.record()
         if "error" in record:
             raise CellError(record["error"])
         self.tokens.append(_last_token(record["trace"]))
         return self.tokens[-1]
+
+    def _draw(self) -> None:
+        """Draw what follows the text: of a word the next byte."""
+        prompt_set = self._stage.prompt_set
+        answer = self._stage.model.evaluate([Request(0, prompt_set.prompts, self._text)])[0]
+        if isinstance(answer, CellError):
+            raise answer
+        logits = [answer[k] for k in prompt_set.prompt_of_agent]
+        ((drawn,),) = self._stage.auctioneer.auction([(logits, [self._state])])
+        self._text = continued(self._text, drawn)
 
     def move(self, by: float) -> None:
         """Give the swept agent another share of the bids, for the tokens to come."""

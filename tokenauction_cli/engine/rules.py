@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
-from ..experiment.experiment import Experiment
+from ..experiment.experiment import Auction, Experiment
 from ..experiment.sweep import terms_of_agents
 from ..mechanism import registry
 from ..mechanism.aggregation.rules import AggregationRule
@@ -52,9 +53,11 @@ class Rules:
                 {name: registry.find("payment", name) for name in auction.payments},
                 registry.find("sampling", auction.sampling),
             )
-            reasons = (
+            reasons: Iterator[str] = (
                 misfit(name, auction.aggregation, auction.sampling, auction.reserve) for name in auction.payments
             )
+            if auction.alphabet == "words":
+                reasons = chain(_misfits_over_words(auction), reasons)
             for reason in filter(None, reasons):
                 raise UsageError(f"{experiment.path}: {reason}")
         except registry.UnknownRuleError as error:
@@ -77,6 +80,13 @@ class Rules:
             if unfit:
                 found.append(LeftOut(name, unfit, payment.premise))
         return tuple(found)
+
+
+def _misfits_over_words(auction: Auction) -> Iterator[str]:
+    for name in auction.aggregation:
+        yield registry.misfit_over_words("aggregation", name)
+    for name in auction.payments:
+        yield registry.misfit_over_words("payment", name)
 
 
 def terms_of(experiment: Experiment) -> Terms:

@@ -68,17 +68,25 @@ class TextState:
 
     def receive(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> None:
         """Append a drawn token: charge it, measure it, and see whether it ends the text."""
-        self._sampling = draw.used
         self._tokens.append(draw.token)
-        paid = self._charge(outcome, draw, draw_key)
-        log_q = outcome.q.log_at(draw.token)
+        log_p, log_q = outcome.profile.log_at(draw.token), outcome.q.log_at(draw.token)
+        self._take_down([draw.token], outcome, draw, draw_key, log_p, log_q)
         if self._trace is not None:
-            self._trace.add(outcome, draw, paid, log_q)
-        self._log_likelihoods += outcome.profile.log_at(draw.token)
-        self._log_prob += log_q
+            self._trace.add_candidates(outcome)
         offered = self.cell.bids
         self._measured = self._measured + outcome.once(("row", offered), lambda: measure(outcome, offered).vector)
-        self.end_reason = self._reason_to_end(draw.token)
+        self.end_reason = self._cut(draw.token) or self._spent()
+
+    def _take_down(
+        self, tokens: Sequence[int], outcome: Outcome, draw: Draw, draw_key: DrawKey, log_p: Array, log_q: float
+    ) -> None:
+        """Charge these tokens, one draw of these log-probabilities."""
+        self._sampling = draw.used
+        paid = self._charge(outcome, draw, draw_key)
+        if self._trace is not None:
+            self._trace.add(tokens, outcome.bids, draw, paid, log_p, log_q)
+        self._log_likelihoods += log_p
+        self._log_prob += log_q
 
     def _charge(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> dict[str, Array]:
         """What every agent pays for the token, by column."""
@@ -104,23 +112,24 @@ class TextState:
         self.bid(self.bids)
         return paid
 
-    def _reason_to_end(self, token: int) -> str | None:
+    def _cut(self, token: int) -> str | None:
+        """Why the text ends with the last token, whatever was paid."""
         if token in self._setting.ends:
             return "end"
         if self._setting.stops and any(stop in self._tail() for stop in self._setting.stops):
             return "stop"
-        if self.n_tokens >= self._setting.experiment.auction.max_draws:
-            return "length"
-        return "budget" if self._setting.has_budgets and self._everybody_spent() else None
+        return "length" if len(self._tokens) >= self._setting.experiment.auction.max_draws else None
 
-    def _everybody_spent(self) -> bool:
-        """Whether the budgets are why no charged agent bids any more."""
+    def _spent(self) -> str | None:
+        """The reason to end where the budgets are why no charged agent bids any more."""
+        if not self._setting.has_budgets:
+            return None
         bidding = any(bid for bid, pays in zip(self.bids, self._setting.terms.charged, strict=True) if pays)
-        return not bidding and bool((self._left <= 0).any())
+        return "budget" if not bidding and (self._left <= 0).any() else None
 
     def _tail(self) -> bytes:
         """The bytes in which the last token can have completed a stop string."""
-        vocabulary, first = self._setting.vocabulary, self.n_tokens - 1
+        vocabulary, first = self._setting.vocabulary, len(self._tokens) - 1
         needed = max(map(len, self._setting.stops)) - 1 + len(vocabulary.joiner)
         while first and needed > 0:
             first -= 1
@@ -138,8 +147,11 @@ class TextState:
         self.end_reason = FAILED
         self._error = str(error)
 
-    def record(self, unfollowed: Callable[[], Sequence[float]] = tuple) -> Record:
-        """The cell as one flat line: the columns of cells.csv (mentions are counted later), and the token ids."""
+    def record(self, unfollowed: Callable[[], Sequence[float]] | None = None) -> Record:
+        """The cell as one flat line: the columns of cells.csv (mentions are counted later), and the token ids.
+
+        `unfollowed` is asked over bytes and words; without it the record says nothing of that.
+        """
         cell, agents = self.cell, self._setting.experiment.agents
         total = sum(cell.bids)
         record: Record = {
@@ -163,8 +175,9 @@ class TextState:
         columns = {"log_prob": self._log_likelihoods}
         columns |= {f"payment.{column}": amounts for column, amounts in self._paid.items()}
         columns |= {name: getattr(measures, name) / self.n_tokens for name in ("tv", "kl", "reverse_kl")}
-        if self._setting.over_bytes:
+        if self._setting.over_bytes and unfollowed is not None:
             columns["unfollowed"] = np.array(unfollowed())
+        if self._setting.over_bytes:
             record["bytes"] = sum(len(self._setting.vocabulary.piece(token)) for token in self._tokens)
         for name, amounts in columns.items():
             record |= {f"{name}.{agent.id}": float(amounts[i]) for i, agent in enumerate(agents)}

@@ -64,7 +64,7 @@ class TokenAuctioneer(Protocol):
     def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]) -> Generator[list[int], None, None]:
         """Aggregate, draw, charge and measure after each text; logits by agent; yields the token of every state.
 
-        To be closed before the logits are gone.
+        -1 for one that fails, `back_to(n)` for one that goes back. To be closed before the logits are gone.
         """
         ...
 
@@ -86,7 +86,17 @@ class _Bundle:
 
 
 _Slot = list[_Bundle]
-Observer = Callable[[int, Sequence[int], Sequence[int]], None]
+Observer = Callable[[int, Sequence[int], Sequence[int], Sequence[tuple[int, int]]], None]
+
+
+def back_to(n_tokens: int) -> int:
+    """What is drawn for a cell that goes back to so many of its first tokens."""
+    return -2 - n_tokens
+
+
+def continued(text: tuple[int, ...], drawn: int) -> tuple[int, ...]:
+    """A text after what was drawn: one token longer, or gone back."""
+    return (*text, drawn) if drawn >= 0 else text[: -2 - drawn]
 
 
 class TokenLoop:
@@ -97,9 +107,12 @@ class TokenLoop:
         model: LanguageModel,
         auctioneer: TokenAuctioneer,
         prompt_sets: Mapping[str, PromptSet],
-        observe: Observer = lambda position, before, after: None,
+        observe: Observer = lambda position, before, after, back: None,
     ) -> None:
-        """`observe` hears of every bundle at which position, from 0, groups of so many cells became which groups."""
+        """`observe` hears of every bundle at which position, from 0, groups of so many cells became which groups.
+
+        Of those that go back it hears to which position, and of how many cells each is.
+        """
         self._model = model
         self._observe = observe
         self._auctioneer = auctioneer
@@ -135,7 +148,9 @@ class TokenLoop:
                 raise
             for slot, bundle, more in zip(slots, bundles, parts, strict=False):
                 slot.extend(more)
-                self._observe(len(bundle.text), _sizes([bundle]), _sizes(more))
+                ahead = [part for part in more if len(part.text) > len(bundle.text)]
+                back = [(len(part.text), n) for part in more if part not in ahead for n in _sizes([part])]
+                self._observe(len(bundle.text), _sizes([bundle]), _sizes(ahead), back)
             yield self._finished(bundles)
 
     def _finished(self, bundles: Sequence[_Bundle]) -> list[Record]:
@@ -217,7 +232,7 @@ def _collected(
 
 
 def _parts(bundle: _Bundle, tokens: Sequence[Sequence[int]]) -> list[_Bundle]:
-    """Cells that drew the same token go on together; the bundles with most cells come last."""
+    """Cells that drew the same token go on together, and those that go back; the bundles with most cells come last."""
     going_on: dict[int, list[_Group]] = defaultdict(list)
     for group, drawn in zip(bundle.groups, tokens, strict=True):
         states: dict[int, list[CellState]] = defaultdict(list)
@@ -227,7 +242,9 @@ def _parts(bundle: _Bundle, tokens: Sequence[Sequence[int]]) -> list[_Bundle]:
         for token, same in states.items():
             going_on[token].append(_Group(group.prompt_set, same))
     parts = [
-        _Bundle((*bundle.text, token), joined) for token, groups in going_on.items() for joined in _bundled(groups)
+        _Bundle(continued(bundle.text, token), joined)
+        for token, groups in going_on.items()
+        for joined in _bundled(groups)
     ]
     return sorted(parts, key=lambda part: sum(len(group.states) for group in part.groups))
 

@@ -6,7 +6,7 @@
     switch      stable sampling: the relative weight at which this seed's token changes; null where it never does
     dictator    of a dictatorship: the number of the agent whose distribution the token was drawn from
     payments    per column of `payment.`: one list per agent of what was charged for the token
-    candidates  `top_k` only: the likeliest tokens under each agent and under q, with log_p and log_q of each
+    candidates  `top_k` only, never over words: the likeliest tokens under each agent and under q, with log_p and log_q
 
 Logarithms and probabilities keep 3 decimals, payments 5 digits; a probability of zero is null. Lists of candidates are
 made once per outcome and shared by all cells that draw from it.
@@ -49,16 +49,21 @@ class TextTrace:
         self._payments: dict[str, list[Array]] = {}
         self._candidates: list[dict[str, Any]] = []
 
-    def add(self, outcome: Outcome, draw: Draw, payments: Mapping[str, Array], log_q: float) -> None:
-        """Take down one drawn token, and log q of it."""
-        self._pieces.append(self._decoder.decode(self._added(draw.token)))
-        self._bids.append(outcome.bids)
-        self._log_p.append(outcome.profile.log_at(draw.token))
+    def add(
+        self, tokens: Sequence[int], bids: Array, draw: Draw, payments: Mapping[str, Array], log_p: Array, log_q: float
+    ) -> None:
+        """Take down one draw: a token or those of a word, and what the agents and q give to it."""
+        self._pieces.append(self._decoder.decode(b"".join(map(self._added, tokens))))
+        self._bids.append(bids)
+        self._log_p.append(log_p)
         self._log_q.append(log_q)
         self._switch.append(draw.switch)
         self._dictators.append(draw.dictator)
         for column, amounts in payments.items():
             self._payments.setdefault(column, []).append(amounts)
+
+    def add_candidates(self, outcome: Outcome) -> None:
+        """Take down what else could have been drawn, where that is kept."""
         if self._detail == "top_k":
             self._candidates.append(outcome.once("candidates", lambda: candidates(outcome, self._vocabulary)))
 

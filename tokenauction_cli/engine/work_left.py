@@ -43,19 +43,28 @@ class WorkLeft:
         for _, n_cells in groups:
             self._waiting[0, _kind(n_cells)] += 1
 
-    def heard(self, position: int, before: Sequence[int], after: Sequence[int]) -> None:
-        """Groups of so many cells got the token at this position (from 0), and went on as groups of so many."""
-        n_cells, n_left = sum(before), sum(after)
+    def heard(
+        self,
+        position: int,
+        before: Sequence[int],
+        after: Sequence[int],
+        back: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        """Groups of so many cells got the token at this position (from 0), and went on as groups of so many.
+
+        Others went `back`, each to its position. How often that will be is not in the estimate.
+        """
+        n_cells, n_left = sum(before), sum(after) + sum(n for _, n in back)
         self._done += len(before) * (self._cost_of_prompt if position == 0 else 1.0)
         self._drawn[position] += n_cells
         self._ended[position] += n_cells - n_left
         for k in before:
             self._waiting[position, _kind(k)] -= 1
-            if after:
+            if n_left:
                 self._groups[_kind(k)] += 1
-                self._parts[_kind(k)] += len(after) / len(before)
-        for k in after:
-            self._waiting[position + 1, _kind(k)] += 1
+                self._parts[_kind(k)] += (len(after) + len(back)) / len(before)
+        for at, k in (*((position + 1, n) for n in after), *back):
+            self._waiting[at, _kind(k)] += 1
 
     @property
     def share(self) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..mechanism import registry
 from .draft import Draft
 from .file_format import Auction
@@ -26,18 +28,13 @@ def check_alphabet(draft: Draft) -> None:
 
 
 def _check_rules_of_words(draft: Draft, auction: Auction) -> None:
-    """An agent gives a drawn word a probability; those of all other words are never known."""
-    for i, name in enumerate(auction.aggregation):
-        if registry.is_known("aggregation", name) and not registry.find("aggregation", name).is_linear_mixture:
-            draft.source.problem(
-                ("auction", "aggregation", i),
-                f"{name} needs the probabilities of all words, which cannot be listed; over words there are linear "
-                "and random_dictator ('alphabet: bytes' has every rule)",
-            )
-    for i, name in enumerate(auction.payments):
-        if registry.is_known("payment", name) and not registry.find("payment", name).needs_drawn_alone:
-            draft.source.problem(
-                ("auction", "payments", i),
-                f"{name} needs the probabilities of all words, which cannot be listed; over words there are "
-                "pay_your_bid and second_price ('alphabet: bytes' has every rule)",
-            )
+    """Rules of the user's own are looked at when they are loaded."""
+    named: tuple[tuple[registry.Kind, str, Sequence[str]], ...] = (
+        ("aggregation", "aggregation", auction.aggregation),
+        ("payment", "payments", auction.payments),
+    )
+    for kind, key, names in named:
+        for i, name in enumerate(names):
+            reason = registry.misfit_over_words(kind, name) if registry.is_known(kind, name) else ""
+            if reason:
+                draft.source.problem(("auction", key, i), reason)

@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..system.errors import CellError
+from ..system.errors import CellError, SpellingError
 from .base import NO_LOGITS, LanguageModel, Logits, Request, common_length
 from .covering import N_SYMBOLS, Covering, Knobs, Scores, Steps, Wanted
-from .hypotheses import Context, State
+from .hypotheses import Context, State, silenced
 from .least_recent import LeastRecent
 from .lexicon import END, Lexicon
 
@@ -119,13 +119,17 @@ class _Task:
 class ByteModel:
     """Token models behind the one protocol of `lm.base`, over bytes."""
 
-    def __init__(self, token_models: Sequence[TokenModel], knobs: Knobs, slots: int) -> None:
+    def __init__(
+        self, token_models: Sequence[TokenModel], knobs: Knobs, slots: int, *, may_be_silent: bool = False
+    ) -> None:
+        """Where a prompt's model cannot spell a text, that is an error, or every symbol has log p = -inf after it."""
         self.vocabulary = ByteVocabulary()
         self.slots = slots
         self.n_evaluations = 0  # of contexts
         self.n_rounds = 0
         self._token_models = token_models
         self._knobs = knobs
+        self._may_be_silent = may_be_silent
         self._prompts: dict[BytePrompt, _Prompt] = {}
         self._numbers: dict[tuple[int, Any], int] = {}
         self._held: dict[tuple[int, int], _Evaluation] = {}  # by token model and place
@@ -190,9 +194,20 @@ class ByteModel:
             state = yield from prompt.covering.begin()
             self._states.put((prompt.asked, b""), state)
         for byte in text[n:]:
-            state = yield from prompt.covering.advance(state, byte)
+            state = yield from self._advanced(prompt, state, byte)
             self._states.put((prompt.asked, state.text), state)
         return state
+
+    def _advanced(self, prompt: _Prompt, state: State, byte: int) -> Steps:
+        """The state after one more byte."""
+        if state.is_silent:
+            return silenced(state, byte)
+        try:
+            return (yield from prompt.covering.advance(state, byte))
+        except SpellingError:
+            if not self._may_be_silent:
+                raise
+            return silenced(state, byte)
 
     def _run(self, tasks: Sequence[_Task]) -> None:
         """Advance all tasks until they are over, in rounds of evaluations."""

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..system.errors import CellError
+from ..system.errors import CellError, SpellingError
 from .hypotheses import Array, Closing, Context, Hypothesis, State, later, lightness, log_sum, merged
 from .lexicon import Lexicon
 
@@ -90,7 +90,7 @@ class Covering:
         pending = later([*state.pending, *aside], [*kept, *going])
         hypotheses, pending, dropped = yield from self._opened(text, kept, going, pending)
         if not hypotheses:
-            raise CellError(f"cannot spell byte {byte:02X} after {state.text.decode('utf-8', 'replace')!r}")
+            raise SpellingError(f"cannot spell byte {byte:02X} after {state.text.decode('utf-8', 'replace')!r}")
         return self._settled(text, hypotheses, pending, state.dropped + share + dropped)
 
     def _divided(

@@ -47,10 +47,22 @@ class State:
     log_p: Array  # (257,) of the next symbol
 
     @property
+    def is_silent(self) -> bool:
+        """Whether the text cannot be spelled."""
+        return not self.hypotheses
+
+    @property
     def n_bytes(self) -> int:
         """Of memory, about."""
         held = sum(8 * len(h.context) + h.log_next.nbytes + h.log_first.nbytes + 300 for h in self.hypotheses)
         return held + sum(8 * len(c.context) + 150 for c in self.pending) + self.log_p.nbytes + len(self.text)
+
+
+def silenced(state: State, byte: int) -> State:
+    """The state after a byte with which no token goes on: nothing follows."""
+    log_p = np.full_like(state.log_p, -math.inf)
+    log_p.flags.writeable = False
+    return State(state.text + bytes([byte]), (), (), state.dropped, log_p)
 
 
 def merged(ordered: Sequence[Closing], log_least: float) -> tuple[list[Closing], float]:

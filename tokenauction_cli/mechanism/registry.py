@@ -95,6 +95,21 @@ def _custom(kind: Kind, name: str) -> Any:
     return rule
 
 
+def misfit_over_words(kind: Kind, name: str) -> str:
+    """Why an aggregation or a payment rule cannot be used over words, '' where it can.
+
+    An agent gives the word that was drawn a probability; those of all the others are never known.
+    """
+    rule = find(kind, name)
+    if rule.is_linear_mixture if kind == "aggregation" else rule.needs_drawn_alone:
+        return ""
+    fit = "linear and random_dictator" if kind == "aggregation" else "pay_your_bid and second_price"
+    return (
+        f"{name} needs the probabilities of all words, which cannot be listed; over words there are {fit} "
+        "('alphabet: bytes' has every rule)"
+    )
+
+
 def misfit(payment: str, aggregation: tuple[str, ...], sampling: str, reserve: float) -> str:
     """Why a payment rule fits none of the aggregation rules, '' where it fits one."""
     rule, sampler = find("payment", payment), find("sampling", sampling)

@@ -60,3 +60,7 @@ class CellError(TokauctionError):
     """One cell cannot be computed: its record carries this message instead of a text."""
 
     exit_code = 3
+
+
+class SpellingError(CellError):
+    """No token of a model goes on with a byte."""

@@ -127,7 +127,7 @@ def fresh_price(outcome: Outcome, draw: Draw, draw_key: DrawKey, i: int) -> floa
     u = draw_key.uniform(Purpose.PAYMENT, outcome.terms.ids[i])
     if draw.dictator is not None:
         w = u * outcome.weights[i]
-        return capped(outcome, i, w / (1 - w))
+        return capped(outcome.bidding, i, w / (1 - w))
     p, o = outcome.profile.p.item(i, draw.token), outcome.others_at(draw.token)[i]
     v = u * outcome.q.at(draw.token)
-    return capped(outcome, i, (v - o) / (p - v)) if o < v < p else 0.0
+    return capped(outcome.bidding, i, (v - o) / (p - v)) if o < v < p else 0.0

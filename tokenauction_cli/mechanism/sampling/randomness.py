@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     LOTTERY = 5  # which agent a dictatorial rule takes, and ties
     SECOND = 6  # coupled sampling: whether its second proposal is taken
     RACE = 7  # coupled sampling: the clocks of what neither proposal yields
+    ACCEPT = 8  # stable sampling of words: whether a proposed word is taken
 
 
 class Randomness:

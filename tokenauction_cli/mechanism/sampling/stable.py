@@ -23,8 +23,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..distributions import Array
+from ..aggregation.rules import AggregationRule
 from ..outcome import Outcome
+from ..terms import Bidding
 from .coupled import coupled, others_token, rising_token
 from .randomness import DrawKey, Purpose
 from .rules import Draw, SamplingRule, drawn_agent
@@ -45,7 +46,7 @@ class Stable(SamplingRule):
 
     def draw(self, outcome: Outcome, draw_key: DrawKey) -> Draw:
         if outcome.odds is not None:
-            return self._dictated(outcome, draw_key, outcome.odds)
+            return self._dictated(outcome, draw_key)
         if outcome.rule.is_linear_mixture:
             return self._switched(outcome, draw_key)
         return coupled(outcome, draw_key)
@@ -56,18 +57,12 @@ class Stable(SamplingRule):
         switch = outcome.profile.once(key, lambda: linear_switch(outcome, swept, draw_key))
         above = bool(outcome.weights[swept] > switch.at)
         token = switch.above if above else switch.below
-        return Draw(token, self.name, None, seed_prices(outcome, switch.at, above), switch.at)
+        return Draw(token, self.name, None, seed_prices(outcome.bidding, switch.at, above), switch.at)
 
-    def _dictated(self, outcome: Outcome, draw_key: DrawKey, odds: Array) -> Draw:
-        swept, u = outcome.terms.swept, draw_key.uniform(Purpose.LOTTERY, outcome.swept_id)
-        own = bool(odds[swept] > u)
-        others = outcome.rule.odds(outcome.shares(swept))
-        assert others is not None
-        dictator = swept if own else drawn_agent(others, draw_key.uniform(Purpose.LOTTERY))
+    def _dictated(self, outcome: Outcome, draw_key: DrawKey) -> Draw:
+        dictator, prices, at = stable_dictator(outcome.rule, outcome.bidding, draw_key)
         token = outcome.profile.agent(dictator).quantile(draw_key.uniform(Purpose.DRAW))
-        if not outcome.rule.is_linear_mixture:
-            return Draw(token, self.name, dictator)
-        return Draw(token, self.name, dictator, seed_prices(outcome, u, own), u)
+        return Draw(token, self.name, dictator, prices, at)
 
 
 def linear_switch(outcome: Outcome, i: int, draw_key: DrawKey) -> Switch:
@@ -80,19 +75,41 @@ def linear_switch(outcome: Outcome, i: int, draw_key: DrawKey) -> Switch:
     return Switch(below, above, draw_key.uniform(Purpose.SWITCH, outcome.swept_id) * o / (o - p))
 
 
-def seed_prices(outcome: Outcome, at: float, above: bool) -> tuple[float | None, ...]:
+class Dictator(NamedTuple):
+    """Who it is, the prices that the lottery sets, and the relative weight above which it is the swept agent."""
+
+    agent: int
+    prices: tuple[float | None, ...] = ()
+    at: float = float("nan")
+
+
+def stable_dictator(rule: AggregationRule, bidding: Bidding, draw_key: DrawKey) -> Dictator:
+    """The dictator of a rule with odds; prices and switch only under random dictator's odds."""
+    swept, odds = bidding.terms.swept, rule.odds(bidding.bids)
+    others = rule.odds(bidding.shares[swept])
+    assert odds is not None
+    assert others is not None
+    u = draw_key.uniform(Purpose.LOTTERY, bidding.terms.ids[swept])
+    own = bool(odds[swept] > u)
+    agent = swept if own else drawn_agent(others, draw_key.uniform(Purpose.LOTTERY))
+    if not rule.is_linear_mixture:
+        return Dictator(agent)
+    return Dictator(agent, seed_prices(bidding, u, own), u)
+
+
+def seed_prices(bidding: Bidding, at: float, above: bool) -> tuple[float | None, ...]:
     """The realised second price of every agent that the switch at the relative weight `at` sets; None for the others.
 
     The swept agent pays S w* / (1 - w*) if its token is above; of two agents the other S (1 - w*) / w* if it is not.
     """
-    swept = outcome.terms.swept
-    prices: list[float | None] = [None] * outcome.n_agents
-    prices[swept] = capped(outcome, swept, at / (1 - at)) if above else 0.0
-    if outcome.n_agents == 2:
-        prices[1 - swept] = capped(outcome, 1 - swept, (1 - at) / at) if not above and 0 < at < 1 else 0.0
+    swept, n_agents = bidding.terms.swept, len(bidding.bids)
+    prices: list[float | None] = [None] * n_agents
+    prices[swept] = capped(bidding, swept, at / (1 - at)) if above else 0.0
+    if n_agents == 2:
+        prices[1 - swept] = capped(bidding, 1 - swept, (1 - at) / at) if not above and 0 < at < 1 else 0.0
     return tuple(prices)
 
 
-def capped(outcome: Outcome, i: int, odds: float) -> float:
+def capped(bidding: Bidding, i: int, odds: float) -> float:
     """The threshold S_i times these odds, at most the bid, which rounding could otherwise exceed."""
-    return min(float(outcome.rivals[i]) * odds, float(outcome.bids[i]))
+    return min(float(bidding.rivals[i]) * odds, float(bidding.bids[i]))
