@@ -79,7 +79,7 @@ class Covering(NamedTuple):
 class Auction:
     """The mechanism: rules by name, and when a text ends. `charge` names the payment that budgets pay, if any.
 
-    `max_draws` counts symbols of the alphabet. `covering` is 0, 0 where there is nothing to cover.
+    `max_draws` counts tokens, or bytes where bytes or words are drawn. `covering` is 0, 0 where there is nothing to cover.
     """
 
     aggregation: tuple[str, ...]
@@ -92,6 +92,16 @@ class Auction:
     charge: str | None
     reserve: float
     trace: str
+
+    @property
+    def symbol(self) -> str:
+        """What is drawn, as messages and tables call one: token, byte or word."""
+        return self.alphabet.removesuffix("s")
+
+    @property
+    def limit(self) -> str:
+        """The key that says how long a text may be, which also names its unit."""
+        return "max_tokens" if self.alphabet == "tokens" else "max_bytes"
 
     @classmethod
     def of(cls, auction: file_format.Auction) -> Auction:
