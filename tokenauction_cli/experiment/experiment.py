@@ -99,9 +99,14 @@ class Auction:
         return self.alphabet.removesuffix("s")
 
     @property
+    def counted(self) -> str:
+        """What the length of a text is counted in while it is written: tokens, or bytes, of which words are made."""
+        return "tokens" if self.alphabet == "tokens" else "bytes"
+
+    @property
     def limit(self) -> str:
-        """The key that says how long a text may be, which also names its unit."""
-        return "max_tokens" if self.alphabet == "tokens" else "max_bytes"
+        """The key that says how long a text may be."""
+        return f"max_{self.counted}"
 
     @classmethod
     def of(cls, auction: file_format.Auction) -> Auction:
