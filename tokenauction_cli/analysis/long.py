@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PAYMENT, _REVENUE = "payment.", "revenue."
-_ONE_LIST = ("switch", "dictator", "candidates", "byte", "bytes")
+_ONE_LIST = ("switch", "dictator", "bytes", "contested", "candidates")
 
 
 def long_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
@@ -57,7 +57,7 @@ def payment_rules(cells: pd.DataFrame, agent: str) -> list[str]:
 def trace_frame(experiment: Experiment, trace: Mapping[str, Any]) -> pd.DataFrame:
     """A trace with one row per entry, token, byte or word: `piece`, `log_q`, and per agent `log_p.A`, `posterior.A`, `payment.R.A`.
 
-    `switch`, `dictator`, `candidates`, and of words their `bytes` and the contested `byte`, are columns where the trace
+    `switch`, `dictator`, `candidates`, and of words `bytes` and `contested` (`words.py`), are columns where the trace
     has them.
     """
     import pandas as pd

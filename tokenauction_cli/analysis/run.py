@@ -85,16 +85,19 @@ class Run:
         """
         if cell not in set(self.cells["cell"]):
             raise UsageError(f"{self.path}: there is no cell {cell!r} in this run; the column `cell` names them")
-        for name, trace in self.word_traces() if words else self.folder.traces():
+        for name, trace in self.traces(words=words):
             if name == cell:
                 return trace_frame(self.experiment, trace)
         raise UsageError(f"{self.path}: this run kept no trace of cell {cell}; set auction.trace to chosen or top_k")
 
-    def word_traces(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Each traced cell and its trace, the bytes of every word together; tokens are left as they are."""
+    def traces(self, *, words: bool = False) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Each traced cell and its trace, with `words` the bytes of every word together."""
         rows = self.cells.set_index("cell")
-        for cell, trace in self.folder.traces():
-            yield cell, in_words(self.experiment, rows.loc[cell].to_dict(), trace)
+        for cell, drawn, trace in self.folder.traces():
+            if words and self.experiment.auction.alphabet == "bytes":
+                yield cell, in_words(self.experiment, rows.loc[cell].to_dict(), drawn, trace)
+            else:
+                yield cell, trace
 
     def text_tables(self, by: By = "aggregation", seed: int | None = None, columns: Sequence[str] = ()) -> list[Table]:
         """Texts against relative weight, those of one seed; by default the first."""

@@ -2,17 +2,19 @@
 
     log_p, log_q, payments   add up over the bytes of a word
     posterior                b_i p_i(word) / sum_j b_j p_j(word), by the bids at the word's first byte
-    byte                     which byte of the word is contested most, from 0: of that one are `switch`, `dictator` and
-                             `candidates`
     bytes                    how many draws make the word, END included
+    contested                its most contested byte: the draw `at`, from 0, its `name`, `log_p` and `log_q`. Of that
+                             one are `switch`, `dictator` and `candidates`
 
-A word goes as far as its characters do, so bytes that are no UTF-8, and a character that the end of the text tore, stay
-where they were decoded.
+Most contested is the byte that one agent would say and the others would not. A candidate that completes a character
+is named by it; any other byte that is no character by itself keeps its number, as in \\xc3.
 """
 
 from __future__ import annotations
 
+import codecs
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,9 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..experiment.experiment import Experiment
+from ..lm.byte_model import ByteVocabulary
+from ..lm.lexicon import END
 from ..mechanism.measures import posterior
 
-WHITESPACE = ("\t", "\n", "\v", "\f", "\r", " ")
+WHITESPACE_OR_END = frozenset((*b"\t\n\v\f\r ", END))
+_VOCABULARY = ByteVocabulary()
+_NUMBER = re.compile(r"\\x[0-9a-f]{2}")
 Array = NDArray[np.float64]
 Trace = Mapping[str, Any]
 
@@ -38,17 +44,15 @@ def bids_of(experiment: Experiment, cell: Mapping[str, Any], position: int) -> A
     return np.array(bids)
 
 
-def in_words(experiment: Experiment, cell: Mapping[str, Any], trace: Trace) -> Trace:
-    """The trace of a text of bytes with an entry per word; of any other alphabet the trace as it is."""
-    if experiment.auction.alphabet != "bytes":
-        return trace
-    words = list(_words(trace["pieces"]))
+def in_words(experiment: Experiment, cell: Mapping[str, Any], drawn: Sequence[int], trace: Trace) -> Trace:
+    """The trace of the bytes `drawn`, with an entry per word; `cell` is the text's row of cells.csv."""
+    words = list(_words(drawn))
     log_p = np.array([[_log(value) for value in row] for row in trace["log_p"]])
     summed = [log_p[:, word].sum(axis=1) for word in words]
     bids = (bids_of(experiment, cell, word.start) for word in words)
     explained = [posterior(of_agents, own) for of_agents, own in zip(bids, summed, strict=True)]
     contested = [word.start + most_contested(log_p[:, word]) for word in words]
-    return {
+    worded: dict[str, Any] = {
         "pieces": ["".join(trace["pieces"][word]) for word in words],
         "log_p": _by_agent(summed),
         "log_q": [_plain(sum(map(_log, trace["log_q"][word]))) for word in words],
@@ -56,25 +60,59 @@ def in_words(experiment: Experiment, cell: Mapping[str, Any], trace: Trace) -> T
         "payments": {
             name: [[math.fsum(row[word]) for word in words] for row in rows] for name, rows in trace["payments"].items()
         },
-        "byte": [at - word.start for at, word in zip(contested, words, strict=True)],
         "bytes": [word.stop - word.start for word in words],
-        **{name: [trace[name][at] for at in contested] for name in ("switch", "dictator", "candidates") if name in trace},
+        "contested": [
+            _contested(drawn[word.start : at + 1], trace, at) for word, at in zip(words, contested, strict=True)
+        ],
     }
+    worded |= {name: [trace[name][at] for at in contested] for name in ("switch", "dictator") if name in trace}
+    if "candidates" in trace:
+        worded["candidates"] = [_named(trace["candidates"][at], _torn(drawn[:at])) for at in contested]
+    return worded
 
 
-def _words(pieces: Sequence[str]) -> Iterator[slice]:
+def _words(drawn: Sequence[int]) -> Iterator[slice]:
     """Where each word begins and ends."""
     start = 0
-    for k, piece in enumerate(pieces):
-        if piece.endswith(WHITESPACE) or k == len(pieces) - 1:
+    for k, byte in enumerate(drawn):
+        if byte in WHITESPACE_OR_END or k == len(drawn) - 1:
             yield slice(start, k + 1)
             start = k + 1
 
 
+def _contested(so_far: Sequence[int], trace: Trace, at: int) -> dict[str, Any]:
+    """The last byte of a word so far, which was drawn at this position of the text."""
+    name = _character(_VOCABULARY.name(so_far[-1]), _torn(so_far[:-1]))
+    log_p = [row[at] for row in trace["log_p"]]
+    return {"at": len(so_far) - 1, "name": name, "log_p": log_p, "log_q": trace["log_q"][at]}
+
+
+def _torn(drawn: Sequence[int]) -> bytes:
+    """The bytes at the end that begin a character."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(bytes(byte for byte in drawn if byte != END))
+    return decoder.getstate()[0]
+
+
+def _named(candidates: Mapping[str, Any], torn: bytes) -> dict[str, Any]:
+    return {**candidates, "tokens": [_character(name, torn) for name in candidates["tokens"]]}
+
+
+def _character(name: str, torn: bytes) -> str:
+    """The character that a byte completes, else its own name."""
+    if not _NUMBER.fullmatch(name):
+        return name
+    try:
+        return (torn + bytes([int(name[2:], 16)])).decode()
+    except UnicodeDecodeError:
+        return name
+
+
 def most_contested(log_p: Array) -> int:
-    """Where the agents' probabilities of what was drawn lie farthest apart, of (agents, n); of equals the first."""
+    """Where one agent has the most of all agents' probability of what was drawn, of (agents, n); of equals the first."""
     p = np.exp(log_p)
-    return int(np.argmax(p.max(axis=0) - p.min(axis=0)))
+    total = p.sum(axis=0)
+    return int(np.argmax(p.max(axis=0) / np.where(total > 0, total, 1.0)))
 
 
 def _log(value: float | None) -> float:

@@ -34,7 +34,7 @@ def packed_traces(run: Run, position: dict[str, int], most_bytes: int = MOST_BYT
     kept = seeds[: max(1, MOST_CELLS // per_seed)]
     while kept:
         wanted = set(kept)
-        chosen = ((position[cell], trace) for cell, trace in run.word_traces() if seed_of.get(cell) in wanted)
+        chosen = ((position[cell], trace) for cell, trace in run.traces(words=True) if seed_of.get(cell) in wanted)
         pack = _Pack(chosen)
         if not pack.cells:
             return PackedTraces("", (), len(seeds))
@@ -75,8 +75,8 @@ class _Pack:
             short["s"] = _thousandths(trace["switch"])
         if "dictator" in trace:
             short["d"] = trace["dictator"]
-        if "byte" in trace:
-            short |= {"b": trace["byte"], "n": trace["bytes"]}
+        if "contested" in trace:
+            short |= {"n": trace["bytes"], "b": [self._contested(byte) for byte in trace["contested"]]}
         if "candidates" in trace:
             short["c"] = [self._candidates(candidates) for candidates in trace["candidates"]]
         return short
@@ -85,6 +85,10 @@ class _Pack:
         rows = [_thousandths(row) for row in candidates["log_p"]]
         text = json.dumps([self._numbered(candidates["tokens"]), rows, _thousandths(candidates["log_q"])])
         return self._lists.setdefault(text, len(self._lists))
+
+    def _contested(self, byte: dict[str, Any]) -> list[Any]:
+        (name,) = self._numbered([byte["name"]])
+        return [byte["at"], name, _thousandths(byte["log_p"]), _thousandths([byte["log_q"]])[0]]
 
     def _numbered(self, words: list[str]) -> list[int]:
         return [self._words.setdefault(word, len(self._words)) for word in words]
