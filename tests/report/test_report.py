@@ -158,7 +158,7 @@ def test_traces_are_those_of_the_records(swept: Run, tmp_path: Path) -> None:
     packed = block(write_report([swept], tmp_path / "r.html").page, "traces-0")
     found = json.loads(zlib.decompress(base64.b64decode(packed)))
     assert len(found["cells"]) == len(swept.cells)
-    recorded = dict(swept.folder.traces())
+    recorded = dict(swept.traces())
     for position, cell in enumerate(swept.cells["cell"]):
         trace, own = recorded[cell], found["cells"][str(position)]
         assert [found["words"][k] for k in own["w"]] == trace["pieces"]

@@ -99,6 +99,11 @@ class Auction:
         return self.alphabet.removesuffix("s")
 
     @property
+    def shown(self) -> str:
+        """What a text is looked at by: token or word."""
+        return "token" if self.alphabet == "tokens" else "word"
+
+    @property
     def counted(self) -> str:
         """What the length of a text is counted in while it is written: tokens, or bytes, of which words are made."""
         return "tokens" if self.alphabet == "tokens" else "bytes"
