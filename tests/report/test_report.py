@@ -199,7 +199,7 @@ def test_460_cells_of_48_tokens_stay_below_3_mb(tmp_path: Path, read: Reader, mo
             rows = {"log_p": [noisy(), noisy()], "posterior": [noisy(), noisy()], "log_q": noisy()}
             paid = {"second_price": [noisy(), noisy()]}
             words = [f" word{k}" for k in rng.integers(0, 3000, 48)]
-            yield cell, {"pieces": words, **rows, "payments": paid, "candidates": [candidates() for _ in range(48)]}
+            yield cell, [], {"pieces": words, **rows, "payments": paid, "candidates": [candidates() for _ in range(48)]}
 
     monkeypatch.setattr(swept.folder, "traces", traces)
     report = write_report([swept], tmp_path / "r.html")

@@ -91,9 +91,10 @@ class Ratio(NamedTuple):
 
     def less(self, other: Ratio) -> Ratio:
         """The difference from a ratio of the same observations."""
-        is_drawn = len(self.resampled) == len(other.resampled)
-        resampled = self.resampled - other.resampled if is_drawn else np.empty(0)
-        return Ratio(self.value - other.value, self.parts - other.parts, resampled)
+        if len(self.resampled) != len(other.resampled):  # one of them is NaN
+            return Ratio(np.nan, self.parts, np.empty(0))
+        with np.errstate(invalid="ignore"):
+            return Ratio(self.value - other.value, self.parts - other.parts, self.resampled - other.resampled)
 
     @property
     def estimate(self) -> Estimate:

@@ -152,10 +152,13 @@ function candidatesOf(run, trace, traces, k) {
   const bar = (row, value, c, who) => h("td", { cls: "p", vars: { "--c": c, "--share": value }, title: `${who}: ${tokenName(row.word)} comes next with probability ${number(value, true)}` },
     h("span", {}, value < 0.0005 ? "0" : number(value, true)));
   return h("table", { cls: "candidates" },
-    h("thead", {}, h("tr", {}, h("th", trace.b ? { title: CONTESTED } : {}, trace.b ? `byte ${at + 1} of ${trace.n[k]}` : `next ${run.symbol}`), run.agents.map((agent) => h("th", { title: agent.name }, agentName(agent))), h("th", {}, "auction"))),
+    h("thead", {}, h("tr", {}, h("th", trace.b ? { title: CONTESTED } : {}, trace.b ? `byte ${at + 1} of ${trace.n[k]}${beginning(traces.words[trace.w[k]], at)}` : `next ${run.symbol}`), run.agents.map((agent) => h("th", { title: agent.name }, agentName(agent))), h("th", {}, "auction"))),
     h("tbody", {}, rows.map((row) => h("tr", { cls: same(row) ? "drawn" : "" }, h("td", {}, h("code", { dir: "auto" }, tokenName(row.word))),
       row.p.map((value, i) => bar(row, value, colour(run.agents[i].colour), run.agents[i].name)), bar(row, row.q, "var(--ink)", "auction")))));
 }
+
+// What the word said before a byte, where bytes are characters.
+const beginning = (word, at) => (at && /^[\u0000-\u007f]*$/.test(word) ? `, after ${seen(word.slice(0, at))}` : "");
 
 const CONTESTED = "The most contested byte of this word: the one of which one agent has the most of all agents’ probability";
 
@@ -175,11 +178,11 @@ function thresholdOf(run, trace, k, point) {
   const at = trace.s[k] === null ? null : trace.s[k] / 1000;
   const { bids } = run.points[point], now = bids[run.swept] / bids.reduce((a, b) => a + b, 0);
   const who = run.agents[run.swept];
-  const what = trace.b ? `byte ${trace.b[k][0] + 1}` : run.symbol;
+  const what = run.symbol;
   const words = at === null || at >= 1 ? `This seed draws this ${what} at every weight of ${who.name}.`
     : now > at ? `Drawn because the weight of ${who.name} is above ${number(at)}; below it this seed draws another ${what}.`
       : `Above the weight ${number(at)} of ${who.name} this seed draws another ${what}.`;
-  return h("div", { cls: "block" }, h("h4", {}, "Threshold of this seed"),
+  return h("div", { cls: "block" }, h("h4", {}, `Threshold of this seed${trace.b ? ` at byte ${trace.b[k][0] + 1}` : ""}`),
     h("div", { cls: "threshold", vars: { "--now": now, "--at": at ?? 2, "--c": colour(who.colour) } }, h("i", {}), at !== null && at < 1 ? h("b", {}) : null),
     h("p", { cls: "muted", title: `${DATA.explained.weight} The dot is the weight shown, the line the threshold.` }, words));
 }
