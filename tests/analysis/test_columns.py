@@ -41,6 +41,13 @@ agents:
 auction: {payments: [second_price, pay_your_bid], max_tokens: 2}
 sweep: {bids: [{Ann: 1}, {Ann: 2, Bob: 2}], seeds: 4}
 """
+BYTES = """
+name: bytes
+agents:
+  - {name: Ann, distribution: {ab: 0.5, <end>: 0.5}}
+  - {name: Bob, distribution: {a: 0.5, <end>: 0.5}}
+auction: {alphabet: bytes, max_bytes: 4}
+"""
 TWO = """
 name: two
 agents:
@@ -53,7 +60,7 @@ auction: {max_tokens: 1, payments: [second_price, pay_your_bid]}
 @pytest.fixture
 def written(tmp_path: Path, in_process: Command) -> dict[str, set[str]]:
     """The columns of every file, over several runs and an audit."""
-    for command, text, code in (("run", EVERYTHING, 0), ("run", BIDS, 3), ("audit", TWO, 0)):
+    for command, text, code in (("run", EVERYTHING, 0), ("run", BIDS, 3), ("run", BYTES, 0), ("audit", TWO, 0)):
         (tmp_path / "e.yaml").write_text(text, "utf-8")
         done = in_process(command, "e.yaml", "-q")
         assert done.returncode == code, done.stderr

@@ -133,10 +133,40 @@ def test_tables_of_two_runs(tmp_path: Path) -> None:
     assert (files.title, linear.title, log_linear.title) == ("What differs", "linear", "log_linear")
     assert linear.columns == ("figure", "seeds", "A", "B", "B - A")
     assert [row[0] for row in linear.rows] == [
-        *("mention_rate.a", "mention_rate.b", "co_mention_rate", "tokens", "revenue.pay_your_bid")
+        *("mention_rate.a", "mention_rate.b", "co_mention_rate", "tokens", "revenue.pay_your_bid"),
+        "revenue_per_1000_bytes.pay_your_bid",
     ]
     for row in linear.rows:
         assert row[4].mean == pytest.approx(row[3] - row[2])
+
+
+LETTERS = """
+name: letters
+agents:
+  - {name: A, distribution: {a: 0.6, b: 0.2, <end>: 0.2}, mentions: [ab]}
+  - {name: B, distribution: {a: 0.2, b: 0.6, <end>: 0.2}, mentions: [ba]}
+auction: {%s, payments: [pay_your_bid, second_price]}
+sweep: {relative_weight: [0.25, 0.75], seeds: 8}
+"""
+
+
+def test_runs_of_two_alphabets_compare_by_what_does_not_depend_on_draws(tmp_path: Path) -> None:
+    alphabets = ("max_tokens: 4", "alphabet: bytes, max_bytes: 7")
+    runs = []
+    for auction in alphabets:
+        (tmp_path / "e.yaml").write_text(LETTERS % auction)
+        runs.append(tokauction.run(tmp_path / "e.yaml", tmp_path / "results"))
+    files, overall = comparison_tables(tokauction.compare(runs))
+    assert dict((row[0], row[1:]) for row in files.rows)["auction.alphabet"] == ("tokens", "bytes")
+    rows = {row[0]: row for row in overall.rows}
+    assert {"mention_rate.a", "co_mention_rate", "revenue_per_1000_bytes.second_price"} < set(rows)
+    assert not {"tokens", "revenue.second_price"} & set(rows)
+    row = rows["revenue_per_1000_bytes.pay_your_bid"]
+    for run, found in zip(runs, row[2:4], strict=True):
+        n_bytes = sum(len(text.encode()) for text in run.cells["text"])
+        assert found == pytest.approx(1000 * run.cells["revenue.pay_your_bid"].sum() / n_bytes)
+    assert row[4] == pytest.approx(row[3] - row[2])
+    assert row[5] <= row[4] <= row[6]
 
 
 def test_three_runs_side_by_side(tmp_path: Path) -> None:

@@ -31,13 +31,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_the_time_left_follows_from_the_share_of_the_work() -> None:
-    assert Pace(10.0, 4_000, 0.25).left == "about 0:00:30 left"
-    assert Pace(10.0, 4_000, 0.25).tokens == "4,000 tokens, 400/s"
-    assert Pace(0.0, 0, 0.0).left == ""
+    assert Pace(10.0, 4_000, "tokens", 0.25).left == "about 0:00:30 left"
+    assert Pace(10.0, 4_000, "bytes", 0.25).drawn == "4,000 bytes, 400/s"
+    assert Pace(0.0, 0, "tokens", 0.0).left == ""
 
 
 def test_lines_say_cells_tokens_and_the_time_left(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
-    lines = LineProgress()
+    lines = LineProgress("tokens")
     lines.begin(440, 40)
     clock.append(60.0)  # loading is not counted
     lines.step(0, 0, 0.0)
@@ -75,4 +75,4 @@ def test_an_interrupted_run_says_what_it_keeps(
 
 
 def test_nothing_is_said_of_cells_before_they_are_counted() -> None:
-    assert QuietProgress().kept == ""
+    assert QuietProgress("tokens").kept == ""

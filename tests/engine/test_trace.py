@@ -39,7 +39,7 @@ def run(read: Reader, folder: Path, *overrides: str) -> Run:
 
 
 def traces(result: Run) -> dict[str, dict[str, Any]]:
-    return dict(result.folder.traces())
+    return dict(result.traces())
 
 
 def test_a_trace_changes_no_number(read: Reader, tmp_path: Path) -> None:

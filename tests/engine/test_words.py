@@ -205,7 +205,7 @@ def test_a_word_cut_by_a_stop_string_is_charged_as_its_beginning(read: Reader) -
 @pytest.mark.parametrize("space", ["\t", "\n", "\v", "\f", "\r", " "])
 def test_white_space_ends_a_word(read: Reader, space: str) -> None:
     text = ONE_WORD.replace("Alpha: 0.9", f"{json.dumps('A' + space + 'lp')}: 0.9").replace("Alps", "A")
-    rest = {one: 0.15 for one in "\t\n\v\f\r "} | {"<end>": 0.1}
+    rest = dict.fromkeys("\t\n\x0b\x0c\r ", 0.15) | {"<end>": 0.1}
     text = text.replace("{<end>: 1}", json.dumps(rest))
     found = records(read(text, "auction.max_bytes=3", "sweep.seeds=30"))
     record = next(r for r in found if r["text"] == f"A{space}l")

@@ -166,7 +166,7 @@ def test_traces_are_those_of_the_records(swept: Run, tmp_path: Path) -> None:
     packed = block(write_report([swept], tmp_path / "r.html").page, "traces-0")
     found = json.loads(zlib.decompress(base64.b64decode(packed)))
     assert len(found["cells"]) == len(swept.cells)
-    recorded = dict(swept.folder.traces())
+    recorded = dict(swept.traces())
     for position, cell in enumerate(swept.cells["cell"]):
         trace, own = recorded[cell], found["cells"][str(position)]
         assert [found["words"][k] for k in own["w"]] == trace["pieces"]
@@ -209,7 +209,7 @@ def test_460_cells_of_48_tokens_stay_below_3_mb(tmp_path: Path, read: Reader, mo
             rows = {"log_p": [noisy(), noisy()], "posterior": [noisy(), noisy()], "log_q": noisy()}
             paid = {"second_price": [noisy(), noisy()]}
             words = [f" word{k}" for k in rng.integers(0, 3000, 48)]
-            yield cell, {"pieces": words, **rows, "payments": paid, "candidates": [candidates() for _ in range(48)]}
+            yield cell, [], {"pieces": words, **rows, "payments": paid, "candidates": [candidates() for _ in range(48)]}
 
     monkeypatch.setattr(swept.folder, "traces", traces)
     report = write_report([swept], tmp_path / "r.html")

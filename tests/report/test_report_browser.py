@@ -266,7 +266,7 @@ def test_the_inspector_opens_and_follows(opened: Opened, swept: Run) -> None:
     opened.page.locator("button.open").first.click()
     opened.page.wait_for_selector("dialog[open] .token")
     cell = swept.cells[(swept.cells["query"] == "q") & (swept.cells["point"] == 1)].iloc[0]
-    trace = dict(swept.folder.traces())[cell["cell"]]
+    trace = dict(swept.traces())[cell["cell"]]
     assert opened.page.locator(".token").count() == len(trace["pieces"])
     opened.page.locator(".token").nth(0).hover()
     assert opened.page.locator(".token").nth(0).get_attribute("aria-selected") == "true"

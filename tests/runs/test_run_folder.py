@@ -118,9 +118,9 @@ def test_a_damaged_line_is_an_error_with_its_place(folder: RunFolder, line: str)
 
 
 def test_traces_are_read_one_by_one(folder: RunFolder) -> None:
-    append(folder, {"cell": "a", "trace": {"n": 1}}, {"cell": "b"}, {"cell": "a", "trace": {"n": 2}})
-    assert folder.records() == {"a": {"cell": "a"}, "b": {"cell": "b"}}
-    assert list(folder.traces()) == [("a", {"n": 1})]
+    append(folder, {"cell": "a", "token_ids": [5], "trace": {"n": 1}}, {"cell": "b"}, {"cell": "a", "trace": {"n": 2}})
+    assert folder.records() == {"a": {"cell": "a", "token_ids": [5]}, "b": {"cell": "b"}}
+    assert list(folder.traces()) == [("a", [5], {"n": 1})]
 
 
 def test_a_full_disk_keeps_what_is_whole(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

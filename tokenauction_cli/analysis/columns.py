@@ -2,7 +2,7 @@
 
 One table, read by `docs/columns.md` and by the report's tooltips. In a name, `A` is the id of an agent, `<payment>` a
 column of a payment rule, `RULE` an aggregation rule, `NAME` an agent's name, and `F` a figure: a column of cells.csv
-that summary.csv sums up, or a rate. In formulas p_i is what agent i's model says of the next token, q the aggregate,
+that summary.csv sums up, a rate, or a ratio of sums. In formulas p_i is what agent i's model says of the next token, q the aggregate,
 o_i the aggregate without agent i's bid, b_i the bid, B = sum_j b_j, w_i = b_i / B, S_i = B - b_i, and x_t the token
 drawn at t = 1 ... T.
 """
@@ -66,8 +66,15 @@ BY_OBJECTIVE = ("welfare", "welfare_share")
 
 RATES = ("mention_rate", "co_mention_rate", "blend_rate")
 
+RATIOS = ("revenue_per_1000_bytes", "payment_per_1000_bytes")
+"""Ratios of sums over texts: `per_bytes.py`."""
+
+_OF_SUMMARY = RATES + RATIOS
+"""Figures that one text has not."""
+
 _BIDS = "units of the bids"
 _NOT_OF_WORDS = "Not over words: it sums over all of them."
+_PER_BYTES = f"{_BIDS} per 1,000 bytes"
 _H = "H, without a reserve H = S_A ln(1 + b_A / S_A) - b_A S_A / (S_A + b_A)"
 _WHERE = (
     Column("query", "The query; empty where the experiment has none.", is_text=True),
@@ -311,6 +318,19 @@ _SUMMARY = (
     Column("co_mention_rate", "Share of the texts that mention all agents. Interval: Wilson.", "share"),
     Column("blend_rate", "Share of the texts with a blend. Only with `blends: true`. Interval: Wilson.", "share"),
     Column(
+        "revenue_per_1000_bytes.<payment>",
+        "What the seller earns for 1,000 bytes of text (UTF-8, without the stop string), so that auctions of tokens, "
+        "bytes and words compare. Interval: BCa bootstrap of the ratio.",
+        _PER_BYTES,
+        formula="1000 (sum over the texts of revenue.<payment>) / (sum over the texts of their bytes)",
+    ),
+    Column(
+        "payment_per_1000_bytes.<payment>.A",
+        "What agent A pays for 1,000 bytes of text. Interval: BCa bootstrap of the ratio.",
+        _PER_BYTES,
+        formula="1000 (sum over the texts of payment.<payment>.A) / (sum over the texts of their bytes)",
+    ),
+    Column(
         "F",
         "Mean over the texts of the column F of cells.csv, empty ones left out. Interval: BCa bootstrap, too narrow of "
         "fewer than 5 texts.",
@@ -475,7 +495,7 @@ _HOLES = {
     "<payment>": r".+",
     "NAME": r".+",
     "RULE": r"(?!title$|weight of |bid of ).+",
-    "F": rf"(?:{'|'.join(FIGURES + RATES)})(?:\..+?)?",
+    "F": rf"(?:{'|'.join(FIGURES + _OF_SUMMARY)})(?:\..+?)?",
 }
 
 
@@ -506,9 +526,9 @@ def number_columns(file: str, ids: Sequence[str], payments: Sequence[str]) -> li
 
 
 def figures(ids: Sequence[str], payments: Sequence[str]) -> list[str]:
-    """The figures of a run's summary.csv: means of columns of cells.csv, and rates."""
+    """The figures of a run's summary.csv: means of columns of cells.csv, rates and ratios."""
     entries = [one for one in FILES[0].columns if one.name.split(".")[0] in FIGURES]
-    entries += [one for one in FILES[1].columns if one.name.split(".")[0] in RATES]
+    entries += [one for one in FILES[1].columns if one.name.split(".")[0] in _OF_SUMMARY]
     return list(dict.fromkeys(name for entry in entries for name in _filled(entry.name, ids, payments)))
 
 
@@ -522,7 +542,8 @@ def _filled(name: str, ids: Sequence[str], payments: Sequence[str]) -> list[str]
 
 def range_of(figure: str) -> tuple[float, float]:
     """The least and the most that a figure of summary.csv can be."""
-    return RANGES.get(figure.split(".")[0], _SHARE)
+    first = figure.split(".")[0]
+    return _AT_LEAST_0 if first in RATIOS else RANGES.get(first, _SHARE)
 
 
 def explained(file: str, column: str) -> str:
@@ -532,6 +553,6 @@ def explained(file: str, column: str) -> str:
 
 
 def figure_explained(figure: str) -> str:
-    """What a figure of summary.csv is: the column of cells.csv whose mean it is, or a rate."""
-    file = "summary.csv" if figure.split(".")[0] in RATES else "cells.csv"
+    """What a figure of summary.csv is: the column of cells.csv whose mean it is, or an entry of its own."""
+    file = "summary.csv" if figure.split(".")[0] in _OF_SUMMARY else "cells.csv"
     return explained(file, figure)

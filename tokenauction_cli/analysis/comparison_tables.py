@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..experiment.prompts import did_you_mean
 from ..system.errors import UsageError
 from .intervals import Estimate
-from .run_comparison import FIGURES, Comparison, letters
+from .run_comparison import FIGURES, PER_DRAW, Comparison, letters
 from .tables import Table
 
 if TYPE_CHECKING:
@@ -25,13 +25,16 @@ _GROUP = ["query", "aggregation", "figure"]
 
 
 def comparison_tables(
-    comparison: Comparison, names: Sequence[str] = ("files", "overall"), figures: Sequence[str] = FIGURES
+    comparison: Comparison, names: Sequence[str] = ("files", "overall"), figures: Sequence[str] = ()
 ) -> list[Table]:
-    """These tables, of these figures; a figure is named in full or by what stands before its first dot, or `all`."""
+    """These tables, of these figures; a figure is named in full or by what stands before its first dot, or `all`.
+
+    Without any, of `FIGURES`.
+    """
     for name in names:
         if name not in TABLES:
             raise UsageError(f"there is no table {name!r}; there are {', '.join(TABLES)}")
-    numbers = _of_figures(comparison.numbers, figures)
+    numbers = _of_figures(comparison.numbers, figures) if figures else _of_main_figures(comparison)
     place = comparison.numbers.columns[2]
     overall, points = numbers[numbers[place].isna()], numbers[numbers[place].notna()]
     made = {
@@ -43,13 +46,20 @@ def comparison_tables(
     return [table for name in names for table in made[name]()]
 
 
+def _of_main_figures(comparison: Comparison) -> pd.DataFrame:
+    """Of `FIGURES`, as far as the runs have them."""
+    is_one_alphabet = len({run.experiment.auction.alphabet for run in comparison.runs}) == 1
+    wanted = [figure for figure in FIGURES if is_one_alphabet or figure not in PER_DRAW]
+    return comparison.numbers[[figure.split(".")[0] in wanted for figure in comparison.numbers["figure"]]]
+
+
 def _of_figures(numbers: pd.DataFrame, figures: Sequence[str]) -> pd.DataFrame:
-    """Raises UsageError for a figure that the runs do not have; of those that stand for none, some may be missing."""
+    """Raises UsageError for a figure that the runs do not have."""
     if "all" in figures:
         return numbers
     known = dict.fromkeys(numbers["figure"])
     names = dict.fromkeys(name for figure in known for name in (figure, figure.split(".")[0]))
-    for figure in figures if tuple(figures) != FIGURES else ():
+    for figure in figures:
         if figure not in names:
             raise UsageError(f"there is no figure {figure!r} that all runs have{did_you_mean(figure, list(names))}")
     return numbers[[figure in figures or figure.split(".")[0] in figures for figure in numbers["figure"]]]

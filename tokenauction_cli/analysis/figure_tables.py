@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..experiment.experiment import Experiment
 from ..experiment.prompts import did_you_mean
 from ..system.errors import UsageError
+from .columns import RATIOS
 from .comparable import groups_of
 from .intervals import Estimate
 from .metrics import figures_of_summary
+from .per_bytes import BYTES
 from .pooled import FEW
 from .tables import Table
 from .text_tables import RowHeads, row_heads
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_PER_BYTES = f"_per_{BYTES}_bytes"
 
 
 class Choice(NamedTuple):
@@ -43,7 +48,8 @@ class Frames(NamedTuple):
 def rate_tables(experiment: Experiment, frames: Frames, choice: Choice) -> list[Table]:
     """Mention rates, lengths and revenues: a table per query and rule, and of several queries per rule."""
     figures = [f"mention_rate.{agent.id}" for agent in experiment.agents]
-    figures += ["co_mention_rate", "tokens", *(f"revenue.{payment}" for payment in experiment.auction.payments)]
+    length = "bytes" if experiment.auction.alphabet == "bytes" else "tokens"
+    figures += ["co_mention_rate", length, *(f"revenue.{payment}" for payment in experiment.auction.payments)]
     return _tables("rates", experiment, frames, choice, figures)
 
 
@@ -138,6 +144,12 @@ def heading(figure: str, experiment: Experiment) -> str:
     """The name of a figure as the head of a column."""
     if figure == "co_mention_rate":
         return "mentions all"
+    if figure == "tokens":
+        return "draws" if experiment.auction.alphabet == "bytes" else experiment.auction.alphabet
+    first, _, rest = figure.partition(".")
+    if first in RATIOS:
+        amount = heading(f"{first.removesuffix(_PER_BYTES)}.{rest}", experiment)
+        return f"{amount} per {BYTES:,} bytes"
     for agent in experiment.agents:
         if figure.endswith(f".{agent.id}"):
             first, _, rest = figure.removesuffix(f".{agent.id}").partition(".")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PAYMENT, _REVENUE = "payment.", "revenue."
+_ONE_LIST = ("switch", "dictator", "bytes", "contested", "candidates")
 
 
 def long_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
@@ -54,9 +55,10 @@ def payment_rules(cells: pd.DataFrame, agent: str) -> list[str]:
 
 
 def trace_frame(experiment: Experiment, trace: Mapping[str, Any]) -> pd.DataFrame:
-    """A record's trace with one row per token: `piece`, `log_q`, and per agent `log_p.A`, `posterior.A`, `payment.R.A`.
+    """A trace with one row per entry, token, byte or word: `piece`, `log_q`, and per agent `log_p.A`, `posterior.A`, `payment.R.A`.
 
-    `switch`, `dictator` and `candidates` are columns where the trace has them.
+    `switch`, `dictator`, `candidates`, and of words `bytes` and `contested` (`words.py`), are columns where the trace
+    has them.
     """
     import pandas as pd
 
@@ -66,7 +68,7 @@ def trace_frame(experiment: Experiment, trace: Mapping[str, Any]) -> pd.DataFram
     lists |= {f"{_PAYMENT}{rule}": amounts for rule, amounts in trace["payments"].items()}
     for name, rows in lists.items():
         columns |= {f"{name}.{agent}": row for agent, row in zip(ids, rows, strict=False)}
-    columns |= {name: trace[name] for name in ("switch", "dictator", "candidates") if name in trace}
+    columns |= {name: trace[name] for name in _ONE_LIST if name in trace}
     frame = pd.DataFrame(columns)
     frame.index.name = "position"
     return frame

@@ -14,6 +14,7 @@ from .bootstrap import mean_intervals
 from .columns import FIGURES, RATES
 from .intervals import Estimate
 from .mentions import blend_pattern, find_mentions, mention_pattern
+from .per_bytes import per_bytes, ratio_names, sizes_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +132,7 @@ def _place(experiment: Experiment, key: Any) -> tuple[int, int, int]:
 
 
 def summary_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
-    """`summary.csv`: rates with Wilson intervals and means with BCa intervals per query, rule and sweep point."""
+    """`summary.csv`: rates with Wilson intervals, means and ratios with BCa's, per query, rule and sweep point."""
     import pandas as pd
 
     finished = cells[cells["end_reason"] != "failed"]
@@ -145,6 +146,9 @@ def summary_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
         values = figures.loc[group.index].to_numpy(dtype=float)
         for name, column, interval in zip(figures.columns, values.T, mean_intervals(values), strict=True):
             row |= columns_of(name, _rate(column) if is_rate(name) else interval)
+        sizes = sizes_of(group["text"])
+        for name, amounts in ratio_names(figures.columns).items():
+            row |= columns_of(name, per_bytes(figures.loc[group.index, amounts], sizes).estimate)
         rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else [*GROUP, "relative_weight", *bids, "cells"])
 

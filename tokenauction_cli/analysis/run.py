@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from .pooled import FEW, pooled_frame
 from .tables import Table
 from .text_tables import By, samplers_of, text_tables
 from .trend import trends_frame
+from .words import in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +65,7 @@ class Run:
 
     @cached_property
     def pooled(self) -> pd.DataFrame:
-        return pooled_frame(self.summary, self.experiment.auction.max_tokens)
+        return pooled_frame(self.summary, self.experiment.auction.max_draws)
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -77,14 +78,26 @@ class Run:
         """The cells, tidy: one row per cell, agent and payment rule."""
         return long_frame(self.experiment, self.cells)
 
-    def trace(self, cell: str) -> pd.DataFrame:
-        """One row per token of one text; raises UsageError where the run kept no trace of it."""
+    def trace(self, cell: str, *, words: bool = False) -> pd.DataFrame:
+        """One row per draw of one text, with `words` one per word of a text of bytes.
+
+        Raises UsageError where the run kept no trace of it.
+        """
         if cell not in set(self.cells["cell"]):
             raise UsageError(f"{self.path}: there is no cell {cell!r} in this run; the column `cell` names them")
-        for name, trace in self.folder.traces():
+        for name, trace in self.traces(words=words):
             if name == cell:
                 return trace_frame(self.experiment, trace)
         raise UsageError(f"{self.path}: this run kept no trace of cell {cell}; set auction.trace to chosen or top_k")
+
+    def traces(self, *, words: bool = False) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Each traced cell and its trace, with `words` the bytes of every word together."""
+        rows = self.cells.set_index("cell")
+        for cell, drawn, trace in self.folder.traces():
+            if words and self.experiment.auction.alphabet == "bytes":
+                yield cell, in_words(self.experiment, rows.loc[cell].to_dict(), drawn, trace)
+            else:
+                yield cell, trace
 
     def text_tables(self, by: By = "aggregation", seed: int | None = None, columns: Sequence[str] = ()) -> list[Table]:
         """Texts against relative weight, those of one seed; by default the first."""

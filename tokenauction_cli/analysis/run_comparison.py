@@ -6,7 +6,8 @@ weight where it tells every run's points apart, else the bids. Each seed then gi
     difference   mean over the seeds of (this run - the first run), with its 95 % interval `low`, `high`
 
 The interval is BCa's over the seeds, and for a rate Newcombe's as `comparison.py` has it, so that 0 of 8 texts against
-0 of 8 has one too. A row without a place averages each seed over the places first.
+0 of 8 has one too. A row without a place averages each seed over the places first. Payments per 1,000 bytes are ratios
+of sums over the seeds, and their difference is that of the ratios; the runs may auction tokens, bytes or words.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from .comparison import rate_difference
 from .differences import differing, made_with, settings, shown
 from .intervals import Estimate
 from .metrics import is_rate, observations
+from .per_bytes import per_bytes, ratio_names, sizes_of
 from .run import Run
 
 if TYPE_CHECKING:
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-FIGURES = ("mention_rate", "co_mention_rate", "blend_rate", "tokens", "revenue")  # where no others are asked for
+PER_DRAW = ("tokens", "revenue")  # what says little where one run draws tokens and another bytes
+FIGURES = ("mention_rate", "co_mention_rate", "blend_rate", *PER_DRAW, "revenue_per_1000_bytes")
+"""What is compared where no other figures are asked for; those per draw only in one alphabet."""
+_SIZE = "bytes of the text"
 WEIGHT, BIDS = "relative_weight", "bids"
 _NUMBERS = ("seeds", "mean", "difference", "low", "high")
 
@@ -65,9 +70,14 @@ def _files_frame(runs: Sequence[Run]) -> pd.DataFrame:
 
     rows = {"run": [str(run.path) for run in runs]}
     rows |= differing([{"texts": f"{len(run.cells)} of {run.n_planned}"} for run in runs])
-    trees = [settings(run.experiment.plain) | made_with(run.manifest) for run in runs]
+    trees = [_settings(run) | made_with(run.manifest) for run in runs]
     rows |= {key: shown(values) for key, values in differing(trees).items()}
     return pd.DataFrame([(key, *values) for key, values in rows.items()], columns=["what", *letters(len(runs))])
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """With the alphabet, which a file of tokens need not name."""
+    return settings(run.experiment.plain) | {"auction.alphabet": run.experiment.auction.alphabet}
 
 
 def letters(n_runs: int) -> list[str]:
@@ -101,7 +111,8 @@ def _observed(run: Run, place: str) -> pd.DataFrame:
     cells = run.cells[run.cells["end_reason"] != "failed"]
     where = cells[WEIGHT].astype(float).round(12) if place == WEIGHT else _bids_in_words(run, cells)
     keys = [cells["query"], cells["aggregation"], where.rename(place), cells["seed"]]
-    return observations(run.experiment, cells).set_axis(pd.MultiIndex.from_arrays(keys), axis=0)
+    sized = observations(run.experiment, cells).assign(**{_SIZE: sizes_of(cells["text"])})
+    return sized.set_axis(pd.MultiIndex.from_arrays(keys), axis=0)
 
 
 def _bids_in_words(run: Run, cells: pd.DataFrame) -> pd.Series:
@@ -138,8 +149,9 @@ def _rows(
     runs: Sequence[Run], key: tuple[Any, ...], values: Sequence[pd.DataFrame], n_texts: int
 ) -> Iterator[tuple[Any, ...]]:
     """A row per figure and run; `values` has a frame per run with a row per seed, of `n_texts` texts together."""
-    first = values[0].to_numpy(dtype=float)
-    for run, frame in zip(runs, values, strict=True):
+    means = [frame.drop(columns=_SIZE) for frame in values]
+    first = means[0].to_numpy(dtype=float)
+    for run, frame in zip(runs, means, strict=True):
         own = frame.to_numpy(dtype=float)
         for k, interval in enumerate(mean_intervals(own - first)):
             usable = ~np.isnan(own[:, k])
@@ -152,3 +164,16 @@ def _rows(
             elif is_rate(figure) and (len(own) > 1 or n_texts == 1):
                 apart = rate_difference(own[usable, k], first[usable, k], n_texts)
             yield (*key, figure, str(run.path), int(usable.sum()), float(own[usable, k].mean()), *apart)
+    yield from _rows_of_ratios(runs, key, values)
+
+
+def _rows_of_ratios(
+    runs: Sequence[Run], key: tuple[Any, ...], values: Sequence[pd.DataFrame]
+) -> Iterator[tuple[Any, ...]]:
+    """The same of what is paid per 1,000 bytes."""
+    for figure, amounts in ratio_names(values[0].columns).items():
+        ratios = [per_bytes(frame[amounts], frame[_SIZE].to_numpy(dtype=float)) for frame in values]
+        for run, ratio in zip(runs, ratios, strict=True):
+            apart = ratio.less(ratios[0]).estimate if run is not runs[0] else Estimate(np.nan, np.nan, np.nan)
+            if not np.isnan(ratio.value):
+                yield (*key, figure, str(run.path), len(ratio.parts), ratio.value, *apart)

@@ -1,7 +1,7 @@
 """Tables for people and for other programs: what a table is, and how it is written in every format.
 
 People (terminal, Markdown, LaTeX) read three significant digits, an interval beside its mean, and an ellipsis where
-`max_tokens` cut a text. Programs (CSV, JSON) get numbers, a column for each end of an interval, and texts as they are.
+a text was cut at its most tokens or bytes. Programs (CSV, JSON) get numbers, a column for each end of an interval, and texts as they are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _THREE_DIGITS = 999.5  # from which a number has more than three digits before t
 
 
 class CutText(str):
-    """A text that ends because `max_tokens` was reached. To programs it is the text itself."""
+    """A text that ends because it has the most tokens or bytes. To programs it is the text itself."""
 
 
 @dataclass(frozen=True)

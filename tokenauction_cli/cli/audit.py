@@ -79,7 +79,7 @@ def _run(target: Path, overrides: list[str], trust: list[str], output: Path, qui
     if not target.is_dir():
         experiment = load_experiment(target, overrides, trust)
         check_auditable(experiment)
-        progress = progress_for_stderr(quiet)
+        progress = progress_for_stderr(quiet, experiment.auction.counted)
         try:
             return run_experiment(experiment, output, progress)
         except KeyboardInterrupt:

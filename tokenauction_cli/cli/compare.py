@@ -30,11 +30,10 @@ def compare(
 ) -> None:
     """Compare runs with the first one, on the texts that all of them have: means, differences, 95 % intervals."""
     from ..analysis.comparison_tables import comparison_tables
-    from ..analysis.run_comparison import FIGURES
     from ..api import compare
 
     compared = compare(runs, results)
-    asked = FIGURES if figures is None else _listed(figures)
+    asked = () if figures is None else _listed(figures)
     print_plain(comparison_tables(compared, _listed(tables), asked), how)
     for run in compared.runs:
         if run.what_is_missing:

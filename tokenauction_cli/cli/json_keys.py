@@ -12,7 +12,7 @@ CHECK = {
     "cells": "texts to be written",
     "waves": "parts in which they are written",
     "texts_in_a_batch": "texts that advance together",
-    "tokens_at_most": "cells times max_tokens",
+    "tokens_at_most": "cells times max_tokens or max_bytes",
     "evaluations_at_most": "of a model after a prefix; cells that share a prefix share it",
     "seconds_at_most": "that these and the prompts take; null where no probe has timed the models",
     "payments_left_out": "a list: payment, aggregation (rules for which it is not computed), premise (what it needs)",

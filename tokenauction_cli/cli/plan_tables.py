@@ -25,7 +25,7 @@ _COUNTS = {
     "cells": "cells",
     "waves": "waves",
     "texts_in_a_batch": "texts in a batch",
-    "tokens_at_most": "tokens at most",
+    "tokens_at_most": "{counted} at most",
     "evaluations_at_most": "evaluations at most",
 }
 _ALONE = "every token is evaluated alone: records do not depend on batching"
@@ -117,7 +117,9 @@ def _findings(experiment: Experiment, files: GgufFiles, model: ModelInUse) -> di
 def plan_tables(checked: Checked) -> list[Table]:
     """What `tokauction check` prints."""
     facts = plan_facts(checked)
-    plan = Table("Plan", ("what", "how many"), (*((name, facts[key]) for key, name in _COUNTS.items()), *_cost(facts)))
+    counted = checked.experiment.auction.counted
+    counts = ((name.format(counted=counted), facts[key]) for key, name in _COUNTS.items())
+    plan = Table("Plan", ("what", "how many"), (*counts, *_cost(facts)))
     models = [row for model in facts["models"] for row in _model_rows(model)]
     left_out = [(one.payment, ", ".join(one.aggregation), one.premise) for one in checked.left_out]
     return [

@@ -17,15 +17,16 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 class Pace(NamedTuple):
-    """What was done since the models were loaded; `share` is that of the work."""
+    """What was done since the models were loaded: how many `counted`, tokens or bytes; `share` is that of the work."""
 
     seconds: float
-    n_tokens: int
+    n_drawn: int
+    counted: str
     share: float
 
     @property
-    def tokens(self) -> str:
-        return f"{self.n_tokens:,} tokens, {self.n_tokens / max(self.seconds, 1e-9):,.0f}/s"
+    def drawn(self) -> str:
+        return f"{self.n_drawn:,} {self.counted}, {self.n_drawn / max(self.seconds, 1e-9):,.0f}/s"
 
     @property
     def left(self) -> str:
@@ -39,7 +40,8 @@ class Pace(NamedTuple):
 class QuietProgress:
     """Counts and says nothing (`-q`), but for notes."""
 
-    def __init__(self) -> None:
+    def __init__(self, counted: str) -> None:
+        self._counted = counted
         self._n_cells: int | None = None
         self._n_done = 0
         self._begun: float | None = None
@@ -57,7 +59,7 @@ class QuietProgress:
         self._n_done += n_cells
         if self._begun is None:
             self._begun = now
-        self._show(Pace(now - self._begun, n_tokens, share))
+        self._show(Pace(now - self._begun, n_tokens, self._counted, share))
 
     def note(self, text: str) -> None:
         note_on_stderr(text)
@@ -84,14 +86,14 @@ class LineProgress(QuietProgress):
         if is_over or now - self._last > _SECONDS_BETWEEN_LINES:
             self._last = now
             left = "" if is_over else pace.left
-            print(", ".join(filter(None, (self.kept, pace.tokens, left))), file=sys.stderr, flush=True)
+            print(", ".join(filter(None, (self.kept, pace.drawn, left))), file=sys.stderr, flush=True)
 
 
 class BarProgress(QuietProgress):
-    """A bar of the work, with cells, tokens and the time left."""
+    """A bar of the work, with cells, tokens or bytes, and the time left."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, counted: str) -> None:
+        super().__init__(counted)
         self._bar: RichProgress | None = None
 
     def begin(self, n_cells: int, n_done: int) -> None:
@@ -110,7 +112,7 @@ class BarProgress(QuietProgress):
 
     def _show(self, pace: Pace) -> None:
         if self._bar is not None:
-            words = ", ".join(filter(None, (self.kept, pace.tokens, pace.left)))
+            words = ", ".join(filter(None, (self.kept, pace.drawn, pace.left)))
             furthest = max(pace.share, self._bar.tasks[0].completed)  # an estimate may sink, a bar does not
             self._bar.update(self._task, completed=furthest, description=words)
 
@@ -125,8 +127,8 @@ class BarProgress(QuietProgress):
             self._bar.console.print(visible(text), markup=False, highlight=False)
 
 
-def progress_for_stderr(quiet: bool) -> QuietProgress:
-    """What suits where stderr goes."""
+def progress_for_stderr(quiet: bool, counted: str) -> QuietProgress:
+    """What suits where stderr goes; `counted` are tokens or bytes."""
     if quiet:
-        return QuietProgress()
-    return BarProgress() if sys.stderr.isatty() else LineProgress()
+        return QuietProgress(counted)
+    return BarProgress(counted) if sys.stderr.isatty() else LineProgress(counted)

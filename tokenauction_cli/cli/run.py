@@ -57,7 +57,7 @@ def run(
     loaded, output = _experiment_and_results(target, overrides or [], trust or [], output)
     if not quiet:
         _tell_left_out(loaded)
-    progress = progress_for_stderr(quiet)
+    progress = progress_for_stderr(quiet, loaded.auction.counted)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     with quiet_llama():

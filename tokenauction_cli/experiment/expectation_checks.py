@@ -53,7 +53,7 @@ def _check_shape(draft: Draft, path: KeyPath, one: Expectation) -> None:
 
 
 def _check_figure(draft: Draft, path: KeyPath, figure: str, known: set[str]) -> None:
-    payment_of_ones_own = ("payment.", "revenue.")
+    payment_of_ones_own = ("payment.", "revenue.", "payment_per_1000_bytes.", "revenue_per_1000_bytes.")
     if figure in known or (_has_own_payments(draft) and figure.removeprefix(TREND).startswith(payment_of_ones_own)):
         return
     near = did_you_mean(figure, sorted(known))

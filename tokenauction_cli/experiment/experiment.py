@@ -79,7 +79,7 @@ class Covering(NamedTuple):
 class Auction:
     """The mechanism: rules by name, and when a text ends. `charge` names the payment that budgets pay, if any.
 
-    `max_draws` counts symbols of the alphabet. `covering` is 0, 0 where there is nothing to cover.
+    `max_draws` counts tokens, or bytes where bytes or words are drawn. `covering` is 0, 0 where there is nothing to cover.
     """
 
     aggregation: tuple[str, ...]
@@ -92,6 +92,26 @@ class Auction:
     charge: str | None
     reserve: float
     trace: str
+
+    @property
+    def symbol(self) -> str:
+        """What is drawn, as messages and tables call one: token, byte or word."""
+        return self.alphabet.removesuffix("s")
+
+    @property
+    def shown(self) -> str:
+        """What a text is looked at by: token or word."""
+        return "token" if self.alphabet == "tokens" else "word"
+
+    @property
+    def counted(self) -> str:
+        """What the length of a text is counted in while it is written: tokens, or bytes, of which words are made."""
+        return "tokens" if self.alphabet == "tokens" else "bytes"
+
+    @property
+    def limit(self) -> str:
+        """The key that says how long a text may be."""
+        return f"max_{self.counted}"
 
     @classmethod
     def of(cls, auction: file_format.Auction) -> Auction:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.comparable import groups_of
+from ..analysis.per_bytes import BYTES
 from ..analysis.run import Run
 from ..experiment.prompts import did_you_mean
 from ..mechanism.registry import label
@@ -202,8 +203,10 @@ def _kinds(runs: Sequence[Run]) -> Iterator[_Kind]:
         ("kl", "forward KL", ", nats"),
         ("reverse_kl", "reverse KL", ", nats"),
     )
+    alphabets = dict.fromkeys(run.experiment.auction.alphabet for run in runs)
+    symbols = " or ".join(alphabet.removesuffix("s") for alphabet in alphabets)
     for name, words, unit in divergences:
-        yield _Kind(name, *chapter, words, f"{words}, mean per token{unit}", by_agent(name))
+        yield _Kind(name, *chapter, words, f"{words}, mean per {symbols}{unit}", by_agent(name))
     chapter = ("Whose model explains the text", "Posterior weight of each agent’s model, given the bids and the text.")
     yield _Kind("posterior", *chapter, "", "posterior weight", by_agent("posterior"), True)
     chapter = (
@@ -211,8 +214,10 @@ def _kinds(runs: Sequence[Run]) -> Iterator[_Kind]:
         "Log-probability of the whole text under each agent’s own model.",
     )
     yield _Kind("log_prob", *chapter, "", "log-probability, nats", by_agent("log_prob"), False, False)
-    length = (Series("tokens", "tokens", INK),)
-    yield _Kind("tokens", "How long the texts are", "Tokens drawn for a text.", "", "tokens", length, False, False)
+    drawn = " or ".join(alphabets)
+    question = f"{drawn.capitalize()} drawn for a text."
+    length = (Series(drawn, "tokens", INK),)
+    yield _Kind("tokens", "How long the texts are", question, "", drawn, length, False, False)
 
 
 def _welfare(runs: Sequence[Run]) -> Iterator[_Kind]:
@@ -260,6 +265,10 @@ def _payments(
         yield _Kind("revenue", *chapter, "all rules", unit, main)
     for rule, series in zip(rules, revenues, strict=True):
         yield _Kind(f"revenue.{rule}", *chapter, label(rule), unit, (series,))
+    ratio = f"revenue_per_{BYTES}_bytes"
+    per_bytes = tuple(replace(series, column=series.column.replace("revenue", ratio, 1)) for series in main)
+    unit = f"revenue per {BYTES:,} bytes, in units of the bids"
+    yield _Kind(ratio, *chapter, f"per {BYTES:,} bytes", unit, per_bytes)
 
 
 def _middles(columns: dict[str, None], prefix: str, agents: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from ..analysis.mentions import mention_pattern
 from ..analysis.run import Run, statistics_frames
 from ..mechanism.registry import label
 from .audit_data import audit_payload
-from .prose import how_drawn
+from .prose import counted, how_drawn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,10 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
         "rules": [{"id": rule, "name": label(rule)} for rule in experiment.auction.aggregation],
         "payments": {column: label(column) for column in _payment_columns(run)},
         "explained": {column: figure_explained(f"payment.{column}.A") for column in _payment_columns(run)},
-        "max_tokens": experiment.auction.max_draws,
+        "symbol": experiment.auction.symbol,
+        "shown": experiment.auction.shown,
+        "limit": experiment.auction.limit,
+        "most": counted(experiment.auction.max_draws, experiment.auction.counted.removesuffix("s")),
         "drawn": how_drawn(run),
         "is_pooled": len(run.pooled) > 0,
         "queries": list(experiment.queries),

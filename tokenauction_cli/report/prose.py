@@ -46,10 +46,11 @@ def what_was_done(run: Run) -> str:
     written = counted(len(cells), "text")
     if len(cells) < run.n_planned:
         written = f"{len(cells)} of the {run.n_planned} texts that were planned"
-    text = f"{names} wrote {written}{where}{more}, token by token, under {rules} aggregation: "
+    symbol = experiment.auction.symbol
+    text = f"{names} wrote {written}{where}{more}, {symbol} by {symbol}, under {rules} aggregation: "
     text += f"{bids}, {counted(n_seeds, 'seed')} each"
     failed = f"; {counted(run.n_failed, 'text')} failed" if run.n_failed else ""
-    return f"{text}{failed}. On average a text has {counted(round(cells['tokens'].mean()), 'token')}."
+    return f"{text}{failed}. On average a text has {counted(round(cells['tokens'].mean()), symbol)}."
 
 
 def _mentions(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
@@ -144,7 +145,7 @@ def how_drawn(run: Run) -> str:
     several = sum(map(len, rules_by_sampler.values())) > 1
     if set(rules_by_sampler) == {"greedy"}:
         between = ", along a row only the rule" if several else ""
-        return f"Greedy sampling takes the likeliest token: down the table only the bids change{between}."
+        return f"Greedy sampling takes the likeliest {run.experiment.auction.symbol}: down the table only the bids change{between}."
     if len(rules_by_sampler) == 1:
         where = "row and column" if several else "row"
         between = ", along a row only the rule" if several else ""
@@ -173,7 +174,7 @@ def _between(run: Run, rules_by_sampler: dict[str, list[str]]) -> str:
     for sampler, rules in rules_by_sampler.items():
         how = "by a coupling to stable sampling" if sampler == "coupled" else f"by {sampler} sampling"
         parts.append(f"{listed([label(rule) for rule in rules])} {how}")
-    drawn = f"Tokens are drawn under {listed(parts)}"
+    drawn = f"{run.experiment.auction.alphabet.capitalize()} are drawn under {listed(parts)}"
     if set(rules_by_sampler) != {"stable", "coupled"}:
         return f"{drawn}: differences along a row are due to chance too."
     ends = sorted({f"{point.relative_weight:g}" for point in run.experiment.points if point.relative_weight in (0, 1)})

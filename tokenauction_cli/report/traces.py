@@ -1,4 +1,4 @@
-"""Traces for the page, small: words once in a list, logarithms as whole thousandths, equal lists of candidates once.
+"""Traces for the page, small: bytes together as words, words once in a list, logarithms as whole thousandths, equal lists of candidates once.
 
 The whole is JSON, deflated, in base64; the page inflates it when the inspector is first opened. Where it would be more
 than a page should carry, the traces of the last seeds are left out, and the page says so.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..analysis.run import Run
@@ -34,7 +34,7 @@ def packed_traces(run: Run, position: dict[str, int], most_bytes: int = MOST_BYT
     kept = seeds[: max(1, MOST_CELLS // per_seed)]
     while kept:
         wanted = set(kept)
-        chosen = ((position[cell], trace) for cell, trace in run.folder.traces() if seed_of.get(cell) in wanted)
+        chosen = ((position[cell], trace) for cell, trace in run.traces(words=True) if seed_of.get(cell) in wanted)
         pack = _Pack(chosen)
         if not pack.cells:
             return PackedTraces("", (), len(seeds))
@@ -54,7 +54,7 @@ def deflated(value: Any) -> str:
 class _Pack:
     """Collects the traces of cells."""
 
-    def __init__(self, traces: Iterable[tuple[int, dict[str, Any]]]) -> None:
+    def __init__(self, traces: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
         self._words: dict[str, int] = {}
         self._lists: dict[str, int] = {}
         self.cells = {position: self._cell(trace) for position, trace in traces}
@@ -63,7 +63,7 @@ class _Pack:
         lists = [json.loads(text) for text in self._lists]
         return {"words": list(self._words), "lists": lists, "cells": self.cells}
 
-    def _cell(self, trace: dict[str, Any]) -> dict[str, Any]:
+    def _cell(self, trace: Mapping[str, Any]) -> dict[str, Any]:
         short: dict[str, Any] = {
             "w": self._numbered(trace["pieces"]),
             "p": [_thousandths(row) for row in trace["log_p"]],
@@ -75,6 +75,8 @@ class _Pack:
             short["s"] = _thousandths(trace["switch"])
         if "dictator" in trace:
             short["d"] = trace["dictator"]
+        if "contested" in trace:
+            short |= {"n": trace["bytes"], "b": [self._contested(byte) for byte in trace["contested"]]}
         if "candidates" in trace:
             short["c"] = [self._candidates(candidates) for candidates in trace["candidates"]]
         return short
@@ -83,6 +85,10 @@ class _Pack:
         rows = [_thousandths(row) for row in candidates["log_p"]]
         text = json.dumps([self._numbered(candidates["tokens"]), rows, _thousandths(candidates["log_q"])])
         return self._lists.setdefault(text, len(self._lists))
+
+    def _contested(self, byte: dict[str, Any]) -> list[Any]:
+        (name,) = self._numbered([byte["name"]])
+        return [byte["at"], name, _thousandths(byte["log_p"]), _thousandths([byte["log_q"]])[0]]
 
     def _numbered(self, words: list[str]) -> list[int]:
         return [self._words.setdefault(word, len(self._words)) for word in words]

@@ -162,13 +162,13 @@ class RunFolder:
                         failed.setdefault(line[_CELL], _FAILED in line)
         return len(failed), sum(failed.values())
 
-    def traces(self) -> Iterator[tuple[str, Record]]:
-        """Each traced cell and its trace, one at a time: those of a whole run need not fit into memory."""
+    def traces(self) -> Iterator[tuple[str, list[int], Record]]:
+        """Each traced cell, the ids of what was drawn and its trace, one at a time: those of a whole run need not fit into memory."""
         seen: set[str] = set()
         for record in self._lines():
             cell, trace = record["cell"], record.get("trace")
             if cell not in seen and trace is not None:
-                yield cell, trace
+                yield cell, record["token_ids"], trace
             seen.add(cell)
 
     def raw_lines(self, cells: Set[str]) -> dict[str, bytes]:

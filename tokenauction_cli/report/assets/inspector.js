@@ -1,5 +1,6 @@
-// The token inspector: one text, every token in the colour of whose model explains it, and what stands behind it.
-const dialog = h("dialog", { cls: "inspector", "aria-label": "token inspector" });
+// The inspector: one text, every token in the colour of whose model explains it, and what stands behind it. Bytes come
+// as words, each with its most contested byte.
+const dialog = h("dialog", { cls: "inspector", "aria-label": "inspector" });
 const unpacked = [];
 
 async function tracesOf(r) {
@@ -35,7 +36,8 @@ async function fillInspector() {
     refill(dialog, head, cell === undefined ? null : h("p", { cls: "tokens", dir: "auto" }, textOf(run, cell)), h("p", { cls: "about" }, why));
     return;
   }
-  const tokens = trace.w.map((word, k) => tokenOf(run, trace, traces.words[word], k));
+  const hasEnd = (k) => run.shown === "word" && k === trace.w.length - 1 && run.cells.end[cell] === "end";
+  const tokens = trace.w.map((word, k) => tokenOf(run, trace, traces.words[word], k, hasEnd(k)));
   const detail = h("div", { cls: "detail", "aria-live": "polite" });
   const select = (k) => {
     open.token = k;
@@ -43,7 +45,7 @@ async function fillInspector() {
       token.setAttribute("aria-selected", j === k);
       token.tabIndex = j === k ? 0 : -1;
     });
-    refill(detail, detailOf(run, trace, traces, k, point));
+    refill(detail, detailOf(run, trace, traces, k, point, hasEnd(k)));
   };
   tokens.forEach((token, k) => {
     token.addEventListener("pointerenter", () => select(k));
@@ -51,7 +53,7 @@ async function fillInspector() {
     token.addEventListener("click", () => select(k));
   });
   const list = h("div", {
-    cls: "tokens", role: "listbox", "aria-label": "tokens", dir: "auto",
+    cls: "tokens", role: "listbox", "aria-label": `${run.shown}s`, dir: "auto",
     on: {
       keydown: (event) => {
         const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -64,7 +66,7 @@ async function fillInspector() {
     },
   }, tokens, isCut(run, cell) ? h("abbr", { cls: "cut", title: whyCut(run) }, "…") : null);
   refill(dialog, head, colouringChoice(run, trace), list, detail);
-  select(Math.min(open.token ?? mostContested(trace), tokens.length - 1));
+  if (tokens.length) select(Math.min(open.token ?? mostContested(trace), tokens.length - 1));
 }
 
 function inspectorHead(run, point) {
@@ -116,19 +118,21 @@ function mostContested(trace) {
   return scores.indexOf(Math.max(...scores));
 }
 
-function tokenOf(run, trace, word, k) {
+function tokenOf(run, trace, word, k, hasEnd) {
   const [agent, strength] = leader(trace, k);
-  const shown = word === "" ? "▪" : seen(word.replace(/\n/g, "↵"));
+  const shown = seen(word.replace(/\n/g, "↵")) + (hasEnd || word === "" ? "▪" : "");
   return h("span", {
     cls: word.trim() === "" ? "token bare" : "token", role: "option", tabindex: -1,
     vars: { "--c": colour(run.agents[agent].colour), "--strength": `${Math.round(64 * strength)}%` },
   }, shown);
 }
 
-function detailOf(run, trace, traces, k, point) {
+function detailOf(run, trace, traces, k, point, hasEnd) {
   const word = traces.words[trace.w[k]];
+  const name = hasEnd ? `${word && tokenName(word)}<end>` : tokenName(word);
+  const size = trace.n ? ` · ${counted(trace.n[k], "byte")}${hasEnd ? ", the end one of them" : ""}` : "";
   return [
-    h("h3", {}, h("code", {}, tokenName(word)), h("small", { title: DATA.explained.tokens }, ` token ${k + 1} of ${trace.w.length}`)),
+    h("h3", {}, h("code", {}, name), h("small", { title: DATA.explained.tokens }, ` ${run.shown} ${k + 1} of ${trace.w.length}${size}`)),
     h("div", { cls: "detail-grid" },
       h("div", { cls: "scroll" }, candidatesOf(run, trace, traces, k)),
       h("div", {}, posteriorOf(run, trace, k), thresholdOf(run, trace, k, point), paidOf(run, trace, k))),
@@ -138,7 +142,8 @@ function detailOf(run, trace, traces, k, point) {
 function candidatesOf(run, trace, traces, k) {
   const e = (value) => (value === null ? 0 : Math.exp(value / 1000));
   const list = trace.c ? traces.lists[trace.c[k]] : null;
-  const chosen = { word: traces.words[trace.w[k]], p: trace.p.map((row) => e(row[k])), q: e(trace.q[k]) };
+  const [at, symbol, log_p, log_q] = trace.b ? trace.b[k] : [0, trace.w[k], trace.p.map((row) => row[k]), trace.q[k]];
+  const chosen = { word: traces.words[symbol], p: log_p.map(e), q: e(log_q) };
   const rows = list
     ? list[0].map((word, j) => ({ word: traces.words[word], p: list[1].map((row) => e(row[j])), q: e(list[2][j]) }))
     : [];
@@ -147,7 +152,7 @@ function candidatesOf(run, trace, traces, k) {
   const bar = (row, value, c, who) => h("td", { cls: "p", vars: { "--c": c, "--share": value }, title: `${who}: ${tokenName(row.word)} comes next with probability ${number(value, true)}` },
     h("span", {}, value < 0.0005 ? "0" : number(value, true)));
   return h("table", { cls: "candidates" },
-    h("thead", {}, h("tr", {}, h("th", {}, "next token"), run.agents.map((agent) => h("th", { title: agent.name }, agentName(agent))), h("th", {}, "auction"))),
+    h("thead", {}, h("tr", {}, h("th", trace.b ? { title: CONTESTED } : {}, trace.b ? `byte ${at + 1} of ${trace.n[k]}${beginning(traces.words[trace.w[k]], at)}` : `next ${run.symbol}`), run.agents.map((agent) => h("th", { title: agent.name }, agentName(agent))), h("th", {}, "auction"))),
     h("tbody", {}, rows.map((row) => h("tr", { cls: row === drawn ? "drawn" : "" }, h("td", {}, h("code", { dir: "auto" }, tokenName(row.word))),
       row.p.map((value, i) => bar(row, value, colour(run.agents[i].colour), run.agents[i].name)), bar(row, row.q, "var(--ink)", "auction")))));
 }
@@ -158,6 +163,11 @@ function drawnOf(rows, chosen) {
   return near.find((row) => row.word === chosen.word)
     ?? near.find((row) => (chosen.word ? ` ${row.word}` === chosen.word : /^<.+>$/.test(row.word))) ?? chosen;
 }
+
+// What the word said before a byte, where bytes are characters.
+const beginning = (word, at) => (at && /^[\u0000-\u007f]*$/.test(word) ? `, after ${seen(word.slice(0, at))}` : "");
+
+const CONTESTED = "The most contested byte of this word: the one of which one agent has the most of all agents’ probability";
 
 const agentName = (agent) => h("span", { cls: "agent" }, swatch(agent.colour, agent.colour), h("span", {}, agent.name));
 
@@ -175,10 +185,11 @@ function thresholdOf(run, trace, k, point) {
   const at = trace.s[k] === null ? null : trace.s[k] / 1000;
   const { bids } = run.points[point], now = bids[run.swept] / bids.reduce((a, b) => a + b, 0);
   const who = run.agents[run.swept];
-  const words = at === null || at >= 1 ? `This seed draws this token at every weight of ${who.name}.`
-    : now > at ? `Drawn because the weight of ${who.name} is above ${number(at)}; below it this seed draws another token.`
-      : `Above the weight ${number(at)} of ${who.name} this seed draws another token.`;
-  return h("div", { cls: "block" }, h("h4", {}, "Threshold of this seed"),
+  const what = run.symbol;
+  const words = at === null || at >= 1 ? `This seed draws this ${what} at every weight of ${who.name}.`
+    : now > at ? `Drawn because the weight of ${who.name} is above ${number(at)}; below it this seed draws another ${what}.`
+      : `Above the weight ${number(at)} of ${who.name} this seed draws another ${what}.`;
+  return h("div", { cls: "block" }, h("h4", {}, `Threshold of this seed${trace.b ? ` at byte ${trace.b[k][0] + 1}` : ""}`),
     h("div", { cls: "threshold", vars: { "--now": now, "--at": at ?? 2, "--c": colour(who.colour) } }, h("i", {}), at !== null && at < 1 ? h("b", {}) : null),
     h("p", { cls: "muted", title: `${DATA.explained.weight} The dot is the weight shown, the line the threshold.` }, words));
 }
@@ -189,9 +200,9 @@ function paidOf(run, trace, k) {
   if (!columns.length) return null;
   const name = (column) => run.payments[column] ?? column;
   const amount = (column, row, i) => h("span", {
-    title: `${run.agents[i].name} pays ${number(row[k]) || "nothing"} for this token, in units of the bids. ${name(column)}: ${run.explained[column]}`,
+    title: `${run.agents[i].name} pays ${number(row[k]) || "nothing"} for this ${run.shown}, in units of the bids. ${name(column)}: ${run.explained[column]}`,
   }, swatch(run.agents[i].colour, run.agents[i].colour), row[k] === null ? "–" : number(row[k]));
-  return h("div", { cls: "block" }, h("h4", {}, "Paid for this token, in units of the bids"),
+  return h("div", { cls: "block" }, h("h4", {}, `Paid for this ${run.shown}, in units of the bids`),
     h("table", { cls: "paid" },
       h("thead", {}, h("tr", {}, h("th", {}), h("td", {}, h("div", { cls: "amounts" }, run.agents.map(agentName))))),
       h("tbody", {}, columns.map(([column, rows]) => h("tr", {}, h("th", { scope: "row", title: run.explained[column] }, name(column)),

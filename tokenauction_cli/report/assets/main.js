@@ -28,7 +28,7 @@ function findingsOf(run, lead) {
 const hasTraces = RUNS.some((run) => run.traced.length > 0);
 const stageWords = [
   HAS_SQUARES ? `Each square is a text${ANYBODY_IS_NAMED ? ", in the colours of whom it names" : ""}.` : null,
-  hasTraces ? "Click a text to look at its tokens." : null,
+  hasTraces ? `Click a text to look at its ${[...new Set(RUNS.map((run) => `${run.shown}s`))].join(" or ")}.` : null,
 ].filter(Boolean).join(" ");
 const figureWords = "Means over the texts with their 95 % intervals (Wilson’s for shares of texts, BCa bootstrap for means"
   + `${HAS_POOLED ? "; of all queries together, clustered by query" : ""})${XS.length > 1 ? `, against the ${AXIS.title}` : ""}.`

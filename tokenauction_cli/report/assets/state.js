@@ -70,12 +70,12 @@ function marked(run, text) {
   );
 }
 
-// The text of a cell; where `max_tokens` cut it, an ellipsis says so.
+// The text of a cell; where it was cut at its most tokens or bytes, an ellipsis says so.
 function textOf(run, cell) {
   return [marked(run, run.cells.text[cell]), isCut(run, cell) ? h("abbr", { cls: "cut", title: whyCut(run) }, "…") : null];
 }
 
-const whyCut = (run) => `Cut here: a text has at most ${counted(run.max_tokens, "token")} (max_tokens)`;
+const whyCut = (run) => `Cut here: a text has at most ${run.most} (${run.limit})`;
 const isCut = (run, cell) => run.cells.end[cell] === "length";
 const isFailed = (run, cell) => run.cells.end[cell] === "failed";
 const hasTrace = (run, cell) => !isFailed(run, cell) && run.traced.includes(run.cells.seed[cell]);

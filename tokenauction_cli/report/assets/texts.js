@@ -53,7 +53,7 @@ function sharesOf(runs) {
   return order.map((k) =>
     h("span", {
       vars: { "--c": colour(run.agents[k].colour), "flex-grow": bids[k] / total }, cls: bids[k] / total < 0.14 ? "thin" : "",
-      title: `${run.agents[k].name} bids ${number(bids[k])} for every token: ${number(bids[k] / total, true)} of all bids`,
+      title: `${run.agents[k].name} bids ${number(bids[k])} for every ${run.symbol}: ${number(bids[k] / total, true)} of all bids`,
     }, h("b", {}, run.agents[k].name), h("i", {}, " bids"), ` ${number(bids[k])}`));
 }
 
@@ -93,8 +93,8 @@ function squaresLegend() {
 
 function cutLegend() {
   const cut = RUNS.filter((run) => run.cells.end.includes("length"));
-  const at = [...new Set(cut.map((run) => run.max_tokens))].sort((a, b) => a - b).join(" or ");
-  return cut.length ? h("li", { title: whyCut(cut[0]) }, h("span", { cls: "cut" }, "…"), `cut at ${at} ${at === "1" ? "token" : "tokens"}`) : null;
+  const at = [...new Set(cut.map((run) => run.most))].join(" or ");
+  return cut.length ? h("li", { title: whyCut(cut[0]) }, h("span", { cls: "cut" }, "…"), `cut at ${at}`) : null;
 }
 
 function textCards() {
@@ -138,7 +138,7 @@ function noText(run, point) {
 function chosenText(run, r, cell) {
   const failed = isFailed(run, cell);
   const text = h("span", { cls: failed ? "text failed" : "text", dir: "auto" }, textOf(run, cell));
-  const tokens = failed ? null : counted(run.cells.tokens[cell], "token");
+  const tokens = failed ? null : counted(run.cells.tokens[cell], run.symbol);
   if (!hasTrace(run, cell)) {
     return h("div", { cls: "open", "data-cell": cell }, text, tokens && h("span", { cls: "hint", title: DATA.explained.tokens }, tokens));
   }
