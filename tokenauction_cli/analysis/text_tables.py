@@ -89,8 +89,9 @@ def _of_samplers(samplers: dict[str, str]) -> list[str]:
 
 
 def _of_cut_texts(experiment: Experiment, group: pd.DataFrame) -> list[str]:
-    most = experiment.auction.max_draws
-    return [f"…: the text was cut at max_tokens ({most})."] if (group["end_reason"] == "length").any() else []
+    auction = experiment.auction
+    cut = f"…: the text was cut at {auction.limit} ({auction.max_draws})."
+    return [cut] if (group["end_reason"] == "length").any() else []
 
 
 def _with_columns(table: Table, names: Sequence[str]) -> Table:

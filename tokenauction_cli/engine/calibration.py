@@ -80,7 +80,7 @@ def _row(
         distance_99=distances.quantile(0.99),
         largest_distance=distances.largest,
         distance_per_text=distances.per_text,
-        unfollowed_per_text=max(_unfollowed(model, bidders, records)),
+        unfollowed_per_text=float(_unfollowed(model, bidders, records).max()),
     )
 
 
@@ -98,6 +98,6 @@ def _asked(bidders: BidderModels, records: Sequence[Record]) -> int:
 
 def _unfollowed(model: ByteModel, bidders: BidderModels, records: Sequence[Record]) -> Array:
     """What was left out of a text, in the mean, by agent."""
-    sets = [(bidders.prompt_sets[record["query"]], tuple(record["token_ids"][:-1])) for record in records]
-    shares = [[model.unfollowed(one.prompts[k], text) for k in one.prompt_of_agent] for one, text in sets]
-    return np.mean(shares, axis=0)
+    asked = [(bidders.prompt_sets[record["query"]], tuple(record["token_ids"][:-1])) for record in records]
+    shares = [[model.unfollowed(one.prompts[k], text) for k in one.prompt_of_agent] for one, text in asked]
+    return np.asarray(np.mean(shares, axis=0))

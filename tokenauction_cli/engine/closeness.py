@@ -28,8 +28,7 @@ from .rules import Rules, terms_of
 from .text_state import FAILED
 from .token_loop import PromptSet
 
-FINER = 0.01  # times both knobs: what a covering is compared with
-MOST_OFF = 0.01  # a text, in the mean: above it people are warned
+FINER = 0.01  # times the knobs: what a covering is compared with
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,8 @@ class Distances:
 
 
 def finer(knobs: Knobs) -> Knobs:
-    """Both knobs at a hundredth."""
-    return knobs._replace(open=knobs.open * FINER, merge=knobs.merge * FINER)
+    """All of them at a hundredth: also that which says when pending spellings return."""
+    return Knobs(*(FINER * share for share in knobs))
 
 
 def complete(records: Sequence[Record]) -> list[Record]:
@@ -85,7 +84,9 @@ class Laws:
     def along(self, records: Sequence[Record], model: ByteModel) -> list[Array]:
         """q before every draw of each text, (draws, 257): as many texts together as the model has slots."""
         slots = model.slots
-        return list(chain.from_iterable(self._together(records[k : k + slots], model) for k in range(0, len(records), slots)))
+        return list(
+            chain.from_iterable(self._together(records[k : k + slots], model) for k in range(0, len(records), slots))
+        )
 
     def _together(self, records: Sequence[Record], model: ByteModel) -> list[Array]:
         found: list[list[Array]] = [[] for _ in records]

@@ -93,6 +93,11 @@ class Auction:
     reserve: float
     trace: str
 
+    @property
+    def limit(self) -> str:
+        """The key that says how long a text may be."""
+        return "max_tokens" if self.alphabet == "tokens" else "max_bytes"
+
     @classmethod
     def of(cls, auction: file_format.Auction) -> Auction:
         """From a section whose defaults are filled in."""
