@@ -162,9 +162,11 @@ def test_interrupted(start: Start, finish: Finish, undisturbed: Path, tmp_path: 
     assert (process.returncode, output) == (130, "")
     assert "Traceback" not in errors
     last = errors.splitlines()[-1]
-    assert last == "Interrupted. What is finished is kept; continue with: tokauction run tiny.yaml -o 'my results'"
     folder = the_run(tmp_path / "my results")
-    assert 0 < len(lines(folder)) < N_CELLS
+    n_kept = len(lines(folder))
+    how = "tokauction run tiny.yaml -o 'my results'"
+    assert last == f"Interrupted. Kept {n_kept} of {N_CELLS} cells; continue with: {how}"
+    assert 0 < n_kept < N_CELLS
     assert manifest(folder)["status"] == "interrupted"
     assert "interrupted" in (folder / "log.txt").read_text()
     done = finish(*shlex.split(last.partition("tokauction ")[2]))

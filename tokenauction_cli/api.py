@@ -18,8 +18,9 @@ from .analysis.expectations import figure_names
 from .analysis.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.reading import read_csv as read_csv
 from .analysis.run import Run, files_of
-from .engine.bidder_models import BidderModels, prepare
+from .engine.bidder_models import BidderModels
 from .engine.plan import Cell, Plan, cells_of
+from .engine.prepare import prepare
 from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
 from .experiment.experiment import Experiment, load_experiment

@@ -24,8 +24,8 @@ TERMS = Terms(ids=("alpha", "beta"), configured=(1, 1))
 @pytest.fixture(scope="module")
 def profile(model_path: Path) -> Profile:
     """What the demo's agents would say after "Fly with"."""
-    from tokenauction_cli.engine.bidder_models import prepare
     from tokenauction_cli.engine.prefixes import profile_after
+    from tokenauction_cli.engine.prepare import prepare
     from tokenauction_cli.lm.gguf import GgufPrompt
     from tokenauction_cli.lm.prompt_tokens import tokens_of_text
 

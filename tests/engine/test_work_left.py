@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenauction_cli.engine.auctioneer import Auctioneer
-from tokenauction_cli.engine.bidder_models import prepare
 from tokenauction_cli.engine.plan import Cell, Plan
+from tokenauction_cli.engine.prepare import prepare
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import plan_for
 from tokenauction_cli.engine.token_loop import PromptSet, TokenLoop

@@ -20,8 +20,8 @@ from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import check_experiment, run_experiment
 from tokenauction_cli.cli.plan_tables import plan_tables
 from tokenauction_cli.engine import gguf_files
-from tokenauction_cli.engine.bidder_models import prepare
 from tokenauction_cli.engine.gguf_files import CPU_BATCH_ROWS, GPU_BATCH_ROWS, GgufFiles
+from tokenauction_cli.engine.prepare import prepare
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm import batch_size

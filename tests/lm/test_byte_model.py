@@ -79,7 +79,7 @@ def test_tables_over_tokens_of_their_own() -> None:
         {"*": {"b": 0.5, "ba": 0.5}, "ab": {"a": 0.25, "<end>": 0.75}},
     ]
     vocabulary = TableVocabulary(tables)
-    inner = byte_model.TokenModel(TableModel(vocabulary, ""), Lexicon.of(vocabulary), 2)
+    inner = byte_model.TokenModel(TableModel(vocabulary), Lexicon.of(vocabulary), 2)
     prompts = tuple(BytePrompt(0, TablePrompt(f"T{k}", table), 1.0, f"T{k}") for k, table in enumerate(tables))
     model = ByteModel([inner], EXACT, SLOTS)
     first, second = text_law(model.evaluate([after(prompts, b"")])[0])
@@ -109,7 +109,7 @@ def test_logits_that_are_no_numbers_fail_by_name() -> None:
 def test_a_table_without_a_row_fails_alone() -> None:
     tables: list[dict[str, dict[str, float]]] = [{"": {"a": 0.5, "b": 0.5}, "a": {"a": 1.0}}]
     vocabulary = TableVocabulary(tables)
-    inner = byte_model.TokenModel(TableModel(vocabulary, ""), Lexicon.of(vocabulary), 1)
+    inner = byte_model.TokenModel(TableModel(vocabulary), Lexicon.of(vocabulary), 1)
     prompts = (BytePrompt(0, TablePrompt("T", tables[0]), 1.0, "T"),)
     model = ByteModel([inner], EXACT, SLOTS)
     failed, other = model.evaluate([after(prompts, b"b"), after(prompts, b"a", 1)])

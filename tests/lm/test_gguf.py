@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from tiny_gguf import BOS, CHAT_TEMPLATE, SURE, bigram_model, of_byte, recurrent_model
 
 from tokenauction_cli.engine.auctioneer import Auctioneer
-from tokenauction_cli.engine.bidder_models import prepare
 from tokenauction_cli.engine.plan import Cell, cells_of
+from tokenauction_cli.engine.prepare import prepare
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import plan_for
 from tokenauction_cli.engine.token_loop import Record, TokenLoop
@@ -134,7 +134,8 @@ def test_a_link_to_a_file_is_that_file(read: Reader, bigram: Path, tmp_path: Pat
     (tmp_path / "link.gguf").symlink_to(bigram)
     agents = "[{name: A, model: bigram.gguf, prompt: a}, {name: B, model: link.gguf, prompt: a}]"
     bidders = prepare(read(f"name: t\nagents: {agents}\n"))
-    assert bidders.files is not None and len(bidders.files.models) == 1
+    assert bidders.files is not None
+    assert len(bidders.files.models) == 1
     assert [len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values()] == [
         1
     ]  # equal prompts are one prompt

@@ -29,7 +29,7 @@ from tiny_gguf import (
 )
 
 from tokenauction_cli.api import run_experiment
-from tokenauction_cli.engine.bidder_models import prepare
+from tokenauction_cli.engine.prepare import prepare
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.lm.base import Request
 from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt, OneByOneContext

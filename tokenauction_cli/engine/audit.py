@@ -18,8 +18,8 @@ from ..mechanism.audit.finding import Failure, Finding, count
 from ..mechanism.audit.universal_stability import universally_stable
 from ..mechanism.distributions import MechanismError
 from ..runs.run_folder import Record
-from .bidder_models import prepare
 from .prefixes import Looked, look
+from .prepare import prepare
 from .rules import Rules, terms_of
 
 

@@ -30,9 +30,9 @@ from ..runs.run_folder import RunFolder
 from ..system.errors import UsageError
 from ..system.memory import peak_memory
 from .auctioneer import Auctioneer
-from .bidder_models import prepare
 from .gguf_files import GgufFiles
 from .plan import Plan
+from .prepare import prepare
 from .rules import Rules
 from .run import plan_for
 from .token_loop import PromptSet, TokenLoop

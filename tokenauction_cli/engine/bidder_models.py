@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,6 @@ from .token_loop import PromptSet
 
 if TYPE_CHECKING:
     from ..lm.gguf import Step
-
-logger = logging.getLogger("tokauction")
 
 SLOTS_OF_TABLES = 1024
 
@@ -103,31 +100,3 @@ def prompt_sets_of(prompts: Mapping[str, list[Any]]) -> dict[str, PromptSet]:
         prompt_set = PromptSet(distinct, tuple(distinct.index(prompt) for prompt in of_agents))
         prompt_sets[query] = known.setdefault(prompt_set, prompt_set)
     return prompt_sets
-
-
-def prepare(
-    experiment: Experiment,
-    *,
-    probe: bool = False,
-    kv_cache: str | None = None,
-    tell: Callable[[str], None] = logger.info,
-) -> BidderModels:
-    """What speaks for the agents of an experiment; raises ModelError and UsageError before any weights are loaded.
-
-    `probe` has child processes evaluate first with every file that this machine has not seen with these settings: one
-    that makes llama.cpp abort is then an error like any other. `kv_cache` is the format that a run began with.
-    """
-    bidders = _bidders(experiment, kv_cache)
-    if probe and bidders.files is not None:
-        bidders.files.probe(tell)
-    return bidders
-
-
-def _bidders(experiment: Experiment, kv_cache: str | None) -> BidderModels:
-    if experiment.auction.alphabet != "tokens":
-        from .byte_bidders import ByteBidders
-
-        return ByteBidders(experiment, kv_cache)
-    if any(agent.distributions is not None for agent in experiment.agents):
-        return TableBidders(experiment)
-    return GgufBidders(experiment, kv_cache)

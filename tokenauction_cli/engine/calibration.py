@@ -19,9 +19,10 @@ from ..mechanism.distributions import Array
 from ..runs.run_folder import Record
 from ..system.errors import UsageError
 from .auctioneer import Auctioneer
-from .bidder_models import BidderModels, prepare
+from .bidder_models import BidderModels
 from .closeness import Distances, Laws, complete, finer
 from .plan import Plan
+from .prepare import prepare
 from .rules import Rules
 from .run import plan_for
 from .token_loop import TokenLoop

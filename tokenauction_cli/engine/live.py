@@ -13,8 +13,8 @@ from ..experiment.sweep import shared_bids
 from ..lm.base import LanguageModel, Request
 from ..system.errors import CellError, UsageError
 from .auctioneer import Auctioneer
-from .bidder_models import prepare
 from .plan import Cell
+from .prepare import prepare
 from .rules import Rules
 from .token_loop import PromptSet
 

