@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..experiment.experiment import Experiment
+from ..lm.covering import MOST_OFF
 from ..runs.run_folder import RunFolder
 from ..system.errors import UsageError
 from .comparison import comparisons_frame
@@ -130,6 +131,25 @@ class Run:
         """A sentence for whoever reads numbers over all queries, '' where there is one or there are enough."""
         n = len(self.experiment.queries)
         return f"Over only {n} queries intervals are rough: {FEW} or more say something." if 1 < n < FEW else ""
+
+    @property
+    def what_is_unfollowed(self) -> str:
+        """A sentence about agents with many tokenisations left out, '' where there are none."""
+        left_out = {agent.name: self._unfollowed(agent.id) for agent in self.experiment.agents}
+        far = [f"{name} {share:.2g}" for name, share in left_out.items() if share > MOST_OFF]
+        if not far:
+            return ""
+        return (
+            f"Left out of a text's tokenisations, in the mean: {', '.join(far)}. Above {MOST_OFF:g} the law of the "
+            "texts may be another one: lower auction.covering; `tokauction verify` says how far q is off."
+        )
+
+    def _unfollowed(self, agent: str) -> float:
+        """The mean over the texts in which an agent bids; 0 where there is nothing to follow."""
+        column = f"unfollowed.{agent}"
+        if column not in self.cells:
+            return 0.0
+        return float(self.cells.loc[self.cells[f"bid.{agent}"] > 0, column].mean())
 
     @property
     def n_failed(self) -> int:

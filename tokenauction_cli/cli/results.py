@@ -96,6 +96,11 @@ def tell_what_is_missing(result: Run) -> None:
         typer.echo(result.what_is_missing, err=True)
 
 
+def tell_what_is_unfollowed(result: Run) -> None:
+    if result.what_is_unfollowed:
+        typer.echo(result.what_is_unfollowed, err=True)
+
+
 def print_verdicts(result: Run) -> None:
     """A table of the expectations, or why there is none."""
     from ..analysis.expectations import verdict_table

@@ -20,7 +20,14 @@ from .options import (
     load,
     quiet_llama,
 )
-from .results import exit_if_failed, print_figures, print_tables, print_verdicts, where_the_report_is
+from .results import (
+    exit_if_failed,
+    print_figures,
+    print_tables,
+    print_verdicts,
+    tell_what_is_unfollowed,
+    where_the_report_is,
+)
 
 if TYPE_CHECKING:
     from ..experiment.experiment import Experiment
@@ -75,6 +82,7 @@ def run(
         print_verdicts(result)
         if not quiet:
             typer.echo(f"Run folder: {result.path}\n{where_the_report_is(result.path)}", err=True)
+    tell_what_is_unfollowed(result)
     if junit is not None:
         write_junit(junit, result)
     exit_if_failed(result)

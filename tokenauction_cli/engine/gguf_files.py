@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..experiment.experiment import Experiment
 from ..experiment.model_places import place_of_model
 from ..experiment.prompts import render_messages, render_prompt
-from ..lm.base import Vocabulary
 from ..model_files.models import LocalModel, locate, parse_reference, verify
 from ..system.errors import ModelError, TokauctionError, UsageError
 from ..system.memory import free_memory
 from ..system.processors import usable_processors
 
 if TYPE_CHECKING:
-    from ..experiment.experiment import Agent
+    from ..experiment.experiment import Agent, Auction
     from ..lm.gguf import GgufContext, GgufPrompt, Step
     from ..lm.hardware import Hardware
     from ..lm.metadata import GgufMetadata
@@ -250,14 +249,14 @@ class GgufFiles:
 
     def _allowed_cells(self, model: ModelInUse) -> int:
         """`runtime.context`, or what half of the free memory holds. Raises UsageError where one text does not fit."""
-        allowed = self._experiment.runtime.context
+        allowed, auction = self._experiment.runtime.context, self._experiment.auction
         if allowed == "auto":
             per_cell = self.kv_bytes_per_token(model)
             return int(free_memory() / 2 / per_cell) if per_cell else 1 << 31
         if int(allowed) < self._cells_per_slot(model.path):
             raise UsageError(
                 f"runtime.context is {allowed} tokens, but one text of {model.local.reference} needs "
-                f"{self._cells_per_slot(model.path)}: raise it, use `auto`, or lower `auction.max_tokens`"
+                f"{self._cells_per_slot(model.path)}: raise it, use `auto`, or lower `auction.{auction.limit}`"
             )
         return int(allowed)
 
@@ -349,8 +348,13 @@ def _located(experiment: Experiment, model: str) -> LocalModel:
     try:
         return locate(parse_reference(model, experiment.path.parent))
     except ModelError as error:
-        place = place_of_model(experiment.path, experiment.source, model)
-        raise ModelError(f"{place}: {error}" if place else str(error)) from error
+        raise _placed(experiment, model, str(error)) from error
+
+
+def _placed(experiment: Experiment, model: str, message: str) -> ModelError:
+    """An error about a model, behind the place where the experiment names it."""
+    place = place_of_model(experiment.path, experiment.source, model)
+    return ModelError(f"{place}: {message}" if place else message)
 
 
 def read_prompts(
@@ -366,7 +370,7 @@ def read_prompts(
             model.path: stack.enter_context(open_vocabulary(model.path)) for model in dict.fromkeys(in_use.values())
         }
         if one_vocabulary:
-            _check_same_vocabulary(vocabularies)
+            _check_same_vocabulary(experiment, in_use, vocabularies)
         return {
             query: [_prompt(experiment, agent, query, in_use, vocabularies) for agent in experiment.agents]
             for query in experiment.queries
@@ -386,7 +390,7 @@ def _prompt(
         return None
     model = in_use[agent.model]
     tokens = _tokens(agent, query, model, vocabularies[model.path])
-    _check_length(agent, model, len(tokens), experiment.auction.max_draws)
+    _check_length(agent, model, len(tokens), experiment.auction)
     return GgufPrompt(model.path, tokens)
 
 
@@ -409,25 +413,30 @@ def _tokens(agent: Agent, query: str, model: ModelInUse, vocabulary: GgufVocabul
     )
 
 
-def _check_same_vocabulary(vocabularies: Mapping[Path, Vocabulary]) -> None:
+def _check_same_vocabulary(
+    experiment: Experiment, in_use: Mapping[str, ModelInUse], vocabularies: Mapping[Path, GgufVocabulary]
+) -> None:
     if len(vocabularies) < 2:
         return
     (first, reference), *others = vocabularies.items()
     for path, vocabulary in others:
-        if vocabulary.digest != reference.digest:  # type: ignore[attr-defined]
-            raise ModelError(
+        if vocabulary.digest != reference.digest:
+            named = next(name for name, model in in_use.items() if model.path == path)
+            raise _placed(
+                experiment,
+                named,
                 f"{first} ({reference.size} tokens) and {path} ({vocabulary.size} tokens) have different vocabularies: "
                 "agents of one experiment must speak over the same tokens; use models of one family, or set "
-                "auction.alphabet: bytes"
+                "auction.alphabet: bytes",
             )
 
 
-def _check_length(agent: Agent, model: ModelInUse, n_prompt: int, max_tokens: int) -> None:
+def _check_length(agent: Agent, model: ModelInUse, n_prompt: int, auction: Auction) -> None:
     if n_prompt == 0:
         raise ModelError(f"agent {agent.name!r}: its prompt has no tokens; a model needs at least one to continue")
     limit = model.metadata.context_length
-    if limit is not None and n_prompt + max_tokens > limit:
+    if limit is not None and n_prompt + auction.max_draws > limit:
         raise ModelError(
-            f"agent {agent.name!r}: its prompt has {n_prompt} tokens and max_tokens is {max_tokens}, together more "
-            f"than the {limit} tokens of context of {model.local.reference}: shorten one of them"
+            f"agent {agent.name!r}: its prompt has {n_prompt} tokens and {auction.limit} is {auction.max_draws}, "
+            f"together more than the {limit} tokens of context of {model.local.reference}: shorten one of them"
         )

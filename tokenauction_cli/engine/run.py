@@ -22,6 +22,7 @@ from ..runs.run_folder import Record, RunFolder
 from ..system.environment import visible
 from ..system.errors import TokauctionError, UsageError
 from ..system.memory import peak_memory
+from .beginnings import unlike_beginnings
 from .bidder_models import BidderModels
 from .interrupts import Interrupts
 from .plan import Cell, Plan, cells_of, plan_of
@@ -168,6 +169,8 @@ def _compute(
             ):
                 left = _with_room(plan, model, record, progress).without(dict.fromkeys(done))
                 work = WorkLeft(left, ready.bidders.prompt_sets, ready.experiment.auction.max_draws)
+                for note in unlike_beginnings(ready.experiment, ready.bidders.prompt_sets, model):
+                    progress.note(note)
                 loop = TokenLoop(model, auctioneer, ready.bidders.prompt_sets, work.heard)
                 progress.step(0, 0, 0.0)
                 for records in _in_batches(loop, left, interrupts):

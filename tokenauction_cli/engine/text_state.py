@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Callable, Sequence
 
@@ -22,6 +23,8 @@ from .rules import Rules, terms_of
 from .trace import TextTrace
 
 FAILED = "failed"
+CUT = ("length", "budget")  # the reasons to end that may come within a character
+_decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class Setting:
@@ -137,10 +140,14 @@ class TextState:
         return spelled(vocabulary, self._tokens[first:])
 
     def text(self) -> str:
-        """The text, decoded as a whole (a character may span tokens), cut before the first stop string."""
+        """The text, decoded as a whole (a character may span tokens), cut before the first stop string.
+
+        Over bytes a text may be cut within a character, which is left out.
+        """
         data = spelled(self._setting.vocabulary, self._tokens)
         cuts = [data.find(stop) for stop in self._setting.stops if stop in data]
-        return data[: min(cuts, default=len(data))].decode("utf-8", "replace")
+        is_whole = not self._setting.over_bytes or self.end_reason not in CUT
+        return _decoder(errors="replace").decode(data[: min(cuts, default=len(data))], final=is_whole)
 
     def fail(self, error: CellError) -> None:
         """The cell cannot go on: what was written stays, with the reason."""

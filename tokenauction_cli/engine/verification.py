@@ -1,7 +1,8 @@
 """Does a run folder still hold what its run wrote, and does this machine compute the same?
 
 Three questions: do the files have the digests of the manifest, are the models the files that they were, and are the
-records of a sample of cells, computed again, the same bytes. Nothing is written.
+records of a sample of cells, computed again, the same bytes. Of a run over bytes a fourth: how far is q along these
+texts from that of a covering that follows more. Nothing is written.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ..experiment.experiment import Experiment
+from ..lm.byte_model import ByteModel
+from ..lm.covering import MOST_OFF
 from ..runs import manifest
-from ..runs.run_folder import RunFolder, encode
-from ..system.errors import StoreError, TokauctionError
+from ..runs.run_folder import Record, RunFolder, encode
+from ..system.errors import CellError, StoreError, TokauctionError
+from .closeness import Distances, Laws, complete, finer
 from .plan import Cell, Plan
 from .prepare import prepare
 from .run import experiment_of, plan_for
@@ -98,6 +102,7 @@ def _cells(folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_
     bidders = prepare(experiment, probe=True, kv_cache=manifest.kv_cache_of(record))
     plan = _sample(plan_for(experiment, bidders, record.get("lanes")), folder.cells(), n_cells)
     written = folder.raw_lines({cell.id for cell in plan.cells})
+    again: list[Record] = []
     with bidders.loaded(plan.slots) as model, closing(Auctioneer(experiment, rules, model.vocabulary)) as auctioneer:
         slots = min(plan.slots, model.slots or plan.slots)
         loop = TokenLoop(model, auctioneer, bidders.prompt_sets)
@@ -107,6 +112,28 @@ def _cells(folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_
                     if cell["cell"] in written:
                         is_same = encode(cell) + b"\n" == written[cell["cell"]]
                         yield Check(f"cell {cell['cell']}", is_same, "the same bytes" if is_same else "other bytes")
+                        again.append(cell)
+        if isinstance(model, ByteModel) and experiment.auction.alphabet == "bytes":
+            yield from _covering(Laws(experiment, bidders.prompt_sets), complete(again), model)
+
+
+def _covering(laws: Laws, records: Sequence[Record], model: ByteModel) -> Iterator[Check]:
+    """How far q is from that of a covering that follows more; nothing to compare with an exact one."""
+    if not records or model.knobs.is_exact:
+        return
+    knobs = finer(model.knobs)
+    try:
+        distances = Distances.between(laws.along(records, model), laws.along(records, model.following(knobs)))
+    except CellError as error:  # of a table, which need not say what follows every spelling
+        yield Check("covering", None, f"not compared with finer knobs: {error}")
+        return
+    found = (
+        f"TV of q from that at open {knobs.open:g}, merge {knobs.merge:g}: mean {distances.mean:.2g}, largest "
+        f"{distances.largest:.2g} over {len(distances.each)} draws; a whole text {distances.per_text:.2g}"
+    )
+    if distances.per_text > MOST_OFF:
+        found += f", which is above {MOST_OFF:g}: the texts may follow another law; lower auction.covering"
+    yield Check("covering", None, found)
 
 
 def _sample(plan: Plan, finished: set[str], n_cells: int) -> Plan:

@@ -136,6 +136,14 @@ class ByteModel:
         self._logits: LeastRecent[tuple[int, Wanted], Scores] = LeastRecent(MOST_LOGITS_BYTES, _size_of_scores)
         self._states: LeastRecent[tuple[BytePrompt, bytes], State] = LeastRecent(MOST_STATES_BYTES, _size_of_state)
 
+    def following(self, knobs: Knobs) -> ByteModel:
+        """The same token models, followed as closely as these knobs say, with caches of their own."""
+        return ByteModel(self._token_models, knobs, self.slots)
+
+    @property
+    def knobs(self) -> Knobs:
+        return self._knobs
+
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
         """For each request log p of the next symbol after each of its prompts, to be read only."""
         tasks = [self._tasks(request) for request in requests]

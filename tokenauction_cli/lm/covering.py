@@ -38,6 +38,7 @@ from .lexicon import Lexicon
 
 N_SYMBOLS = 257
 FLOOR = 1e-12  # of the heaviest hypothesis' first bytes, so that no byte is impossible which a token begins with
+MOST_OFF = 0.01  # of the law of a whole text: above it people are warned
 _TINY = 1e-250  # below it a sum of exponentials has lost digits
 _SURE = np.zeros(1)
 _NO_SCORES = np.empty(0)

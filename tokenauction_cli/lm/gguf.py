@@ -142,7 +142,7 @@ class GgufContext:
             kind = OutOfMemoryError if "alloc" in reason or "memory" in reason else ModelError
             raise kind(
                 f"{self.path}: llama.cpp cannot make a context of {n_sequences} sequences of {self._n_cells} tokens: "
-                f"{reason}; lower `runtime.batch` or `auction.max_tokens`"
+                f"{reason}; lower `runtime.batch`, or `auction.max_tokens` or `max_bytes`"
             )
         return context
 
