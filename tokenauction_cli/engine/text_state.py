@@ -171,7 +171,8 @@ class TextState:
         columns |= {f"payment.{column}": amounts for column, amounts in self._paid.items()}
         columns |= {name: getattr(measures, name) / self.n_tokens for name in ("tv", "kl", "reverse_kl")}
         if self._setting.over_bytes:
-            columns["unfollowed"] = np.array(unfollowed())
+            if shares := unfollowed():
+                columns["unfollowed"] = np.array(shares)
             record["bytes"] = sum(len(self._setting.vocabulary.piece(token)) for token in self._tokens)
         for name, amounts in columns.items():
             record |= {f"{name}.{agent.id}": float(amounts[i]) for i, agent in enumerate(agents)}
