@@ -61,6 +61,7 @@ SECTIONS = (
     ("Chat", "agents: chat", ""),
     ("Message", "agents: messages", ""),
     ("Auction", "auction", ""),
+    ("Covering", "auction: covering", ""),
     ("Sweep", "sweep", ""),
     ("Steps", "sweep: relative_weight", ""),
     ("Runtime", "runtime", ""),
@@ -70,6 +71,16 @@ SECTIONS = (
 )
 
 EXAMPLES = {
+    "Covering": """\
+name: two-vocabularies
+agents:
+  - {name: A, distribution: {Alpha: 0.9, " and": 0.1}}
+  - {name: B, distribution: {A: 0.5, lpha: 0.5}}
+auction:
+  alphabet: bytes                          # the tokens of A and B never meet, their bytes do
+  max_bytes: 80
+  covering: {open: 0.0001, merge: 0.005}   # 0, 0: exact
+""",
     "": """\
 name: hawaii                               # results/hawaii-<hash>/
 seed: 7                                    # another seed: other random numbers everywhere

@@ -126,7 +126,7 @@ def test_two_files_with_different_vocabularies(read: Reader, tmp_path: Path) -> 
     experiment = read(
         "name: t\nagents: [{name: A, model: one.gguf, prompt: a}, {name: B, model: two.gguf, prompt: a}]\n"
     )
-    with pytest.raises(ModelError, match=r"one\.gguf.*two\.gguf.*different vocabularies"):
+    with pytest.raises(ModelError, match=r"experiment\.yaml:2:66: .*one\.gguf.*two\.gguf.*different vocabularies"):
         prepare(experiment)
 
 

@@ -44,6 +44,7 @@ def audit(
     rules = Rules.of(experiment)
     bidders = prepare(experiment, probe=True, kv_cache=kv_cache)
     with bidders.loaded(1) as model:
+        over_bytes = experiment.auction.alphabet == "bytes"  # whose single letters are nobody's brand
         looked = look(experiment, bidders, model, records, n_prefixes)
         made = Audit(
             rules=list(rules.aggregation.values()),
@@ -52,7 +53,7 @@ def audit(
             terms=terms_of(experiment),
             bids=tuple(agent.bid for agent in experiment.agents),
             orders=tuple(orders or ORDERS),
-            brand_tokens={} if looked.exact else _brand_tokens(experiment, model.vocabulary),
+            brand_tokens={} if looked.exact or over_bytes else _brand_tokens(experiment, model.vocabulary),
             exact=looked.exact,
         )
         tell(f"auditing {', '.join(rule.name for rule in made.rules)}; prefixes: {len(looked.profiles)}")

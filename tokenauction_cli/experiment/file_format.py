@@ -220,10 +220,10 @@ class Covering(Section):
     """How much of a model's tokenisations of a text is followed; exact, and exponential in the text, with both at 0."""
 
     open: Share = Field(
-        default=0.001, description="A tokenisation is followed from this share of all that are alive on."
+        default=0.0003, description="A tokenisation is followed from this share of all that are alive on."
     )
     merge: Share = Field(
-        default=0.05, description="Of those that end at one byte, the ones below this share join the heaviest."
+        default=0.001, description="Of those that end at one byte, the ones below this share join the heaviest."
     )
 
 

@@ -49,9 +49,9 @@ Scores = NDArray[Any]  # logits in the lexicon's order
 class Knobs(NamedTuple):
     """What is not followed: shares, see above. Exact where the first two are 0."""
 
-    open: float = 1e-3
-    merge: float = 0.05
-    pending: float = 0.1
+    open: float = 3e-4
+    merge: float = 1e-3
+    pending: float = 0.01
 
     @property
     def is_exact(self) -> bool:
