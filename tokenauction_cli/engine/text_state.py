@@ -182,15 +182,9 @@ class TextState:
         columns = {"log_prob": self._log_likelihoods}
         columns |= {f"payment.{column}": amounts for column, amounts in self._paid.items()}
         columns |= {name: getattr(measures, name) / self.n_tokens for name in ("tv", "kl", "reverse_kl")}
-<<<<<<< HEAD
         if self._setting.over_bytes and unfollowed is not None:
             columns["unfollowed"] = np.array(unfollowed())
         if self._setting.over_bytes:
-=======
-        if self._setting.over_bytes:
-            if shares := unfollowed():
-                columns["unfollowed"] = np.array(shares)
->>>>>>> w-bver
             record["bytes"] = sum(len(self._setting.vocabulary.piece(token)) for token in self._tokens)
         for name, amounts in columns.items():
             record |= {f"{name}.{agent.id}": float(amounts[i]) for i, agent in enumerate(agents)}
