@@ -122,7 +122,7 @@ _TEXT = (
     ),
     Column(
         "end_reason",
-        "Why the text ends: end (an end token), stop, length (`max_tokens`), budget, or failed.",
+        "Why the text ends: end (an end token), stop, length (`max_tokens`, `max_bytes`), budget, or failed.",
         is_text=True,
     ),
     Column("error", "Why the text failed; other numbers are then empty. Only where some text failed.", is_text=True),
