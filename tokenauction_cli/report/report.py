@@ -120,7 +120,7 @@ def _notes(runs: Sequence[Run], traces: Sequence[PackedTraces]) -> list[str]:
             )
         if auction.trace == "none":
             notes.append(
-                f"{name} was run without traces, so its {auction.shown}s cannot be inspected: set auction.trace to top_k."
+                f"{name} was run without traces, so no {auction.shown} can be inspected: set auction.trace to top_k."
             )
         elif 0 < len(pack.seeds) < pack.n_seeds:
             notes.append(
