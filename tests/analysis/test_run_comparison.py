@@ -157,7 +157,7 @@ def test_runs_of_two_alphabets_compare_by_what_does_not_depend_on_draws(tmp_path
         (tmp_path / "e.yaml").write_text(LETTERS % auction)
         runs.append(tokauction.run(tmp_path / "e.yaml", tmp_path / "results"))
     files, overall = comparison_tables(tokauction.compare(runs))
-    assert dict((row[0], row[1:]) for row in files.rows)["auction.alphabet"] == ("tokens", "bytes")
+    assert {row[0]: row[1:] for row in files.rows}["auction.alphabet"] == ("tokens", "bytes")
     rows = {row[0]: row for row in overall.rows}
     assert {"mention_rate.a", "co_mention_rate", "revenue_per_1000_bytes.second_price"} < set(rows)
     assert not {"tokens", "revenue.second_price"} & set(rows)

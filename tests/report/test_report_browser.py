@@ -478,3 +478,69 @@ def test_without_charts_the_numbers_are_open(browser: Any, swept: Run, tmp_path:
     assert "pip install" in opened.text(".note")
     assert opened.console == []
     opened.page.close()
+
+
+LETTERS = """
+name: characters
+agents:
+  - {name: Ann, distribution: {"café <b> ": 0.4, "é": 0.1, "è": 0.1, "\\u202e": 0.1, " ": 0.1, <end>: 0.2}}
+  - {name: Bob, distribution: {"caf": 0.2, "é": 0.1, "è": 0.2, "\\u202e": 0.1, "<b>": 0.1, " ": 0.2, <end>: 0.1}}
+auction: {alphabet: bytes, max_bytes: 14, trace: top_k, payments: [pay_your_bid, second_price], aggregation: [linear]}
+sweep: {relative_weight: [0, 0.5, 1], seeds: 12}
+"""
+
+
+@pytest.fixture(scope="module")
+def of_bytes(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("bytes")
+    (folder / "e.yaml").write_text(LETTERS, "utf-8")
+    return run_experiment(load_experiment(folder / "e.yaml"), folder / "results", SilentProgress())
+
+
+def inspected(run: Run, cell: str) -> dict[str, Any]:
+    """The trace of a text as the inspector shows it."""
+    return dict(dict(run.traces(words=True))[cell])
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE])
+def test_the_inspector_shows_the_words_of_a_text_of_bytes(
+    browser: Any, of_bytes: Run, tmp_path: Path, viewport: dict[str, int]
+) -> None:
+    page = write_report([of_bytes], tmp_path / "report.html").page
+    opened = Opened(browser, page, viewport=viewport)
+    assert "byte by byte" in opened.text(".lead")
+    assert "cut at 14 bytes" in opened.text(".squares")
+    at_half = of_bytes.cells[of_bytes.cells["relative_weight"] == 0.5].set_index("seed")
+    ends = set()
+    for cell in (at_half.loc[seed] for seed in range(12)):
+        if cell["end_reason"] != "failed":
+            trace = inspected(of_bytes, cell["cell"])
+            opened.page.locator("button.open").first.click()
+            opened.page.wait_for_selector("dialog[open] .token")
+            tokens = opened.page.locator(".token").all_text_contents()
+            shown = [piece.replace("\u202e", "\\u202e") for piece in trace["pieces"]]
+            assert [token.removesuffix("▪") for token in tokens] == shown
+            opened.page.locator(".token").last.click()
+            contested, head = trace["contested"][-1], opened.text(".detail h3")
+            assert opened.text(".candidates th").startswith(f"byte {contested['at'] + 1}")
+            drawn = opened.page.locator(".candidates tr.drawn td").first.text_content()
+            assert drawn == contested["name"].replace(" ", "␣")
+            assert ("<end>" in head) == (cell["end_reason"] == "end") == tokens[-1].endswith("▪")
+            assert "Paid for this word" in opened.text(".paid >> xpath=..")
+            wide = opened.page.evaluate("() => document.querySelector('dialog').scrollWidth > innerWidth")
+            assert not wide
+            ends.add(cell["end_reason"])
+            opened.page.keyboard.press("Escape")
+        opened.page.get_by_role("button", name="next seed").click()
+    assert {"end", "length"} <= ends
+    assert opened.console == []
+    opened.page.close()
+
+
+def test_runs_of_tokens_and_of_bytes_share_a_page(browser: Any, of_bytes: Run, swept: Run, tmp_path: Path) -> None:
+    opened = Opened(browser, write_report([swept, of_bytes], tmp_path / "report.html").page)
+    opened.charts()
+    assert "Click a text to look at its tokens or words." in opened.text(".stage .about")
+    assert "cut at 3 tokens or 14 bytes" in opened.text(".squares")
+    assert opened.console == []
+    opened.page.close()

@@ -55,7 +55,7 @@ def payment_rules(cells: pd.DataFrame, agent: str) -> list[str]:
 
 
 def trace_frame(experiment: Experiment, trace: Mapping[str, Any]) -> pd.DataFrame:
-    """A trace with one row per entry, token, byte or word: `piece`, `log_q`, and per agent `log_p.A`, `posterior.A`, `payment.R.A`.
+    """A trace with one row per entry: `piece`, `log_q`, and per agent `log_p.A`, `posterior.A`, `payment.R.A`.
 
     `switch`, `dictator`, `candidates`, and of words `bytes` and `contested` (`words.py`), are columns where the trace
     has them.

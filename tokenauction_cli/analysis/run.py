@@ -93,10 +93,10 @@ class Run:
 
     def traces(self, *, words: bool = False) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Each traced cell and its trace, with `words` the bytes of every word together."""
-        rows = self.cells.set_index("cell")
+        rows: dict[str, dict[str, Any]] = self.cells.set_index("cell").to_dict("index")  # type: ignore[assignment]
         for cell, drawn, trace in self.folder.traces():
             if words and self.experiment.auction.alphabet == "bytes":
-                yield cell, in_words(self.experiment, rows.loc[cell].to_dict(), drawn, trace)
+                yield cell, in_words(self.experiment, rows[cell], drawn, trace)
             else:
                 yield cell, trace
 

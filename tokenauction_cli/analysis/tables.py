@@ -1,7 +1,8 @@
 """Tables for people and for other programs: what a table is, and how it is written in every format.
 
-People (terminal, Markdown, LaTeX) read three significant digits, an interval beside its mean, and an ellipsis where
-a text was cut at its most tokens or bytes. Programs (CSV, JSON) get numbers, a column for each end of an interval, and texts as they are.
+People (terminal, Markdown, LaTeX) read three significant digits, an interval beside its mean, and an ellipsis where a
+text was cut at its most tokens or bytes. Programs (CSV, JSON) get numbers, a column for each end of an interval, and
+texts as they are.
 """
 
 from __future__ import annotations

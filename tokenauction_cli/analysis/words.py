@@ -34,7 +34,7 @@ Trace = Mapping[str, Any]
 
 
 def bids_of(experiment: Experiment, cell: Mapping[str, Any], position: int) -> Array:
-    """What the agents bid at a position of a text, which is a row of cells.csv: under a reserve, and what budgets leave."""
+    """What counts as the agents' bids at a position of a text, which is a row of cells.csv."""
     bids = []
     for agent in experiment.agents:
         bid, spent_at = float(cell[f"bid.{agent.id}"]), cell.get(f"spent_at.{agent.id}")
@@ -109,7 +109,7 @@ def _character(name: str, torn: bytes) -> str:
 
 
 def most_contested(log_p: Array) -> int:
-    """Where one agent has the most of all agents' probability of what was drawn, of (agents, n); of equals the first."""
+    """Of (agents, n), where one agent has most of all agents' probability of what was drawn; of equals the first."""
     p = np.exp(log_p)
     total = p.sum(axis=0)
     return int(np.argmax(p.max(axis=0) / np.where(total > 0, total, 1.0)))

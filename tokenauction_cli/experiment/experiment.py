@@ -79,7 +79,8 @@ class Covering(NamedTuple):
 class Auction:
     """The mechanism: rules by name, and when a text ends. `charge` names the payment that budgets pay, if any.
 
-    `max_draws` counts tokens, or bytes where bytes or words are drawn. `covering` is 0, 0 where there is nothing to cover.
+    `max_draws` counts tokens, or bytes where bytes or words are drawn. `covering` is 0, 0 where there is nothing to
+    cover.
     """
 
     aggregation: tuple[str, ...]

@@ -145,7 +145,8 @@ def how_drawn(run: Run) -> str:
     several = sum(map(len, rules_by_sampler.values())) > 1
     if set(rules_by_sampler) == {"greedy"}:
         between = ", along a row only the rule" if several else ""
-        return f"Greedy sampling takes the likeliest {run.experiment.auction.symbol}: down the table only the bids change{between}."
+        symbol = run.experiment.auction.symbol
+        return f"Greedy sampling takes the likeliest {symbol}: down the table only the bids change{between}."
     if len(rules_by_sampler) == 1:
         where = "row and column" if several else "row"
         between = ", along a row only the rule" if several else ""

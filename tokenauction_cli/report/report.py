@@ -113,14 +113,14 @@ def _notes(runs: Sequence[Run], traces: Sequence[PackedTraces]) -> list[str]:
     notes = [f"{run.experiment.name}: {run.what_is_missing}" for run in runs if run.what_is_missing]
     notes += [] if vl_convert() else [f"There are no charts here: {WHAT_TO_INSTALL}"]
     for run, pack in zip(runs, traces, strict=True):
-        name, shown = run.experiment.name, embedded_cells(run)
+        name, auction, shown = run.experiment.name, run.experiment.auction, embedded_cells(run)
         if len(shown) < len(run.cells):
             notes.append(
                 f"{name}: the page holds the texts of the first {shown['seed'].nunique()} seeds; all are in cells.csv."
             )
-        if run.experiment.auction.trace == "none":
+        if auction.trace == "none":
             notes.append(
-                f"{name} was run without traces, so its {run.experiment.auction.shown}s cannot be inspected: set auction.trace to top_k."
+                f"{name} was run without traces, so no {auction.shown} can be inspected: set auction.trace to top_k."
             )
         elif 0 < len(pack.seeds) < pack.n_seeds:
             notes.append(

@@ -1,4 +1,5 @@
-"""Traces for the page, small: bytes together as words, words once in a list, logarithms as whole thousandths, equal lists of candidates once.
+"""Traces for the page, small: bytes come as words, words stand once in a list, logarithms are whole thousandths, equal
+lists of candidates stand once.
 
 The whole is JSON, deflated, in base64; the page inflates it when the inspector is first opened. Where it would be more
 than a page should carry, the traces of the last seeds are left out, and the page says so.

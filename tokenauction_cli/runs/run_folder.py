@@ -163,7 +163,10 @@ class RunFolder:
         return len(failed), sum(failed.values())
 
     def traces(self) -> Iterator[tuple[str, list[int], Record]]:
-        """Each traced cell, the ids of what was drawn and its trace, one at a time: those of a whole run need not fit into memory."""
+        """Each traced cell, the ids of what was drawn, and the trace.
+
+        One at a time: those of a whole run need not fit into memory.
+        """
         seen: set[str] = set()
         for record in self._lines():
             cell, trace = record["cell"], record.get("trace")

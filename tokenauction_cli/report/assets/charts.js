@@ -13,7 +13,7 @@ function chapters() {
 function chapter(figures) {
   const place = h("div", {});
   const tabs = figures.map((figure, k) =>
-    h("button", { type: "button", role: "tab", on: { click: () => show(k) } }, figure.tab));
+    h("button", { type: "button", role: "tab", title: explainedOf(figure), on: { click: () => show(k) } }, figure.tab));
   const show = (k) => {
     tabs.forEach((tab, j) => tab.setAttribute("aria-selected", j === k));
     refill(place, figureOf(figures[k]));

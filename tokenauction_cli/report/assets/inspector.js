@@ -130,7 +130,8 @@ function tokenOf(run, trace, word, k, hasEnd) {
 function detailOf(run, trace, traces, k, point, hasEnd) {
   const word = traces.words[trace.w[k]];
   const name = hasEnd ? `${word && tokenName(word)}<end>` : tokenName(word);
-  const size = trace.n ? ` · ${counted(trace.n[k], "byte")}${hasEnd ? ", the end one of them" : ""}` : "";
+  const n = trace.n ? trace.n[k] - hasEnd : 0;
+  const size = n ? ` · ${counted(n, "byte")}${hasEnd ? " and the end" : ""}` : "";
   return [
     h("h3", {}, h("code", {}, name), h("small", { title: DATA.explained.tokens }, ` ${run.shown} ${k + 1} of ${trace.w.length}${size}`)),
     h("div", { cls: "detail-grid" },
@@ -152,7 +153,7 @@ function candidatesOf(run, trace, traces, k) {
   const bar = (row, value, c, who) => h("td", { cls: "p", vars: { "--c": c, "--share": value }, title: `${who}: ${tokenName(row.word)} comes next with probability ${number(value, true)}` },
     h("span", {}, value < 0.0005 ? "0" : number(value, true)));
   return h("table", { cls: "candidates" },
-    h("thead", {}, h("tr", {}, h("th", trace.b ? { title: CONTESTED } : {}, trace.b ? `byte ${at + 1} of ${trace.n[k]}${beginning(traces.words[trace.w[k]], at)}` : `next ${run.symbol}`), run.agents.map((agent) => h("th", { title: agent.name }, agentName(agent))), h("th", {}, "auction"))),
+    h("thead", {}, h("tr", {}, h("th", trace.b ? { title: CONTESTED } : {}, trace.b ? `byte ${at + 1}${beginning(traces.words[trace.w[k]], at)}` : `next ${run.symbol}`), run.agents.map((agent) => h("th", { title: agent.name }, agentName(agent))), h("th", {}, "auction"))),
     h("tbody", {}, rows.map((row) => h("tr", { cls: row === drawn ? "drawn" : "" }, h("td", {}, h("code", { dir: "auto" }, tokenName(row.word))),
       row.p.map((value, i) => bar(row, value, colour(run.agents[i].colour), run.agents[i].name)), bar(row, row.q, "var(--ink)", "auction")))));
 }
