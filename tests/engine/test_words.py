@@ -205,7 +205,7 @@ def test_a_word_cut_by_a_stop_string_is_charged_as_its_beginning(read: Reader) -
 @pytest.mark.parametrize("space", ["\t", "\n", "\v", "\f", "\r", " "])
 def test_white_space_ends_a_word(read: Reader, space: str) -> None:
     text = ONE_WORD.replace("Alpha: 0.9", f"{json.dumps('A' + space + 'lp')}: 0.9").replace("Alps", "A")
-    rest = {one: 0.15 for one in "\t\n\v\f\r "} | {"<end>": 0.1}
+    rest = dict.fromkeys("\t\n\v\f\r ", 0.15) | {"<end>": 0.1}
     text = text.replace("{<end>: 1}", json.dumps(rest))
     found = records(read(text, "auction.max_bytes=3", "sweep.seeds=30"))
     record = next(r for r in found if r["text"] == f"A{space}l")
@@ -316,14 +316,23 @@ def test_an_audit_of_words_is_refused(sentences: Experiment, tmp_path: Path) -> 
         audit_run(run, 10, tell=print)
 
 
-def test_groups_that_went_back_are_no_work_left(sentences: Experiment) -> None:
+def test_groups_that_went_back_are_work_left(sentences: Experiment) -> None:
     bidders = prepare(sentences)
     plan = make_plan(sentences, 8, is_batch_invariant=True)
     work = WorkLeft(plan, bidders.prompt_sets, sentences.auction.max_draws)
+    went_back: list[tuple[int, int]] = []
+
+    def heard(position: int, before: Sequence[int], after: Sequence[int], back: Sequence[tuple[int, int]]) -> None:
+        went_back.extend(back)
+        work.heard(position, before, after, back)
+        assert all(0 <= at <= position for at, _ in back)
+        assert work.left() >= 0
+
     with bidders.loaded(8) as model:
         auctioneer = Auctioneer(sentences, Rules.of(sentences), model.vocabulary)
-        for _ in TokenLoop(model, auctioneer, bidders.prompt_sets, work.heard).run(plan.waves[0], 8):
-            assert work.left() >= 0
+        for _ in TokenLoop(model, auctioneer, bidders.prompt_sets, heard).run(plan.waves[0], 8):
+            pass
+    assert went_back
     assert work.left() == pytest.approx(0)
 
 
