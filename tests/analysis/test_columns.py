@@ -116,4 +116,7 @@ def test_a_rule_of_ones_own_is_told_by_the_pattern() -> None:
 
 def test_an_entry_reads_as_one_line() -> None:
     told = figure_explained("kl.alpha")
-    assert told == "Forward KL of agent A. KL(p_A, q) = sum_x p_A(x) log(p_A(x) / q(x)). Unit: nats. Mean per token."
+    assert told == (
+        "Forward KL of agent A. Not over words: it sums over all of them. "
+        "KL(p_A, q) = sum_x p_A(x) log(p_A(x) / q(x)). Unit: nats. Mean per token."
+    )

@@ -316,14 +316,23 @@ def test_an_audit_of_words_is_refused(sentences: Experiment, tmp_path: Path) -> 
         audit_run(run, 10, tell=print)
 
 
-def test_groups_that_went_back_are_no_work_left(sentences: Experiment) -> None:
+def test_groups_that_went_back_are_work_left(sentences: Experiment) -> None:
     bidders = prepare(sentences)
     plan = make_plan(sentences, 8, is_batch_invariant=True)
     work = WorkLeft(plan, bidders.prompt_sets, sentences.auction.max_draws)
+    went_back: list[tuple[int, int]] = []
+
+    def heard(position: int, before: Sequence[int], after: Sequence[int], back: Sequence[tuple[int, int]]) -> None:
+        went_back.extend(back)
+        work.heard(position, before, after, back)
+        assert all(0 <= at <= position for at, _ in back)
+        assert work.left() >= 0
+
     with bidders.loaded(8) as model:
         auctioneer = Auctioneer(sentences, Rules.of(sentences), model.vocabulary)
-        for _ in TokenLoop(model, auctioneer, bidders.prompt_sets, work.heard).run(plan.waves[0], 8):
-            assert work.left() >= 0
+        for _ in TokenLoop(model, auctioneer, bidders.prompt_sets, heard).run(plan.waves[0], 8):
+            pass
+    assert went_back
     assert work.left() == pytest.approx(0)
 
 

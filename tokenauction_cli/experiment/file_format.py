@@ -244,8 +244,8 @@ class Auction(Section):
     alphabet: Annotated[Literal["tokens", "bytes", "words"], says("tokens, bytes or words")] | None = Field(
         default=None,
         description="What is auctioned one after the other. tokens, the default, needs agents with one vocabulary; "
-        "bytes and words do not. A word is drawn byte by byte and charged as a whole; it ends with white space (the "
-        "bytes 09 to 0D and 20), at the end of the text, or where the text is cut. words need linear or random_dictator.",
+        "bytes and words do not. A word is drawn byte by byte and charged as a whole; it ends with white space (bytes "
+        "09 to 0D and 20), at the end of the text, or where the text is cut. words need linear or random_dictator.",
     )
     max_tokens: Length | None = Field(
         default=None, description=f"The most tokens that one text may have. Default: {MAX_TOKENS}."
