@@ -1,10 +1,11 @@
 """Two families of models in one auction: SmolLM2 and Gemma over bytes. `make test-two-models` installs the second.
 
-Batches move Gemma's bits, so texts are evaluated row by row, and inverse_cdf draws the same from one agent and from two.
+Batches move Gemma's bits, so texts are evaluated row by row. inverse_cdf draws alike from one agent and from two.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def lone_agent(alpha: str, beta: str, which: int) -> str:
 
     both = yaml.safe_load(EXPERIMENT.format(alpha=alpha, beta=beta))
     agent = both["agents"][which] | {"model": both["models"][both["agents"][which]["model"]]}
-    return ALONE.format(agent=agent)
+    return ALONE.format(agent=json.dumps(agent))
 
 
 @pytest.mark.two_models
