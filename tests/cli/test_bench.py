@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Command
-from tiny_gguf import bigram_model, of_byte
+from tiny_gguf import bigram_model, of_byte, pieces
 
 from tokenauction_cli.engine.replay import Shape, made, recorded, replay, replayed
 from tokenauction_cli.experiment.experiment import load_experiment
@@ -116,3 +116,44 @@ def test_the_table_of_a_replay(experiment: Path, in_process: Command, monkeypatc
     assert "log_linear" in done.stdout
     (first, _) = json.loads(in_process("bench", str(experiment), "--replay", "--format", "json").stdout)
     assert first["n_tokens"] == 300
+
+
+OVER_BYTES = """
+name: bytes
+agents: [{name: A, model: m.gguf, prompt: a}, {name: B, model: m.gguf, prompt: b}]
+auction: {alphabet: bytes, max_bytes: 6, sampling: greedy, payments: [pay_your_bid]}
+sweep: {relative_weight: [0, 0.5, 1]}
+"""
+
+
+def test_it_counts_evaluations_over_bytes(tmp_path: Path, in_process: Command) -> None:
+    """After a or b follows "cde", one token, after that again: three bytes to an evaluation."""
+    a, b = map(of_byte, b"ab")
+    word = len(pieces())
+    bigram_model(tmp_path / "m.gguf", {a: {word: 50.0}, b: {word: 50.0}, word: {word: 50.0}}, ["cde"])
+    (tmp_path / "e.yaml").write_text(OVER_BYTES)
+    (row,) = json.loads(in_process("bench", "e.yaml", "--format", "json").stdout)
+    assert (row["cells"], row["tokens"]) == (3, 18)
+    assert row["evaluations"] == 2 * 2  # of two prompts, and after "cde": what follows "cdecde" is not asked
+    assert row["evaluations_per_draw"] == pytest.approx(4 / (2 * 5))
+    assert row["naive_tokens_per_second"] > 0
+
+
+def test_a_table_of_coverings(tmp_path: Path, in_process: Command) -> None:
+    """One token is all that is likely, so nothing is lost, however little is followed."""
+    a, b = map(of_byte, b"ab")
+    word = len(pieces())
+    bigram_model(tmp_path / "m.gguf", {a: {word: 50.0}, b: {word: 50.0}, word: {word: 50.0}}, ["cde"])
+    (tmp_path / "e.yaml").write_text(OVER_BYTES)
+    rows = json.loads(in_process("bench", "e.yaml", "--covering", "--format", "json").stdout)
+    assert (0.001, 0.05) in [(row["open"], row["merge"]) for row in rows]
+    assert all(row["texts"] == 3 and row["draws"] == 18 and row["largest_distance"] < 1e-9 for row in rows)
+    done = in_process("bench", "e.yaml", "--covering")
+    assert "3 texts, 18 draws" in done.stdout
+    assert "TV of q: mean" in done.stdout
+
+
+def test_tokens_have_no_covering(experiment: Path, in_process: Command) -> None:
+    done = in_process("bench", str(experiment), "--covering")
+    assert done.returncode == 2
+    assert "only an auction over bytes has a covering; set auction.alphabet: bytes" in done.stderr

@@ -15,24 +15,27 @@ from .options import TableOrJson, TablesAs
 if TYPE_CHECKING:
     from ..analysis.tables import Table
     from ..engine.benchmark import Measured
+    from ..engine.calibration import Calibrated
     from ..engine.replay import Replayed
 
-SCENARIOS = {
-    "one text alone": ["sweep.relative_weight=[0.5]"],
-    "11 weights, linear, one seed": [],
-    "11 weights, 2 rules, greedy": [
-        "auction.aggregation=[linear, log_linear]",
-        "auction.sampling=greedy",
-        "auction.payments=[]",
-    ],
-    "11 weights, 2 rules, 20 seeds": ["auction.aggregation=[linear, log_linear]", "sweep.seeds=20"],
+OF_TOKENS, OF_BYTES = (Path(__file__).with_name(name) for name in ("bench.yaml", "bench-bytes.yaml"))
+SCENARIOS: dict[str, tuple[Path, list[str]]] = {
+    "one text alone": (OF_TOKENS, ["sweep.relative_weight=[0.5]"]),
+    "11 weights, linear, one seed": (OF_TOKENS, []),
+    "11 weights, 2 rules, greedy": (
+        OF_TOKENS,
+        ["auction.aggregation=[linear, log_linear]", "auction.sampling=greedy", "auction.payments=[]"],
+    ),
+    "11 weights, 2 rules, 20 seeds": (OF_TOKENS, ["auction.aggregation=[linear, log_linear]", "sweep.seeds=20"]),
+    "over bytes, 11 weights, 2 rules, 4 seeds": (OF_BYTES, []),
 }
 SHOWN = {  # label and format
     "cells": ("texts", "{:.0f}"),
+    "evaluations_per_draw": ("evaluations per text so far and agent", "{:.2f}"),
     "sharing": ("evaluations of a loop without sharing / ours", "{:.2f}"),
     "times_naive": ("speed of our run / one Llama object per agent", "{:.2f}"),
-    "tokens_per_second": ("tokens/s: ours", "{:.0f}"),
-    "naive_tokens_per_second": ("tokens/s: one Llama object per agent", "{:.0f}"),
+    "tokens_per_second": ("tokens/s, or bytes/s: ours", "{:.0f}"),
+    "naive_tokens_per_second": ("tokens/s, or bytes/s: one Llama object per agent", "{:.0f}"),
     "evaluations_per_second": ("evaluations/s", "{:.0f}"),
     "decode_efficiency": ("time of the same bare llama_decode calls / our run's", "{:.2f}"),
     "share_evaluating": ("share of time: evaluating", "{:.1%}"),
@@ -46,7 +49,7 @@ SHOWN = {  # label and format
 
 def bench(
     experiment: Annotated[
-        Path | None, typer.Argument(metavar="[EXP]", help="Default: four built-in scenarios.")
+        Path | None, typer.Argument(metavar="[EXP]", help="Default: five built-in scenarios.")
     ] = None,
     repeat: Annotated[int, typer.Option("--repeat", min=1, help="Experiment seeds; medians are shown.")] = 1,
     overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
@@ -54,18 +57,23 @@ def bench(
     replay: Annotated[
         bool, typer.Option("--replay", help="Only the auction, on recorded logits: prefixes/s by 1, 2, 4, ... threads.")
     ] = False,
+    covering: Annotated[
+        bool, typer.Option("--covering", help="Over bytes: what the knobs of auction.covering cost and lose.")
+    ] = False,
 ) -> None:
     """Measure speed in ratios, on a quiet machine: against one Llama object per agent and against bare decoding."""
     if replay:
         _replay(experiment, repeat, overrides or [], how)
         return
+    if covering:
+        _calibrate(experiment, overrides or [], how)
+        return
     from ..engine.benchmark import measure_experiment
     from ..experiment.experiment import load_experiment
 
-    file = experiment or Path(__file__).with_name("bench.yaml")
-    scenarios = SCENARIOS if experiment is None else {experiment.stem: []}
+    scenarios = SCENARIOS if experiment is None else {experiment.stem: (experiment, [])}
     medians = []
-    for name, changes in scenarios.items():
+    for name, (file, changes) in scenarios.items():
         runs = []
         for seed in range(repeat):
             typer.echo(f"{name}, seed {seed}", err=True)
@@ -78,6 +86,53 @@ def bench(
         _print_table(medians)
 
 
+def _calibrate(file: Path | None, overrides: list[str], how: TableOrJson) -> None:
+    """Print a line for each covering."""
+    from ..engine.calibration import calibrate
+    from ..experiment.experiment import load_experiment
+    from .options import quiet_llama
+    from .terminal import console, rich_table
+
+    found = []
+    with quiet_llama():
+        for row in calibrate(load_experiment(file or OF_BYTES, overrides)):
+            typer.echo(f"open {row.open:g}, merge {row.merge:g}", err=True)
+            found.append(row)
+    if how is TableOrJson.json:
+        typer.echo(json.dumps([asdict(row) for row in found], indent=2))
+    else:
+        console().print(rich_table(_covering_table(found)))
+
+
+def _covering_table(found: list[Calibrated]) -> Table:
+    from ..analysis.tables import Table
+
+    heads = (
+        "open",
+        "merge",
+        "evaluations per byte",
+        "TV of q: mean",
+        "99 %",
+        "largest",
+        "a text",
+        "unfollowed, a text",
+    )
+    rows = tuple(
+        (
+            f"{row.open:g}",
+            f"{row.merge:g}",
+            f"{row.evaluations_per_byte:.2f}",
+            f"{row.mean_distance:.1e}",
+            f"{row.distance_99:.1e}",
+            f"{row.largest_distance:.1e}",
+            f"{row.distance_per_text:.1e}",
+            f"{row.unfollowed_per_text:.1e}",
+        )
+        for row in found
+    )
+    return Table(f"{found[0].texts} texts, {found[0].draws} draws", heads, rows)
+
+
 def _replay(file: Path | None, repeat: int, overrides: list[str], how: TableOrJson) -> None:
     """Print prefixes/s by numbers of threads, a line for each shape and rule."""
     from ..engine.replay import REPEATS, replayed
@@ -86,7 +141,7 @@ def _replay(file: Path | None, repeat: int, overrides: list[str], how: TableOrJs
     from .terminal import console, rich_table
 
     changes = [] if file else ["auction.aggregation=[linear, log_linear]", "sweep.seeds=4"]
-    loaded = load_experiment(file or Path(__file__).with_name("bench.yaml"), [*changes, *overrides])
+    loaded = load_experiment(file or OF_TOKENS, [*changes, *overrides])
     most = usable_processors()
     threads = sorted({1, most, *(1 << k for k in range(most.bit_length()))})
     found = []
