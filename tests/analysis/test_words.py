@@ -79,7 +79,9 @@ def test_the_words_of_a_run_add_up_to_its_texts(read: Reader, tmp_path: Any, rul
     assert len(cells) > 40
     for cell, row in cells.items():
         bytes_, words = run.trace(cell), run.trace(cell, words=True)
-        assert "".join(words["piece"]) == "".join(bytes_["piece"]) == row["text"]
+        said = "".join(words["piece"])
+        assert said == "".join(bytes_["piece"])
+        assert said.removesuffix("\ufffd") == row["text"]  # of a character torn at max_bytes nothing is in the text
         assert words["bytes"].sum() == len(bytes_) == row["tokens"]
         assert words["payment.pay_your_bid.ann"].sum() == pytest.approx(row["payment.pay_your_bid.ann"])
         assert words["log_q"].sum() == pytest.approx(row["log_prob"], abs=0.01)
