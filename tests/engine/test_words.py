@@ -16,9 +16,9 @@ from conftest import DEMO_MODEL, Reader
 
 from tokenauction_cli.api import audit_run, run_experiment
 from tokenauction_cli.engine.auctioneer import Auctioneer
-from tokenauction_cli.engine.bidder_models import prepare
 from tokenauction_cli.engine.live import staged
 from tokenauction_cli.engine.plan import cells_of, make_plan
+from tokenauction_cli.engine.prepare import prepare
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.engine.token_loop import TokenLoop
