@@ -252,14 +252,14 @@ def test_run_warns_where_much_is_not_followed(tmp_path: Path, in_process: Comman
 
 
 def test_verify_tells_the_distance_from_finer_knobs(tmp_path: Path, in_process: Command) -> None:
-    """That an "a" is a token of its own, of weight .05, is not followed: at the next byte q is off by as much."""
+    """That an "a" is a token of its own, of weight .006, is not followed: at the next byte q is off by as much."""
     auction = "auction: {alphabet: bytes, max_bytes: 8, covering: {open: 0.3, merge: 0.3}}\nsweep: {seeds: 9}\n"
-    (tmp_path / "e.yaml").write_text(table(A={"abcd": 0.95, "a": 0.05}) + auction)
+    (tmp_path / "e.yaml").write_text(table(A={"abcd": 0.994, "a": 0.006}) + auction)
     in_process("run", "e.yaml", "-q")
     done = in_process("verify", str(next((tmp_path / "results").iterdir())))
     (line,) = (line for line in done.stdout.splitlines() if "covering" in line)
-    assert line.startswith("note    covering: TV of q from that at open 0.003, merge 0.003: mean 0.01")
-    assert "largest 0.05 over 40 draws; a whole text 0.1" in line
+    assert line.startswith("note    covering: TV of q from that at open 0.003, merge 0.003: mean 0.0015")
+    assert "largest 0.006 over 40 draws; a whole text 0.012" in line
     assert "another law; lower auction.covering" in line
     assert done.returncode == 0
 
@@ -320,7 +320,7 @@ def test_a_long_text_keeps_the_memory_of_its_caches(read: Reader, monkeypatch: p
     monkeypatch.setattr(byte_model, "MOST_STATES_BYTES", 100_000)
     experiment = read(
         table(A={"ab": 0.5, "a": 0.3, "b": 0.2}, B={"a": 0.5, "ba": 0.3, "b": 0.2})
-        + "auction: {alphabet: bytes, max_bytes: 300, payments: []}\n"
+        + "auction: {alphabet: bytes, max_bytes: 300, payments: [], covering: {open: 0.001, merge: 0.05}}\n"
     )
     tracemalloc.start()
     try:
