@@ -35,7 +35,7 @@ def test_the_hash_of_an_experiment_of_tokens_is_that_of_before(read: Reader) -> 
 @pytest.mark.parametrize("alphabet", ["bytes", "words"])
 def test_bytes_have_a_limit_and_a_covering_of_their_own(read: Reader, alphabet: str) -> None:
     auction = read(TABLES + f"auction: {{alphabet: {alphabet}}}\n").auction
-    assert (auction.alphabet, auction.max_draws, auction.covering) == (alphabet, 160, (0.001, 0.05))
+    assert (auction.alphabet, auction.max_draws, auction.covering) == (alphabet, 160, (0.0003, 0.001))
     exact = read(TABLES + f"auction: {{alphabet: {alphabet}, max_bytes: 9, covering: {{open: 0, merge: 0}}}}\n")
     assert (exact.auction.max_draws, exact.auction.covering) == (9, (0, 0))
 
