@@ -36,7 +36,9 @@ def test_its_tables_are_worked_out_as_they_were(earlier: Path) -> None:
         was = pd.read_csv(KEPT / name, keep_default_na=False, na_values=[""])
         (earlier / name).write_text(frame.to_csv(index=False), "utf-8")
         now = pd.read_csv(earlier / name, keep_default_na=False, na_values=[""])
-        pd.testing.assert_frame_equal(now[was.columns], was, rtol=1e-9)  # later versions have more columns
+        if "figure" in was:  # later versions have more figures: more rows here, more columns elsewhere
+            now = now[now["figure"].isin(was["figure"])].reset_index(drop=True)
+        pd.testing.assert_frame_equal(now[was.columns], was, rtol=1e-9)
     for cell, text in zip(run.cells["cell"], run.cells["text"], strict=True):
         assert "".join(piece for piece in run.trace(cell)["piece"] if piece != "<end>") == text
 
