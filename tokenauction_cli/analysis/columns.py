@@ -76,8 +76,9 @@ _BIDS = "units of the bids"
 _NOT_OF_WORDS = "Not over words: it sums over all of them."
 _PER_BYTES = f"{_BIDS} per 1,000 bytes"
 _H = "H, without a reserve H = S_A ln(1 + b_A / S_A) - b_A S_A / (S_A + b_A)"
+_QUERY = Column("query", "The query; empty where the experiment has none.", is_text=True)
 _WHERE = (
-    Column("query", "The query; empty where the experiment has none.", is_text=True),
+    _QUERY,
     Column("aggregation", "The aggregation rule.", is_text=True),
 )
 _POINT = Column("point", "The number of the sweep point, from 0.")
@@ -377,7 +378,7 @@ _TRENDS = (
     ),
 )
 _COMPARISONS = (
-    Column("query", "The query; empty where the experiment has none.", is_text=True),
+    _QUERY,
     Column("point", "The number of the sweep point; empty: each seed's figures are first averaged over the points."),
     Column("relative_weight", "That of the point; empty as `point`.", "share"),
     Column("first", "The first aggregation rule.", is_text=True),

@@ -34,7 +34,7 @@ from ..mechanism.audit.finding import wilson
 from .bootstrap import mean_intervals
 from .comparable import are_comparable
 from .intervals import Estimate, difference, rate_over_clusters
-from .metrics import is_rate, observations
+from .metrics import is_rate, observations, sampling_of_rules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ def comparisons_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFra
     keys = [finished[name].rename(name) for name in ("query", "aggregation", "point", "seed")]
     table = values.set_axis(pd.MultiIndex.from_arrays(keys), axis=0)
     weight_of = dict(zip(finished["point"], finished["relative_weight"], strict=True))
-    samplers = finished.groupby("aggregation")["sampling"].agg(lambda names: ", ".join(dict.fromkeys(names)))
+    samplers = sampling_of_rules(finished)
     rows: list[tuple[Any, ...]] = []
     for query in dict.fromkeys(finished["query"]):
         here = table.xs(query, level="query")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..experiment.expectation import TOLERANCE, At, Expectation, TextTest
 from ..experiment.expectation_checks import TREND
+from ..experiment.prompts import MAX_LISTED
 from ..system.errors import Problem
 from .columns import figures, number_columns
 from .tables import Table
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TAU = "tau"
-MAX_LISTED = 10
 TESTS = {"contains": "contains", "not_contains": "does not contain", "matches": "matches"}
 _TRENDS, _SUMMARY, _CELLS = "trends.csv", "summary.csv", "cells.csv"
 

@@ -158,6 +158,12 @@ def figures_of_summary(summary: pd.DataFrame) -> list[str]:
     return [c for c in summary.columns if f"{c}.low" in summary.columns and f"{c}.high" in summary.columns]
 
 
+def sampling_of_rules(cells: pd.DataFrame) -> dict[str, str]:
+    """How tokens were drawn under each aggregation rule, in the order of the cells."""
+    used = cells.groupby("aggregation", sort=False)["sampling"].agg(lambda names: ", ".join(dict.fromkeys(names)))
+    return {str(rule): names for rule, names in used.items()}
+
+
 def is_rate(figure: str) -> bool:
     """Whether a figure is the share of the texts in which something happens."""
     return figure.split(".")[0] in RATES

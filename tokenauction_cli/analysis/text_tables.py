@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..experiment.experiment import Experiment
-from ..experiment.prompts import did_you_mean
+from ..experiment.prompts import did_you_mean, first_few
 from ..system.errors import UsageError
+from .metrics import sampling_of_rules
 from .tables import CutText, Table
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def text_tables(
     first_seed = int(cells["seed"].iloc[0]) if len(cells) else 0
     chosen_seed = first_seed if seed is None else seed
     if seed is not None and seed not in set(cells["seed"]):
-        raise UsageError(f"there is no seed {seed}; this run has {_listed(sorted(set(cells['seed'])))}")
+        raise UsageError(f"there is no seed {seed}; this run has {first_few(sorted(set(cells['seed'])))}")
     samplers = samplers_of(cells)
     if by != "seed":
         cells = cells[cells["seed"] == chosen_seed]
@@ -76,8 +77,8 @@ def row_heads(experiment: Experiment, points: pd.DataFrame) -> RowHeads:
 
 def samplers_of(cells: pd.DataFrame) -> dict[str, str]:
     """How tokens were drawn under each aggregation rule, where that is not the same under all."""
-    found = cells.groupby("aggregation", sort=False)["sampling"].agg(lambda names: ", ".join(dict.fromkeys(names)))
-    return dict(found.items()) if found.nunique() > 1 else {}  # type: ignore[arg-type]
+    found = sampling_of_rules(cells)
+    return found if len(set(found.values())) > 1 else {}
 
 
 def _of_samplers(samplers: dict[str, str]) -> list[str]:
@@ -103,8 +104,3 @@ def _with_columns(table: Table, names: Sequence[str]) -> Table:
     kept = [*range(table.n_heads), *(table.columns.index(name, table.n_heads) for name in names)]
     rows = tuple(tuple(row[k] for k in kept) for row in table.rows)
     return replace(table, columns=tuple(table.columns[k] for k in kept), rows=rows)
-
-
-def _listed(values: Sequence[Any]) -> str:
-    shown = ", ".join(str(value) for value in values[:10])
-    return shown + (", ..." if len(values) > 10 else "")

@@ -21,27 +21,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.text_state import bids_before
+from ..engine.word_state import WHITE_SPACE
 from ..experiment.experiment import Experiment
 from ..lm.byte_model import ByteVocabulary
 from ..lm.lexicon import END
 from ..mechanism.measures import posterior
 
-WHITESPACE_OR_END = frozenset((*b"\t\n\v\f\r ", END))
 _VOCABULARY = ByteVocabulary()
 _NUMBER = re.compile(r"\\x[0-9a-f]{2}")
 Array = NDArray[np.float64]
 Trace = Mapping[str, Any]
-
-
-def bids_of(experiment: Experiment, cell: Mapping[str, Any], position: int) -> Array:
-    """What counts as the agents' bids at a position of a text, which is a row of cells.csv."""
-    bids = []
-    for agent in experiment.agents:
-        bid, spent_at = float(cell[f"bid.{agent.id}"]), cell.get(f"spent_at.{agent.id}")
-        is_spent = spent_at is not None and position >= spent_at  # not where it is NaN
-        is_kept_out = bid < experiment.auction.reserve and not agent.reference
-        bids.append(0.0 if is_spent or is_kept_out else bid)
-    return np.array(bids)
 
 
 def in_words(experiment: Experiment, cell: Mapping[str, Any], drawn: Sequence[int], trace: Trace) -> Trace:
@@ -49,7 +39,7 @@ def in_words(experiment: Experiment, cell: Mapping[str, Any], drawn: Sequence[in
     words = list(_words(drawn))
     log_p = np.array([[_log(value) for value in row] for row in trace["log_p"]])
     summed = [log_p[:, word].sum(axis=1) for word in words]
-    bids = (bids_of(experiment, cell, word.start) for word in words)
+    bids = (bids_before(experiment, cell, word.start) for word in words)
     explained = [posterior(of_agents, own) for of_agents, own in zip(bids, summed, strict=True)]
     contested = [word.start + most_contested(log_p[:, word]) for word in words]
     worded: dict[str, Any] = {
@@ -75,7 +65,7 @@ def _words(drawn: Sequence[int]) -> Iterator[slice]:
     """Where each word begins and ends."""
     start = 0
     for k, byte in enumerate(drawn):
-        if byte in WHITESPACE_OR_END or k == len(drawn) - 1:
+        if byte in WHITE_SPACE or byte == END or k == len(drawn) - 1:
             yield slice(start, k + 1)
             start = k + 1
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ..engine.benchmark import Measured
     from ..engine.calibration import Calibrated
     from ..engine.replay import Replayed
+
+Row = TypeVar("Row", "Calibrated", "Replayed")
 
 OF_TOKENS, OF_BYTES = (Path(__file__).with_name(name) for name in ("bench.yaml", "bench-bytes.yaml"))
 SCENARIOS: dict[str, tuple[Path, list[str]]] = {
@@ -91,17 +94,13 @@ def _calibrate(file: Path | None, overrides: list[str], how: TableOrJson) -> Non
     from ..engine.calibration import calibrate
     from ..experiment.experiment import load_experiment
     from .options import quiet_llama
-    from .terminal import console, rich_table
 
     found = []
     with quiet_llama():
         for row in calibrate(load_experiment(file or OF_BYTES, overrides)):
             typer.echo(f"open {row.open:g}, merge {row.merge:g}", err=True)
             found.append(row)
-    if how is TableOrJson.json:
-        typer.echo(json.dumps([asdict(row) for row in found], indent=2))
-    else:
-        console().print(rich_table(_covering_table(found)))
+    _print_rows(found, how, _covering_table)
 
 
 def _covering_table(found: list[Calibrated]) -> Table:
@@ -138,7 +137,6 @@ def _replay(file: Path | None, repeat: int, overrides: list[str], how: TableOrJs
     from ..engine.replay import REPEATS, replayed
     from ..experiment.experiment import load_experiment
     from ..system.processors import usable_processors
-    from .terminal import console, rich_table
 
     changes = [] if file else ["auction.aggregation=[linear, log_linear]", "sweep.seeds=4"]
     loaded = load_experiment(file or OF_TOKENS, [*changes, *overrides])
@@ -150,10 +148,17 @@ def _replay(file: Path | None, repeat: int, overrides: list[str], how: TableOrJs
             f"{item.logits} logits, {item.n_tokens} tokens, {item.n_agents} agents, {item.aggregation}", err=True
         )
         found.append(item)
+    _print_rows(found, how, _replay_table)
+
+
+def _print_rows(found: list[Row], how: TableOrJson, table_of: Callable[[list[Row]], Table]) -> None:
+    """What was measured, a row each."""
+    from .terminal import console, rich_table
+
     if how is TableOrJson.json:
-        typer.echo(json.dumps([asdict(item) for item in found], indent=2))
+        typer.echo(json.dumps([asdict(row) for row in found], indent=2))
     else:
-        console().print(rich_table(_replay_table(found)))
+        console().print(rich_table(table_of(found)))
 
 
 def _replay_table(found: list[Replayed]) -> Table:

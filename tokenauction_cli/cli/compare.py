@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Format, Output, Results, Runs
+from .options import Format, Output, Results, Runs, listed
 from .results import print_plain
 
 
@@ -33,12 +33,8 @@ def compare(
     from ..api import compare
 
     compared = compare(runs, results)
-    asked = () if figures is None else _listed(figures)
-    print_plain(comparison_tables(compared, _listed(tables), asked), how)
+    asked = () if figures is None else listed(figures)
+    print_plain(comparison_tables(compared, listed(tables), asked), how)
     for run in compared.runs:
         if run.what_is_missing:
             typer.echo(f"{run.path}: {run.what_is_missing}", err=True)
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

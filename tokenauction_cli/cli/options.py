@@ -69,6 +69,11 @@ class TableName(str, Enum):
     payments = "payments"
 
 
+def listed(text: str) -> list[str]:
+    """The parts of a list that is given as one word, as in mention_rate,revenue."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 class Settings:
     """Options before the command."""
 

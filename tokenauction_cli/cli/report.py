@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..system.errors import UsageError
-from .options import Runs
+from .options import Runs, listed
 
 FORMATS = ("svg", "pdf", "png")
 
@@ -43,7 +43,7 @@ def report(
     """Write one self-contained HTML page about runs, and their figures."""
     from ..api import write_report
 
-    formats, names = _formats(figures), _listed(only or "")
+    formats, names = _formats(figures), listed(only or "")
     if only is not None and not (formats and names):
         raise UsageError("--only names figures to write, as in --only mention_rate,revenue; --figures none writes none")
     written = write_report(runs, output, formats, results, names)
@@ -55,12 +55,8 @@ def report(
 
 
 def _formats(figures: str) -> Sequence[str]:
-    wanted = [] if figures == "none" else _listed(figures)
+    wanted = [] if figures == "none" else listed(figures)
     unknown = [name for name in wanted if name not in FORMATS]
     if unknown:
         raise UsageError(f"--figures {unknown[0]}: expected a list of {', '.join(FORMATS)}, or none")
     return wanted
-
-
-def _listed(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]

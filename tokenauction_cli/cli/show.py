@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..system.errors import UsageError
-from .options import By, Format, Output, Results, Runs, TableName
+from .options import By, Format, Output, Results, Runs, TableName, listed
 from .results import (
     chosen_tables,
     print_figures,
@@ -57,7 +57,7 @@ def show(
     from ..api import load_run
     from ..system.environment import visible
 
-    choice = Choice(_names(columns), intervals, constant=how is not Format.table)
+    choice = Choice(tuple(listed(columns)), intervals, constant=how is not Format.table)
     wanted = _tables(tables) or ([TableName.rates] if choice.columns or intervals else [])
     exported: list[Table] = []
     for path in _chosen(runs, results, how):
@@ -92,12 +92,8 @@ def _chosen(targets: list[Path], results: Path, how: Format) -> list[Path]:
 
 
 def _tables(text: str) -> list[TableName]:
-    known = [table.value for table in TableName]
-    for name in _names(text):
+    known, names = [table.value for table in TableName], listed(text)
+    for name in names:
         if name not in known:
             raise UsageError(f"there is no table {name!r}; there are {', '.join(known)}")
-    return [TableName(name) for name in _names(text)]
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, text.split(","))))
+    return [TableName(name) for name in names]

@@ -96,7 +96,7 @@ class Auctioneer:
 
     def failure(self, state: TextState, error: MechanismError) -> CellError:
         """Why the next draw is undefined."""
-        reserve, unit = self.setting.terms.reserve, self.experiment.auction.alphabet.removesuffix("s")
+        reserve, unit = self.setting.terms.reserve, self.experiment.auction.symbol
         kept_out = any(state.bids) and not any(self.effective(state.bids))
         why = f"the reserve of {reserve:g} keeps every bid out" if kept_out else str(error)
         return CellError(f"{unit} {state.n_tokens + 1} of {state.text()!r}: {why}")

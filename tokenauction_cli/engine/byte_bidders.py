@@ -36,7 +36,10 @@ class ByteBidders(BidderModels):
         models = list(dict.fromkeys(in_use.values()))
         self._tables = [agent for agent in experiment.agents if agent.distributions is not None]
         prompts = _byte_prompts(
-            experiment, [model.path for model in models], read_prompts(experiment, in_use, one_vocabulary=False)
+            experiment,
+            [model.path for model in models],
+            self._tables,
+            read_prompts(experiment, in_use, one_vocabulary=False),
         )
         self.prompt_sets: Mapping[str, PromptSet] = prompt_sets_of(prompts)
         covering = experiment.auction.covering
@@ -80,10 +83,9 @@ def _of_table(agent: Agent) -> TokenModel:
 
 
 def _byte_prompts(
-    experiment: Experiment, paths: list[Path], read: Mapping[str, list[GgufPrompt | None]]
+    experiment: Experiment, paths: list[Path], tables: list[Agent], read: Mapping[str, list[GgufPrompt | None]]
 ) -> dict[str, list[BytePrompt]]:
     """The prompt of every agent, of every query."""
-    tables = [agent for agent in experiment.agents if agent.distributions is not None]
     of_tables = {
         agent.id: BytePrompt(
             len(paths) + k, TablePrompt(agent.name, agent.distributions or {}), agent.temperature, agent.name

@@ -9,7 +9,6 @@ where the text is drawn from either, so the sum of a text, in the mean, is what 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -25,7 +24,7 @@ from ..mechanism.outcome import Outcome
 from ..runs.run_folder import Record
 from ..system.errors import CellError
 from .rules import Rules, terms_of
-from .text_state import FAILED
+from .text_state import FAILED, bids_before
 from .token_loop import PromptSet
 
 FINER = 0.01  # times the knobs: what a covering is compared with
@@ -76,7 +75,7 @@ class Laws:
     """The q of an experiment's auctions over bytes, along texts that were written."""
 
     def __init__(self, experiment: Experiment, prompt_sets: Mapping[str, PromptSet]) -> None:
-        self._agents = experiment.agents
+        self._experiment = experiment
         self._prompt_sets = prompt_sets
         self._rules = Rules.of(experiment).aggregation
         self._terms = terms_of(experiment)
@@ -105,10 +104,5 @@ class Laws:
     def _q(self, record: Record, n: int, log_p: Sequence[Logits]) -> Array:
         rows = [log_p[k] for k in self._prompt_sets[record["query"]].prompt_of_agent]
         profile = Profile(log_p=np.array(rows))
-        bids = tuple(self._terms.effective(self._bids(record, n)).tolist())
+        bids = tuple(bids_before(self._experiment, record, n).tolist())
         return Outcome(self._rules[record["aggregation"]], profile, bids, self._terms).q.p.copy()
-
-    def _bids(self, record: Record, n: int) -> list[float]:
-        """Before draw n, from 0: an agent that has spent its budget bids 0."""
-        spent = [record.get(f"spent_at.{agent.id}") or math.inf for agent in self._agents]
-        return [record[f"bid.{a.id}"] if n < end else 0.0 for a, end in zip(self._agents, spent, strict=True)]

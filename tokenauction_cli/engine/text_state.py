@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,20 @@ from .trace import TextTrace
 FAILED = "failed"
 CUT = ("length", "budget")  # the reasons to end that may come within a character
 _decoder = codecs.getincrementaldecoder("utf-8")
+
+
+def bids_before(experiment: Experiment, cell: Mapping[str, Any], position: int) -> Array:
+    """What counted as the agents' bids at this draw, from 0, of a finished text: a record, or a row of cells.csv, (n,).
+
+    0 for an agent that has spent its budget, and for one that a reserve keeps out.
+    """
+    bids = []
+    for agent in experiment.agents:
+        bid, spent_at = float(cell[f"bid.{agent.id}"]), cell.get(f"spent_at.{agent.id}")
+        is_spent = spent_at is not None and position >= spent_at  # not where it is NaN
+        is_kept_out = bid < experiment.auction.reserve and not agent.reference
+        bids.append(0.0 if is_spent or is_kept_out else bid)
+    return np.array(bids)
 
 
 class Setting:

@@ -10,7 +10,7 @@ from .draft import Draft
 from .expectation import is_same
 from .file_format import Agent, At, Expectation, Sweep, TextTest, shown
 from .located_yaml import KeyPath
-from .prompts import did_you_mean
+from .prompts import did_you_mean, first_few
 from .source import default_ids
 from .sweep import SweepPoint, sweep_points
 
@@ -18,7 +18,6 @@ FigureNames = Callable[[Sequence[str], Sequence[str]], Iterable[str]]
 """The figures of a run whose agents have these ids and whose payment rules have these columns."""
 
 TREND = "trend."
-MAX_LISTED = 10
 
 
 def check_expectations(draft: Draft, figures: FigureNames | None) -> None:
@@ -95,7 +94,8 @@ def _check_at(draft: Draft, path: KeyPath, at: At, is_trend: bool) -> None:
     for label in at.bids or ():
         if draft.agent(label) is None:
             near = (
-                did_you_mean(label, draft.known_agents()) or f"; there are {_listed(map(shown, draft.known_agents()))}"
+                did_you_mean(label, draft.known_agents())
+                or f"; there are {first_few(map(shown, draft.known_agents()))}"
             )
             draft.source.problem((*path, "bids", label), f"unknown agent {shown(label)}{near}", at_key=True)
 
@@ -119,7 +119,7 @@ def _check_points_at(draft: Draft, path: KeyPath, at: At, points: Sequence[Sweep
     for key, value, value_of in wanted:
         left = [point for point in points if value is None or is_same(value, value_of(point))]
         if not left:
-            there_are = _listed([f"{value_of(point):g}" for point in points if value_of(point) is not None])
+            there_are = first_few([f"{value_of(point):g}" for point in points if value_of(point) is not None])
             wish = f"{'.'.join(map(str, key))} = {value:g}"
             draft.source.problem((*path, *key), f"no sweep point has {wish}; there are {there_are}")
             return
@@ -132,11 +132,5 @@ def _bid_of(agent: int) -> Callable[[SweepPoint], float]:
 
 def _check_one_of(draft: Draft, path: KeyPath, value: str, known: Sequence[str], what: str) -> None:
     if value not in known:
-        near = did_you_mean(value, known) or f"; there are {_listed(map(shown, known))}"
+        near = did_you_mean(value, known) or f"; there are {first_few(map(shown, known))}"
         draft.source.problem(path, f"unknown {what} {shown(value)}{near}")
-
-
-def _listed(values: Iterable[str]) -> str:
-    """Each once, the first few."""
-    several = list(dict.fromkeys(values))
-    return ", ".join(several[:MAX_LISTED]) + (", ..." if len(several) > MAX_LISTED else "")

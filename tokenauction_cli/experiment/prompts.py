@@ -21,6 +21,7 @@ from ..system.errors import UsageError
 MAX_LOOP_STEPS = 10_000
 MAX_LOOP_DEPTH = 3
 MAX_TAGS = 1_000
+MAX_LISTED = 10  # names in a message
 VARIABLES = ("query", "agent")
 FILTERS = (
     "capitalize",
@@ -277,6 +278,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {item.lower(): item for item in known}
     near = difflib.get_close_matches(name[:100].lower(), by_lower, 1, cutoff=0.5)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def first_few(values: Iterable[Any]) -> str:
+    """Names for a message: each once, the first of many, and whether there are more."""
+    several = list(dict.fromkeys(map(str, values)))
+    return ", ".join(several[:MAX_LISTED]) + (", ..." if len(several) > MAX_LISTED else "")
 
 
 def _line_of(error: Exception) -> int:

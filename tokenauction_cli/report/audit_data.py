@@ -21,6 +21,7 @@ from .prose import UNIT, listed, number, percent
 
 MOST_ROWS = 400
 ORDERS = {"robust": "robust order", "tv": "TV", "kl": "forward KL", "reverse_kl": "reverse KL"}
+_MEANINGS = {term: meaning.replace("`", "") for term, meaning in AUDIT_TERMS.items()}
 _OF_THE_RULE = ("defined", "monotone", "consistent", "universally_stable")
 _NEEDED = {"rule", "payment", "agent", "check", "order", "prefixes", "violated", "low", "high", "worst", "detail"}
 
@@ -50,9 +51,7 @@ def _payload(run: Run, path: Path) -> dict[str, Any]:
         "prefixes": max((int(row["prefixes"]) for row in usable), default=0),
         "rules": [_rule(rule, of, names) for rule, of in _grouped(usable, lambda row: row["rule"]).items()],
         "words": words.read_text("utf-8").strip().split("\n\n") if words.is_file() else [],
-        "glossary": [
-            [term, meaning.replace("`", "")] for term, meaning in AUDIT_TERMS.items() if _is_met(term, usable)
-        ],
+        "glossary": [[term, meaning] for term, meaning in _MEANINGS.items() if _is_met(term, usable)],
         "table": _table(columns, rows),
     }
 
@@ -116,16 +115,12 @@ def _grid(kind: _Kind, names: Mapping[str, str]) -> dict[str, Any]:
     rows = [
         {
             "name": name,
-            "about": AUDIT_TERMS.get(name, "").replace("`", ""),
+            "about": _MEANINGS.get(name, ""),
             "cells": {order: _cell(kind, found, largest, names) for order, found in cells.items()},
         }
         for name, cells in by_order.items()
     ]
-    orders = [
-        {"id": order, "name": name, "about": AUDIT_TERMS[name].replace("`", "")}
-        for order, name in ORDERS.items()
-        if order in met
-    ]
+    orders = [{"id": order, "name": name, "about": _MEANINGS[name]} for order, name in ORDERS.items() if order in met]
     return {"id": kind.id, "title": kind.title, "about": kind.about, "orders": orders, "rows": rows}
 
 

@@ -204,7 +204,7 @@ def _kinds(runs: Sequence[Run]) -> Iterator[_Kind]:
         ("reverse_kl", "reverse KL", ", nats"),
     )
     alphabets = dict.fromkeys(run.experiment.auction.alphabet for run in runs)
-    symbols = " or ".join(alphabet.removesuffix("s") for alphabet in alphabets)
+    symbols = " or ".join(dict.fromkeys(run.experiment.auction.symbol for run in runs))
     for name, words, unit in divergences:
         yield _Kind(name, *chapter, words, f"{words}, mean per {symbols}{unit}", by_agent(name))
     chapter = ("Whose model explains the text", "Posterior weight of each agent’s model, given the bids and the text.")
