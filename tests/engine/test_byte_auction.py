@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Command, Reader
+from tiny_gguf import SURE, bigram_model, of_byte, pieces
 
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
@@ -272,6 +273,33 @@ def test_records_do_not_depend_on_slots(read: Reader) -> None:
     alone = records(experiment, 1)
     for n_slots in (2, 7):
         assert [*map(encode, records(experiment, n_slots))] == [*map(encode, alone)]
+
+
+MIXED = """
+name: mixed
+agents:
+  - {name: A, model: cat.gguf, prompt: x}
+  - {name: B, model: dog.gguf, prompt: x}
+  - {name: C, distribution: {cow: 0.5, <end>: 0.3, a: 0.02, c: 0.02, d: 0.02, g: 0.02, o: 0.02, t: 0.1}}
+auction: {alphabet: bytes, max_bytes: 6, covering: {open: 0.01, merge: 0.1}, payments: [second_price]}
+sweep: {bids: [{A: 1, B: 0, C: 0}, {A: 0, B: 1, C: 0}, {A: 0, B: 0, C: 1}, {A: 1, B: 1, C: 0}], seeds: 6}
+runtime: {device: cpu}
+"""
+
+
+def test_files_of_two_vocabularies_and_a_table_in_one_auction(read: Reader, tmp_path: Path) -> None:
+    """A says "cat" as one token, B "do" and "g", C mostly "cow"; llama.cpp speaks for two of them."""
+    begin, cat = of_byte(ord("x")), len(pieces())
+    bigram_model(tmp_path / "cat.gguf", {begin: {cat: SURE}, cat: {2: SURE}}, ["cat"])
+    do, g = cat, cat + 2
+    bigram_model(tmp_path / "dog.gguf", {begin: {do: SURE}, do: {g: SURE}, g: {2: SURE}}, ["do", "ca", "g"])
+    experiment = read(MIXED)
+    one, several = records(experiment, 1), records(experiment, 5)
+    alone = [{record["text"] for record in one if record["point"] == point} for point in range(3)]
+    assert alone[:2] == [{"cat"}, {"dog"}]
+    assert any(text.startswith("cow") for text in alone[2])
+    assert {record["text"][:1] for record in one if record["point"] == 3} == {"c", "d"}
+    assert [encode(record) for record in one] == [encode(record) for record in several]
 
 
 def test_an_interrupted_run_goes_on_to_the_same_records(read: Reader, tmp_path: Path) -> None:
