@@ -172,6 +172,8 @@ class _Group:
     def rows(self) -> Iterator[Deviation]:
         """The grid under every report, the best constant bid, the best bid for every prefix."""
         grid = self.audited.text_audit.grid(self.value)
+        if not self.honest.auctions.is_open(self.honest.truth):
+            raise MechanismError(f"no bid counts where {self.name} bids its value {self.value:g} and others theirs")
         rows = [row for key in self.audited.told if key[1] in (None, self.agent) for row in self._tried(key, grid)]
         best = max(rows, key=lambda row: (row.gain, row.report == HONEST and row.bid == self.value))
         yield from (replace(row, note=self.audited.note(BEST)) if row is best else row for row in rows)
@@ -184,6 +186,10 @@ class _Group:
     @cached_property
     def honest(self) -> Game:
         return self.audited.game(_TRUE, {self.agent: self.kind})
+
+    @property
+    def name(self) -> str:
+        return self.audited.experiment.agents[self.agent].id
 
     @property
     def value(self) -> float:
@@ -212,7 +218,7 @@ class _Group:
         gain = gained(utility, self.truthful)
         return Deviation(
             *self.audited.names,
-            agent=self.audited.experiment.agents[self.agent].id,
+            agent=self.name,
             utility=self.kind,
             report=report,
             bid=bid,
@@ -251,7 +257,7 @@ def _equilibrium(audited: _Audited, game: Game, kind: str, path: Path) -> Equili
         price_of_anarchy=price_of_anarchy(game.welfare(best), game.welfare(path.bids)),
         texts=audited.n_texts,
         method=EXACT,
-        note=audited.note(*_ending(path)),
+        note=audited.note(*_ending(path), *_limits(audited, game, path)),
     )
 
 
@@ -261,6 +267,14 @@ def _ending(path: Path) -> Iterator[str]:
         yield "bids return: " + ", ".join(f"({', '.join(f'{bid:.6g}' for bid in bids)})" for bids in path.cycle)
     elif path.outcome == "unfinished":
         yield f"bids still move after {path.rounds} rounds"
+
+
+def _limits(audited: _Audited, game: Game, path: Path) -> Iterator[str]:
+    """Which agents stopped at the highest bid that is tried, so that they may want to bid more."""
+    for i, worth in game.worths.items():
+        highest = audited.text_audit.grid(worth.value)[-1]
+        if path.bids[i] >= highest > worth.value:
+            yield f"{audited.experiment.agents[i].id} bids {highest:g}, the most that is tried"
 
 
 def _steps(audited: _Audited, kind: str, path: Path) -> Iterator[Step]:

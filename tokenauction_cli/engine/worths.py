@@ -61,7 +61,8 @@ class Valuer:
         name, queries = self._experiment.agents[agent].name, self._experiment.queries
         asked = [(name, query, text) for query in queries for text in texts]
         scores = self._judged(utility.judge, list(dict.fromkeys(asked)))
-        return np.array([scores[question] for question in asked]).reshape(len(queries), -1).mean(axis=0)
+        by_query: Array = np.array([scores[question] for question in asked]).reshape(len(queries), len(texts))
+        return np.asarray(by_query.mean(axis=0))
 
 
 def log_ratios(every: EveryText, agent: int) -> Array:

@@ -117,7 +117,7 @@ class BackwardInduction:
             later[tree.tokens[tree.children[node]]] = values[tree.children[node]]
             bids[node] = self._best(place, later)
             values[node] = self._utility(place, bids[node], later)
-        return BidsByPrefix(bids, float(values[0]), self._paid(bids))
+        return BidsByPrefix(bids, float(values[0]), float(self._paid(bids)))
 
     def _best(self, place: int, later: Array) -> float:
         """The best bid at a profile, given what follows each token: alike where that differs by a constant."""

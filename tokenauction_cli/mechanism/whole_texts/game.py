@@ -16,7 +16,7 @@ from .dynamics import Answer, Path, Question, best_responses
 from .tree import Auctions, Worth, replaced, total
 
 N_WEIGHTS = 101
-REFINEMENTS = 30
+REFINEMENTS = 20  # which leaves less of a bid than LEAST_GAIN can tell
 LEAST_GAIN = 1e-12  # of the agent's value: less is rounding
 
 

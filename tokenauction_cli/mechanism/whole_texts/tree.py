@@ -9,9 +9,11 @@ so nothing is sampled. What depends on the profile alone is worked out once for 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,16 @@ def tv_losses(truth: Profile, q: Distribution) -> Array:
 
 LOSSES: dict[str, Loss] = {"tv": tv_losses, "reverse_kl": kl_to_agents}
 """The kinds of utility that are measured at every draw; u is the negative sum."""
+
+
+class Level(NamedTuple):
+    """The nodes of one length, their parents, the places of these, the tokens between; and the unfinished nodes."""
+
+    nodes: slice
+    parents: Indices
+    places: Indices
+    tokens: Indices
+    unfinished: Indices
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +81,15 @@ class Tree:
     def n_texts(self) -> int:
         return len(self.leaves)
 
-    def by_level(self) -> Iterator[Indices]:
-        """The nodes of each length, from the root on."""
-        for begin, end in zip(self.levels, self.levels[1:], strict=False):
-            yield np.arange(begin, end)
+    @cached_property
+    def longer(self) -> list[Level]:
+        """Every level but the root's."""
+        return [self._level(begin, end) for begin, end in pairwise(self.levels[1:])]
+
+    def _level(self, begin: int, end: int) -> Level:
+        nodes, parents = slice(begin, end), self.parents[begin:end]
+        unfinished = begin + np.flatnonzero(self.places[nodes] != LEAF)
+        return Level(nodes, parents, self.places[parents], self.tokens[nodes], unfinished)
 
     @cached_property
     def children(self) -> list[list[int]]:
@@ -118,23 +135,21 @@ class Law:
         self.p[0] = 1.0
         self._q = np.zeros((len(tree.profiles), tree.profiles[0].n_tokens))
         self._payments: dict[str, Array] = {}
-        for nodes in tree.by_level():
-            if nodes[0]:
-                parents = tree.parents[nodes]
-                self.p[nodes] = self.p[parents] * self._q[tree.places[parents], tree.tokens[nodes]]
-            self._meet(nodes[(self.p[nodes] > 0) & (tree.places[nodes] != LEAF)], rule, terms, bids)
+        self._meet(np.zeros(1, np.intp), rule, terms, bids)
+        for level in tree.longer:
+            self.p[level.nodes] = self.p[level.parents] * self._q[level.places, level.tokens]
+            self._meet(level.unfinished, rule, terms, bids)
 
     def _meet(self, nodes: Indices, rule: AggregationRule, terms: Terms, bids: tuple[float, ...]) -> None:
-        """Work out what these prefixes bring that none before them has."""
-        for place, first in zip(*np.unique(self.tree.places[nodes], return_index=True), strict=True):
-            if place in self.outcomes:
-                continue
-            outcome = Outcome(rule, self.tree.profiles[place], bids, terms)
-            try:
-                self._q[place] = outcome.q.p
-            except MechanismError as error:
-                raise MechanismError(f"after {self.tree.texts[nodes[first]]!r}: {error}") from error
-            self.outcomes[int(place)] = outcome
+        """Work out what those of these unfinished prefixes bring that a text may meet."""
+        met = nodes[self.p[nodes] > 0].tolist()
+        for place, node in dict(zip(self.tree.places[met].tolist(), met, strict=True)).items():
+            if place not in self.outcomes:
+                outcome = self.outcomes[place] = Outcome(rule, self.tree.profiles[place], bids, terms)
+                try:
+                    self._q[place] = outcome.q.p
+                except MechanismError as error:
+                    raise MechanismError(f"after {self.tree.texts[node]!r}: {error}") from error
 
     @cached_property
     def visits(self) -> Array:
@@ -184,7 +199,7 @@ class Auctions:
         return Outcome(self.rule, self.tree.profiles[place], self._effective(bids), self.terms)
 
     def _effective(self, bids: Sequence[float]) -> tuple[float, ...]:
-        return tuple(self.terms.effective(tuple(bids)).tolist())
+        return tuple(self.terms.effective(bids).tolist()) if self.terms.reserve else tuple(bids)
 
 
 def total(amounts: Sequence[float]) -> float:
