@@ -263,6 +263,25 @@ def test_what_an_agent_rules_out_is_worth_minus_infinity(read: Reader) -> None:
         assert (found.welfare_truth, found.regret, found.price_of_anarchy) == (-math.inf, 0, None)
 
 
+def test_a_report_may_say_what_nobody_would(read: Reader) -> None:
+    """One says C: those texts come, its own table rules them out, and where Two knows no such prefix that is said."""
+    text = EXAMPLE_A.replace("name: One,", "name: One, mentions: [C],")
+    experiment = read(text.replace("B: {B: 1}}", '"*": {B: 1}}'))
+    one = experiment.agents[0]
+    reference = replace(one, distributions={"*": {"A": 1 / 3, "B": 1 / 3, "C": 1 / 3}})
+    misreports = (Misreport("distribution 1", 0, replace(one, distributions={"*": {"C": 1.0}})),)
+    text_audit = asked("count", "log_ratio", misreports=misreports)
+    audit = audited(experiment, text_audit, reference)
+    rows = group(audit, "linear", "second_price", "one", "count")
+    assert [tried(rows, 1, report).mean_utility for report in (HONEST, "distribution 1")] == pytest.approx(
+        [-tried(rows, 1).mean_payment, 1 - tried(rows, 1, "distribution 1").mean_payment], abs=1e-12
+    )
+    ruled_out = group(audit, "linear", "second_price", "one", "log_ratio")
+    assert tried(ruled_out, 1, "distribution 1").mean_utility == -math.inf
+    with pytest.raises(UsageError, match="agent 'Two' has no distribution for the prefix 'C'"):
+        audited(read(text), text_audit, reference)
+
+
 def test_a_judge_is_asked_once_for_every_text_and_query(read: Reader) -> None:
     experiment = read(EXAMPLE_A + "queries: [good, bad]\n")
     judge, questions = Judge("m", "?"), []

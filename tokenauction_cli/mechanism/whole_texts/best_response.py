@@ -21,7 +21,7 @@ import numpy as np
 from ..audit.regret import maximum
 from ..distributions import Array, MechanismError
 from ..payments.rules import PaymentRule
-from .tree import LEAF, Auctions, Worth, replaced, total
+from .tree import LEAF, Auctions, Indices, Worth, replaced, total
 
 FACTORS = (0.0, *(2.0 ** (k / 4) for k in range(-40, 25)))
 """The fine grid: the value, and the others' bids, times these."""
@@ -41,6 +41,15 @@ class BestBid(NamedTuple):
 def fine_grid(value: float, rivals: float, tried: Sequence[float] = ()) -> list[float]:
     """Bids to begin with, ascending; `tried` are among them."""
     return sorted({scale * factor for scale in (value, rivals) for factor in FACTORS} | {value, *tried})
+
+
+def bids_to_try(
+    auctions: Auctions, bids: Sequence[float], agent: int, value: float, tried: Sequence[float] = ()
+) -> list[float]:
+    """The agent's fine grid where the others bid so, and the reserve; only bids that leave an auction."""
+    rivals = sum(replaced(bids, agent, 0.0))
+    grid = fine_grid(value, rivals, (*tried, auctions.terms.reserve))
+    return [bid for bid in grid if auctions.is_open(replaced(bids, agent, bid))]
 
 
 def best_bid(utility: Callable[[float], float], grid: Sequence[float], value: float) -> BestBid:
@@ -87,9 +96,6 @@ class _Draw(NamedTuple):
     q: Array
 
 
-_UNDEFINED = _Draw(-math.inf, 0.0, np.zeros(0))
-
-
 class BackwardInduction:
     """The best bid of `worth`'s agent at every prefix, while the others keep theirs. Needs scipy."""
 
@@ -98,9 +104,7 @@ class BackwardInduction:
         self._payment = payment
         self._worth = worth
         self._bids = bids
-        others = replaced(bids, worth.agent, 0.0)
-        grid = fine_grid(worth.value, sum(others), (bids[worth.agent],))
-        self._grid = [bid for bid in grid if auctions.is_open(replaced(bids, worth.agent, bid))]
+        self._grid = bids_to_try(auctions, bids, worth.agent, worth.value)
         self._draws: dict[tuple[int, float], _Draw] = {}
         self._solved: dict[tuple[int, bytes], float] = {}
 
@@ -113,25 +117,24 @@ class BackwardInduction:
             if place == LEAF:
                 values[node] = self._worth.of_text(node)
                 continue
-            later = np.zeros(tree.profiles[0].n_tokens)
-            later[tree.tokens[tree.children[node]]] = values[tree.children[node]]
-            bids[node] = self._best(place, later)
-            values[node] = self._utility(place, bids[node], later)
+            tokens, later = tree.tokens[tree.children[node]], values[tree.children[node]]
+            bids[node] = self._best(place, tokens, later)
+            values[node] = self._utility(place, bids[node], tokens, later)
         return BidsByPrefix(bids, float(values[0]), float(self._paid(bids)))
 
-    def _best(self, place: int, later: Array) -> float:
-        """The best bid at a profile, given what follows each token: alike where that differs by a constant."""
+    def _best(self, place: int, tokens: Indices, later: Array) -> float:
+        """The best bid at a profile, given what follows these tokens: alike where that differs by a constant."""
         finite = later[np.isfinite(later)]
         key = place, np.round(later - (finite[0] if finite.size else 0.0), DIGITS).tobytes()
         if key not in self._solved:
-            found = best_bid(lambda bid: self._utility(place, bid, later), self._grid, self._worth.value)
+            found = best_bid(lambda bid: self._utility(place, bid, tokens, later), self._grid, self._worth.value)
             self._solved[key] = found.bid
         return self._solved[key]
 
-    def _utility(self, place: int, bid: float, later: Array) -> float:
+    def _utility(self, place: int, bid: float, tokens: Indices, later: Array) -> float:
         draw = self._draw(place, bid)
-        reached = draw.q > 0
-        return total([draw.gained, *(draw.q[reached] * later[: len(draw.q)][reached]).tolist()])
+        q = draw.q[tokens]
+        return total([draw.gained, *(q[q > 0] * later[q > 0]).tolist()])
 
     def _draw(self, place: int, bid: float) -> _Draw:
         if (place, bid) not in self._draws:
@@ -145,7 +148,7 @@ class BackwardInduction:
         try:
             q = outcome.q
         except MechanismError:
-            return _UNDEFINED
+            return _Draw(-math.inf, 0.0, np.zeros(outcome.profile.n_tokens))
         paid = float(self._payment.expected(outcome)[worth.agent])
         return _Draw(worth.of_draw(self._auctions.tree.truths[place], q) - paid, paid, q.p)
 
@@ -158,6 +161,5 @@ class BackwardInduction:
             if p[node] > 0:
                 draw = self._draw(int(tree.places[node]), float(bids[node]))
                 paid += p[node] * draw.paid
-                if draw.q.size:
-                    p[tree.children[node]] = p[node] * draw.q[tree.tokens[tree.children[node]]]
+                p[tree.children[node]] = p[node] * draw.q[tree.tokens[tree.children[node]]]
         return paid

@@ -11,7 +11,7 @@ import numpy as np
 from ..audit.regret import maximum
 from ..payments.rules import PaymentRule
 from ..terms import relative_bids, without
-from .best_response import BestBid, best_bid, fine_grid
+from .best_response import BestBid, best_bid, bids_to_try
 from .dynamics import Answer, Path, Question, best_responses
 from .tree import Auctions, Worth, replaced, total
 
@@ -49,10 +49,9 @@ class Game:
 
     def best_bid(self, agent: int, bids: Sequence[float], tried: Sequence[float] = ()) -> BestBid:
         """The agent's best constant bid where the others bid so; `tried` are looked at too. Needs scipy."""
-        value, others = self.worths[agent].value, without(bids, agent)
-        grid = fine_grid(value, float(others.sum()), (*tried, self.auctions.terms.reserve))
-        is_open = [bid for bid in grid if self.auctions.is_open(replaced(bids, agent, bid))]
-        return best_bid(lambda bid: self.utility(agent, replaced(bids, agent, bid)), is_open, value)
+        value = self.worths[agent].value
+        grid = bids_to_try(self.auctions, bids, agent, value, tried)
+        return best_bid(lambda bid: self.utility(agent, replaced(bids, agent, bid)), grid, value)
 
     def play(self, grids: Mapping[int, Sequence[float]]) -> Path:
         """Best-response dynamics from truth on, each agent's first candidates being its grid."""
