@@ -328,13 +328,13 @@ class GgufFiles:
         return contexts, slots
 
 
-def models_in_use(experiment: Experiment) -> dict[str, ModelInUse]:
-    """One entry per model reference of an agent; equal files are one model."""
+def models_in_use(experiment: Experiment, voices: Sequence[Agent]) -> dict[str, ModelInUse]:
+    """One entry per model reference of a voice; equal files are one model."""
     from ..lm.metadata import read_metadata
 
     by_path: dict[Path, ModelInUse] = {}
     in_use = {}
-    for reference in dict.fromkeys(agent.model for agent in experiment.agents if agent.model is not None):
+    for reference in dict.fromkeys(voice.model for voice in voices if voice.model is not None):
         local = _located(experiment, reference)
         path = local.path.resolve()
         if path not in by_path:
@@ -358,9 +358,9 @@ def _placed(experiment: Experiment, model: str, message: str) -> ModelError:
 
 
 def read_prompts(
-    experiment: Experiment, in_use: Mapping[str, ModelInUse], *, one_vocabulary: bool
+    experiment: Experiment, voices: Sequence[Agent], in_use: Mapping[str, ModelInUse], *, one_vocabulary: bool
 ) -> dict[str, list[GgufPrompt | None]]:
-    """Of every query the prompt of every agent, None for tables; raises ModelError where one does not fit."""
+    """Of every query the prompt of every voice, None for tables; raises ModelError where one does not fit."""
     from contextlib import ExitStack
 
     from ..lm.gguf import open_vocabulary
@@ -372,7 +372,7 @@ def read_prompts(
         if one_vocabulary:
             _check_same_vocabulary(experiment, in_use, vocabularies)
         return {
-            query: [_prompt(experiment, agent, query, in_use, vocabularies) for agent in experiment.agents]
+            query: [_prompt(experiment, voice, query, in_use, vocabularies) for voice in voices]
             for query in experiment.queries
         }
 

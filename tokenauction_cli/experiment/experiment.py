@@ -157,6 +157,7 @@ class Experiment:
     seed: int
     queries: tuple[str, ...]
     agents: tuple[Agent, ...]
+    reference: Agent | None  # never bids: it scores texts
     auction: Auction
     swept_agent: int  # the index of the agent whose relative weight is reported
     total_bid: float  # what the bids of a sweep of relative weight sum to
@@ -182,6 +183,7 @@ class Experiment:
             seed=sections.seed,
             queries=sections.queries,
             agents=agents,
+            reference=None,
             auction=Auction.of(sections.auction),
             swept_agent=swept,
             total_bid=offered if sections.sweep.total_bid is None else sections.sweep.total_bid,
@@ -200,7 +202,11 @@ class Experiment:
     @cached_property
     def temperatures(self) -> tuple[float, ...]:
         """What the auction divides logits by, by agent: over bytes 1, for theirs are applied before."""
-        return tuple(agent.temperature if self.auction.alphabet == "tokens" else 1.0 for agent in self.agents)
+        return self.temperatures_of(self.agents)
+
+    def temperatures_of(self, voices: Sequence[Agent]) -> tuple[float, ...]:
+        """The same of whoever speaks."""
+        return tuple(voice.temperature if self.auction.alphabet == "tokens" else 1.0 for voice in voices)
 
     @cached_property
     def semantic_hash(self) -> str:
