@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..experiment.experiment import Experiment
+from ..experiment.mentions import blend_pattern, find_mentions, mention_pattern
 from ..mechanism.audit.finding import wilson
 from .bootstrap import mean_intervals
 from .columns import FIGURES, RATES
 from .intervals import Estimate
-from .mentions import blend_pattern, find_mentions, mention_pattern
 from .per_bytes import per_bytes, ratio_names, sizes_of
 
 if TYPE_CHECKING:

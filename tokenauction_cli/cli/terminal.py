@@ -92,7 +92,7 @@ class FittingTable:
 
 def highlighted(text: RichText, experiment: Experiment) -> RichText:
     """The same rich text with every agent's mentions in that agent's colour."""
-    from ..analysis.mentions import mention_pattern
+    from ..experiment.mentions import mention_pattern
 
     for k, agent in enumerate(experiment.agents):
         text.highlight_regex(mention_pattern(agent.mentions), COLOURS[k % len(COLOURS)])

@@ -64,6 +64,33 @@ class Setting:
         self.stops = tuple(stop.encode() for stop in experiment.auction.stop)
         self.over_bytes = experiment.auction.alphabet != "tokens"
 
+    def cut(self, tokens: Sequence[int]) -> str | None:
+        """Why a text ends with the last of its tokens, whatever was paid."""
+        if tokens[-1] in self.ends:
+            return "end"
+        if self.stops and any(stop in self._tail(tokens) for stop in self.stops):
+            return "stop"
+        return "length" if len(tokens) >= self.experiment.auction.max_draws else None
+
+    def _tail(self, tokens: Sequence[int]) -> bytes:
+        """The bytes in which the last token can have completed a stop string."""
+        first = len(tokens) - 1
+        needed = max(map(len, self.stops)) - 1 + len(self.vocabulary.joiner)
+        while first and needed > 0:
+            first -= 1
+            needed -= len(self.vocabulary.piece(tokens[first]) + self.vocabulary.joiner)
+        return spelled(self.vocabulary, tokens[first:])
+
+    def text(self, tokens: Sequence[int], end_reason: str | None) -> str:
+        """A text, decoded as a whole (a character may span tokens), cut before the first stop string.
+
+        Over bytes a text may be cut within a character, which is left out.
+        """
+        data = spelled(self.vocabulary, tokens)
+        cuts = [data.find(stop) for stop in self.stops if stop in data]
+        is_whole = not self.over_bytes or end_reason not in CUT
+        return _decoder(errors="replace").decode(data[: min(cuts, default=len(data))], final=is_whole)
+
 
 class TextState:
     """One cell's prefix, and the sums over its tokens."""
@@ -107,7 +134,7 @@ class TextState:
             self._scored.add(scores, outcome, draw.token)
         offered = self.cell.bids
         self._measured = self._measured + outcome.once(("row", offered), lambda: measure(outcome, offered).vector)
-        self.end_reason = self._cut(draw.token) or self._spent()
+        self.end_reason = self._setting.cut(self._tokens) or self._spent()
 
     def _take_down(
         self, tokens: Sequence[int], outcome: Outcome, draw: Draw, draw_key: DrawKey, log_p: Array, log_q: float
@@ -146,14 +173,6 @@ class TextState:
         self.bid(self.bids)
         return paid
 
-    def _cut(self, token: int) -> str | None:
-        """Why the text ends with the last token, whatever was paid."""
-        if token in self._setting.ends:
-            return "end"
-        if self._setting.stops and any(stop in self._tail() for stop in self._setting.stops):
-            return "stop"
-        return "length" if len(self._tokens) >= self._setting.experiment.auction.max_draws else None
-
     def _spent(self) -> str | None:
         """The reason to end where the budgets are why no charged agent bids any more."""
         if not self._setting.has_budgets:
@@ -161,24 +180,9 @@ class TextState:
         bidding = any(bid for bid, pays in zip(self.bids, self._setting.terms.charged, strict=True) if pays)
         return "budget" if not bidding and (self._left <= 0).any() else None
 
-    def _tail(self) -> bytes:
-        """The bytes in which the last token can have completed a stop string."""
-        vocabulary, first = self._setting.vocabulary, len(self._tokens) - 1
-        needed = max(map(len, self._setting.stops)) - 1 + len(vocabulary.joiner)
-        while first and needed > 0:
-            first -= 1
-            needed -= len(vocabulary.piece(self._tokens[first]) + vocabulary.joiner)
-        return spelled(vocabulary, self._tokens[first:])
-
     def text(self) -> str:
-        """The text, decoded as a whole (a character may span tokens), cut before the first stop string.
-
-        Over bytes a text may be cut within a character, which is left out.
-        """
-        data = spelled(self._setting.vocabulary, self._tokens)
-        cuts = [data.find(stop) for stop in self._setting.stops if stop in data]
-        is_whole = not self._setting.over_bytes or self.end_reason not in CUT
-        return _decoder(errors="replace").decode(data[: min(cuts, default=len(data))], final=is_whole)
+        """The text so far: see `Setting.text`."""
+        return self._setting.text(self._tokens, self.end_reason)
 
     def fail(self, error: CellError) -> None:
         """The cell cannot go on: what was written stays, with the reason."""

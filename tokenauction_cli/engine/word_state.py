@@ -66,7 +66,7 @@ class WordState(TextState):
         byte = word.walk.byte(profile, word.log_p, DrawKey(self.randomness, len(self._tokens)))
         self._tokens.append(byte)
         word.log_p = word.log_p + profile.log_at(byte)
-        cut = self._cut(byte)
+        cut = self._setting.cut(self._tokens)
         if cut is None and byte not in WHITE_SPACE:
             return byte
         try:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.columns import explained, figure_explained
-from ..analysis.mentions import mention_pattern
 from ..analysis.run import Run, statistics_frames
+from ..experiment.mentions import mention_pattern
 from ..mechanism.registry import label
 from .audit_data import audit_payload
 from .prose import counted, how_drawn

@@ -1,0 +1,270 @@
+"""An audit of whole texts where agents are tables: every text is enumerated, so every number is exact.
+
+For every aggregation rule, payment that fits it, agent and utility: what each bid and report brings, the best constant
+bid, and the best bid for every prefix. For every kind of utility: where best responses lead, and the welfare there.
+Needs scipy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from ..experiment.experiment import Agent, Experiment
+from ..experiment.text_audit import HONEST, TextAudit
+from ..mechanism.aggregation.rules import AggregationRule
+from ..mechanism.distributions import MechanismError
+from ..mechanism.payments.rules import PaymentRule
+from ..mechanism.terms import Terms
+from ..mechanism.whole_texts.best_response import BackwardInduction
+from ..mechanism.whole_texts.dynamics import Path
+from ..mechanism.whole_texts.finding import EXACT, Deviation, Equilibrium, Step, price_of_anarchy
+from ..mechanism.whole_texts.game import Game, gained
+from ..mechanism.whole_texts.tree import Auctions, Worth, replaced
+from ..system.errors import UsageError
+from .every_text import EveryText, every_text
+from .rules import Rules, terms_of
+from .worths import Judged, Valuer
+
+BEST = "best"
+VOIDED = "a reserve voids the theory"
+
+
+@dataclass(frozen=True)
+class ExactAudit:
+    """The rows of an audit's three files."""
+
+    deviations: list[Deviation] = field(default_factory=list)
+    equilibria: list[Equilibrium] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+
+
+def exact_audit(
+    experiment: Experiment, text_audit: TextAudit, reference: Agent | None, rules: Rules, judged: Judged | None
+) -> ExactAudit:
+    """Audit the texts of table agents; `reference` is what `log_ratio` compares with, `judged` asks judges.
+
+    Raises UsageError for what cannot be enumerated, and where a rule is undefined for bids that are tried.
+    """
+    _check(experiment, text_audit, rules, reference, judged)
+    reports = list(_reports(experiment, text_audit, reference, rules, Valuer(experiment, text_audit, judged)))
+    found = ExactAudit()
+    for name, rule in rules.aggregation.items():
+        told = {report.key: _Told.of(report, rule, terms_of(experiment)) for report in reports}
+        for payment in rules.fitting(name, experiment.auction.reserve):
+            try:
+                _add(found, _Audited(experiment, text_audit, told, payment))
+            except MechanismError as error:
+                raise UsageError(f"{experiment.path}: the audit of whole texts under {name} stops: {error}") from error
+    return found
+
+
+def _check(
+    experiment: Experiment, text_audit: TextAudit, rules: Rules, reference: Agent | None, judged: Judged | None
+) -> None:
+    """Whether every text can be enumerated and measured."""
+    path, kinds = experiment.path, {utility.kind for several in text_audit.utilities.values() for utility in several}
+    if any(math.isfinite(agent.budget) for agent in experiment.agents):
+        raise UsageError(
+            f"{path}: a budget is spent by what each draw is charged, which cannot be enumerated; "
+            "leave out `budget` to audit whole texts"
+        )
+    if not rules.sampling.lottery:
+        raise UsageError(f"{path}: {rules.sampling.name} sampling is no lottery, so there are no payments to audit")
+    if "log_ratio" in kinds and reference is None:
+        raise UsageError(f"{path}: the utility log_ratio compares with a reference; add the key `reference`")
+    if "judge" in kinds and judged is None:
+        raise UsageError(f"{path}: the utility judge needs a model that judges")
+
+
+Key = tuple[str, int | None]
+_TRUE: Key = (HONEST, None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Report:
+    """What agents say, all honestly or one something else: (name, that agent); every text then, and its worths."""
+
+    key: Key
+    every: EveryText
+    worths: Mapping[tuple[int, str], Worth]
+
+
+def _reports(
+    experiment: Experiment, text_audit: TextAudit, reference: Agent | None, rules: Rules, valuer: Valuer
+) -> Iterator[_Report]:
+    """The honest one first."""
+    for misreport in (None, *text_audit.misreports):
+        every = every_text(experiment, rules, reference, misreport)
+        key = _TRUE if misreport is None else (misreport.name, misreport.agent)
+        yield _Report(key, every, valuer.of(every))
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """The auctions of one rule under a report."""
+
+    auctions: Auctions
+    worths: Mapping[tuple[int, str], Worth]
+
+    @classmethod
+    def of(cls, report: _Report, rule: AggregationRule, terms: Terms) -> _Told:
+        return cls(Auctions(report.every.tree, rule, terms), report.worths)
+
+
+@dataclass(frozen=True, eq=False)
+class _Audited:
+    """One rule and payment, with what is said."""
+
+    experiment: Experiment
+    text_audit: TextAudit
+    told: Mapping[Key, _Told]
+    payment: PaymentRule
+
+    @property
+    def honest(self) -> _Told:
+        return self.told[_TRUE]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Those of the rules, as rows have them."""
+        return self.honest.auctions.rule.name, self.payment.name
+
+    @property
+    def n_texts(self) -> int:
+        return self.honest.auctions.tree.n_texts
+
+    def game(self, key: Key, agents: Mapping[int, str]) -> Game:
+        """The game of these agents, each with a kind of utility."""
+        told = self.told[key]
+        return Game(told.auctions, self.payment, {i: told.worths[i, kind] for i, kind in agents.items()}, self.at)
+
+    @property
+    def at(self) -> tuple[float, ...]:
+        return self.text_audit.at
+
+    def note(self, *words: str) -> str:
+        return "; ".join((*words, VOIDED) if self.experiment.auction.reserve else words)
+
+
+def _add(found: ExactAudit, audited: _Audited) -> None:
+    """The rows of one rule and payment."""
+    worths = audited.honest.worths
+    for agent, kind in worths:
+        found.deviations.extend(_Group(audited, agent, kind).rows())
+    for kind in dict.fromkeys(kind for _, kind in worths):
+        game = audited.game(_TRUE, {agent: kind for agent, its in worths if its == kind})
+        path = game.play({agent: audited.text_audit.grid(worth.value) for agent, worth in game.worths.items()})
+        found.equilibria.append(_equilibrium(audited, game, kind, path))
+        found.steps.extend(_steps(audited, kind, path))
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """The deviations of one agent with one utility."""
+
+    audited: _Audited
+    agent: int
+    kind: str
+
+    def rows(self) -> Iterator[Deviation]:
+        """The grid under every report, the best constant bid, the best bid for every prefix."""
+        grid = self.audited.text_audit.grid(self.value)
+        rows = [row for key in self.audited.told if key[1] in (None, self.agent) for row in self._tried(key, grid)]
+        best = max(rows, key=lambda row: (row.gain, row.report == HONEST and row.bid == self.value))
+        yield from (replace(row, note=self.audited.note(BEST)) if row is best else row for row in rows)
+        constant = self.honest.best_bid(self.agent, self.honest.truth, grid).bid
+        yield self._constant(self.honest, HONEST, constant, "best constant bid")
+        worth = self.honest.worths[self.agent]
+        solved = BackwardInduction(self.honest.auctions, self.audited.payment, worth, self.honest.truth).solve()
+        yield self._row(self.honest, HONEST, None, solved.utility, solved.payment, "best bid for every prefix")
+
+    @cached_property
+    def honest(self) -> Game:
+        return self.audited.game(_TRUE, {self.agent: self.kind})
+
+    @property
+    def value(self) -> float:
+        return self.honest.worths[self.agent].value
+
+    @cached_property
+    def truthful(self) -> float:
+        """The utility of truth."""
+        return self.honest.utility(self.agent, self.honest.truth)
+
+    def _tried(self, key: Key, grid: tuple[float, ...]) -> Iterator[Deviation]:
+        """A row for every bid of the grid that leaves an auction."""
+        game = self.audited.game(key, {self.agent: self.kind})
+        for bid in grid:
+            if game.auctions.is_open(replaced(game.at, self.agent, bid)):
+                yield self._constant(game, key[0], bid)
+
+    def _constant(self, game: Game, report: str, bid: float, *words: str) -> Deviation:
+        bids = replaced(game.at, self.agent, bid)
+        paid = float(game.auctions.at(bids).payments(game.payment)[self.agent])
+        return self._row(game, report, bid, game.utility(self.agent, bids), paid, *words)
+
+    def _row(
+        self, game: Game, report: str, bid: float | None, utility: float, payment: float, *words: str
+    ) -> Deviation:
+        gain = gained(utility, self.truthful)
+        return Deviation(
+            *self.audited.names,
+            agent=self.audited.experiment.agents[self.agent].id,
+            utility=self.kind,
+            report=report,
+            bid=bid,
+            value=self.value,
+            mean_utility=utility,
+            mean_payment=payment,
+            gain=gain,
+            low=gain,
+            high=gain,
+            texts=game.auctions.tree.n_texts,
+            method=EXACT,
+            note=self.audited.note(*words),
+        )
+
+
+def _equilibrium(audited: _Audited, game: Game, kind: str, path: Path) -> Equilibrium:
+    """Where the dynamics ended, and welfare and revenue at truth, there, and at the best relative weight."""
+    regret, weight = game.regret(path.bids), game.best_weight()
+    best = game.at_weight(weight)
+    return Equilibrium(
+        *audited.names,
+        utility=kind,
+        outcome=path.outcome,
+        rounds=path.rounds,
+        bids=path.bids,
+        values=tuple(game.worths[i].value if i in game.worths else None for i in range(len(game.at))),
+        regret=regret,
+        regret_high=regret,
+        welfare_truth=game.welfare(game.truth),
+        welfare_equilibrium=game.welfare(path.bids),
+        welfare_best=game.welfare(best),
+        relative_weight_best=weight,
+        revenue_truth=game.revenue(game.truth),
+        revenue_equilibrium=game.revenue(path.bids),
+        revenue_best=game.revenue(best),
+        price_of_anarchy=price_of_anarchy(game.welfare(best), game.welfare(path.bids)),
+        texts=audited.n_texts,
+        method=EXACT,
+        note=audited.note(*_ending(path)),
+    )
+
+
+def _ending(path: Path) -> Iterator[str]:
+    """What to say of a path that ends in no equilibrium."""
+    if path.outcome == "cycle":
+        yield "bids return: " + ", ".join(f"({', '.join(f'{bid:.6g}' for bid in bids)})" for bids in path.cycle)
+    elif path.outcome == "unfinished":
+        yield f"bids still move after {path.rounds} rounds"
+
+
+def _steps(audited: _Audited, kind: str, path: Path) -> Iterator[Step]:
+    agents = audited.experiment.agents
+    for k, reply in enumerate(path.replies):
+        replier = "" if reply.agent is None else agents[reply.agent].id
+        yield Step(*audited.names, kind, k, replier, reply.bids, reply.gain, reply.low, reply.moved)

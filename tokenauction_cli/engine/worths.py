@@ -1,0 +1,73 @@
+"""What every text of table agents is worth to those who want something of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from ..experiment.experiment import Experiment
+from ..experiment.mentions import find_mentions, mention_pattern
+from ..experiment.text_audit import Judge, TextAudit, Utility
+from ..mechanism.distributions import Array
+from ..mechanism.whole_texts.tree import LOSSES, Worth
+from .every_text import EveryText
+
+Asked = tuple[str, str, str]
+"""What a judge's prompt is filled in with: the name of an agent, a query, a finished text."""
+Judged = Callable[[Judge, Sequence[Asked]], Mapping[Asked, float]]
+"""The scores of many questions at once."""
+
+
+class Valuer:
+    """Makes the worths of an audit's agents. `judged` is asked where there are judges."""
+
+    def __init__(self, experiment: Experiment, text_audit: TextAudit, judged: Judged | None) -> None:
+        self._experiment = experiment
+        self._text_audit = text_audit
+        self._judged = judged
+
+    def of(self, every: EveryText) -> dict[tuple[int, str], Worth]:
+        """By agent and kind of utility; reference agents have none."""
+        return {
+            (agent, utility.kind): self._worth(every, agent, utility)
+            for agent, utilities in self._text_audit.utilities.items()
+            if not self._experiment.agents[agent].reference
+            for utility in utilities
+        }
+
+    def _worth(self, every: EveryText, agent: int, utility: Utility) -> Worth:
+        measured = np.zeros(every.tree.n_nodes)
+        if utility.kind not in LOSSES:
+            measured[every.tree.leaves] = self._of_texts(every, agent, utility)
+        return Worth(agent, utility.value, measured, LOSSES.get(utility.kind))
+
+    def _of_texts(self, every: EveryText, agent: int, utility: Utility) -> Array:
+        """What the kind measures of each finished text, in the order of the tree's leaves."""
+        leaves = every.tree.leaves
+        texts = [every.tree.texts[leaf] for leaf in leaves.tolist()]
+        if utility.kind == "log_ratio":
+            return np.asarray(log_ratios(every, agent)[leaves])
+        if utility.kind == "judge":
+            return self._scores(agent, utility, texts)
+        pattern = mention_pattern(self._experiment.agents[agent].mentions)
+        counts = np.array([find_mentions(pattern, text).count for text in texts], dtype=np.float64)
+        return counts if utility.kind == "count" else np.minimum(counts, 1.0)
+
+    def _scores(self, agent: int, utility: Utility, texts: Sequence[str]) -> Array:
+        """A judge's scores in the mean over queries: tables write the same texts for all of them."""
+        assert self._judged is not None
+        assert utility.judge is not None
+        name, queries = self._experiment.agents[agent].name, self._experiment.queries
+        asked = [(name, query, text) for query in queries for text in texts]
+        scores = self._judged(utility.judge, list(dict.fromkeys(asked)))
+        return np.array([scores[question] for question in asked]).reshape(len(queries), -1).mean(axis=0)
+
+
+def log_ratios(every: EveryText, agent: int) -> Array:
+    """l_i - l_0 of every prefix, (m,): -inf where the agent rules it out, whatever the reference says of it."""
+    assert every.log_reference is not None
+    own = every.log_p[:, agent]
+    ratios = np.full(len(own), -np.inf)
+    np.subtract(own, every.log_reference, out=ratios, where=own > -np.inf)
+    return ratios
