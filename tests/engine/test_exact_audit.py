@@ -8,16 +8,11 @@ from dataclasses import replace
 import pytest
 from conftest import Reader
 
-from tokenauction_cli.api import run_experiment
-from tokenauction_cli.engine.every_text import every_text
 from tokenauction_cli.engine.exact_audit import ExactAudit, exact_audit
 from tokenauction_cli.engine.rules import Rules
-from tokenauction_cli.engine.run import SilentProgress
-from tokenauction_cli.engine.worths import Asked
 from tokenauction_cli.experiment.experiment import Agent, Experiment
-from tokenauction_cli.experiment.text_audit import HONEST, Judge, Misreport, TextAudit, Utility
-from tokenauction_cli.mechanism.whole_texts.finding import Deviation, Equilibrium
-from tokenauction_cli.system.errors import UsageError
+from tokenauction_cli.experiment.text_audit import HONEST, Misreport, TextAudit, Utility
+from tokenauction_cli.mechanism.whole_texts.finding import Deviation
 
 EXAMPLE_A = """
 name: example-a
