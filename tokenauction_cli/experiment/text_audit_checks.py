@@ -166,7 +166,7 @@ def check_deviations(draft: Draft, agents: Sequence[Agent], auction: Auction, sw
 
 def _check_deviations_of(draft: Draft, agent: Agent, i: int, audit: TextAudit) -> None:
     """Where this agent bids 0, somebody else bids; and no sum is infinite."""
-    others = math.fsum(bid for j, bid in enumerate(audit.at) if j != i)
+    others = sum(bid for j, bid in enumerate(audit.at) if j != i)
     bids = _bids(audit, i)
     path = (*TEXTS, "at") if draft.text_audit is not None and draft.text_audit.at is not None else TEXTS
     if not others and 0 in bids:
