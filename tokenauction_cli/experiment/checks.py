@@ -78,6 +78,8 @@ def check_voices(draft: Draft) -> None:
         prompts = [key for key in VOICES if voice.entry.get(key) is not None]
         tables = [key for key in TABLES if voice.entry.get(key) is not None]
         _check_voice(draft, voice, prompts, tables)
+        if not (prompts or tables or voice.entry.get("model")):
+            continue
         is_table = bool(tables)
         if kinds and is_table not in kinds and not may_mix:
             draft.source.problem(

@@ -17,6 +17,7 @@ from .text_audit_format import TextAudit as Section
 from .values import shown
 
 TEXTS: KeyPath = ("audit", "texts")
+HONEST_ANYHOW = "it pays nothing and does not deviate"
 
 
 def check_text_audit(draft: Draft) -> None:
@@ -25,9 +26,7 @@ def check_text_audit(draft: Draft) -> None:
     if audit is None:
         return
     _check_premises(draft)
-    if audit.value is not None and check_labels(
-        draft, (*TEXTS, "value"), list(audit.value), "it pays nothing and does not deviate"
-    ):
+    if audit.value is not None:
         _check_values(draft, audit.value)
     if audit.bids != "auto" and not any(audit.bids):
         draft.source.problem((*TEXTS, "bids"), "all bids to try are zero; expected some above 0, or auto")
@@ -62,6 +61,7 @@ def _check_premises(draft: Draft) -> None:
 
 
 def _check_values(draft: Draft, value: dict[str, Utilities]) -> None:
+    check_labels(draft, (*TEXTS, "value"), list(value), HONEST_ANYHOW)
     for label, utilities in value.items():
         path: KeyPath = (*TEXTS, "value", label)
         if not utilities.model_dump(exclude_none=True):
@@ -122,25 +122,28 @@ def _check_reports(draft: Draft, audit: Section, reports: Reports) -> None:
             draft.source.problem((*path, "temperature", k), f"the temperature {name} is here twice")
     for key in ("prompts", "distributions"):
         labels = list(getattr(reports, key) or ())
-        if check_labels(draft, (*path, key), labels, "it pays nothing and does not deviate"):
-            for label in labels:
-                why = _no_report(draft, audit, key, label)
-                if why:
-                    draft.source.problem((*path, key, label), why, at_key=True)
+        if not check_labels(draft, (*path, key), labels, HONEST_ANYHOW):
+            continue
+        for label in labels:
+            why = _no_report(draft, audit, key, draft.require_agent(label))
+            if why:
+                draft.source.problem((*path, key, label), why, at_key=True)
 
 
-def _no_report(draft: Draft, audit: Section, key: str, label: str) -> str:
-    """Why this agent cannot make such reports, '' where it can."""
-    index = draft.require_agent(label)
-    agent, name = draft.agents[index], shown(draft.name(label))
+def _no_report(draft: Draft, audit: Section, key: str, index: int) -> str:
+    """Why this agent cannot make such reports, '' where it can, or where its own mistakes are reported already."""
+    agent = draft.agents[index]
+    if agent is None:
+        return ""
+    name, is_table = shown(agent.name), agent.model is None
     if audit.value is not None and index not in map(draft.agent, audit.value):
         return f"{name} has no value in audit.texts.value, so nothing is tried for it"
-    if agent is None or (agent.model is None) == (key == "distributions"):
-        no_user = agent is not None and agent.messages and USER not in [one.role for one in agent.messages]
-        return f"no message of {name} is its user's, whose last one a prompt would replace" if no_user else ""
-    if agent.model is None:
+    if key == "distributions":
+        return "" if is_table else f"{name} has a model and no table; use prompts"
+    if is_table:
         return f"{name} is a table and has no prompt; use distributions"
-    return f"{name} has a model and no table; use prompts"
+    silent = agent.messages is not None and USER not in [message.role for message in agent.messages]
+    return f"no message of {name} is its user's, whose last one a prompt would replace" if silent else ""
 
 
 def check_deviations(draft: Draft, agents: Sequence[Agent], auction: Auction, sweep: Sweep, section: Section) -> None:
@@ -166,7 +169,7 @@ def check_deviations(draft: Draft, agents: Sequence[Agent], auction: Auction, sw
 
 def _check_deviations_of(draft: Draft, agent: Agent, i: int, audit: TextAudit) -> None:
     """Where this agent bids 0, somebody else bids; and no sum is infinite."""
-    others = math.fsum(bid for j, bid in enumerate(audit.at) if j != i)
+    others = sum(bid for j, bid in enumerate(audit.at) if j != i)
     bids = _bids(audit, i)
     path = (*TEXTS, "at") if draft.text_audit is not None and draft.text_audit.at is not None else TEXTS
     if not others and 0 in bids:
