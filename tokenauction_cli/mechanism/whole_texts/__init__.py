@@ -1,0 +1,1 @@
+"""Incentives over whole texts: exact on tables, estimated on models."""
