@@ -100,14 +100,15 @@ def template_mistakes(source: str, agent: str, queries: Iterable[str], query_giv
     return mistakes
 
 
-def render(source: str, agent: str, query: str) -> str:
-    """The text of one template. Raises PromptError."""
+def render(source: str, agent: str, query: str, text: str | None = None) -> str:
+    """The text of one template; only one about a finished text knows `text`. Raises PromptError."""
     template, _ = _compiled(source)
     template.environment.steps = 0  # type: ignore[attr-defined]
+    known = {"query": query, "agent": agent} | ({} if text is None else {"text": text})
     pieces: list[str] = []
     n_characters = 0
     try:
-        for piece in template.generate(query=query, agent=agent):
+        for piece in template.generate(known):
             n_characters += len(piece)
             _bounded_length(n_characters)
             pieces.append(piece)

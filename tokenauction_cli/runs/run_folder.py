@@ -21,7 +21,7 @@ from typing import Any
 from ..system.errors import StoreError
 
 Record = dict[str, Any]
-_NUMBERED = re.compile(r"records-[1-9][0-9]{0,8}\.jsonl")
+_NUMBER = r"-[1-9][0-9]{0,8}\.jsonl"
 _CELL = slice(0, len('{"cell":"0123456789ab"'))  # how a line begins
 _FAILED = b'"end_reason":"failed"'  # as it stands in no text, where quotes are escaped
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -135,9 +135,10 @@ class RunFolder:
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         self.write("manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
-    def record_files(self) -> list[Path]:
-        """The files of records, oldest first."""
-        files = (path for path in self.path.glob("records-*.jsonl") if _NUMBERED.fullmatch(path.name))
+    def record_files(self, kind: str = "records") -> list[Path]:
+        """The files of records, oldest first; of another `kind`, those that the caller appends by that name."""
+        numbered = re.compile(re.escape(kind) + _NUMBER)
+        files = (path for path in self.path.glob(f"{kind}-*.jsonl") if numbered.fullmatch(path.name))
         return sorted(files, key=lambda path: (len(path.name), path.name))
 
     def records(self) -> dict[str, Record]:
@@ -190,26 +191,26 @@ class RunFolder:
         for path in self.record_files():
             yield from self.lines_of(path)
 
-    def lines_of(self, path: Path) -> Iterator[tuple[Record, bytes]]:
-        """Every complete line of one file of records; a torn last line is dropped."""
+    def lines_of(self, path: Path, key: str = "cell") -> Iterator[tuple[Record, bytes]]:
+        """Every complete line of one file of records, each with a text at `key`; a torn last line is dropped."""
         with _explained(path), open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     break
                 try:
                     record = decode(line)
-                    if not isinstance(record.get("cell"), str):
+                    if not isinstance(record.get(key), str):
                         raise ValueError
                 except (ValueError, TypeError, AttributeError, RecursionError):
                     raise StoreError(f"{path}:{number}: this line is not a record; was the file edited?") from None
                 yield record, line
 
     @contextmanager
-    def appending(self) -> Iterator[Appender]:
-        """A new file of records."""
-        files = self.record_files()
-        last = max((int(path.stem.removeprefix("records-")) for path in files), default=0)
-        path = self.path / f"records-{last + 1}.jsonl"
+    def appending(self, kind: str = "records") -> Iterator[Appender]:
+        """A new file of records of this kind."""
+        files = self.record_files(kind)
+        last = max((int(path.stem.removeprefix(f"{kind}-")) for path in files), default=0)
+        path = self.path / f"{kind}-{last + 1}.jsonl"
         with _explained(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o644)
             _sync_folder(self.path)
