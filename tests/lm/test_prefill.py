@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ import pytest
 from tiny_gguf import attention_model, hybrid_model, mixture_model, recurrent_model, sliding_window_model
 
 from tokenauction_cli.lm.gguf import GgufContext
-from tokenauction_cli.lm.hardware import choose_hardware
+from tokenauction_cli.lm.hardware import Hardware, choose_hardware
 from tokenauction_cli.lm.native_output import quiet
 from tokenauction_cli.lm.prefill import PrefillContext
 
 CPU = choose_hardware("cpu", "auto", 2)
 CHUNK = CPU.chunk
 KINDS = [attention_model, mixture_model, sliding_window_model, recurrent_model, hybrid_model]
-LENGTHS = [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK + 2, 2 * CHUNK, 2 * CHUNK + 1, 3 * CHUNK + 5, 600]
+LENGTHS = [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK + 2, 2 * CHUNK, 2 * CHUNK + 1, 3 * CHUNK + 5, 18 * CHUNK + 1, 600]
 NEAR = 0.02  # keys and values are float16
 
 
@@ -33,9 +34,11 @@ def texts() -> list[tuple[int, ...]]:
     return list(dict.fromkeys([*found, *turned]))
 
 
-def bits(path: Path, wanted: list[tuple[int, ...]], n_tokens: int = max(LENGTHS)) -> dict[tuple[int, ...], bytes]:
+def bits(
+    path: Path, wanted: list[tuple[int, ...]], n_tokens: int = max(LENGTHS), hardware: Hardware = CPU
+) -> dict[tuple[int, ...], bytes]:
     """What one context says of these texts, read in this order."""
-    with quiet(), closing(PrefillContext(path, CPU, n_sequences=1, n_tokens=n_tokens)) as context:
+    with quiet(), closing(PrefillContext(path, hardware, n_sequences=1, n_tokens=n_tokens)) as context:
         return {text: context.evaluate({0: text})[0].tobytes() for text in wanted}
 
 
@@ -49,6 +52,12 @@ def test_bits_are_those_of_the_text_alone(tmp_path: Path, write: Callable[[Path]
     orders += [random.Random(seed).sample(wanted, len(wanted)) for seed in range(3)]
     for order in orders:
         assert bits(path, order) == alone
+
+
+def test_bits_do_not_depend_on_threads(tmp_path: Path) -> None:
+    """They would in a chunk of one token over 512 cells or more."""
+    path = attention_model(tmp_path / "m.gguf")
+    assert bits(path, texts(), hardware=replace(CPU, n_threads=1)) == bits(path, texts())
 
 
 @pytest.mark.parametrize("write", KINDS)
