@@ -1,4 +1,4 @@
-"""The texts of an audit of whole texts: written by the same engine as a run's, kept in `text_audit-<k>.jsonl` beside it.
+"""The texts of an audit: written by the same engine as a run's, and kept in `text_audit-<k>.jsonl` beside it.
 
 Their records hold what a text costs in expectation at each of its prefixes, and what it is worth by each measure. They
 are no part of the run: a text of a run has one way to be charged, and agents that are honest.

@@ -286,27 +286,29 @@ class GgufFiles:
 
     @contextmanager
     def loaded(
-        self, slots: int, observe: Observer = lambda path, step: None
+        self, slots: int, observe: Observer = lambda path, step: None, kind: type[GgufContext] | None = None
     ) -> Iterator[tuple[list[GgufContext], int]]:
         """A context of every file with its weights, and the slots that they have room for, at most so many.
 
-        `observe` is told every call that moves or computes KV cells.
+        `observe` is told every call that moves or computes KV cells. `kind` is that of the contexts; None: the one
+        that writes texts as `runtime` says.
         """
         from ..lm import llama_log
+        from ..lm.gguf import GgufContext, OneByOneContext
 
         llama_log.tell_last_word()
-        contexts, slots = self._contexts(slots, observe)
+        kind = kind or (OneByOneContext if self._experiment.runtime.deterministic else GgufContext)
+        contexts, slots = self._contexts(slots, observe, kind)
         try:
             yield contexts, slots
         finally:
             for context in contexts:
                 context.close()
 
-    def _contexts(self, slots: int, observe: Observer) -> tuple[list[GgufContext], int]:
+    def _contexts(self, slots: int, observe: Observer, kind: type[GgufContext]) -> tuple[list[GgufContext], int]:
         """One context per file, and the slots that they have room for; raises ModelError where one is too many."""
-        from ..lm.gguf import GgufContext, OneByOneContext, OutOfMemoryError
+        from ..lm.gguf import OutOfMemoryError
 
-        kind = OneByOneContext if self._experiment.runtime.deterministic else GgufContext
         contexts: list[GgufContext] = []
         try:
             for path, n_sequences in self.sequences.items():
@@ -324,7 +326,7 @@ class GgufFiles:
             if slots == 1 or not isinstance(error, OutOfMemoryError):
                 raise
             logger.warning("%s; %d texts at a time are tried", error, slots // 2)
-            return self._contexts(slots // 2, observe)
+            return self._contexts(slots // 2, observe, kind)
         return contexts, slots
 
 
@@ -335,7 +337,7 @@ def models_in_use(experiment: Experiment, voices: Sequence[Agent]) -> dict[str, 
     by_path: dict[Path, ModelInUse] = {}
     in_use = {}
     for reference in dict.fromkeys(voice.model for voice in voices if voice.model is not None):
-        local = _located(experiment, reference)
+        local = located(experiment, reference)
         path = local.path.resolve()
         if path not in by_path:
             by_path[path] = ModelInUse(local, read_metadata(local.path))
@@ -343,7 +345,7 @@ def models_in_use(experiment: Experiment, voices: Sequence[Agent]) -> dict[str, 
     return in_use
 
 
-def _located(experiment: Experiment, model: str) -> LocalModel:
+def located(experiment: Experiment, model: str) -> LocalModel:
     """The file of a model; an error says where the experiment names it."""
     try:
         return locate(parse_reference(model, experiment.path.parent))

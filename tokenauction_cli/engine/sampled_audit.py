@@ -1,8 +1,8 @@
-"""An audit of whole texts on language models: every deviation writes its own texts, paired with truth's by their seeds.
+"""An audit of whole texts on language models: every deviation writes texts, paired with those of truth by their seeds.
 
-First every bid and report of every agent, the others keeping theirs. Then the games: best responses from truth on, those
-of all rules, payments and kinds together, since they share texts; at the end of each its regret, welfare and revenue,
-on seeds that nothing was chosen on.
+First every bid and report of every agent, the others keeping theirs. Then the games: best responses from truth on,
+those of all rules, payments and kinds together, since they share texts; at the end of each its regret, welfare and
+revenue, on seeds that nothing was chosen on.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from ..mechanism.whole_texts.finding import BY_SEEDS, Deviation, Equilibrium, pr
 from ..mechanism.whole_texts.gains import Floor, Gains, Integers, SplitChoice, estimate_gains, split_choice
 from ..mechanism.whole_texts.tree import replaced
 from .audit_texts import AuditTexts, Facts
+from .judge import Question as Asked
 from .plan import Cell
 from .reporting import identity
 from .rules import Rules, terms_of
 from .text_audit_rows import TextAuditRows, ending, steps_of, voids
-from .worths import Asked, Judged
+from .worths import Judged
 
 WHOLE = ("mention", "count")
 """Kinds that are whole numbers: what changes rarely, and then by one at least."""
@@ -113,7 +114,7 @@ class Sampled:
     def _asked(self, agent: int, key: tuple[str, Trial, bool]) -> list[Asked]:
         name = self.experiment.agents[agent].name
         places = self._places([key], key[2])
-        return [(name, query, facts.text) for (query, _, _), facts in zip(places, self._facts[key], strict=True)]
+        return [Asked(name, query, facts.text) for (query, _, _), facts in zip(places, self._facts[key], strict=True)]
 
     def measured(self, rule: str, trial: Trial, agent: int, utility: Utility, *, fresh: bool = False) -> Array:
         """What the kind measures of each text to the agent, (n_texts,)."""

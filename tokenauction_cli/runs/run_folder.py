@@ -195,15 +195,15 @@ class RunFolder:
         for path in self.record_files():
             yield from self.lines_of(path)
 
-    def lines_of(self, path: Path) -> Iterator[tuple[Record, bytes]]:
-        """Every complete line of one file of records; a torn last line is dropped."""
+    def lines_of(self, path: Path, key: str = "cell") -> Iterator[tuple[Record, bytes]]:
+        """Every complete line of one file of records, each with a text at `key`; a torn last line is dropped."""
         with _explained(path), open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     break
                 try:
                     record = decode(line)
-                    if not isinstance(record.get("cell"), str):
+                    if not isinstance(record.get(key), str):
                         raise ValueError
                 except (ValueError, TypeError, AttributeError, RecursionError):
                     raise StoreError(f"{path}:{number}: this line is not a record; was the file edited?") from None
