@@ -60,6 +60,18 @@ def test_c_is_that_of_the_largest_of_many_independent_deviations_and_of_copies_t
     assert estimate(copies, level=0.95).critical_upper == pytest.approx(of_one)
 
 
+def test_c_of_three_texts_by_hand() -> None:
+    """Of -1, 0, 1 drawn anew: t is 4 sqrt(3) for three ones (1 of 27), 2 for two and a 0 (3 of 27), else 1 at most."""
+    gains = estimate(np.array([[-1.0], [0.0], [1.0]]), level=0.9)
+    assert (gains.critical_lower, gains.critical_upper) == (pytest.approx(2), pytest.approx(2))
+    assert estimate(np.array([[-1.0], [0.0], [1.0]]), level=0.99).critical_upper == pytest.approx(4 * math.sqrt(3))
+
+
+def test_lower_bounds_are_never_above_the_mean() -> None:
+    assert_ordered(estimate(np.exp(normal(20, 1)), level=0.5))
+    assert_ordered(estimate(-np.exp(normal(20, 1)), level=0.5))
+
+
 def test_statements_are_never_negative() -> None:
     gains = estimate(normal(100, 3) - 10)
     assert (gains.regret_at_most, gains.gains_at_least) == (0.0, 0.0)
@@ -131,6 +143,8 @@ def test_one_text_bounds_nothing_finite(first: float) -> None:
 def test_no_change_at_all_is_no_gain_and_needs_no_warning() -> None:
     gains = estimate(np.zeros((30, 3)))
     assert (gains.regret_at_most, gains.gains_at_least) == (0.0, 0.0)
+    equal = estimate(np.full((30, 1), 0.1))  # whose mean is not .1, by rounding
+    assert equal.lower == equal.mean == equal.upper
 
 
 def test_one_text_that_matters_does_not_widen_the_other_bounds_without_limit() -> None:

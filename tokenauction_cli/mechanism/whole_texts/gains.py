@@ -6,9 +6,9 @@ mean of their means) estimates the gain of d, and with one c for all deviations
     mean_d - c se_d <= gain_d for every d                    with probability `level`, likewise upward with its own c,
 
 so the best of all gains is at least the largest lower bound, and at most the largest upper one. c is the bootstrap's
-max-t: the `level` quantile over resamples of max_d (mean*_d - mean_d) / se*_d, and upward
-of max_d (mean_d - mean*_d) / se*_d.
-A resample draws texts with all their deviations; of several queries it draws whole queries.
+max-t: for the lower bounds the `level` quantile over resamples of max_d (mean*_d - mean_d) / se*_d, for the upper ones
+of max_d (mean_d - mean*_d) / se*_d, never below 0. A resample draws texts with all their deviations; of several
+queries it draws whole queries.
 
 What keeps an se from being too small by luck (d):
 - A utility of v times a whole number (a mention, a count) changes rarely, by v at least. With f changes in n texts
@@ -98,7 +98,7 @@ class Gains:
 
     @property
     def is_rough(self) -> bool:
-        """Whether a few queries stand for all: their bootstrap is too narrow."""
+        """Whether a few queries stand for all: then bounds are too narrow (of 95 %, some 70 of 2 queries, 90 of 4)."""
         return 1 < self.n_queries < FEW_QUERIES
 
     @property
@@ -168,7 +168,7 @@ class _Sample(NamedTuple):
         least = np.maximum(self.least[known], (_LEAST_SHARE * se) ** 2)
         extremes = [_extreme_t(counts, apart, least) for counts in _resamples(len(apart))]
         down, up = np.sort(np.concatenate(extremes, axis=1), axis=1)[:, math.ceil(level * RESAMPLES) - 1]
-        return max(0.0, float(down)), max(0.0, float(up))
+        return float(down), float(up)
 
     def bounds(self, down: float, up: float) -> tuple[Array, Array]:
         """mean - c se and mean + c se; an infinite mean is its own bounds."""
