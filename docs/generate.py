@@ -60,6 +60,7 @@ SECTIONS = (
     ("Agent", "agents", ""),
     ("Chat", "agents: chat", ""),
     ("Message", "agents: messages", ""),
+    ("Reference", "reference", ""),
     ("Auction", "auction", ""),
     ("Covering", "auction: covering", ""),
     ("Sweep", "sweep", ""),
@@ -68,6 +69,12 @@ SECTIONS = (
     ("Expectation", "expect", ""),
     ("At", "expect: at", ""),
     ("TextTest", "expect: text", ""),
+    ("Audit", "audit", ""),
+    ("TextAudit", "audit: texts", ""),
+    ("Utilities", "audit: texts: value", ""),
+    ("Judge", "audit: texts: value: judge", ""),
+    ("Reports", "audit: texts: reports", ""),
+    ("KeptBids", "audit: texts: at", ""),
 )
 
 EXAMPLES = {
@@ -228,6 +235,82 @@ sweep: {seeds: 20}
 expect:
   - {text: {contains: "yes", not_contains: maybe}, share: 0.8}
   - {text: {matches: "^(yes|no)( (yes|no))*$"}}
+""",
+    "Reference": """\
+name: reference
+queries: [vacations in Hawaii]
+models: {small: smollm2-135m-instruct}
+agents:
+  - {name: Alpha Airlines, model: small, prompt: "An ad for {{ query }} by {{ agent }}:"}
+  - {name: Beta Resort, model: small, prompt: "An ad for {{ query }} by {{ agent }}:"}
+reference: {model: small, prompt: "A text about {{ query }}:"}
+""",
+    "Audit": """\
+name: truth                                # what an agent gains by a bid that is not its value
+agents:
+  - {name: Ann, bid: 2, distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, bid: 1, distribution: {yes: 0.1, no: 0.9}}
+auction: {payments: [second_price], max_tokens: 4}
+audit: {texts: {}}                         # a mention is worth 2 to Ann and 1 to Bob
+""",
+    "TextAudit": """\
+name: deviations
+agents:
+  - {name: Ann, mentions: ["yes"], distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, mentions: ["no"], distribution: {yes: 0.1, no: 0.9}}
+auction: {payments: [second_price, vcg], max_tokens: 4}
+audit:
+  texts:
+    value: {Ann: {mention: 2}, Bob: {mention: 2, tv: 1}}   # three audits: Bob's two are apart
+    bids: [0, 1, 2, 3]
+    reports: {temperature: [0.5]}
+    seeds: 400
+    at: {bids: {Bob: 2}}                   # while Ann deviates; while Bob does, Ann bids 1
+""",
+    "Utilities": """\
+name: utilities
+agents:
+  - {name: Ann, mentions: ["yes"], distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, mentions: ["no"], distribution: {yes: 0.1, no: 0.9}}
+reference: {distribution: {yes: 0.5, no: 0.5}}             # for log_ratio
+auction: {payments: [second_price], max_tokens: 4}
+audit: {texts: {value: {Ann: {mention: 2, count: 1, log_ratio: 1}, Bob: {reverse_kl: 1, tv: 1}}}}
+""",
+    "Judge": """\
+name: judge
+queries: [vacations in Hawaii]
+agents:
+  - {name: Alpha Airlines, model: smollm2-135m-instruct, prompt: "An ad for {{ query }} by {{ agent }}:"}
+  - {name: Beta Resort, model: smollm2-135m-instruct, prompt: "An ad for {{ query }} by {{ agent }}:"}
+audit:
+  texts:
+    value:
+      Alpha Airlines:
+        judge:
+          model: models/judge.gguf         # of another family, too
+          prompt: "Ad: {{ text }}\\nWould who asks for {{ query }} now fly with {{ agent }}? Yes or No:"
+          value: 2
+""",
+    "Reports": """\
+name: reports
+agents:
+  - {name: Ann, mentions: ["yes"], model: smollm2-135m-instruct, prompt: "Say yes:"}
+  - {name: Bob, mentions: ["no"], model: smollm2-135m-instruct, prompt: "Say no:"}
+audit:
+  texts:
+    reports:
+      temperature: [0.5, 2]                # of Ann and of Bob
+      prompts: {Ann: ["Say yes, yes and yes again:"]}      # agents with a distribution have distributions
+""",
+    "KeptBids": """\
+name: others
+agents:
+  - {name: Ann, mentions: ["yes"], distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, mentions: ["no"], distribution: {yes: 0.1, no: 0.9}}
+audit:
+  texts:
+    reports: {distributions: {Ann: [{"*": {"yes": 1}}]}}
+    at: {relative_weight: 0.25}            # Ann bids 0.5 and Bob 1.5, of 2
 """,
 }
 

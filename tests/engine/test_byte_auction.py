@@ -16,9 +16,9 @@ from tiny_gguf import SURE, bigram_model, of_byte, pieces
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.auctioneer import Auctioneer
-from tokenauction_cli.engine.byte_bidders import ByteBidders
 from tokenauction_cli.engine.live import staged
 from tokenauction_cli.engine.plan import cells_of
+from tokenauction_cli.engine.prepare import prepare
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.engine.token_loop import TokenLoop
@@ -54,7 +54,7 @@ def written(read: Reader, folder: Path, text: str, *overrides: str) -> Run:
 
 def records(experiment: Experiment, n_slots: int = 8) -> list[Record]:
     """Of the loop alone, without a folder, in the plan's order."""
-    bidders = ByteBidders(experiment)
+    bidders = prepare(experiment)
     with bidders.loaded(n_slots) as model:
         loop = TokenLoop(model, Auctioneer(experiment, Rules.of(experiment), model.vocabulary), bidders.prompt_sets)
         found = {r["cell"]: r for finished in loop.run(cells_of(experiment), n_slots) for r in finished}

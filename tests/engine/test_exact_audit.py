@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -14,10 +14,12 @@ from conftest import Reader
 
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.every_text import every_text
-from tokenauction_cli.engine.exact_audit import ExactAudit, exact_audit
+from tokenauction_cli.engine.exact_audit import exact_audit
+from tokenauction_cli.engine.judge import Question
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import SilentProgress
-from tokenauction_cli.engine.worths import Asked, Judged
+from tokenauction_cli.engine.text_audit_rows import TextAuditRows
+from tokenauction_cli.engine.worths import Judged
 from tokenauction_cli.experiment.experiment import Agent, Experiment, load_experiment
 from tokenauction_cli.experiment.text_audit import HONEST, Judge, Misreport, TextAudit, Utility
 from tokenauction_cli.mechanism.whole_texts.finding import Deviation, Equilibrium
@@ -70,11 +72,11 @@ def asked(
 
 def audited(
     experiment: Experiment, text_audit: TextAudit, reference: Agent | None = None, judged: Judged | None = None
-) -> ExactAudit:
+) -> TextAuditRows:
     return exact_audit(experiment, text_audit, reference, Rules.of(experiment), judged)
 
 
-def group(audit: ExactAudit, aggregation: str, payment: str, agent: str, utility: str) -> list[Deviation]:
+def group(audit: TextAuditRows, aggregation: str, payment: str, agent: str, utility: str) -> list[Deviation]:
     key = (aggregation, payment, agent, utility)
     return [row for row in audit.deviations if (row.aggregation, row.payment, row.agent, row.utility) == key]
 
@@ -89,13 +91,13 @@ def noted(rows: list[Deviation], note: str) -> Deviation:
     return row
 
 
-def equilibrium(audit: ExactAudit, aggregation: str, payment: str, utility: str) -> Equilibrium:
+def equilibrium(audit: TextAuditRows, aggregation: str, payment: str, utility: str) -> Equilibrium:
     key = (aggregation, payment, utility)
     return next(row for row in audit.equilibria if (row.aggregation, row.payment, row.utility) == key)
 
 
 @pytest.fixture(scope="module")
-def of_m3(tmp_path_factory: pytest.TempPathFactory) -> ExactAudit:
+def of_m3(tmp_path_factory: pytest.TempPathFactory) -> TextAuditRows:
     """M3 by TV and by count, with two misreports of Alpha."""
     path = tmp_path_factory.mktemp("m3") / "experiment.yaml"
     path.write_text(M3)
@@ -132,7 +134,7 @@ def test_example_a_is_the_counterexample_to_truthfulness(read: Reader) -> None:
     ],
 )
 def test_m3_counts_brands_and_payments(
-    of_m3: ExactAudit, aggregation: str, payment: str, of_a: float, of_b: float, paid: tuple[float, float]
+    of_m3: TextAuditRows, aggregation: str, payment: str, of_a: float, of_b: float, paid: tuple[float, float]
 ) -> None:
     for agent, count, amount in zip(("alpha", "beta"), (of_a, of_b), paid, strict=True):
         truth = tried(group(of_m3, aggregation, payment, agent, "count"), 1)
@@ -142,13 +144,13 @@ def test_m3_counts_brands_and_payments(
 
 
 @pytest.mark.parametrize(("kind", "bid", "regret"), [("tv", 0.941967, 0.00063042), ("count", 0.828926, 0.00565957)])
-def test_m3_regret_of_bidding_the_value(of_m3: ExactAudit, kind: str, bid: float, regret: float) -> None:
+def test_m3_regret_of_bidding_the_value(of_m3: TextAuditRows, kind: str, bid: float, regret: float) -> None:
     best = noted(group(of_m3, "linear", "second_price", "alpha", kind), "best constant bid")
     assert best.bid == pytest.approx(bid, abs=5e-7)
     assert best.gain == pytest.approx(regret, abs=5e-9)
 
 
-def test_m3_an_aggressive_report_pays(of_m3: ExactAudit) -> None:
+def test_m3_an_aggressive_report_pays(of_m3: TextAuditRows) -> None:
     rows = group(of_m3, "linear", "second_price", "alpha", "count")
     reached = [tried(rows, 1, report).mean_utility for report in (HONEST, "temperature 0.5", "distribution 1")]
     assert reached == pytest.approx([0.85509547, 0.96208419, 1.06431921], abs=5e-9)
@@ -156,7 +158,7 @@ def test_m3_an_aggressive_report_pays(of_m3: ExactAudit) -> None:
     assert {row.report for row in group(of_m3, "linear", "second_price", "beta", "count")} == {HONEST}
 
 
-def test_m3_truth_is_measured_by_the_agent_s_own_table(of_m3: ExactAudit) -> None:
+def test_m3_truth_is_measured_by_the_agent_s_own_table(of_m3: TextAuditRows) -> None:
     """A false report moves q, and -TV is still of Alpha's own p: multiplied out here, text by text."""
     own, rival = (np.array([list(row.values()) for row in table.values()]) for table in (ONE, TWO))
     boosted = own * [3, 1, 1] / (own * [3, 1, 1]).sum(axis=1, keepdims=True)
@@ -171,7 +173,7 @@ def test_m3_truth_is_measured_by_the_agent_s_own_table(of_m3: ExactAudit) -> Non
     assert tried(rows, 0, "distribution 1").mean_utility == pytest.approx(tried(rows, 0).mean_utility, abs=1e-12)
 
 
-def test_m3_equilibrium(of_m3: ExactAudit) -> None:
+def test_m3_equilibrium(of_m3: TextAuditRows) -> None:
     found = equilibrium(of_m3, "linear", "second_price", "count")
     assert (found.outcome, found.values, found.note) == ("equilibrium", (1, 1), "")
     assert found.bids == pytest.approx((0.862103, 0.184150), abs=1e-6)
@@ -187,14 +189,14 @@ def test_m3_equilibrium(of_m3: ExactAudit) -> None:
     assert [step.agent for step in steps[1:3]] == ["alpha", "beta"]
 
 
-def test_losses_are_compared_the_other_way_round(of_m3: ExactAudit) -> None:
+def test_losses_are_compared_the_other_way_round(of_m3: TextAuditRows) -> None:
     found = equilibrium(of_m3, "linear", "second_price", "tv")
     assert found.welfare_best < 0
     assert found.price_of_anarchy == pytest.approx(found.welfare_equilibrium / found.welfare_best)
     assert found.price_of_anarchy >= 1
 
 
-def test_the_highest_bid_tried_is_no_equilibrium_beyond_doubt(of_m3: ExactAudit) -> None:
+def test_the_highest_bid_tried_is_no_equilibrium_beyond_doubt(of_m3: TextAuditRows) -> None:
     found = equilibrium(of_m3, "linear", "vcg", "count")
     assert found.bids[0] == 4
     assert found.note == "alpha bids 4, the most that is tried"
@@ -286,10 +288,10 @@ def test_a_judge_is_asked_once_for_every_text_and_query(read: Reader) -> None:
     experiment = read(EXAMPLE_A + "queries: [good, bad]\n")
     judge, questions = Judge("m", "?"), []
 
-    def judged(by: Judge, these: Sequence[Asked]) -> Mapping[Asked, float]:
+    def judged(by: Judge, these: Iterable[Question]) -> Mapping[Question, float]:
         assert by is judge
         questions.extend(these)
-        return {(name, query, text): float(query == "good" and text == "A A") for name, query, text in these}
+        return {asked: float(asked.query == "good" and asked.text == "A A") for asked in questions}
 
     text_audit = TextAudit({0: (Utility("judge", 3.0, judge),)}, (0.0,), (), 200, (3.0, 1.0))
     audit = audited(experiment, text_audit, judged=judged)

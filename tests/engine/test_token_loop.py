@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tokenauction_cli.engine.auctioneer import Auctioneer
-from tokenauction_cli.engine.bidder_models import TableBidders
 from tokenauction_cli.engine.plan import Cell, cells_of
+from tokenauction_cli.engine.prepare import prepare
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.token_loop import PromptSet, Record, TokenLoop
 from tokenauction_cli.experiment.experiment import Experiment
@@ -69,7 +69,7 @@ class Written(NamedTuple):
 
 def write(experiment: Experiment, n_slots: int = 8, cells: Sequence[Cell] | None = None) -> Written:
     """Run the loop over an experiment's cells (or these) with so many slots."""
-    bidders = TableBidders(experiment)
+    bidders = prepare(experiment)
     with bidders.loaded(n_slots) as table:
         vocabulary: Any = table.vocabulary
         model = CountingModel(vocabulary, n_slots)

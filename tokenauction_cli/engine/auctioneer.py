@@ -21,7 +21,9 @@ from ..mechanism.terms import bidding_of
 from ..system.errors import CellError
 from ..system.processors import usable_processors
 from .plan import Cell
+from .reporting import Reporting, honest
 from .rules import Rules
+from .scoring import Scores
 from .text_state import Setting, TextState
 from .word_state import WordState
 
@@ -32,11 +34,26 @@ MOST_KNOWN_NEEDS = 4096
 class Auctioneer:
     """Runs the auction of one token for all cells of a group."""
 
-    def __init__(self, experiment: Experiment, rules: Rules, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        rules: Rules,
+        vocabulary: Vocabulary,
+        reportings: Sequence[Reporting] = (),
+        *,
+        in_the_mean: bool = False,
+    ) -> None:
+        """`reportings` are those of the cells, by default that every agent is honest.
+
+        `in_the_mean` charges what each draw costs in expectation, and measures texts for an audit.
+        """
         self.experiment = experiment
         self.rules = rules
-        self.setting = Setting(experiment, rules, vocabulary)
-        self.temperatures = np.array(experiment.temperatures, dtype=np.float64)
+        self.setting = Setting(experiment, rules, vocabulary, in_the_mean=in_the_mean)
+        self.reportings = {one.report: one for one in reportings or (honest(experiment),)}
+        self.temperatures = {
+            report: np.array(experiment.temperatures_of(one.voices)) for report, one in self.reportings.items()
+        }
         self._randomness: dict[tuple[str, int], Randomness] = {}
         threads = experiment.runtime.threads
         self.prefetch = Prefetch(usable_processors() if threads == "auto" else int(threads))
@@ -51,7 +68,7 @@ class Auctioneer:
         if self._over_words:
             rule = self.rules.aggregation[cell.aggregation]
             return WordState(self.setting, cell, randomness, rule, self.rules.sampling)
-        return TextState(self.setting, cell, randomness)
+        return TextState(self.setting, cell, randomness, self.reportings[cell.report].truth)
 
     def auction(
         self, texts: Iterable[tuple[Sequence[Logits], Sequence[TextState]]]
@@ -144,11 +161,18 @@ class _Prefix:
     """One prefix: the profile after it, and an outcome for every (rule, bids) of its cells."""
 
     def __init__(self, auctioneer: Auctioneer, logits: Sequence[Logits], states: Sequence[TextState]) -> None:
+        n_agents, report = len(auctioneer.experiment.agents), states[0].cell.report
+        temperatures = auctioneer.temperatures[report]
         self._auctioneer = auctioneer
-        self._logits = logits
+        self._logits, self._temperatures = logits[:n_agents], temperatures[:n_agents]
         self._states = states
         self._outcomes: dict[tuple[str, tuple[float, ...]], Outcome] = {}
-        self._begun = profile_begun(logits, auctioneer.temperatures, auctioneer.needs(states), auctioneer.prefetch)
+        self._scores: Scores | None = None
+        if len(logits) > n_agents:
+            truth = auctioneer.reportings[report].truth
+            self._scores = Scores(logits[n_agents:], temperatures[n_agents:], truth)
+        needs = auctioneer.needs(states)
+        self._begun = profile_begun(self._logits, self._temperatures, needs, auctioneer.prefetch)
 
     @property
     def is_running(self) -> bool:
@@ -184,13 +208,13 @@ class _Prefix:
     def _profile(self) -> Profile:
         if self._begun is not None and self._begun.ready():
             return self._begun
-        return Profile.from_logits(self._logits, self._auctioneer.temperatures)
+        return Profile.from_logits(self._logits, self._temperatures)
 
     def _token(self, profile: Profile, state: TextState) -> int:
         outcome = self._outcome(profile, state)
         draw_key = DrawKey(state.randomness, state.n_tokens)
         draw = self._auctioneer.rules.sampling.draw(outcome, draw_key)
-        state.receive(outcome, draw, draw_key)
+        state.receive(outcome, draw, draw_key, self._scores)
         return draw.token
 
     def _outcome(self, profile: Profile, state: TextState) -> Outcome:

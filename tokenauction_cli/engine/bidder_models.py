@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..experiment.experiment import Experiment
+from ..experiment.experiment import Agent, Experiment
 from ..lm.base import LanguageModel
 from ..lm.table import TableModel, TablePrompt, TableVocabulary
 from .gguf_files import GgufFiles, Observer, models_in_use, prompt_text, read_prompts
+from .reporting import Reporting, prompt_sets_of, voices_of
 from .token_loop import PromptSet
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ def unobserved(path: Path, step: Step) -> None:
 
 
 class BidderModels(ABC):
-    """What speaks for the agents of an experiment."""
+    """What speaks for the agents of an experiment, and for whoever measures its texts."""
 
     prompt_sets: Mapping[str, PromptSet]
+    """By `Cell.prompt_set`."""
     files: GgufFiles | None = None
     """None where all agents are tables."""
 
@@ -50,16 +52,20 @@ class BidderModels(ABC):
         """The models with their weights, for fewer slots where memory does not hold as many."""
 
 
+def table_prompt(agent: Agent) -> TablePrompt:
+    """What a table agent says, by its name."""
+    return TablePrompt(agent.name, agent.distributions or {})
+
+
 class TableBidders(BidderModels):
     """Agents with written-down distributions: nothing to load."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        tables = [agent.distributions for agent in experiment.agents]
-        self._vocabulary = TableVocabulary([table for table in tables if table is not None])
-        prompts = tuple(TablePrompt(agent.name, agent.distributions or {}) for agent in experiment.agents)
-        prompt_set = PromptSet(prompts, tuple(range(len(prompts))))
-        self.prompt_sets: Mapping[str, PromptSet] = dict.fromkeys(experiment.queries, prompt_set)
-        self._n_agents = len(prompts)
+    def __init__(self, experiment: Experiment, reportings: Sequence[Reporting]) -> None:
+        voices = voices_of(reportings)
+        self._vocabulary = TableVocabulary([voice.distributions for voice in voices if voice.distributions is not None])
+        prompts = dict.fromkeys(experiment.queries, tuple(map(table_prompt, voices)))
+        self.prompt_sets: Mapping[str, PromptSet] = prompt_sets_of(reportings, voices, prompts)
+        self._n_agents = len(experiment.agents)
 
     def prompt_texts(self, query: str) -> list[str]:
         return [""] * self._n_agents
@@ -72,10 +78,11 @@ class TableBidders(BidderModels):
 class GgufBidders(BidderModels):
     """Agents with language models in GGUF files, over the tokens of one vocabulary."""
 
-    def __init__(self, experiment: Experiment, kv_cache: str | None = None) -> None:
-        in_use = models_in_use(experiment)
-        prompts = read_prompts(experiment, in_use, one_vocabulary=True)
-        self.prompt_sets: Mapping[str, PromptSet] = prompt_sets_of(prompts)
+    def __init__(self, experiment: Experiment, reportings: Sequence[Reporting], kv_cache: str | None = None) -> None:
+        voices = voices_of(reportings)
+        in_use = models_in_use(experiment, voices)
+        prompts = read_prompts(experiment, voices, in_use, one_vocabulary=True)
+        self.prompt_sets: Mapping[str, PromptSet] = prompt_sets_of(reportings, voices, prompts)
         distinct = [prompt_set.prompts for prompt_set in self.prompt_sets.values()]
         self.files: GgufFiles = GgufFiles(experiment, in_use, distinct, kv_cache)
 
@@ -89,14 +96,3 @@ class GgufBidders(BidderModels):
 
         with self.files.loaded(slots, observe) as (contexts, room):
             yield GgufModel(contexts, self.files.most_prompts, room)
-
-
-def prompt_sets_of(prompts: Mapping[str, list[Any]]) -> dict[str, PromptSet]:
-    """The distinct prompts of every query, given those of its agents; equal ones are one prompt set."""
-    known: dict[PromptSet, PromptSet] = {}
-    prompt_sets = {}
-    for query, of_agents in prompts.items():
-        distinct = tuple(dict.fromkeys(of_agents))
-        prompt_set = PromptSet(distinct, tuple(distinct.index(prompt) for prompt in of_agents))
-        prompt_sets[query] = known.setdefault(prompt_set, prompt_set)
-    return prompt_sets

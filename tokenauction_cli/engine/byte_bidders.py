@@ -6,7 +6,7 @@ sequences per text. An agent's temperature acts there, on the logits of tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +17,9 @@ from ..lm.byte_model import PLACES, ByteModel, BytePrompt, TokenModel
 from ..lm.covering import Knobs
 from ..lm.lexicon import Lexicon
 from ..lm.table import TableModel, TablePrompt, TableVocabulary
-from .bidder_models import BidderModels, prompt_sets_of, unobserved
+from .bidder_models import BidderModels, table_prompt, unobserved
 from .gguf_files import GgufFiles, Observer, models_in_use, prompt_text, read_prompts
+from .reporting import Reporting, prompt_sets_of, voices_of
 from .token_loop import PromptSet
 
 if TYPE_CHECKING:
@@ -31,17 +32,14 @@ class ByteBidders(BidderModels):
     Their token models are numbered: first the GGUF files, then the tables, each of which has tokens of its own.
     """
 
-    def __init__(self, experiment: Experiment, kv_cache: str | None = None) -> None:
-        in_use = models_in_use(experiment)
+    def __init__(self, experiment: Experiment, reportings: Sequence[Reporting], kv_cache: str | None = None) -> None:
+        voices = voices_of(reportings)
+        in_use = models_in_use(experiment, voices)
         models = list(dict.fromkeys(in_use.values()))
-        self._tables = [agent for agent in experiment.agents if agent.distributions is not None]
-        prompts = _byte_prompts(
-            experiment,
-            [model.path for model in models],
-            self._tables,
-            read_prompts(experiment, in_use, one_vocabulary=False),
-        )
-        self.prompt_sets: Mapping[str, PromptSet] = prompt_sets_of(prompts)
+        self._tables = [voice for voice in voices if voice.distributions is not None]
+        read = read_prompts(experiment, voices, in_use, one_vocabulary=False)
+        prompts = _byte_prompts(voices, [model.path for model in models], read)
+        self.prompt_sets: Mapping[str, PromptSet] = prompt_sets_of(reportings, voices, prompts)
         covering = experiment.auction.covering
         self._knobs = Knobs(covering.open, covering.merge)
         self._over_words = experiment.auction.alphabet == "words"  # another agent may begin a word, then take it back
@@ -83,21 +81,20 @@ def _of_table(agent: Agent) -> TokenModel:
 
 
 def _byte_prompts(
-    experiment: Experiment, paths: list[Path], tables: list[Agent], read: Mapping[str, list[GgufPrompt | None]]
+    voices: Sequence[Agent], paths: list[Path], read: Mapping[str, list[GgufPrompt | None]]
 ) -> dict[str, list[BytePrompt]]:
-    """The prompt of every agent, of every query."""
+    """The prompt of every voice, of every query."""
+    tables = [voice for voice in voices if voice.distributions is not None]
     of_tables = {
-        agent.id: BytePrompt(
-            len(paths) + k, TablePrompt(agent.name, agent.distributions or {}), agent.temperature, agent.name
-        )
-        for k, agent in enumerate(tables)
+        id(voice): BytePrompt(len(paths) + k, table_prompt(voice), voice.temperature, voice.name)
+        for k, voice in enumerate(tables)
     }
     return {
         query: [
-            of_tables[agent.id]
+            of_tables[id(voice)]
             if prompt is None
-            else BytePrompt(paths.index(prompt.path), prompt, agent.temperature, agent.name)
-            for agent, prompt in zip(experiment.agents, of_agents, strict=True)
+            else BytePrompt(paths.index(prompt.path), prompt, voice.temperature, voice.name)
+            for voice, prompt in zip(voices, of_voices, strict=True)
         ]
-        for query, of_agents in read.items()
+        for query, of_voices in read.items()
     }

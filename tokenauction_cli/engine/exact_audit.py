@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..experiment.experiment import Agent, Experiment
@@ -20,37 +20,28 @@ from ..mechanism.payments.rules import PaymentRule
 from ..mechanism.terms import Terms
 from ..mechanism.whole_texts.best_response import BackwardInduction
 from ..mechanism.whole_texts.dynamics import Path
-from ..mechanism.whole_texts.finding import EXACT, Deviation, Equilibrium, Step, price_of_anarchy
+from ..mechanism.whole_texts.finding import EXACT, Deviation, Equilibrium, price_of_anarchy
 from ..mechanism.whole_texts.game import Game, gained
 from ..mechanism.whole_texts.tree import Auctions, Worth, replaced
 from ..system.errors import UsageError
 from .every_text import EveryText, every_text
 from .rules import Rules, terms_of
+from .text_audit_rows import TextAuditRows, ending, steps_of, voids
 from .worths import Judged, Valuer
 
 BEST = "best"
-VOIDED = "a reserve voids the theory"
-
-
-@dataclass(frozen=True)
-class ExactAudit:
-    """The rows of an audit's three files."""
-
-    deviations: list[Deviation] = field(default_factory=list)
-    equilibria: list[Equilibrium] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
 
 
 def exact_audit(
     experiment: Experiment, text_audit: TextAudit, reference: Agent | None, rules: Rules, judged: Judged | None
-) -> ExactAudit:
+) -> TextAuditRows:
     """Audit the texts of table agents; `reference` is what `log_ratio` compares with, `judged` asks judges.
 
     Raises UsageError for what cannot be enumerated, and where a rule is undefined for bids that are tried.
     """
     _check(experiment, text_audit, rules, reference, judged)
     reports = list(_reports(experiment, text_audit, reference, rules, Valuer(experiment, text_audit, judged)))
-    found = ExactAudit()
+    found = TextAuditRows()
     for name, rule in rules.aggregation.items():
         told = {report.key: _Told.of(report, rule, terms_of(experiment)) for report in reports}
         for payment in rules.fitting(name, experiment.auction.reserve):
@@ -146,10 +137,10 @@ class _Audited:
         return self.text_audit.at
 
     def note(self, *words: str) -> str:
-        return "; ".join((*words, VOIDED) if self.experiment.auction.reserve else words)
+        return "; ".join((*words, *voids(self.experiment)))
 
 
-def _add(found: ExactAudit, audited: _Audited) -> None:
+def _add(found: TextAuditRows, audited: _Audited) -> None:
     """The rows of one rule and payment."""
     worths = audited.honest.worths
     for agent, kind in worths:
@@ -158,7 +149,7 @@ def _add(found: ExactAudit, audited: _Audited) -> None:
         game = audited.game(_TRUE, {agent: kind for agent, its in worths if its == kind})
         path = game.play({agent: audited.text_audit.grid(worth.value) for agent, worth in game.worths.items()})
         found.equilibria.append(_equilibrium(audited, game, kind, path))
-        found.steps.extend(_steps(audited, kind, path))
+        found.steps.extend(steps_of(audited.experiment, (*audited.names, kind), path))
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,16 +248,8 @@ def _equilibrium(audited: _Audited, game: Game, kind: str, path: Path) -> Equili
         price_of_anarchy=price_of_anarchy(game.welfare(best), game.welfare(path.bids)),
         texts=audited.n_texts,
         method=EXACT,
-        note=audited.note(*_ending(path), *_limits(audited, game, path)),
+        note=audited.note(*ending(path), *_limits(audited, game, path)),
     )
-
-
-def _ending(path: Path) -> Iterator[str]:
-    """What to say of a path that ends in no equilibrium."""
-    if path.outcome == "cycle":
-        yield "bids return: " + ", ".join(f"({', '.join(f'{bid:.6g}' for bid in bids)})" for bids in path.cycle)
-    elif path.outcome == "unfinished":
-        yield f"bids still move after {path.rounds} rounds"
 
 
 def _limits(audited: _Audited, game: Game, path: Path) -> Iterator[str]:
@@ -275,10 +258,3 @@ def _limits(audited: _Audited, game: Game, path: Path) -> Iterator[str]:
         highest = audited.text_audit.grid(worth.value)[-1]
         if path.bids[i] >= highest > worth.value:
             yield f"{audited.experiment.agents[i].id} bids {highest:g}, the most that is tried"
-
-
-def _steps(audited: _Audited, kind: str, path: Path) -> Iterator[Step]:
-    agents = audited.experiment.agents
-    for k, reply in enumerate(path.replies):
-        replier = "" if reply.agent is None else agents[reply.agent].id
-        yield Step(*audited.names, kind, k, replier, reply.bids, reply.gain, reply.low, reply.moved)

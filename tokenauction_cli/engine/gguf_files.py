@@ -286,27 +286,29 @@ class GgufFiles:
 
     @contextmanager
     def loaded(
-        self, slots: int, observe: Observer = lambda path, step: None
+        self, slots: int, observe: Observer = lambda path, step: None, kind: type[GgufContext] | None = None
     ) -> Iterator[tuple[list[GgufContext], int]]:
         """A context of every file with its weights, and the slots that they have room for, at most so many.
 
-        `observe` is told every call that moves or computes KV cells.
+        `observe` is told every call that moves or computes KV cells. `kind` is that of the contexts; None: the one
+        that writes texts as `runtime` says.
         """
         from ..lm import llama_log
+        from ..lm.gguf import GgufContext, OneByOneContext
 
         llama_log.tell_last_word()
-        contexts, slots = self._contexts(slots, observe)
+        kind = kind or (OneByOneContext if self._experiment.runtime.deterministic else GgufContext)
+        contexts, slots = self._contexts(slots, observe, kind)
         try:
             yield contexts, slots
         finally:
             for context in contexts:
                 context.close()
 
-    def _contexts(self, slots: int, observe: Observer) -> tuple[list[GgufContext], int]:
+    def _contexts(self, slots: int, observe: Observer, kind: type[GgufContext]) -> tuple[list[GgufContext], int]:
         """One context per file, and the slots that they have room for; raises ModelError where one is too many."""
-        from ..lm.gguf import GgufContext, OneByOneContext, OutOfMemoryError
+        from ..lm.gguf import OutOfMemoryError
 
-        kind = OneByOneContext if self._experiment.runtime.deterministic else GgufContext
         contexts: list[GgufContext] = []
         try:
             for path, n_sequences in self.sequences.items():
@@ -324,18 +326,18 @@ class GgufFiles:
             if slots == 1 or not isinstance(error, OutOfMemoryError):
                 raise
             logger.warning("%s; %d texts at a time are tried", error, slots // 2)
-            return self._contexts(slots // 2, observe)
+            return self._contexts(slots // 2, observe, kind)
         return contexts, slots
 
 
-def models_in_use(experiment: Experiment) -> dict[str, ModelInUse]:
-    """One entry per model reference of an agent; equal files are one model."""
+def models_in_use(experiment: Experiment, voices: Sequence[Agent]) -> dict[str, ModelInUse]:
+    """One entry per model reference of a voice; equal files are one model."""
     from ..lm.metadata import read_metadata
 
     by_path: dict[Path, ModelInUse] = {}
     in_use = {}
-    for reference in dict.fromkeys(agent.model for agent in experiment.agents if agent.model is not None):
-        local = _located(experiment, reference)
+    for reference in dict.fromkeys(voice.model for voice in voices if voice.model is not None):
+        local = located(experiment, reference)
         path = local.path.resolve()
         if path not in by_path:
             by_path[path] = ModelInUse(local, read_metadata(local.path))
@@ -343,7 +345,7 @@ def models_in_use(experiment: Experiment) -> dict[str, ModelInUse]:
     return in_use
 
 
-def _located(experiment: Experiment, model: str) -> LocalModel:
+def located(experiment: Experiment, model: str) -> LocalModel:
     """The file of a model; an error says where the experiment names it."""
     try:
         return locate(parse_reference(model, experiment.path.parent))
@@ -358,9 +360,9 @@ def _placed(experiment: Experiment, model: str, message: str) -> ModelError:
 
 
 def read_prompts(
-    experiment: Experiment, in_use: Mapping[str, ModelInUse], *, one_vocabulary: bool
+    experiment: Experiment, voices: Sequence[Agent], in_use: Mapping[str, ModelInUse], *, one_vocabulary: bool
 ) -> dict[str, list[GgufPrompt | None]]:
-    """Of every query the prompt of every agent, None for tables; raises ModelError where one does not fit."""
+    """Of every query the prompt of every voice, None for tables; raises ModelError where one does not fit."""
     from contextlib import ExitStack
 
     from ..lm.gguf import open_vocabulary
@@ -372,7 +374,7 @@ def read_prompts(
         if one_vocabulary:
             _check_same_vocabulary(experiment, in_use, vocabularies)
         return {
-            query: [_prompt(experiment, agent, query, in_use, vocabularies) for agent in experiment.agents]
+            query: [_prompt(experiment, voice, query, in_use, vocabularies) for voice in voices]
             for query in experiment.queries
         }
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from ..experiment.experiment import Experiment
 from ..system.errors import UsageError
@@ -23,7 +24,10 @@ CELLS_PER_WHOLE_WAVE = 128
 
 @dataclass(frozen=True)
 class Cell:
-    """One text to be written. `bids` are in the agents' order; `point` numbers the sweep points from 0."""
+    """One text to be written. `bids` are in the agents' order; `point` numbers the sweep points from 0.
+
+    `report` is '' where every agent reports its own model, else the identity of the one that does not.
+    """
 
     query: str
     aggregation: str
@@ -31,13 +35,25 @@ class Cell:
     relative_weight: float | None
     bids: tuple[float, ...]
     seed: int
+    report: str = ""
 
     @cached_property
     def id(self) -> str:
-        """First 12 hex digits of the SHA-256 of the canonical JSON [query, aggregation, bids, seed]."""
-        identity = [self.query, self.aggregation, [float(bid) for bid in self.bids], self.seed]
+        """First 12 hex digits of the SHA-256 of the canonical JSON [query, aggregation, bids, seed], and the report."""
+        identity: list[Any] = [self.query, self.aggregation, [float(bid) for bid in self.bids], self.seed]
+        identity += [self.report] if self.report else []
         text = json.dumps(identity, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+    @property
+    def prompt_set(self) -> str:
+        """The name of its prompt set among those of the bidder models."""
+        return prompt_set_name(self.query, self.report)
+
+
+def prompt_set_name(query: str, report: str) -> str:
+    """The query itself where every agent is honest."""
+    return f"{query}\0{report}" if report else query
 
 
 @dataclass(frozen=True)

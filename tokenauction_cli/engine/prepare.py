@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..experiment.experiment import Experiment
 from .bidder_models import BidderModels, GgufBidders, TableBidders
 from .byte_bidders import ByteBidders
+from .reporting import Reporting, honest
 
 logger = logging.getLogger("tokauction")
 
 
 def prepare(
     experiment: Experiment,
+    reportings: Sequence[Reporting] = (),
     *,
     probe: bool = False,
     kv_cache: str | None = None,
@@ -23,16 +25,17 @@ def prepare(
 
     `probe` has child processes evaluate first with every file that this machine has not seen with these settings: one
     that makes llama.cpp abort is then an error like any other. `kv_cache` is the format that a run began with.
+    Without `reportings` every agent is honest.
     """
-    bidders = _bidders(experiment, kv_cache)
+    bidders = _bidders(experiment, reportings or (honest(experiment),), kv_cache)
     if probe and bidders.files is not None:
         bidders.files.probe(tell)
     return bidders
 
 
-def _bidders(experiment: Experiment, kv_cache: str | None) -> BidderModels:
+def _bidders(experiment: Experiment, reportings: Sequence[Reporting], kv_cache: str | None) -> BidderModels:
     if experiment.auction.alphabet != "tokens":
-        return ByteBidders(experiment, kv_cache)
+        return ByteBidders(experiment, reportings, kv_cache)
     if any(agent.distributions is not None for agent in experiment.agents):
-        return TableBidders(experiment)
-    return GgufBidders(experiment, kv_cache)
+        return TableBidders(experiment, reportings)
+    return GgufBidders(experiment, reportings, kv_cache)

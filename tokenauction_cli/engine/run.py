@@ -173,7 +173,7 @@ def _compute(
                     progress.note(note)
                 loop = TokenLoop(model, auctioneer, ready.bidders.prompt_sets, work.heard)
                 progress.step(0, 0, 0.0)
-                for records in _in_batches(loop, left, interrupts):
+                for records in in_batches(loop, left, interrupts):
                     with interrupts.held():
                         new = [record for record in records if record["cell"] not in done]
                         if new:
@@ -209,7 +209,7 @@ def _with_room(plan: Plan, model: LanguageModel, record: manifest.Manifest, prog
     return replace(plan, slots=model.slots)
 
 
-def _in_batches(loop: TokenLoop, plan: Plan, interrupts: Interrupts) -> Iterator[list[Record]]:
+def in_batches(loop: TokenLoop, plan: Plan, interrupts: Interrupts) -> Iterator[list[Record]]:
     """What to append together, twice a second: a whole wave where the plan says so, otherwise what is finished.
 
     Where a step fails or is interrupted, what was finished before.

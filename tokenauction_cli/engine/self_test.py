@@ -60,12 +60,13 @@ def _auction() -> tuple[bool, str]:
     from .auctioneer import Auctioneer
     from .bidder_models import TableBidders
     from .plan import make_plan
+    from .reporting import honest
     from .rules import Rules
     from .token_loop import TokenLoop
 
     path = Path("self-test.yaml")
     experiment = Experiment.of(read_experiment(_TABLES, str(path)), path, _TABLES)
-    bidders = TableBidders(experiment)
+    bidders = TableBidders(experiment, [honest(experiment)])
     plan = make_plan(experiment, bidders.slots, is_batch_invariant=True)
     rules = Rules.of(experiment)
     with bidders.loaded(plan.slots) as model, closing(Auctioneer(experiment, rules, model.vocabulary)) as auctioneer:

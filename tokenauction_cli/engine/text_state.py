@@ -21,6 +21,7 @@ from ..runs.run_folder import Record
 from ..system.errors import CellError
 from .plan import Cell
 from .rules import Rules, terms_of
+from .scoring import ScoredText, Scores
 from .trace import TextTrace
 
 FAILED = "failed"
@@ -45,8 +46,12 @@ def bids_before(experiment: Experiment, cell: Mapping[str, Any], position: int) 
 class Setting:
     """What is the same for all texts of an experiment."""
 
-    def __init__(self, experiment: Experiment, rules: Rules, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, experiment: Experiment, rules: Rules, vocabulary: Vocabulary, *, in_the_mean: bool = False
+    ) -> None:
+        """`in_the_mean`: charge what a draw costs in expectation, and measure texts for an audit."""
         self.experiment = experiment
+        self.in_the_mean = in_the_mean
         self.vocabulary = vocabulary
         self.ends = vocabulary.ends
         self.terms = terms_of(experiment)
@@ -54,6 +59,8 @@ class Setting:
         self.charge = experiment.auction.charge
         self.budgets = np.array([agent.budget for agent in experiment.agents])
         self.has_budgets = bool(np.isfinite(self.budgets).any())
+        self.spending = self.charge if self.has_budgets else None
+        self.is_scored = in_the_mean or experiment.reference is not None
         self.stops = tuple(stop.encode() for stop in experiment.auction.stop)
         self.over_bytes = experiment.auction.alphabet != "tokens"
 
@@ -88,7 +95,8 @@ class Setting:
 class TextState:
     """One cell's prefix, and the sums over its tokens."""
 
-    def __init__(self, setting: Setting, cell: Cell, randomness: Randomness) -> None:
+    def __init__(self, setting: Setting, cell: Cell, randomness: Randomness, truth: int | None = None) -> None:
+        """`truth` is the agent that misreports and whose own model measures the text."""
         self.cell = cell
         self.randomness = randomness
         self.bids = cell.bids
@@ -105,19 +113,25 @@ class TextState:
         self._paid: dict[str, Array] = {}
         detail = setting.experiment.auction.trace
         self._trace = None if detail == "none" else TextTrace(setting.vocabulary, detail)
+        self._scored: ScoredText | None = None
+        if setting.is_scored:
+            has_reference = setting.experiment.reference is not None
+            self._scored = ScoredText(truth, has_reference=has_reference, with_tv=setting.in_the_mean)
 
     @property
     def n_tokens(self) -> int:
         """Draws so far, end tokens and the tokens that complete a stop string included."""
         return len(self._tokens)
 
-    def receive(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> None:
+    def receive(self, outcome: Outcome, draw: Draw, draw_key: DrawKey, scores: Scores | None = None) -> None:
         """Append a drawn token: charge it, measure it, and see whether it ends the text."""
         self._tokens.append(draw.token)
         log_p, log_q = outcome.profile.log_at(draw.token), outcome.q.log_at(draw.token)
         self._take_down([draw.token], outcome, draw, draw_key, log_p, log_q)
         if self._trace is not None:
             self._trace.add_candidates(outcome)
+        if self._scored is not None and scores is not None:
+            self._scored.add(scores, outcome, draw.token)
         offered = self.cell.bids
         self._measured = self._measured + outcome.once(("row", offered), lambda: measure(outcome, offered).vector)
         self.end_reason = self._setting.cut(self._tokens) or self._spent()
@@ -137,8 +151,10 @@ class TextState:
         """What every agent pays for the token, by column."""
         paid: dict[str, Array] = {}
         for payment in self._setting.payments[self.cell.aggregation]:
-            amounts = payment.charge(outcome, draw, draw_key)
-            for k, column in enumerate(payment.columns):
+            is_mean = self._setting.in_the_mean and payment.name != self._setting.spending
+            columns = payment.columns[:1] if is_mean else payment.columns
+            amounts = {columns[0]: payment.expected(outcome)} if is_mean else payment.charge(outcome, draw, draw_key)
+            for k, column in enumerate(columns):
                 is_charged = k == 0 and payment.name == self._setting.charge
                 paid[column] = self._spend(amounts[column]) if is_charged else amounts[column]
                 self._paid[column] = self._paid[column] + paid[column] if column in self._paid else paid[column]
@@ -205,6 +221,8 @@ class TextState:
             columns["unfollowed"] = np.array(unfollowed())
         if self._setting.over_bytes:
             record["bytes"] = sum(len(self._setting.vocabulary.piece(token)) for token in self._tokens)
+        if self._scored is not None:
+            columns |= self._scored.columns(self._log_likelihoods, measures)
         for name, amounts in columns.items():
             record |= {f"{name}.{agent.id}": float(amounts[i]) for i, agent in enumerate(agents)}
         traced = {} if self._trace is None else {"trace": self._trace.plain()}
@@ -215,6 +233,8 @@ class TextState:
         cell, auction = self.cell, self._setting.experiment.auction
         totals: Record = {"log_prob": self._log_prob}
         totals |= {f"revenue.{column}": float(amounts.sum()) for column, amounts in self._paid.items()}
+        if self._scored is not None and (quality := self._scored.quality(self.n_tokens)) is not None:
+            totals["quality"] = quality
         totals["welfare"] = measures.welfare
         totals["welfare_share"] = welfare_share(measures.welfare, measures.optimum, measures.offered)
         explained = posterior(cell.bids, self._log_likelihoods)

@@ -29,13 +29,16 @@ from .plan import Cell
 
 @dataclass(frozen=True)
 class PromptSet:
-    """Who speaks for a query: its distinct prompts, and for each agent the index of its prompt.
+    """Who speaks for a query: its distinct prompts, and for each agent and each scorer the index of its prompt.
 
-    Queries with equal prompts share one prompt set.
+    A scorer measures the texts and has no part in the auction. `report` is that of the cells. Queries with equal
+    prompts share one prompt set.
     """
 
     prompts: tuple[Any, ...]
     prompt_of_agent: tuple[int, ...]
+    prompt_of_scorer: tuple[int, ...] = ()
+    report: str = ""
 
     @property
     def n_prompt_tokens(self) -> int:
@@ -62,7 +65,7 @@ class TokenAuctioneer(Protocol):
     def begin(self, cell: Cell) -> CellState: ...
 
     def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]) -> Generator[list[int], None, None]:
-        """Aggregate, draw, charge and measure after each text; logits by agent; yields the token of every state.
+        """Aggregate, draw, charge and measure after each text; logits by agent, then by scorer; yields every token.
 
         -1 for one that fails, `back_to(n)` for one that goes back. To be closed before the logits are gone.
         """
@@ -131,7 +134,7 @@ class TokenLoop:
             self._model.forget()
         groups: dict[int, _Group] = {}
         for cell in cells:
-            prompt_set = self._prompt_sets[cell.query]
+            prompt_set = self._prompt_sets[cell.prompt_set]
             groups.setdefault(id(prompt_set), _Group(prompt_set, [])).states.append(self._auctioneer.begin(cell))
         slots: list[_Slot] = [[] for _ in range(n_slots)]
         slots[0] = [
@@ -196,7 +199,7 @@ class TokenLoop:
     def _draw(self, groups: Sequence[_Group], answers: Sequence[list[Logits] | CellError]) -> list[list[int]]:
         """The next token of every cell of every group, -1 for those that fail."""
         answered = (
-            ([answer[k] for k in group.prompt_set.prompt_of_agent], group.states)
+            ([answer[k] for k in (*group.prompt_set.prompt_of_agent, *group.prompt_set.prompt_of_scorer)], group.states)
             for group, answer in zip(groups, answers, strict=True)
             if not isinstance(answer, CellError)
         )

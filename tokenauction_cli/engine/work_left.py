@@ -120,7 +120,7 @@ def _first_groups(plan: Plan, prompt_sets: Mapping[str, PromptSet]) -> Iterator[
         n_cells: dict[int, int] = {}
         costs: dict[int, float] = {}
         for cell in wave:
-            prompt_set = prompt_sets[cell.query]
+            prompt_set = prompt_sets[cell.prompt_set]
             n_cells[id(prompt_set)] = n_cells.get(id(prompt_set), 0) + 1
             costs[id(prompt_set)] = max(1.0, prompt_set.n_prompt_tokens / len(prompt_set.prompts))
         yield from ((costs[key], n) for key, n in n_cells.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,10 +12,9 @@ from ..experiment.text_audit import Judge, TextAudit, Utility
 from ..mechanism.distributions import Array
 from ..mechanism.whole_texts.tree import LOSSES, Worth
 from .every_text import EveryText
+from .judge import Question
 
-Asked = tuple[str, str, str]
-"""What a judge's prompt is filled in with: the name of an agent, a query, a finished text."""
-Judged = Callable[[Judge, Sequence[Asked]], Mapping[Asked, float]]
+Judged = Callable[[Judge, Iterable[Question]], Mapping[Question, float]]
 """The scores of many questions at once."""
 
 
@@ -59,7 +58,7 @@ class Valuer:
         assert self._judged is not None
         assert utility.judge is not None
         name, queries = self._experiment.agents[agent].name, self._experiment.queries
-        asked = [(name, query, text) for query in queries for text in texts]
+        asked = [Question(name, query, text) for query in queries for text in texts]
         scores = self._judged(utility.judge, list(dict.fromkeys(asked)))
         by_query: Array = np.array([scores[question] for question in asked]).reshape(len(queries), len(texts))
         return np.asarray(by_query.mean(axis=0))

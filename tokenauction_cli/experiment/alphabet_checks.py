@@ -24,6 +24,9 @@ def check_alphabet(draft: Draft) -> None:
                 ("auction", key), f"{key} does not go with the alphabet {alphabet}{instead}", at_key=True
             )
     if alphabet == "words":
+        if draft.source.get("reference") is not None:
+            message = "a reference scores texts of tokens or bytes, not of words; use 'alphabet: bytes'"
+            draft.source.problem(("reference",), message, at_key=True)
         _check_rules_of_words(draft, draft.auction)
 
 

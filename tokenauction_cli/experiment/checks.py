@@ -6,21 +6,22 @@ Each check looks at the parts whose own form is right and skips the others, whos
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
 from ..model_files.model_reference import known_aliases, parse_reference
 from ..system.errors import ModelError
 from .alphabet_checks import check_alphabet
-from .draft import Draft
+from .draft import Draft, PlacedTemplate, PlacedVoice
 from .expectation_checks import FigureNames, check_expectations
-from .file_format import shown
 from .located_yaml import KeyPath
 from .prompts import did_you_mean, template_mistakes
 from .rule_checks import check_budgets, check_premises, check_rules
 from .source import agent_names, default_ids
 from .sweep_checks import check_sweep
+from .text_audit_checks import audit_tables, audit_templates, check_text_audit, judges
+from .values import shown
 
 MAX_RENDERED = 300
 RESERVED_IDS = ("low", "high")
@@ -39,6 +40,7 @@ def check(draft: Draft, figures: FigureNames | None) -> None:
     check_premises(draft)
     check_budgets(draft)
     check_sweep(draft)
+    check_text_audit(draft)
     check_prompts(draft)
     check_expectations(draft, figures)
 
@@ -66,65 +68,72 @@ def check_names(draft: Draft) -> None:
 
 
 def check_voices(draft: Draft) -> None:
-    """An agent is either a model with one of prompt, chat and messages, or a table.
+    """An agent is either a model with one of prompt, chat and messages, or a table; and so is the reference.
 
     Those of an auction of tokens are of one kind.
     """
     kinds: set[bool] = set()
     may_mix = draft.auction is not None and draft.auction.alphabet in ("bytes", "words")
-    for i, entry in enumerate(draft.entries):
-        if not isinstance(entry, dict):
+    for voice in draft.voices:
+        prompts = [key for key in VOICES if voice.entry.get(key) is not None]
+        tables = [key for key in TABLES if voice.entry.get(key) is not None]
+        _check_voice(draft, voice, prompts, tables)
+        if not (prompts or tables or voice.entry.get("model")):
             continue
-        voices = [key for key in VOICES if entry.get(key) is not None]
-        tables = [key for key in TABLES if entry.get(key) is not None]
-        _check_voice(draft, i, voices, tables)
         is_table = bool(tables)
         if kinds and is_table not in kinds and not may_mix:
             draft.source.problem(
-                ("agents", i),
-                "table agents and model agents do not mix in an auction of tokens; 'alphabet: bytes' lets them",
+                voice.path, "tables and models do not mix in an auction of tokens; 'alphabet: bytes' lets them"
             )
         kinds.add(is_table)
 
 
-def _check_voice(draft: Draft, i: int, voices: list[str], tables: list[str]) -> None:
-    has_model = draft.source.get("agents", i, "model") is not None
+def _check_voice(draft: Draft, voice: PlacedVoice, prompts: list[str], tables: list[str]) -> None:
+    path, has_model = voice.path, voice.entry.get("model") is not None
     if len(tables) == 2:
+        draft.source.problem((*path, tables[1]), "expected one of distribution, distributions; got both", at_key=True)
+    if tables and (prompts or has_model):
+        extra = prompts[0] if prompts else "model"
+        draft.source.problem((*path, extra), f"{voice.what} with a {tables[0]} has no {extra}", at_key=True)
+    elif len(prompts) > 1:
         draft.source.problem(
-            ("agents", i, tables[1]), "expected one of distribution, distributions; got both", at_key=True
+            (*path, prompts[1]), f"expected one of prompt, chat, messages; got {' and '.join(prompts)}", at_key=True
         )
-    if tables and (voices or has_model):
-        extra = voices[0] if voices else "model"
-        draft.source.problem(("agents", i, extra), f"an agent with a {tables[0]} has no {extra}", at_key=True)
-    elif len(voices) > 1:
+    elif not tables and not prompts:
         draft.source.problem(
-            ("agents", i, voices[1]), f"expected one of prompt, chat, messages; got {' and '.join(voices)}", at_key=True
-        )
-    elif not tables and not voices:
-        draft.source.problem(
-            ("agents", i), "expected one of prompt, chat, messages (or distribution, for an agent without a model)"
+            path, f"expected one of prompt, chat, messages (or distribution, for {voice.what} without a model)"
         )
     if not tables and not has_model:
-        draft.source.problem(("agents", i), "the key 'model' is missing")
+        draft.source.problem(path, "the key 'model' is missing")
 
 
 def check_tables(draft: Draft) -> None:
     """Every row of a table sums to one."""
-    for i, agent in enumerate(draft.agents):
-        if agent is None:
-            continue
-        rows: list[tuple[KeyPath, str, dict[str, float]]] = [
-            (("agents", i, "distributions", text), f"the row {shown(text)}", row)
-            for text, row in (agent.distributions or {}).items()
-        ]
-        if agent.distribution is not None:
-            rows.append((("agents", i, "distribution"), "the distribution", agent.distribution))
-        for path, what, row in rows:
-            total = math.fsum(row.values())
-            if not abs(total - 1) <= 1e-6:
-                draft.source.problem(
-                    path, f"expected probabilities that sum to 1, got {total:.9g} for {what}", at_key=True
-                )
+    for path, what, row in [*_rows_of_voices(draft), *_rows_of_misreports(draft)]:
+        total = math.fsum(row.values())
+        if not abs(total - 1) <= 1e-6:
+            message = f"expected probabilities that sum to 1, got {total:.9g} for {what}"
+            draft.source.problem(path, message, at_key=True)
+
+
+PlacedRow = tuple[KeyPath, str, Mapping[str, float]]
+
+
+def _rows_of_voices(draft: Draft) -> Iterator[PlacedRow]:
+    for voice in draft.voices:
+        if voice.section is not None:
+            yield from _rows((*voice.path, "distributions"), voice.section.distributions or {})
+            if voice.section.distribution is not None:
+                yield (*voice.path, "distribution"), "the distribution", voice.section.distribution
+
+
+def _rows_of_misreports(draft: Draft) -> Iterator[PlacedRow]:
+    for path, rows in audit_tables(draft):
+        yield from _rows(path, rows)
+
+
+def _rows(path: KeyPath, rows: Mapping[str, Mapping[str, float]]) -> Iterator[PlacedRow]:
+    return (((*path, text), f"the row {shown(text)}", row) for text, row in rows.items())
 
 
 def check_models(draft: Draft) -> None:
@@ -132,10 +141,10 @@ def check_models(draft: Draft) -> None:
     for alias, reference in draft.models.items():
         if isinstance(reference, str) and reference and not is_model_reference(reference):
             _unknown_model(draft, ("models", alias), reference, known_aliases())
-    for i, agent in enumerate(draft.agents):
-        model = None if agent is None else agent.model
+    users = [(voice.path, None if voice.section is None else voice.section.model) for voice in draft.voices]
+    for path, model in [*users, *((path, judge.model) for path, _, judge in judges(draft))]:
         if model is not None and model not in draft.models and not is_model_reference(model):
-            _unknown_model(draft, ("agents", i, "model"), model, (*draft.models, *known_aliases()))
+            _unknown_model(draft, (*path, "model"), model, (*draft.models, *known_aliases()))
 
 
 def is_model_reference(text: str) -> bool:
@@ -156,24 +165,23 @@ def _unknown_model(draft: Draft, path: KeyPath, model: str, known: Sequence[str]
 
 def check_prompts(draft: Draft) -> None:
     """Every template can be rendered with the queries: all of them, or the first few hundred."""
-    templates = [(path, text) for i, entry in enumerate(draft.entries) for path, text in _templates(i, entry)]
+    templates = [*(one for voice in draft.voices for one in _templates(voice)), *audit_templates(draft)]
     n_queries = max(1, MAX_RENDERED // max(1, len(templates)))
     queries = draft.queries[:n_queries] or [""]
     query_given = draft.source.get("queries") is not None
-    names = agent_names(draft.entries)
-    for path, text in templates:
-        for mistake in template_mistakes(text, names[int(path[1])], queries, query_given):
+    for path, text, agent, is_question in templates:
+        for mistake in template_mistakes(text, agent, queries, query_given, is_question=is_question):
             draft.source.problem_in_text(path, mistake.line, mistake.message)
 
 
-def _templates(i: int, entry: Any) -> Iterator[tuple[KeyPath, str]]:
-    """The texts of one agent that are templates, whatever else is wrong with the agent."""
-    if not isinstance(entry, dict):
-        return
-    chat, messages = entry.get("chat"), entry.get("messages")
-    found: list[tuple[KeyPath, Any]] = [(("prompt",), entry.get("prompt"))]
+def _templates(voice: PlacedVoice) -> Iterator[PlacedTemplate]:
+    """The texts of an agent or the reference that are templates, whatever else is wrong with it."""
+    chat, messages = voice.entry.get("chat"), voice.entry.get("messages")
+    found: list[tuple[KeyPath, Any]] = [(("prompt",), voice.entry.get("prompt"))]
     if isinstance(chat, dict):
         found += [(("chat", key), chat.get(key)) for key in ("system", "user")]
     if isinstance(messages, list):
         found += [(("messages", k, "content"), m.get("content")) for k, m in enumerate(messages) if isinstance(m, dict)]
-    yield from ((("agents", i, *path), text) for path, text in found if isinstance(text, str))
+    for path, text in found:
+        if isinstance(text, str):
+            yield PlacedTemplate((*voice.path, *path), text, voice.name)

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from ..mechanism import registry
 from .draft import Draft
 from .expectation import is_same
-from .file_format import Agent, At, Expectation, Sweep, TextTest, shown
+from .file_format import Agent, At, Expectation, Sweep, TextTest
 from .located_yaml import KeyPath
 from .prompts import did_you_mean, first_few
 from .source import default_ids
 from .sweep import SweepPoint, sweep_points
+from .values import shown
 
 FigureNames = Callable[[Sequence[str], Sequence[str]], Iterable[str]]
 """The figures of a run whose agents have these ids and whose payment rules have these columns."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,53 +18,14 @@ from pydantic import BaseModel
 
 from ..system.errors import ExperimentError, Problem
 from . import file_format
+from .agent import Agent as Agent  # also for those who take it from here
 from .expectation import Expectation
 from .expectation_checks import FigureNames
 from .reader import Sections, read_experiment
-from .sweep import SweepPoint, seeds_of, sweep_points
+from .sweep import SweepPoint, seeds_of, sweep_points, total_bid_of
+from .text_audit import TextAudit
 
-NO_EFFECT_ON_RECORDS = ("name", "runtime", "expect", "trust")
-
-
-@dataclass(frozen=True)
-class Agent:
-    """A bidder: with a model that is given a raw `prompt` or `messages` (role, text), or with `distributions`.
-
-    A reference agent is not charged. `budget` is inf where there is none.
-    """
-
-    name: str
-    id: str
-    model: str | None
-    prompt: str | None
-    messages: tuple[tuple[str, str], ...]
-    distributions: Mapping[str, Mapping[str, float]] | None
-    bid: float
-    temperature: float
-    mentions: tuple[str, ...]
-    reference: bool
-    budget: float
-
-    @classmethod
-    def of(cls, agent: file_format.Agent) -> Agent:
-        """From a section whose names are resolved."""
-        said = [(message.role, message.content) for message in agent.messages or ()]
-        if agent.chat is not None:
-            said = [("system", agent.chat.system)] if agent.chat.system is not None else []
-            said.append(("user", agent.chat.user))
-        return cls(
-            name=agent.name,
-            id=agent.id,
-            model=agent.model,
-            prompt=agent.prompt,
-            messages=tuple(said),
-            distributions=agent.distributions,
-            bid=agent.bid,
-            temperature=agent.temperature,
-            mentions=agent.mentions,
-            reference=agent.reference,
-            budget=math.inf if agent.budget is None else agent.budget,
-        )
+NO_EFFECT_ON_RECORDS = ("name", "runtime", "expect", "audit", "trust")
 
 
 class Covering(NamedTuple):
@@ -157,11 +117,13 @@ class Experiment:
     seed: int
     queries: tuple[str, ...]
     agents: tuple[Agent, ...]
+    reference: Agent | None  # it scores texts; not one of the agents
     auction: Auction
     swept_agent: int  # the index of the agent whose relative weight is reported
     total_bid: float  # what the bids of a sweep of relative weight sum to
     runtime: Runtime
     expect: tuple[Expectation, ...]
+    text_audit: TextAudit  # with every default where the file has no audit: see `audits_texts`
     blends: bool
     trust: tuple[str, ...]
     path: Path
@@ -176,17 +138,19 @@ class Experiment:
         """From sections that were checked against each other."""
         agents = tuple(map(Agent.of, sections.agents))
         swept = next(i for i, agent in enumerate(agents) if agent.id == sections.sweep.agent)
-        offered = sum(agent.bid for agent in agents if not agent.reference)
+        total_bid = total_bid_of(agents, sections.sweep)
         return cls(
             name=sections.name,
             seed=sections.seed,
             queries=sections.queries,
             agents=agents,
+            reference=None if sections.reference is None else Agent.of_reference(sections.reference),
             auction=Auction.of(sections.auction),
             swept_agent=swept,
-            total_bid=offered if sections.sweep.total_bid is None else sections.sweep.total_bid,
+            total_bid=total_bid,
             runtime=Runtime(**sections.runtime.model_dump()),
             expect=tuple(map(Expectation.of, sections.expect, sections.expect_places)),
+            text_audit=TextAudit.of(sections.text_audit, agents, swept, total_bid),
             blends=sections.blends,
             trust=sections.trust,
             path=path,
@@ -197,14 +161,23 @@ class Experiment:
             plain=_plain(sections),
         )
 
+    @property
+    def audits_texts(self) -> bool:
+        """Whether the file itself asks for an audit of whole texts."""
+        return "audit" in self.plain
+
     @cached_property
     def temperatures(self) -> tuple[float, ...]:
         """What the auction divides logits by, by agent: over bytes 1, for theirs are applied before."""
-        return tuple(agent.temperature if self.auction.alphabet == "tokens" else 1.0 for agent in self.agents)
+        return self.temperatures_of(self.agents)
+
+    def temperatures_of(self, voices: Sequence[Agent]) -> tuple[float, ...]:
+        """The same of whoever speaks."""
+        return tuple(voice.temperature if self.auction.alphabet == "tokens" else 1.0 for voice in voices)
 
     @cached_property
     def semantic_hash(self) -> str:
-        """8 hex digits that change exactly when a record could: name, runtime, expect and trust are left out."""
+        """8 hex digits that change exactly when a record could: name, runtime, expect, audit and trust are left out."""
         semantic = {key: value for key, value in self.plain.items() if key not in NO_EFFECT_ON_RECORDS}
         canonical = json.dumps(semantic, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:8]
@@ -228,16 +201,19 @@ def load_experiment(
 
 
 def _plain(sections: Sections) -> dict[str, Any]:
-    """As YAML would give it, aliases resolved and Nones left out."""
+    """As YAML would give it, aliases resolved and Nones left out; `reference` and `audit` only where they are given."""
+    reference, audit = sections.reference, sections.text_audit
     return {
         "name": sections.name,
         "seed": sections.seed,
         "queries": list(sections.queries),
         "agents": [_plain_section(agent) for agent in sections.agents],
+        **({} if reference is None else {"reference": _plain_section(reference)}),
         "auction": _plain_section(sections.auction),
         "sweep": _plain_section(sections.sweep),
         "runtime": _plain_section(sections.runtime),
         "expect": [_plain_section(one) for one in sections.expect],
+        **({"audit": {"texts": _plain_section(audit)}} if sections.audits_texts else {}),
         "blends": sections.blends,
         "trust": list(sections.trust),
     }

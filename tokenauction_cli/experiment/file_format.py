@@ -1,147 +1,43 @@
 """What an experiment file may say: file format 1, section by section.
 
-Each model is one mapping of the file; the descriptions are the documentation that editors show. Scalars are strict (a
-quoted number is text, true is not 1) and say in one sentence what they expected and what they found.
-Mistakes across sections are found in `checks.py`.
+Each model is one mapping of the file; the descriptions are the documentation that editors show. What one value may be
+is in `values.py`, the sections of an audit in `text_audit_format.py`. Mistakes across sections: see `checks.py`.
 """
 
 from __future__ import annotations
 
 import math
-import unicodedata
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Strict,
-    StringConstraints,
-    Tag,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Discriminator, Field, Strict, StringConstraints, Tag
 
-from .located_yaml import resolve
+from .text_audit_format import Audit
+from .values import (
+    Auto,
+    Bids,
+    Bound,
+    ExperimentName,
+    FilledText,
+    Flag,
+    Id,
+    Layers,
+    Module,
+    Name,
+    Number,
+    Positive,
+    Row,
+    Rows,
+    RuleNames,
+    Section,
+    Share,
+    Text,
+    Whole,
+    says,
+)
 
 MAX_AGENTS = 64
 MAX_RULES = 64
 CUSTOM_RULE = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
-
-
-def shown(value: Any) -> str:
-    """A value as a message shows it: short, with control characters escaped."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        return "a list" if value else "an empty list"
-    if isinstance(value, dict):
-        return "a mapping" if value else "an empty mapping"
-    if isinstance(value, int) and abs(value) >= 10**18:
-        return "a huge number"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def says(expected: str) -> WrapValidator:
-    """Whatever goes wrong inside is one mistake: expected this, got that."""
-
-    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return handler(value)
-        except ValidationError:
-            message = f"expected {expected}, got {shown(value)}{_hint(expected, value)}"
-            raise PydanticCustomError("expected", "{message}", {"message": message}) from None
-
-    return WrapValidator(validate)
-
-
-def _hint(expected: str, value: Any) -> str:
-    if isinstance(value, str) and "number" in expected:
-        return "; remove the quotes" if isinstance(resolve(value[:100]), (int, float)) else ""
-    if isinstance(value, (bool, int, float)) and expected.startswith(("text", "a name", "an id")):
-        return "; put it in quotes"
-    return ""
-
-
-def _requires(test: Callable[[str], bool]) -> BeforeValidator:
-    def validate(value: Any) -> Any:
-        if isinstance(value, str) and not test(value):
-            raise ValueError
-        return value
-
-    return BeforeValidator(validate)
-
-
-def is_name(text: str) -> bool:
-    """Whether a text can name an agent: printable (joiners of emoji included), no line breaks, no blanks around it."""
-    categories = (unicodedata.category(c) for c in text if c not in "\u200c\u200d")
-    printable = all(category[0] in "LMNPS" or category == "Zs" for category in categories)
-    return printable and 0 < len(text) <= 200 and text == text.strip()
-
-
-def _wrap_one(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-Text = Annotated[str, Strict(), says("text")]
-FilledText = Annotated[str, Strict(), StringConstraints(min_length=1), says("text that is not empty")]
-Name = Annotated[
-    str,
-    Strict(),
-    StringConstraints(min_length=1, max_length=200),
-    _requires(is_name),
-    says("a name of printable characters, at most 200, without blanks around it"),
-]
-ExperimentName = Annotated[
-    str,
-    Strict(),
-    StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=100),
-    says("a name made of A-Z a-z 0-9 . _ - (no leading dot, at most 100 characters)"),
-]
-Id = Annotated[
-    str,
-    Strict(),
-    StringConstraints(pattern=r"^[A-Za-z0-9_]+$", max_length=100),
-    says("an id made of A-Z a-z 0-9 _ (at most 100 characters)"),
-]
-Module = Annotated[
-    str,
-    Strict(),
-    StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"),
-    says("a Python module such as package.module"),
-]
-Flag = Annotated[bool, Strict(), says("true or false")]
-Number = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False), says("a number of at least 0")]
-Bound = Annotated[float, Strict(), Field(allow_inf_nan=False), says("a number")]
-Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False), says("a number above 0")]
-Share = Annotated[float, Strict(), Field(ge=0, le=1), says("a number from 0 to 1")]
-Whole = Annotated[int, Strict(), Field(ge=0, lt=2**63), says("a whole number of at least 0")]
-Count = Annotated[int, Strict(), Field(ge=1, lt=2**31), says("a whole number of at least 1")]
-Auto = Annotated[
-    Literal["auto"] | Annotated[int, Strict(), Field(ge=1, lt=2**31)],
-    says("auto or a whole number of at least 1"),
-]
-Layers = Annotated[
-    Literal["auto"] | Annotated[int, Strict(), Field(ge=0, lt=2**31)],
-    says("auto or a whole number of at least 0"),
-]
-RuleNames = Annotated[tuple[FilledText, ...], BeforeValidator(_wrap_one, json_schema_input_type=str | list[str])]
-Row = Annotated[dict[FilledText, Share], Field(min_length=1)]
-Rows = Annotated[dict[Text, Row], Field(min_length=1)]
-
-
-class Section(BaseModel):
-    """One mapping of the file: no keys but the ones listed, never changed after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Chat(Section):
@@ -164,14 +60,19 @@ class Message(Section):
     content: Text = Field(description="What is said. A Jinja2 template: {{ query }} and {{ agent }} are known.")
 
 
-class Agent(Section):
-    """A bidder with a language model (and a prompt, chat or messages) or with a table of distributions."""
+class Named(Section):
+    """What is called by a name; a base of its own, for a name comes first where an agent is shown."""
 
     name: Name = Field(description="What the agent is called: any printable characters, unique in the file.")
     id: Id = Field(
         default="",
         description="Names the agent's columns, [A-Za-z0-9_]+. Default: the name in lower case, other signs as _.",
     )
+
+
+class Voice(Section):
+    """What says a next token: a language model with a prompt, a chat or messages, or a table of distributions."""
+
     model: FilledText | None = Field(
         default=None,
         description="A key of `models`, smollm2-135m-instruct, a path to a .gguf file (relative to this file), "
@@ -197,10 +98,13 @@ class Agent(Section):
         description="No model: a distribution per prefix, written as its text (tokens joined by one space, '' at the "
         "start, '*' for any other text).",
     )
+    temperature: Positive = Field(default=1.0, description="Divides the logits, before distributions are aggregated.")
+
+
+class Agent(Voice, Named):
+    """A bidder with a language model (and a prompt, chat or messages) or with a table of distributions."""
+
     bid: Number = Field(default=1.0, description="The bid per token, where the sweep does not set it.")
-    temperature: Positive = Field(
-        default=1.0, description="Divides the agent's logits before distributions are aggregated."
-    )
     mentions: Annotated[tuple[FilledText, ...], Field(min_length=1)] = Field(
         default=(), description="Phrases counted as a mention, as whole words, in any case. Default: the name."
     )
@@ -210,6 +114,10 @@ class Agent(Section):
     budget: Positive | None = Field(
         default=None, description="The most it pays per text under the rule `auction.charge`."
     )
+
+
+class Reference(Voice):
+    """What texts are held against: it scores them and never bids. In its prompt {{ agent }} is the word reference."""
 
 
 MAX_TOKENS, MAX_BYTES = 64, 160
@@ -325,7 +233,6 @@ Seeds = Annotated[
     | Annotated[tuple[Whole, ...], Field(min_length=1), Tag("list")],
     Discriminator(_list_or_number),
 ]
-Bids = Annotated[dict[FilledText, Number], Field(min_length=1)]
 Grid = Annotated[dict[FilledText, Annotated[tuple[Number, ...], Field(min_length=1)]], Field(min_length=1)]
 
 
@@ -434,6 +341,9 @@ class ExperimentFile(Section):
     agents: Annotated[tuple[Agent, ...], Field(min_length=1, max_length=MAX_AGENTS)] = Field(
         description="The bidders, from 1 to 64."
     )
+    reference: Reference | None = Field(
+        default=None, description="A model or a table that scores the texts (l_0, in nats); it never bids."
+    )
     auction: Auction | None = Field(
         default=None, description="The mechanism. Default: linear aggregation, pay your bid."
     )
@@ -445,6 +355,9 @@ class ExperimentFile(Section):
     )
     expect: tuple[Expectation, ...] = Field(
         default=(), description="What must hold of the finished run; it does not change the run or its folder."
+    )
+    audit: Audit | None = Field(
+        default=None, description="What `tokauction audit` tries; it does not change the run or its folder."
     )
     blends: Flag = Field(default=False, description="Count texts that blend two agents' phrases, as in Alpha Resort.")
     trust: tuple[Module, ...] = Field(

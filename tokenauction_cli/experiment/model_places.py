@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ..system.errors import ExperimentError
-from .located_yaml import KeyPath, load_yaml
+from .located_yaml import KeyPath
+from .source import Source
 
 
 def place_of_model(file: Path, source: bytes, reference: str) -> str:
@@ -15,22 +15,21 @@ def place_of_model(file: Path, source: bytes, reference: str) -> str:
     try:
         if file.read_bytes() != source:  # the text of a run folder, or of a dict
             return ""
-        located = load_yaml(source, str(file))
+        written = Source(source, str(file))
     except (OSError, ExperimentError):
         return ""
-    for path, named in _models(located.value):
-        if named == reference:
-            line, column = located.place(path)
-            return f"{file}:{line}:{column}"
+    for path in _places(written):
+        if written.get(*path) == reference:
+            place = written.place(path)
+            return f"{place.file}:{place.line}:{place.column}"
     return ""
 
 
-def _models(data: Any) -> Iterator[tuple[KeyPath, Any]]:
-    """The values that may name a model: of `models`, and of the agents."""
-    models, agents = data.get("models"), data.get("agents")
-    if isinstance(models, dict):
-        yield from ((("models", alias), named) for alias, named in models.items())
-    if isinstance(agents, list):
-        yield from (
-            (("agents", i, "model"), agent.get("model")) for i, agent in enumerate(agents) if isinstance(agent, dict)
-        )
+def _places(written: Source) -> Iterator[KeyPath]:
+    """Where a model may be named: in `models`, by the agents, by the reference and by judges."""
+    models, agents, value = (written.get(*path) for path in (("models",), ("agents",), ("audit", "texts", "value")))
+    yield from (("models", alias) for alias in (models if isinstance(models, dict) else ()))
+    yield from (("agents", i, "model") for i, _ in enumerate(agents if isinstance(agents, list) else ()))
+    yield ("reference", "model")
+    for label in value if isinstance(value, dict) else ():
+        yield ("audit", "texts", "value", label, "judge", "model")

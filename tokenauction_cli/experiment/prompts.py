@@ -86,28 +86,43 @@ def render_messages(agent: Speaker, query: str) -> list[dict[str, str]]:
     return [{"role": role, "content": render(text, agent.name, query)} for role, text in agent.messages]
 
 
-def template_mistakes(source: str, agent: str, queries: Iterable[str], query_given: bool) -> list[TemplateMistake]:
-    """What is wrong with a template: what shows without rendering, else the first query that fails."""
+def render_question(prompt: str, agent: str, query: str, text: str) -> str:
+    """What a judge is asked about a finished text of an auction in which this agent bids. Raises PromptError."""
+    return _rendered(prompt, {"agent": agent, "query": query, "text": text})
+
+
+def template_mistakes(
+    source: str, agent: str, queries: Iterable[str], query_given: bool, *, is_question: bool = False
+) -> list[TemplateMistake]:
+    """What is wrong with a template: what shows without rendering, else the first query that fails.
+
+    A question to a judge knows {{ text }} too, and asks about it; it is tried on an empty text, for there may be some.
+    """
+    known = (*VARIABLES, "text") if is_question else VARIABLES
     try:
         _, names = _compiled(source)
     except PromptError as error:
         return [error.mistake]
-    mistakes = [TemplateMistake(line, _unknown_name(name)) for name, line in names.items() if name not in VARIABLES]
+    mistakes = [TemplateMistake(line, _unknown_name(name, known)) for name, line in names.items() if name not in known]
     if "query" in names and not query_given:
         mistakes.append(TemplateMistake(names["query"], "{{ query }} is used, but the file has no queries"))
-    if not mistakes:
-        mistakes = _rendering_mistakes(source, agent, queries)
-    return mistakes
+    if is_question and "text" not in names:
+        mistakes.append(TemplateMistake(1, "a judge is asked about {{ text }}, which its prompt does not have"))
+    return mistakes or _rendering_mistakes(source, agent, queries)
 
 
 def render(source: str, agent: str, query: str) -> str:
     """The text of one template. Raises PromptError."""
+    return _rendered(source, {"agent": agent, "query": query})
+
+
+def _rendered(source: str, values: Mapping[str, str]) -> str:
     template, _ = _compiled(source)
     template.environment.steps = 0  # type: ignore[attr-defined]
     pieces: list[str] = []
     n_characters = 0
     try:
-        for piece in template.generate(query=query, agent=agent):
+        for piece in template.generate(values):
             n_characters += len(piece)
             _bounded_length(n_characters)
             pieces.append(piece)
@@ -119,7 +134,7 @@ def render(source: str, agent: str, query: str) -> str:
 def _rendering_mistakes(source: str, agent: str, queries: Iterable[str]) -> list[TemplateMistake]:
     for query in queries:
         try:
-            render(source, agent, query)
+            render_question(source, agent, query, "")
         except PromptError as error:
             return [error.mistake]
     return []
@@ -269,8 +284,9 @@ def _replace(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-def _unknown_name(name: str) -> str:
-    return f"unknown name {name!r}{did_you_mean(name, VARIABLES)}; a prompt knows {{{{ query }}}} and {{{{ agent }}}}"
+def _unknown_name(name: str, known: Sequence[str]) -> str:
+    *most, last = (f"{{{{ {one} }}}}" for one in known)
+    return f"unknown name {name!r}{did_you_mean(name, known)}; a prompt knows {', '.join(most)} and {last}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

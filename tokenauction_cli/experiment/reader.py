@@ -27,14 +27,18 @@ from .file_format import (
     Covering,
     Expectation,
     ExperimentFile,
+    Reference,
     Runtime,
-    Section,
     Sweep,
-    shown,
+    Voice,
 )
 from .located_yaml import KeyPath
 from .prompts import did_you_mean
 from .source import Source, default_ids
+from .sweep import total_bid_of
+from .text_audit_checks import check_deviations
+from .text_audit_format import TextAudit, Utilities
+from .values import Section, shown
 
 MAX_REPORTED = 1_000
 
@@ -46,16 +50,20 @@ class Sections(NamedTuple):
     seed: int
     queries: tuple[str, ...]
     agents: tuple[Agent, ...]
+    reference: Reference | None
     auction: Auction
     sweep: Sweep
     runtime: Runtime
     expect: tuple[Expectation, ...]
     expect_places: tuple[Problem, ...]
+    text_audit: TextAudit  # filled in also where the file has none
+    audits_texts: bool
     blends: bool
     trust: tuple[str, ...]
 
 
 AnySection = TypeVar("AnySection", bound=Section)
+AnyVoice = TypeVar("AnyVoice", bound=Voice)
 
 
 def read_experiment(
@@ -80,6 +88,7 @@ def read_experiment(
         raise ExperimentError(source.problems)
     sections = _resolved(draft, whole)
     check_points(draft, sections.agents, sections.sweep)
+    check_deviations(draft, sections.agents, sections.auction, sections.sweep, sections.text_audit)
     if source.problems:
         raise ExperimentError(source.problems)
     return sections
@@ -170,9 +179,11 @@ def _draft(source: Source) -> Draft:
         entries=entries if isinstance(entries, list) else [],
         agents=[_section(Agent, entry) for entry in entries] if isinstance(entries, list) else [],
         models=models if isinstance(models, dict) else {},
+        reference=_section(Reference, source.get("reference")),
         auction=_section(Auction, source.get("auction") or {}),
         sweep=_section(Sweep, source.get("sweep") or {}),
         expect=[_section(Expectation, one) for one in expect] if isinstance(expect, list) else [],
+        text_audit=_section(TextAudit, source.get("audit", "texts")),
         queries=[query for query in queries if isinstance(query, str)] if isinstance(queries, list) else [],
         trust=[module for module in trust if isinstance(module, str)] if isinstance(trust, list) else [],
     )
@@ -192,11 +203,14 @@ def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
         seed=whole.seed,
         queries=whole.queries,
         agents=agents,
+        reference=None if whole.reference is None else _resolved_voice(draft, whole.reference),
         auction=_resolved_auction(whole.auction or Auction()),
         sweep=_resolved_sweep(draft, whole.sweep or Sweep(), agents),
         runtime=whole.runtime or Runtime(),
         expect=tuple(_resolved_expectation(draft, one) for one in whole.expect),
         expect_places=tuple(draft.source.place(("expect", i)) for i in range(len(whole.expect))),
+        text_audit=_resolved_audit(draft, TextAudit() if whole.audit is None else whole.audit.texts, agents),
+        audits_texts=whole.audit is not None,
         blends=whole.blends,
         trust=whole.trust,
     )
@@ -212,24 +226,25 @@ def _resolved_auction(auction: Auction) -> Auction:
 
 
 def _resolved_agent(draft: Draft, agent: Agent, i: int) -> Agent:
-    rows = agent.distributions if agent.distribution is None else {"*": agent.distribution}
+    named = {"id": default_ids(draft.entries)[i], "mentions": agent.mentions or (agent.name,)}
+    return _resolved_voice(draft, agent).model_copy(update=named)
+
+
+def _resolved_voice(draft: Draft, voice: AnyVoice) -> AnyVoice:
+    """With its model resolved, and one form of its table."""
     filled: dict[str, Any] = {
-        "id": default_ids(draft.entries)[i],
-        "model": None if agent.model is None else draft.models.get(agent.model, agent.model),
-        "mentions": agent.mentions or (agent.name,),
+        "model": None if voice.model is None else draft.model(voice.model),
         "distribution": None,
-        "distributions": rows,
+        "distributions": voice.distributions if voice.distribution is None else {"*": voice.distribution},
     }
-    return agent.model_copy(update=filled)
+    return voice.model_copy(update=filled)
 
 
 def _resolved_sweep(draft: Draft, sweep: Sweep, agents: Sequence[Agent]) -> Sweep:
     """The sweep with agents named by id and its defaults filled in."""
-    total = sum(agent.bid for agent in agents if not agent.reference)
-
     filled: dict[str, Any] = {"agent": agents[draft.swept_agent(sweep)].id}
     if sweep.relative_weight is not None:
-        filled["total_bid"] = total if sweep.total_bid is None else sweep.total_bid
+        filled["total_bid"] = total_bid_of(agents, sweep)
     if sweep.bids is not None:
         filled["bids"] = tuple(map(draft.by_id, sweep.bids))
     if sweep.grid is not None:
@@ -243,3 +258,23 @@ def _resolved_expectation(draft: Draft, expectation: Expectation) -> Expectation
         at = at.model_copy(update={"bids": draft.by_id(at.bids)})
     share = 1.0 if expectation.text is not None and expectation.share is None else expectation.share
     return expectation.model_copy(update={"at": at, "share": share})
+
+
+def _resolved_audit(draft: Draft, audit: TextAudit, agents: Sequence[Agent]) -> TextAudit:
+    """The audit with agents named by id, models resolved and a value for somebody."""
+    value = audit.value or {agent.id: Utilities(mention=agent.bid) for agent in agents if not agent.reference}
+    reports, at = audit.reports, audit.at
+    if reports is not None:
+        named = {key: draft.by_id(getattr(reports, key) or {}) or None for key in ("prompts", "distributions")}
+        reports = reports.model_copy(update=named)
+    if at is not None and at.bids is not None:
+        at = at.model_copy(update={"bids": draft.by_id(at.bids)})
+    resolved = {label: _resolved_utilities(draft, utilities) for label, utilities in draft.by_id(value).items()}
+    return audit.model_copy(update={"value": resolved, "reports": reports, "at": at})
+
+
+def _resolved_utilities(draft: Draft, utilities: Utilities) -> Utilities:
+    judge = utilities.judge
+    if judge is None:
+        return utilities
+    return utilities.model_copy(update={"judge": judge.model_copy(update={"model": draft.model(judge.model)})})

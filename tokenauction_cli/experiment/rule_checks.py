@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from ..mechanism import registry
 from ..mechanism.registry import misfit
 from .draft import Draft
-from .file_format import CUSTOM_RULE, Auction, shown
+from .file_format import CUSTOM_RULE, Auction
 from .located_yaml import KeyPath
 from .prompts import did_you_mean
+from .values import shown
 
 
 def check_rules(draft: Draft) -> None:

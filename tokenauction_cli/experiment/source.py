@@ -73,28 +73,33 @@ class Source:
             return
         try:
             value = parse_value(text, label)
-            path = _put(self.data, key.split("."), value)
+            path, made = _put(self.data, key.split("."), value)
         except ExperimentError as error:
             self.problems.extend(error.problems)
         except LookupError as error:
             self.problems.append(Problem(label, 0, 0, str(error.args[0])))
         else:
-            self._overridden[path] = label
+            self._overridden[made] = self._overridden[path] = label
 
 
-def _put(data: dict[str, Any], steps: list[str], value: Any) -> KeyPath:
-    """Set the value at the dotted path, making mappings on the way. Raises LookupError where the path leads nowhere."""
+def _put(data: dict[str, Any], steps: list[str], value: Any) -> tuple[KeyPath, KeyPath]:
+    """Set the value at the dotted path, making mappings on the way: its path, and that of the first that was made.
+
+    Raises LookupError where the path leads nowhere.
+    """
     here: Any = data
     path: KeyPath = ()
+    made: KeyPath = ()
     while True:
         step, n_used = _next_step(here, steps, path)
         path += (step,)
         steps = steps[n_used:]
         if not steps:
             here[step] = value
-            return path
+            return path, made or path
         if isinstance(here, dict) and here.get(step) is None:
             here[step] = {}
+            made = made or path
         here = here[step]
 
 

@@ -59,14 +59,17 @@ def n_points(sweep: Sweep) -> int | None:
 def sweep_points(agents: Sequence[Bidder], sweep: Sweep, swept: int) -> Iterator[SweepPoint]:
     """Every point of a sweep whose agents are named by id."""
     if sweep.relative_weight is not None:
-        total = (
-            sum(agent.bid for agent in agents if not agent.reference) if sweep.total_bid is None else sweep.total_bid
-        )
+        total = total_bid_of(agents, sweep)
         for index, weight in enumerate(weights_of_sweep(sweep.relative_weight)):
             yield SweepPoint(index, shared_bids(agents, swept, weight, total), weight)
         return
     for index, bids in enumerate(_explicit_bids(agents, sweep)):
         yield SweepPoint(index, bids, share_of(agents, swept, bids))
+
+
+def total_bid_of(agents: Sequence[Bidder], sweep: Sweep) -> float:
+    """What the bids of the charged agents sum to at every relative weight: by default what their own bids do."""
+    return sum(agent.bid for agent in agents if not agent.reference) if sweep.total_bid is None else sweep.total_bid
 
 
 def weights_of_sweep(weights: tuple[float, ...] | Steps) -> Iterable[float]:

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 from .draft import Draft
-from .file_format import Agent, Steps, Sweep, shown
+from .file_format import Agent, Steps, Sweep
 from .located_yaml import KeyPath
 from .prompts import did_you_mean
 from .sweep import n_points, n_seeds
+from .values import shown
 
 MAX_CELLS = 1_000_000
 AXES = ("relative_weight", "bids", "grid")
@@ -91,7 +92,7 @@ def _check_agents(draft: Draft, sweep: Sweep) -> bool:
         named.append((("sweep", "grid"), dict(sweep.grid)))
     all_known = _check_swept(draft, sweep)
     for path, labels in named:
-        all_known &= _check_labels(draft, path, list(labels))
+        all_known &= check_labels(draft, path, list(labels), "its bid stays fixed")
     return all_known
 
 
@@ -108,7 +109,8 @@ def _check_swept(draft: Draft, sweep: Sweep) -> bool:
     return True
 
 
-def _check_labels(draft: Draft, path: KeyPath, labels: list[str]) -> bool:
+def check_labels(draft: Draft, path: KeyPath, labels: list[str], why_no_reference: str) -> bool:
+    """Whether these keys name agents, each once; one that is a reference agent is a mistake, too."""
     seen: dict[int, str] = {}
     all_known = True
     for label in labels:
@@ -122,15 +124,14 @@ def _check_labels(draft: Draft, path: KeyPath, labels: list[str]) -> bool:
             )
         else:
             seen[index] = label
-            _check_no_reference(draft, (*path, label), index)
+            _check_no_reference(draft, (*path, label), index, why_no_reference)
     return all_known
 
 
-def _check_no_reference(draft: Draft, path: KeyPath, index: int) -> None:
+def _check_no_reference(draft: Draft, path: KeyPath, index: int, why: str) -> None:
     agent = draft.agents[index]
     if agent is not None and agent.reference:
-        message = f"{shown(agent.name)} is a reference agent: its bid stays fixed"
-        draft.source.problem(path, message, at_key=True)
+        draft.source.problem(path, f"{shown(agent.name)} is a reference agent: {why}", at_key=True)
 
 
 def _unknown_agent(draft: Draft, path: KeyPath, label: str, at_key: bool) -> None:

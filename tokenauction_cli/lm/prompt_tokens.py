@@ -52,10 +52,10 @@ class PlainText:
         return tuple(tokens)
 
 
-def tokens_of_text(vocabulary: GgufVocabulary, render: Callable[[str], str], query: str) -> tuple[int, ...]:
-    """The tokens of a raw prompt; control tokens may be named by the prompt's author but not by the query."""
+def tokens_of_text(vocabulary: GgufVocabulary, render: Callable[..., str], *texts: str) -> tuple[int, ...]:
+    """The tokens of a raw prompt; control tokens may be named by its author but not by the texts that it is given."""
     plain = PlainText(vocabulary)
-    return plain.tokenize(render(plain.hide(query)))
+    return plain.tokenize(render(*map(plain.hide, texts)))
 
 
 def tokens_of_messages(

@@ -21,17 +21,21 @@ from typing import Any
 from ..system.errors import StoreError
 
 Record = dict[str, Any]
-_NUMBERED = re.compile(r"records-[1-9][0-9]{0,8}\.jsonl")
 _CELL = slice(0, len('{"cell":"0123456789ab"'))  # how a line begins
 _FAILED = b'"end_reason":"failed"'  # as it stands in no text, where quotes are escaped
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class RunFolder:
-    """One run's files on disk."""
+    """One run's files on disk. Records are in files `<kind>-<k>.jsonl`: those of the run, or of an audit of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: str = "records") -> None:
         self.path = path
+        self.kind = kind
+
+    def of(self, kind: str) -> RunFolder:
+        """The same folder, as it holds records of another kind."""
+        return RunFolder(self.path, kind)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -137,7 +141,8 @@ class RunFolder:
 
     def record_files(self) -> list[Path]:
         """The files of records, oldest first."""
-        files = (path for path in self.path.glob("records-*.jsonl") if _NUMBERED.fullmatch(path.name))
+        numbered = re.compile(rf"{self.kind}-[1-9][0-9]{{0,8}}\.jsonl")
+        files = (path for path in self.path.glob(f"{self.kind}-*.jsonl") if numbered.fullmatch(path.name))
         return sorted(files, key=lambda path: (len(path.name), path.name))
 
     def records(self) -> dict[str, Record]:
@@ -190,15 +195,15 @@ class RunFolder:
         for path in self.record_files():
             yield from self.lines_of(path)
 
-    def lines_of(self, path: Path) -> Iterator[tuple[Record, bytes]]:
-        """Every complete line of one file of records; a torn last line is dropped."""
+    def lines_of(self, path: Path, key: str = "cell") -> Iterator[tuple[Record, bytes]]:
+        """Every complete line of one file of records, each with a text at `key`; a torn last line is dropped."""
         with _explained(path), open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     break
                 try:
                     record = decode(line)
-                    if not isinstance(record.get("cell"), str):
+                    if not isinstance(record.get(key), str):
                         raise ValueError
                 except (ValueError, TypeError, AttributeError, RecursionError):
                     raise StoreError(f"{path}:{number}: this line is not a record; was the file edited?") from None
@@ -208,8 +213,8 @@ class RunFolder:
     def appending(self) -> Iterator[Appender]:
         """A new file of records."""
         files = self.record_files()
-        last = max((int(path.stem.removeprefix("records-")) for path in files), default=0)
-        path = self.path / f"records-{last + 1}.jsonl"
+        last = max((int(path.stem.removeprefix(f"{self.kind}-")) for path in files), default=0)
+        path = self.path / f"{self.kind}-{last + 1}.jsonl"
         with _explained(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o644)
             _sync_folder(self.path)

@@ -1,4 +1,4 @@
-"""Incentives over whole texts: what bids and reports bring where an agent values a text, not a token.
+"""Incentives over whole texts, exact on tables and estimated on models: what bids and reports bring.
 
 A text's utility to an agent is its worth less the sum, over its draws, of the expected payment at each prefix.
 """

@@ -1,0 +1,143 @@
+"""The texts of an audit: written by the same engine as a run's, and kept in `text_audit-<k>.jsonl` beside it.
+
+Their records hold what a text costs in expectation at each of its prefixes, and what it is worth by each measure. They
+are no part of the run: a text of a run has one way to be charged, and agents that are honest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import NamedTuple
+
+from ..experiment.experiment import Experiment
+from ..experiment.mentions import find_mentions, mention_pattern
+from ..experiment.text_audit import TextAudit
+from ..lm.base import LanguageModel
+from ..runs import manifest
+from ..runs.run_folder import Record, RunFolder
+from ..system.errors import UsageError
+from .auctioneer import Auctioneer
+from .bidder_models import BidderModels
+from .interrupts import Interrupts
+from .plan import Cell
+from .prepare import prepare
+from .reporting import Reporting, honest, misreported
+from .rules import Rules
+from .run import Progress, in_batches, plan_of_cells
+from .text_state import FAILED
+from .token_loop import TokenLoop
+from .work_left import WorkLeft
+
+logger = logging.getLogger("tokauction")
+
+KIND = "text_audit"
+_BY_MODEL = {"log_ratio": ("log_ratio", 1), "tv": ("tv_sum", -1), "reverse_kl": ("reverse_kl_sum", -1)}
+"""Kinds of utility that the agent's own model measures: by which column, and its sign."""
+
+
+class Facts(NamedTuple):
+    """What an audit keeps of one text: by payment rule what each agent pays, by kind what each text measures to it."""
+
+    text: str
+    is_cut: bool
+    paid: Mapping[str, tuple[float, ...]]
+    measured: Mapping[str, tuple[float, ...]]
+
+
+class AuditTexts:
+    """Writes the texts that are asked for and are not on disk."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        folder: RunFolder,
+        bidders: BidderModels,
+        model: LanguageModel,
+        auctioneer: Auctioneer,
+        progress: Progress,
+    ) -> None:
+        self.n_evaluations = 0
+        self._experiment = experiment
+        self._folder = folder
+        self._bidders = bidders
+        self._model = model
+        self._auctioneer = auctioneer
+        self._progress = progress
+        self._patterns = [mention_pattern(agent.mentions) for agent in experiment.agents]
+        finished = (record for record in folder.records().values() if record["end_reason"] != FAILED)
+        self._facts = {record["cell"]: self._of(record) for record in finished}
+
+    def facts(self, cells: Sequence[Cell]) -> list[Facts]:
+        """What each of these texts is, in this order; what is missing is written first."""
+        distinct = list({cell.id: cell for cell in cells}.values())
+        if any(cell.id not in self._facts for cell in distinct):
+            self._write(distinct)
+        return [self._facts[cell.id] for cell in cells]
+
+    def _write(self, cells: Sequence[Cell]) -> None:
+        plan = plan_of_cells(cells, self._bidders)
+        left = replace(plan.without(self._facts), slots=min(plan.slots, self._model.slots or plan.slots))
+        work = WorkLeft(left, self._bidders.prompt_sets, self._experiment.auction.max_draws)
+        loop = TokenLoop(self._model, self._auctioneer, self._bidders.prompt_sets, work.heard)
+        self._progress.begin(len(cells), sum(cell.id in self._facts for cell in cells))
+        self._progress.step(0, 0, 0.0)
+        with Interrupts() as interrupts, self._folder.appending() as appender:
+            for records in in_batches(loop, left, interrupts):
+                with interrupts.held():
+                    new = [record for record in records if record["cell"] not in self._facts]
+                    if new:
+                        appender.append(new)
+                    self._facts |= {record["cell"]: self._of(record) for record in new}
+                    self._progress.step(len(new), loop.n_tokens, work.share)
+        self.n_evaluations += loop.n_evaluations
+
+    def _of(self, record: Record) -> Facts:
+        if record["end_reason"] == FAILED:
+            raise UsageError(f"{self._experiment.path}: a text of the audit cannot be written: {record['error']}")
+        ids = [agent.id for agent in self._experiment.agents]
+        counts = [float(find_mentions(pattern, record["text"]).count) for pattern in self._patterns]
+        measured = {"count": tuple(counts), "mention": tuple(min(count, 1.0) for count in counts)}
+        for kind, (column, sign) in _BY_MODEL.items():
+            if f"{column}.{ids[0]}" in record:
+                measured[kind] = tuple(sign * _number(record[f"{column}.{agent}"]) for agent in ids)
+        paid = {
+            payment.name: tuple(record[f"payment.{payment.columns[0]}.{agent}"] for agent in ids)
+            for payment in self._auctioneer.setting.payments[record["aggregation"]]
+        }
+        return Facts(record["text"], record["end_reason"] == "length", paid, measured)
+
+
+def _number(value: float | None) -> float:
+    """A difference of infinities, which a record leaves empty, is worth as little as can be."""
+    return float("-inf") if value is None else float(value)
+
+
+def reportings_of(experiment: Experiment, text_audit: TextAudit) -> list[Reporting]:
+    """That every agent is honest, then every misreport: measured by the agent's own model where its utility is."""
+    kinds = {i: {utility.kind for utility in several} for i, several in text_audit.utilities.items()}
+    return [
+        honest(experiment),
+        *(
+            misreported(experiment, one, measured=not kinds[one.agent].isdisjoint(_BY_MODEL))
+            for one in text_audit.misreports
+        ),
+    ]
+
+
+@contextmanager
+def audit_texts(
+    experiment: Experiment, text_audit: TextAudit, rules: Rules, folder: RunFolder, progress: Progress
+) -> Iterator[AuditTexts]:
+    """The models loaded, ready to write. The folder, which the caller has locked, is that of the experiment's run."""
+    known = manifest.readable(folder)
+    manifest.check_continued(folder, known)
+    reportings = reportings_of(experiment, text_audit)
+    bidders = prepare(experiment, reportings, probe=True, kv_cache=manifest.kv_cache_of(known), tell=progress.note)
+    with (
+        bidders.loaded(bidders.slots) as model,
+        closing(Auctioneer(experiment, rules, model.vocabulary, reportings, in_the_mean=True)) as auctioneer,
+    ):
+        yield AuditTexts(experiment, folder.of(KIND), bidders, model, auctioneer, progress)

@@ -1,0 +1,43 @@
+"""The rows that an audit of whole texts leaves, whether texts are enumerated or sampled, and what is said in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..experiment.experiment import Experiment
+from ..mechanism.whole_texts.dynamics import Path
+from ..mechanism.whole_texts.finding import Deviation, Equilibrium, Step
+
+
+@dataclass(frozen=True)
+class TextAuditRows:
+    """Those of text_audit.csv, text_equilibrium.csv and text_dynamics.csv."""
+
+    deviations: list[Deviation] = field(default_factory=list)
+    equilibria: list[Equilibrium] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+
+
+def voids(experiment: Experiment) -> Iterator[str]:
+    """What the theory does not cover."""
+    if experiment.auction.reserve:
+        yield "a reserve voids the theory"
+    if any(math.isfinite(agent.budget) for agent in experiment.agents):
+        yield "a budget voids the theory"
+
+
+def ending(path: Path) -> Iterator[str]:
+    """What to say of a path that ends in no equilibrium."""
+    if path.outcome == "cycle":
+        yield "bids return: " + ", ".join(f"({', '.join(f'{bid:.6g}' for bid in bids)})" for bids in path.cycle)
+    elif path.outcome == "unfinished":
+        yield f"bids still move after {path.rounds} rounds"
+
+
+def steps_of(experiment: Experiment, names: tuple[str, str, str], path: Path) -> Iterator[Step]:
+    """A row per reply; `names` are those of the rule, the payment and the kind of utility."""
+    for k, reply in enumerate(path.replies):
+        replier = "" if reply.agent is None else experiment.agents[reply.agent].id
+        yield Step(*names, k, replier, reply.bids, reply.gain, reply.low, reply.moved)
