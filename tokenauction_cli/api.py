@@ -215,17 +215,21 @@ class RunAudit(NamedTuple):
 
 def check_audit(orders: Sequence[str]) -> None:
     """Raises UsageError where an audit in these orders is not possible, before anything is run for it."""
-    from importlib.util import find_spec
-
     from .experiment.prompts import did_you_mean
     from .mechanism.aggregation.rules import ORDERS
 
-    if find_spec("scipy") is None:
-        raise UsageError("audits need scipy: install it with `pip install 'tokenauction-cli[stats]'`")
+    _require_scipy()
     for order in orders:
         if order not in ORDERS:
             known = f"the orders are {', '.join(ORDERS)}{did_you_mean(order, ORDERS)}"
             raise UsageError(f"unknown order {order!r}: {known}")
+
+
+def _require_scipy() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("scipy") is None:
+        raise UsageError("audits need scipy: install it with `pip install 'tokenauction-cli[stats]'`")
 
 
 def check_auditable(experiment: Experiment) -> None:
@@ -251,6 +255,47 @@ def audit_run(run: Run, prefixes: int, orders: Sequence[str] = (), *, tell: Call
     files = {"audit.csv": frame_csv(made.findings), "audit.txt": "\n\n".join(made.paragraphs) + "\n"}
     _write(run.folder, known, files)
     return made
+
+
+class TextAudit(NamedTuple):
+    """What an audit of whole texts found: frames by the name of their file, tables, and a paragraph per payment."""
+
+    frames: dict[str, pd.DataFrame]
+    tables: list[Table]
+    paragraphs: list[str]
+
+
+def audit_texts(run: Run, progress: Progress) -> TextAudit:
+    """What bids and reports gain over whole texts, as the run's `audit.texts` asks; written into its folder.
+
+    Raises UsageError where that cannot be, before any model is loaded. Ctrl-C keeps every text that is finished.
+    """
+    from .analysis.tables import frame_csv
+    from .analysis.text_audit_tables import text_audit_frames, text_audit_paragraphs, text_audit_tables
+    from .engine.text_audit import text_audit
+
+    check_text_audit(run.experiment)
+    with run.folder.locked(), logging_to(run.folder):
+        found = text_audit(run.experiment, run.folder, progress)
+        made = TextAudit(
+            text_audit_frames(run.experiment, found),
+            text_audit_tables(run.experiment, found),
+            text_audit_paragraphs(run.experiment, found),
+        )
+        files = {name: frame_csv(frame) for name, frame in made.frames.items()}
+        words = "\n\n".join(made.paragraphs) + "\n"
+        _write(run.folder, manifest.readable(run.folder), files | {"text_audit.txt": words})
+    return made
+
+
+def check_text_audit(experiment: Experiment) -> None:
+    """Raises UsageError where whole texts of this experiment cannot be audited."""
+    from .engine.text_audit import check_text_audit as check
+    from .engine.text_audit import is_enumerated
+
+    if is_enumerated(experiment):
+        _require_scipy()
+    check(experiment)
 
 
 class _Collected:

@@ -1,8 +1,10 @@
-"""`tokauction audit EXP|RUN...`: look at the distributions that runs met, check every rule there, print what holds."""
+"""`tokauction audit EXP|RUN...`: check every rule at the prefixes that runs met, or what bids gain over whole texts."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +17,8 @@ from .options import Format, Results
 if TYPE_CHECKING:
     from ..analysis.run import Run
     from ..analysis.tables import Table
+    from ..experiment.experiment import Experiment
+    from .progress import QuietProgress
 
 PREFIXES = 20
 
@@ -29,6 +33,9 @@ def audit(
         list[str] | None, typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours.")
     ] = None,
     output: Results = Path("results"),
+    texts: Annotated[
+        bool, typer.Option("--texts", help="Audit whole texts, as the key audit.texts asks, instead of prefixes.")
+    ] = False,
     prefixes: Annotated[
         int, typer.Option("--prefixes", min=1, help="How many prefixes to look at (tables: all).")
     ] = PREFIXES,
@@ -38,28 +45,49 @@ def audit(
     how: Annotated[Format, typer.Option("--format", help="How to print the tables.")] = Format.table,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")] = False,
 ) -> None:
-    """Check monotonicity, incentives and misreports of every rule and payment on the distributions of a run."""
+    """Check monotonicity, incentives and misreports of every rule and payment on the distributions of a run.
+
+    With --texts: what other bids and false reports gain where an agent values a whole text.
+    """
     from ..analysis.tables import render
-    from ..api import audit_run, check_audit
+    from ..api import check_audit
     from ..runs.run_folders import chosen_runs, is_experiment
 
-    check_audit(orders or [])
+    if not texts:
+        check_audit(orders or [])
     meant = [
         one for target in targets for one in ([target] if is_experiment(target) else chosen_runs([target], output))
     ]
     tables: list[Table] = []
     for target in dict.fromkeys(meant):
-        run = _run(target, overrides or [], trust or [], output, quiet)
-        audit = audit_run(run, prefixes, orders or [], tell=_silent if quiet else _tell)
+        run = _run(target, overrides or [], trust or [], output, quiet, texts)
+        found, words = _of_texts(run, quiet) if texts else _of_prefixes(run, prefixes, orders or [], quiet)
         if run.what_is_missing:
             typer.echo(run.what_is_missing, err=True)
         name = f"{run.path}: " if len(meant) > 1 else ""
-        tables += [replace(table, title=f"{name}{table.title}") for table in audit.tables]
+        named = [replace(table, title=f"{name}{table.title}") for table in found]
+        tables += named
         if how is Format.table:
-            _print(tables[-len(audit.tables) :], audit.paragraphs)
-        typer.echo(f"All {len(audit.findings)} findings: {run.path / 'audit.csv'}", err=True)
+            _print(named, words, one_each=not texts)
+        file = "text_audit.csv" if texts else "audit.csv"
+        typer.echo(f"All findings: {run.path / file}", err=True)
     if how is not Format.table:
         sys.stdout.write(render(tables, how.value))
+
+
+def _of_prefixes(run: Run, prefixes: int, orders: list[str], quiet: bool) -> tuple[list[Table], list[str]]:
+    from ..api import audit_run
+
+    found = audit_run(run, prefixes, orders, tell=_silent if quiet else _tell)
+    return found.tables, found.paragraphs
+
+
+def _of_texts(run: Run, quiet: bool) -> tuple[list[Table], list[str]]:
+    from ..api import audit_texts
+
+    with _shown_progress(run.experiment, quiet) as progress:
+        found = audit_texts(run, progress)
+    return found.tables, found.paragraphs
 
 
 def _tell(text: str) -> None:
@@ -70,36 +98,48 @@ def _silent(text: str) -> None:
     """-q"""
 
 
-def _run(target: Path, overrides: list[str], trust: list[str], output: Path, quiet: bool) -> Run:
-    from ..api import check_auditable, experiment_of_run, load_run, run_experiment
-    from ..engine.interrupts import how_to_continue
+def _run(target: Path, overrides: list[str], trust: list[str], output: Path, quiet: bool, texts: bool) -> Run:
+    from ..api import check_auditable, check_text_audit, experiment_of_run, load_run, run_experiment
     from ..experiment.experiment import load_experiment
-    from .progress import progress_for_stderr
 
+    check = check_text_audit if texts else check_auditable
     if not target.is_dir():
         experiment = load_experiment(target, overrides, trust)
-        check_auditable(experiment)
-        progress = progress_for_stderr(quiet, experiment.auction.counted)
-        try:
+        check(experiment)
+        with _shown_progress(experiment, quiet) as progress:
             return run_experiment(experiment, output, progress)
-        except KeyboardInterrupt:
-            progress.end()
-            typer.echo(how_to_continue(progress.kept), err=True)
-            raise typer.Exit(130) from None
-        finally:
-            progress.end()
     if overrides:
         raise UsageError(f"{target} is a run folder, whose experiment is fixed: -S needs an experiment file")
-    experiment_of_run(target, trust)
+    check(experiment_of_run(target, trust))
     return load_run(target)
 
 
-def _print(tables: list[Table], words: list[str]) -> None:
-    """Tables and paragraphs, for people."""
+@contextmanager
+def _shown_progress(experiment: Experiment, quiet: bool) -> Iterator[QuietProgress]:
+    """Progress that ends with its block; interrupted, it says how to continue and exits."""
+    from ..engine.interrupts import how_to_continue
+    from .progress import progress_for_stderr
+
+    progress = progress_for_stderr(quiet, experiment.auction.counted)
+    try:
+        yield progress
+    except KeyboardInterrupt:
+        progress.end()
+        typer.echo(how_to_continue(progress.kept), err=True)
+        raise typer.Exit(130) from None
+    finally:
+        progress.end()
+
+
+def _print(tables: list[Table], words: list[str], *, one_each: bool) -> None:
+    """Tables and paragraphs, for people: one after each, or all behind the tables."""
     from ..system.environment import visible
     from .terminal import console, rich_table
 
     out = console()
-    for table, paragraph in zip(tables, words, strict=True):
+    for k, table in enumerate(tables):
         out.print(rich_table(table))
+        for paragraph in words[k : k + 1] if one_each else ():
+            out.print(visible(paragraph) + "\n", markup=False, highlight=False)
+    for paragraph in () if one_each else words:
         out.print(visible(paragraph) + "\n", markup=False, highlight=False)

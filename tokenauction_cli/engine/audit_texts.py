@@ -134,6 +134,7 @@ def audit_texts(
     """The models loaded, ready to write. The folder, which the caller has locked, is that of the experiment's run."""
     known = manifest.readable(folder)
     manifest.check_continued(folder, known)
+    experiment = replace(experiment, auction=replace(experiment.auction, trace="none"))
     reportings = reportings_of(experiment, text_audit)
     bidders = prepare(experiment, reportings, probe=True, kv_cache=manifest.kv_cache_of(known), tell=progress.note)
     with (

@@ -1,0 +1,236 @@
+"""What an audit of whole texts found, as three tidy frames, as tables and in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from ..engine.text_audit_rows import TextAuditRows
+from ..experiment.experiment import Experiment
+from ..experiment.text_audit import FEW_SEEDS, HONEST
+from ..mechanism.registry import label
+from ..mechanism.whole_texts.finding import BY_SEEDS, Deviation, Equilibrium
+from .intervals import Estimate
+from .tables import Table, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_RENAMED = {
+    "low": "gain.low",
+    "high": "gain.high",
+    "regret_high": "regret.high",
+    **{
+        f"{figure}_{place}": f"{figure}.{place}"
+        for figure in ("welfare", "revenue")
+        for place in ("truth", "equilibrium", "best")
+    },
+    "relative_weight_best": "relative_weight.best",
+}
+_PER_AGENT = {"bids": "bid", "values": "value"}
+WORTH = {
+    "mention": "a mention",
+    "count": "every mention",
+    "log_ratio": "a nat of log-likelihood beyond the reference",
+    "reverse_kl": "a nat of reverse KL less",
+    "tv": "a unit of total variation less",
+    "judge": "the judge's yes",
+}
+
+
+def text_audit_frames(experiment: Experiment, found: TextAuditRows) -> dict[str, pd.DataFrame]:
+    """By file: a row per deviation, per equilibrium, and per reply on the way to it."""
+    return {
+        "text_audit.csv": _frame(experiment, found.deviations),
+        "text_equilibrium.csv": _frame(experiment, found.equilibria),
+        "text_dynamics.csv": _frame(experiment, found.steps),
+    }
+
+
+def _frame(experiment: Experiment, rows: Sequence[Any]) -> pd.DataFrame:
+    """A dataclass as a row, what it has by agent as a column for each."""
+    import pandas as pd
+
+    ids = [agent.id for agent in experiment.agents]
+    return pd.DataFrame([dict(_cells(ids, asdict(row))) for row in rows])
+
+
+def _cells(ids: Sequence[str], row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if name in _PER_AGENT:
+            yield from ((f"{_PER_AGENT[name]}.{agent}", one) for agent, one in zip(ids, value, strict=True))
+        else:
+            yield _RENAMED.get(name, name), value
+
+
+def text_audit_tables(experiment: Experiment, found: TextAuditRows) -> list[Table]:
+    """What the best deviations gain, a table per aggregation rule, and where best responses lead."""
+    tables = [_deviations(experiment, rule, list(rows)) for rule, rows in _by_rule(found.deviations)]
+    return [*tables, *(_equilibria(experiment, rule, list(rows)) for rule, rows in _by_rule(found.equilibria))]
+
+
+def _by_rule(rows: Sequence[Any]) -> Iterator[tuple[str, Iterator[Any]]]:
+    return groupby(rows, key=lambda row: row.aggregation)
+
+
+def _deviations(experiment: Experiment, rule: str, rows: Sequence[Deviation]) -> Table:
+    names = {agent.id: agent.name for agent in experiment.agents}
+    columns = ("payment", "agent", "values", "at", "truth brings", "best", "gain", "regret at most")
+    return Table(
+        f"{label(rule)}: what the best bid or report for a whole text gains over truth",
+        columns,
+        tuple(_best_row(names, group) for group in groups_of(rows)),
+        n_heads=3,
+        name="text_regret",
+        keys=(("aggregation", rule),),
+        notes=tuple(cautions(experiment, rows)),
+    )
+
+
+def groups_of(rows: Sequence[Deviation]) -> list[list[Deviation]]:
+    """The deviations of each payment, agent and utility."""
+    groups: dict[tuple[str, str, str, str], list[Deviation]] = {}
+    for row in rows:
+        groups.setdefault((row.aggregation, row.payment, row.agent, row.utility), []).append(row)
+    return list(groups.values())
+
+
+def _best_row(names: dict[str, str], group: Sequence[Deviation]) -> tuple[Any, ...]:
+    best, truth = best_of(group), truth_of(group)
+    gain = Estimate(best.gain, best.low, best.high) if best.method == BY_SEEDS else best.gain
+    return (
+        label(best.payment),
+        names[best.agent],
+        best.utility,
+        best.value,
+        truth.mean_utility,
+        deviation_in_words(best),
+        gain,
+        regret_at_most(group),
+    )
+
+
+def best_of(group: Sequence[Deviation]) -> Deviation:
+    """The row whose note says so."""
+    return next(
+        row for row in group if row.note.startswith("best") and row.bid is not None and "constant" not in row.note
+    )
+
+
+def truth_of(group: Sequence[Deviation]) -> Deviation:
+    return next(row for row in group if row.report == HONEST and row.bid == row.value)
+
+
+def regret_at_most(group: Sequence[Deviation]) -> float:
+    """No deviation of the grid gains more, exactly or with 97.5 %."""
+    return max(0.0, *(row.high for row in group if row.bid is not None))
+
+
+def deviation_in_words(row: Deviation) -> str:
+    if row.bid is None:
+        return "a bid for every prefix"
+    bid = f"bid {shown(row.bid)}"
+    if row.report != HONEST:
+        return f"{bid}, {row.report}"
+    return "truth" if row.bid == row.value else bid
+
+
+def cautions(experiment: Experiment, rows: Sequence[Deviation]) -> Iterator[str]:
+    """What a reader of these numbers must know."""
+    n_seeds = experiment.text_audit.seeds
+    if any(row.method == BY_SEEDS for row in rows):
+        yield "Bounds hold for all deviations of a row together, with 95 %: regret is at most this on this grid."
+        if n_seeds < FEW_SEEDS:
+            yield f"Only {n_seeds} seeds: {FEW_SEEDS} or more say something."
+    if not experiment.audits_texts:
+        yield "The file has no audit.texts, so each agent values a mention at its own bid."
+
+
+def _equilibria(experiment: Experiment, rule: str, rows: Sequence[Equilibrium]) -> Table:
+    names = " and ".join(agent.name for agent in experiment.agents)
+    columns = ("payment", "utility", "ends as", "bids", "regret at most", "welfare at truth", "welfare there")
+    columns += ("best welfare", "price of anarchy", "revenue at truth", "revenue there")
+    return Table(
+        f"{label(rule)}: where best replies lead; bids are those of {names}",
+        columns,
+        tuple(
+            (
+                label(row.payment),
+                row.utility,
+                row.outcome,
+                ", ".join(map(shown, row.bids)),
+                row.regret_high,
+                row.welfare_truth,
+                row.welfare_equilibrium,
+                row.welfare_best,
+                "" if row.price_of_anarchy is None else row.price_of_anarchy,
+                row.revenue_truth,
+                row.revenue_equilibrium,
+            )
+            for row in rows
+        ),
+        n_heads=3,
+        name="text_equilibrium",
+        keys=(("aggregation", rule),),
+    )
+
+
+def text_audit_paragraphs(experiment: Experiment, found: TextAuditRows) -> list[str]:
+    """`text_audit.txt`: for each rule and payment what was found, and at the end what it does not say."""
+    by_rule: dict[tuple[str, str], list[str]] = {}
+    for group in groups_of(found.deviations):
+        key = group[0].aggregation, group[0].payment
+        by_rule.setdefault(key, []).append(_of_group(experiment, group))
+    for row in found.equilibria:
+        by_rule.setdefault((row.aggregation, row.payment), []).append(_of_equilibrium(experiment, row))
+    said = [f"{label(rule)}, {label(payment)}: {' '.join(words)}" for (rule, payment), words in by_rule.items()]
+    return [*said, " ".join([*cautions(experiment, found.deviations), _LIMITS])]
+
+
+_LIMITS = (
+    "This is about these agents, prompts, bids and reports, and about bids that stay the same for a whole text unless "
+    "a row says otherwise; it is no proof that nothing else gains."
+)
+
+
+def _of_group(experiment: Experiment, group: Sequence[Deviation]) -> str:
+    name = next(agent.name for agent in experiment.agents if agent.id == group[0].agent)
+    truth, best = truth_of(group), best_of(group)
+    worth = f"{WORTH[truth.utility]} is worth {shown(truth.value)}"
+    head = f"{name}, to whom {worth}, gets {shown(truth.mean_utility)} by truth"
+    if truth.method == BY_SEEDS:
+        return f"{head}. {_bounded(group, best)}"
+    exact = [row for row in group if row.note.startswith(("best constant", "best bid for")) or row is best]
+    gains = [f"{deviation_in_words(row)} gains {shown(row.gain)}" for row in exact if row.gain > 0]
+    return f"{head}. {_sentence(gains) if gains else 'Nothing gains: truth is best.'}"
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    joined = ", ".join(parts)
+    return f"{joined[0].upper()}{joined[1:]}."
+
+
+def _bounded(group: Sequence[Deviation], best: Deviation) -> str:
+    """The two-sided statement of all deviations together."""
+    at_least, at_most = max(row.low for row in group), regret_at_most(group)
+    n = len(group) - 1
+    if at_least > 0:
+        return (
+            f"Of {n} deviations {deviation_in_words(best)} is best: some deviation gains at least {shown(at_least)}, "
+            f"none more than {shown(at_most)} (95 %)."
+        )
+    return f"None of {n} deviations is known to gain: regret at most {shown(at_most)} (95 %) on this grid."
+
+
+def _of_equilibrium(experiment: Experiment, row: Equilibrium) -> str:
+    bids = ", ".join(f"{agent.name} {shown(bid)}" for agent, bid in zip(experiment.agents, row.bids, strict=True))
+    how = {"equilibrium": "end", "cycle": "go round in a cycle, among them", "unfinished": "still move, by then"}
+    ends = f"Best replies for {row.utility} {how[row.outcome]} at {bids}, after {row.rounds} rounds"
+    regret = f"where nobody gains more than {shown(row.regret_high)}"
+    welfare = (
+        f"welfare is {shown(row.welfare_truth)} at truth, {shown(row.welfare_equilibrium)} there and "
+        f"{shown(row.welfare_best)} at best, revenue {shown(row.revenue_truth)} and {shown(row.revenue_equilibrium)}"
+    )
+    return f"{ends}, {regret}; {welfare}."

@@ -1,0 +1,47 @@
+"""An audit of whole texts: enumerated where agents are tables over tokens, else sampled with the run's models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ..experiment.experiment import Experiment
+from ..experiment.text_audit import Judge
+from ..experiment.text_audit_checks import why_not_audited
+from ..runs.run_folder import RunFolder
+from ..system.errors import UsageError
+from .audit_texts import audit_texts
+from .exact_audit import exact_audit
+from .judge import Question, judged, model_of
+from .rules import Rules
+from .run import Progress
+from .sampled_audit import sampled_audit
+from .text_audit_rows import TextAuditRows
+
+
+def check_text_audit(experiment: Experiment) -> None:
+    """Raises UsageError where whole texts cannot be audited, before any model is loaded or anything is run."""
+    auction = experiment.auction
+    if why := why_not_audited(auction.alphabet, auction.sampling, auction.payments):
+        raise UsageError(f"{experiment.path}: {why}")
+    for utilities in experiment.text_audit.utilities.values():
+        for utility in utilities:
+            if utility.judge is not None:
+                model_of(experiment, utility.judge)
+
+
+def is_enumerated(experiment: Experiment) -> bool:
+    """Whether every text can be listed: agents are tables, over tokens."""
+    return experiment.auction.alphabet == "tokens" and experiment.agents[0].distributions is not None
+
+
+def text_audit(experiment: Experiment, folder: RunFolder, progress: Progress) -> TextAuditRows:
+    """What the experiment's `audit.texts` asks. The caller has locked the folder of its run, where texts are kept."""
+    rules = Rules.of(experiment)
+
+    def ask(judge: Judge, questions: Iterable[Question]) -> Mapping[Question, float]:
+        return judged(experiment, judge, questions, folder, progress.note)
+
+    if is_enumerated(experiment):
+        return exact_audit(experiment, experiment.text_audit, experiment.reference, rules, ask)
+    with audit_texts(experiment, experiment.text_audit, rules, folder, progress) as texts:
+        return sampled_audit(experiment, experiment.text_audit, rules, texts, ask)
