@@ -157,6 +157,16 @@ def test_a_bid_for_every_prefix_is_no_worse_than_one_for_all(
     assert game.regret(game.truth) == pytest.approx(constant.utility - truth, abs=1e-12)
 
 
+def test_the_best_bid_may_lie_just_above_another() -> None:
+    """The highest bid wins, and pays .8 of itself, what it moves: the less the better, but at a tie it wins half."""
+    tree = tree_of([Profile.of([[0.9, 0.1], [0.1, 0.9]])] * 3, 1)
+    payment = find("payment", "pay_bid_times_influence")
+    game = Game(auctions_of(tree, "winner_take_all"), payment, {0: lost(tree, 0, 1.02)}, (1.0, 1.0))
+    found = game.best_bid(0, game.truth)
+    assert 1 < found.bid < 1 + 1e-6
+    assert found.utility == pytest.approx(-0.8, abs=1e-6)
+
+
 @settings(max_examples=25)
 @given(trees(n=2), st.booleans(), st.floats(0.1, 3), st.floats(0.1, 3))
 def test_the_best_bid_at_a_prefix_is_truth_for_what_follows(

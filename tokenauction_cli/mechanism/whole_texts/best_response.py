@@ -27,6 +27,7 @@ FACTORS = (0.0, *(2.0 ** (k / 4) for k in range(-40, 25)))
 """The fine grid: the value, and the others' bids, times these."""
 
 SAME = 1e-12
+ABOVE = 1e-9
 DIGITS = 12
 STENCIL = 1e-3  # of the bid: an error of order 1e-12 in the slope, by truncation and by rounding
 
@@ -46,9 +47,10 @@ def fine_grid(value: float, rivals: float, tried: Sequence[float] = ()) -> list[
 def bids_to_try(
     auctions: Auctions, bids: Sequence[float], agent: int, value: float, tried: Sequence[float] = ()
 ) -> list[float]:
-    """The agent's fine grid where the others bid so, and the reserve; only bids that leave an auction."""
-    rivals = sum(replaced(bids, agent, 0.0))
-    grid = fine_grid(value, rivals, (*tried, auctions.terms.reserve))
+    """The agent's fine grid where the others bid so, and where a rule may jump: at the reserve, and just above the bid
+    of another. Only bids that leave an auction."""
+    others = replaced(bids, agent, 0.0)
+    grid = fine_grid(value, sum(others), (*tried, auctions.terms.reserve, *(bid * (1 + ABOVE) for bid in others)))
     return [bid for bid in grid if auctions.is_open(replaced(bids, agent, bid))]
 
 

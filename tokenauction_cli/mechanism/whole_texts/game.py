@@ -17,12 +17,14 @@ from .tree import Auctions, Worth, replaced, total
 
 N_WEIGHTS = 101
 REFINEMENTS = 20  # which leaves less of a bid than LEAST_GAIN can tell
+ROUNDING = 1e-13  # of a utility
 LEAST_GAIN = 1e-12  # of the agent's value: less is rounding
 
 
 def gained(utility: float, before: float) -> float:
-    """The gain of one utility over another; 0 where both are the same infinity."""
-    return 0.0 if utility == before else utility - before
+    """The gain of one utility over another; 0 where rounding alone tells them apart, or both are the same infinity."""
+    is_same = utility == before or abs(utility - before) <= ROUNDING * min(abs(utility), abs(before))
+    return 0.0 if is_same else utility - before
 
 
 @dataclass(frozen=True, eq=False)
