@@ -158,13 +158,13 @@ def test_a_bid_for_every_prefix_is_no_worse_than_one_for_all(
 
 
 def test_the_best_bid_may_lie_just_above_another() -> None:
-    """The highest bid wins, and pays .8 of itself, what it moves: the less the better, but at a tie it wins half."""
-    tree = tree_of([Profile.of([[0.9, 0.1], [0.1, 0.9]])] * 3, 1)
+    """The highest bid wins, and pays what it moves times itself: the less the better, but at a tie it wins a third."""
+    tree = tree_of([Profile.of([[0.6, 0.3, 0.1], [0.2, 0.3, 0.5], [0.1, 0.8, 0.1]])] * 4, 1)
     payment = find("payment", "pay_bid_times_influence")
-    game = Game(auctions_of(tree, "winner_take_all"), payment, {0: lost(tree, 0, 1.02)}, (1.0, 1.0))
-    found = game.best_bid(0, game.truth)
-    assert 1 < found.bid < 1 + 1e-6
-    assert found.utility == pytest.approx(-0.8, abs=1e-6)
+    game = Game(auctions_of(tree, "winner_take_all"), payment, {1: lost(tree, 1, 1.1)}, (1.0, 1.0, 1.0))
+    found = game.best_bid(1, game.truth)
+    assert 1 < found.bid < 1 + 1e-8
+    assert found.utility == pytest.approx(-0.4, abs=1e-8)
 
 
 @settings(max_examples=25)

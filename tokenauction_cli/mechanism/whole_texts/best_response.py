@@ -27,7 +27,7 @@ FACTORS = (0.0, *(2.0 ** (k / 4) for k in range(-40, 25)))
 """The fine grid: the value, and the others' bids, times these."""
 
 SAME = 1e-12
-ABOVE = 1e-9
+ABOVE = 1e-9  # of another's bid: the highest bid may win
 DIGITS = 12
 STENCIL = 1e-3  # of the bid: an error of order 1e-12 in the slope, by truncation and by rounding
 
