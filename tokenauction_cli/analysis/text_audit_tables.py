@@ -150,11 +150,10 @@ def cautions(experiment: Experiment, rows: Sequence[Deviation]) -> Iterator[str]
 
 def _equilibria(experiment: Experiment, rule: str, rows: Sequence[Equilibrium]) -> Table:
     names = " and ".join(agent.name for agent in experiment.agents)
-    columns = ("payment", "utility", "ends as", "bids", "regret at most", "welfare at truth", "welfare there")
-    columns += ("best welfare", "price of anarchy", "revenue at truth", "revenue there")
+    welfare = "welfare at truth", "welfare there", "best welfare", "price of anarchy"
     return Table(
         f"{label(rule)}: where best replies lead; bids are those of {names}",
-        columns,
+        ("payment", "utility", "ends as", "bids", "regret at most", *welfare, "revenue at truth", "revenue there"),
         tuple(
             (
                 label(row.payment),

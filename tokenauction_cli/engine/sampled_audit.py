@@ -28,6 +28,7 @@ from .judge import Question as Asked
 from .plan import Cell
 from .reporting import identity
 from .rules import Rules, terms_of
+from .screened import Choice, Screener, Traced
 from .text_audit_rows import TextAuditRows, ending, steps_of, voids
 from .worths import Judged
 
@@ -51,7 +52,7 @@ class Trial(NamedTuple):
 class Sampled:
     """What texts are worth and cost, by rule and trial, as numbers over (query, seed)."""
 
-    def __init__(self, experiment: Experiment, text_audit: TextAudit, texts: AuditTexts, judged: Judged | None) -> None:
+    def __init__(self, experiment: Experiment, text_audit: TextAudit, texts: AuditTexts, judged: Judged) -> None:
         self.experiment = experiment
         self.text_audit = text_audit
         self.terms: Terms = terms_of(experiment)
@@ -106,7 +107,7 @@ class Sampled:
         """The judges, about texts that they have not seen."""
         for agent, utilities in self.text_audit.utilities.items():
             for utility in utilities:
-                if utility.judge is not None and self._judged is not None:
+                if utility.judge is not None:
                     asked = dict.fromkeys(one for key in keys for one in self._asked(agent, key))
                     scores = self._judged(utility.judge, list(asked))
                     self._scores |= {(utility.judge.prompt, one): score for one, score in scores.items()}
@@ -139,12 +140,21 @@ class Sampled:
 
 
 def sampled_audit(
-    experiment: Experiment, text_audit: TextAudit, rules: Rules, texts: AuditTexts, judged: Judged | None
+    experiment: Experiment,
+    text_audit: TextAudit,
+    rules: Rules,
+    texts: AuditTexts,
+    judged: Judged,
+    recorded: Sequence[Traced] = (),
 ) -> TextAuditRows:
-    """Audit the texts of language models; raises UsageError where a text cannot be written."""
+    """Audit the texts of language models; raises UsageError where a text cannot be written.
+
+    `recorded` are traced texts of the run, which propose one more bid to try.
+    """
     sampled = Sampled(experiment, text_audit, texts, judged)
+    screener = Screener(experiment, text_audit, rules, recorded)
     groups = [
-        Group(sampled, name, payment.name, agent, utility)
+        Group(sampled, name, payment.name, agent, utility, screener.choice(name, payment.name, agent, utility))
         for name in rules.aggregation
         for payment in rules.fitting(name, experiment.auction.reserve)
         for agent, utilities in text_audit.utilities.items()
@@ -167,6 +177,7 @@ class Group:
     payment: str
     agent: int
     utility: Utility
+    screened: Choice | None
 
     @cached_property
     def trials(self) -> dict[tuple[str, float], Trial]:
@@ -177,9 +188,15 @@ class Group:
         return {
             (name, bid): Trial(bids, report)
             for name, report in reports.items()
-            for bid in audit.grid(self.utility.value)
+            for bid in self._tried
             if sampled.is_open(bids := replaced(audit.at, self.agent, bid))
         }
+
+    @property
+    def _tried(self) -> tuple[float, ...]:
+        """The grid, and the bid that recorded texts propose."""
+        screened = () if self.screened is None else (self.screened.bid,)
+        return tuple(sorted({*self.sampled.text_audit.grid(self.utility.value), *screened}))
 
     @property
     def truth(self) -> tuple[str, float]:
@@ -237,6 +254,8 @@ class Group:
         for key in self.trials:
             words = [self._statement(), *self._cautions()] if key == best else []
             words += ["fewer than 10 texts differ from truth's"] if key in rare else []
+            if self.screened is not None and key[1] == self.screened.bid:
+                words.append(f"tried because of {self.screened.effective_texts:.0f} effective recorded texts")
             yield self._row(key, found[key], "; ".join(words))
 
     def _statement(self) -> str:

@@ -15,6 +15,7 @@ from .judge import Question, judged, model_of
 from .rules import Rules
 from .run import Progress
 from .sampled_audit import sampled_audit
+from .screened import traced_texts
 from .text_audit_rows import TextAuditRows
 
 
@@ -44,4 +45,4 @@ def text_audit(experiment: Experiment, folder: RunFolder, progress: Progress) ->
     if is_enumerated(experiment):
         return exact_audit(experiment, experiment.text_audit, experiment.reference, rules, ask)
     with audit_texts(experiment, experiment.text_audit, rules, folder, progress) as texts:
-        return sampled_audit(experiment, experiment.text_audit, rules, texts, ask)
+        return sampled_audit(experiment, experiment.text_audit, rules, texts, ask, traced_texts(folder))
