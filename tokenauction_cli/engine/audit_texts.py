@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from ..experiment.experiment import Experiment
 from ..experiment.mentions import find_mentions, mention_pattern
-from ..experiment.text_audit import TextAudit
 from ..lm.base import LanguageModel
 from ..runs import manifest
 from ..runs.run_folder import Record, RunFolder
@@ -115,27 +114,25 @@ def _number(value: float | None) -> float:
     return float("-inf") if value is None else float(value)
 
 
-def reportings_of(experiment: Experiment, text_audit: TextAudit) -> list[Reporting]:
+def reportings_of(experiment: Experiment) -> list[Reporting]:
     """That every agent is honest, then every misreport: measured by the agent's own model where its utility is."""
-    kinds = {i: {utility.kind for utility in several} for i, several in text_audit.utilities.items()}
+    kinds = {i: {utility.kind for utility in several} for i, several in experiment.text_audit.utilities.items()}
     return [
         honest(experiment),
         *(
             misreported(experiment, one, measured=not kinds[one.agent].isdisjoint(_BY_MODEL))
-            for one in text_audit.misreports
+            for one in experiment.text_audit.misreports
         ),
     ]
 
 
 @contextmanager
-def audit_texts(
-    experiment: Experiment, text_audit: TextAudit, rules: Rules, folder: RunFolder, progress: Progress
-) -> Iterator[AuditTexts]:
+def audit_texts(experiment: Experiment, rules: Rules, folder: RunFolder, progress: Progress) -> Iterator[AuditTexts]:
     """The models loaded, ready to write. The folder, which the caller has locked, is that of the experiment's run."""
     known = manifest.readable(folder)
     manifest.check_continued(folder, known)
     experiment = replace(experiment, auction=replace(experiment.auction, trace="none"))
-    reportings = reportings_of(experiment, text_audit)
+    reportings = reportings_of(experiment)
     bidders = prepare(experiment, reportings, probe=True, kv_cache=manifest.kv_cache_of(known), tell=progress.note)
     with (
         bidders.loaded(bidders.slots) as model,

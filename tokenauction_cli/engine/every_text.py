@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..experiment.experiment import Agent, Experiment
+from ..experiment.experiment import Experiment
 from ..experiment.text_audit import Misreport
 from ..lm.base import Logits, Request
 from ..lm.table import TableModel, TablePrompt, TableVocabulary
@@ -47,14 +47,12 @@ class _After(NamedTuple):
         return self.reported.tobytes() + self.true.tobytes()
 
 
-def every_text(
-    experiment: Experiment, rules: Rules, reference: Agent | None = None, misreport: Misreport | None = None
-) -> EveryText:
+def every_text(experiment: Experiment, rules: Rules, misreport: Misreport | None = None) -> EveryText:
     """All texts to which an agent's report gives a positive probability.
 
     Raises UsageError where they have more than `MOST_PREFIXES` prefixes, and where a table says nothing of one.
     """
-    tables = _Tables(experiment, reference, misreport)
+    tables = _Tables(experiment, misreport)
     setting = Setting(experiment, rules, tables.vocabulary)
     return _Enumeration(setting, tables).run()
 
@@ -62,11 +60,11 @@ def every_text(
 class _Tables:
     """The tables of the agents, of one that misreports, and of the reference, over the union of their tokens."""
 
-    def __init__(self, experiment: Experiment, reference: Agent | None, misreport: Misreport | None) -> None:
+    def __init__(self, experiment: Experiment, misreport: Misreport | None) -> None:
         speakers = [
             *experiment.agents,
             *([misreport.reported] if misreport else []),
-            *([reference] if reference else []),
+            *([experiment.reference] if experiment.reference else []),
         ]
         for agent in speakers:
             if agent.distributions is None or experiment.auction.alphabet != "tokens":
@@ -76,7 +74,7 @@ class _Tables:
         self._model = TableModel(self.vocabulary)
         self._prompts = tuple(TablePrompt(agent.name, agent.distributions or {}) for agent in speakers)
         self._temperatures = [agent.temperature for agent in speakers]
-        self._has_reference = reference is not None
+        self._has_reference = experiment.reference is not None
         n = len(experiment.agents)
         self._true = list(range(n))
         self._reported = [n if misreport and i == misreport.agent else i for i in self._true]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..experiment.experiment import Agent, Experiment
+from ..experiment.experiment import Experiment
 from ..experiment.text_audit import HONEST, TextAudit
 from ..mechanism.aggregation.rules import AggregationRule
 from ..mechanism.distributions import MechanismError
@@ -32,42 +32,26 @@ from .worths import Judged, Valuer
 BEST = "best"
 
 
-def exact_audit(
-    experiment: Experiment, text_audit: TextAudit, reference: Agent | None, rules: Rules, judged: Judged | None
-) -> TextAuditRows:
-    """Audit the texts of table agents; `reference` is what `log_ratio` compares with, `judged` asks judges.
+def exact_audit(experiment: Experiment, rules: Rules, judged: Judged) -> TextAuditRows:
+    """Audit the texts of table agents; `judged` asks judges.
 
     Raises UsageError for what cannot be enumerated, and where a rule is undefined for bids that are tried.
     """
-    _check(experiment, text_audit, rules, reference, judged)
-    reports = list(_reports(experiment, text_audit, reference, rules, Valuer(experiment, text_audit, judged)))
+    if any(math.isfinite(agent.budget) for agent in experiment.agents):
+        raise UsageError(
+            f"{experiment.path}: a budget is spent by what each draw is charged, which cannot be enumerated; "
+            "leave out `budget` to audit whole texts"
+        )
+    reports = list(_reports(experiment, rules, Valuer(experiment, judged)))
     found = TextAuditRows()
     for name, rule in rules.aggregation.items():
         told = {report.key: _Told.of(report, rule, terms_of(experiment)) for report in reports}
         for payment in rules.fitting(name, experiment.auction.reserve):
             try:
-                _add(found, _Audited(experiment, text_audit, told, payment))
+                _add(found, _Audited(experiment, told, payment))
             except MechanismError as error:
                 raise UsageError(f"{experiment.path}: the audit of whole texts under {name} stops: {error}") from error
     return found
-
-
-def _check(
-    experiment: Experiment, text_audit: TextAudit, rules: Rules, reference: Agent | None, judged: Judged | None
-) -> None:
-    """Whether every text can be enumerated and measured."""
-    path, kinds = experiment.path, {utility.kind for several in text_audit.utilities.values() for utility in several}
-    if any(math.isfinite(agent.budget) for agent in experiment.agents):
-        raise UsageError(
-            f"{path}: a budget is spent by what each draw is charged, which cannot be enumerated; "
-            "leave out `budget` to audit whole texts"
-        )
-    if not rules.sampling.lottery:
-        raise UsageError(f"{path}: {rules.sampling.name} sampling is no lottery, so there are no payments to audit")
-    if "log_ratio" in kinds and reference is None:
-        raise UsageError(f"{path}: the utility log_ratio compares with a reference; add the key `reference`")
-    if "judge" in kinds and judged is None:
-        raise UsageError(f"{path}: the utility judge needs a model that judges")
 
 
 Key = tuple[str, int | None]
@@ -83,12 +67,10 @@ class _Report:
     worths: Mapping[tuple[int, str], Worth]
 
 
-def _reports(
-    experiment: Experiment, text_audit: TextAudit, reference: Agent | None, rules: Rules, valuer: Valuer
-) -> Iterator[_Report]:
+def _reports(experiment: Experiment, rules: Rules, valuer: Valuer) -> Iterator[_Report]:
     """The honest one first."""
-    for misreport in (None, *text_audit.misreports):
-        every = every_text(experiment, rules, reference, misreport)
+    for misreport in (None, *experiment.text_audit.misreports):
+        every = every_text(experiment, rules, misreport)
         key = _TRUE if misreport is None else (misreport.name, misreport.agent)
         yield _Report(key, every, valuer.of(every))
 
@@ -110,7 +92,6 @@ class _Audited:
     """One rule and payment, with what is said."""
 
     experiment: Experiment
-    text_audit: TextAudit
     told: Mapping[Key, _Told]
     payment: PaymentRule
 
@@ -131,6 +112,10 @@ class _Audited:
         """The game of these agents, each with a kind of utility."""
         told = self.told[key]
         return Game(told.auctions, self.payment, {i: told.worths[i, kind] for i, kind in agents.items()}, self.at)
+
+    @property
+    def text_audit(self) -> TextAudit:
+        return self.experiment.text_audit
 
     @property
     def at(self) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..experiment.experiment import Experiment
 from ..experiment.sweep import shared_bids
-from ..experiment.text_audit import FEW_SEEDS, HONEST, TextAudit, Utility
+from ..experiment.text_audit import FEW_SEEDS, HONEST, Utility
 from ..mechanism.distributions import Array
 from ..mechanism.terms import Terms
 from ..mechanism.whole_texts.dynamics import Answer, Dynamics, Path, Question, best_responses
@@ -52,9 +52,9 @@ class Trial(NamedTuple):
 class Sampled:
     """What texts are worth and cost, by rule and trial, as numbers over (query, seed)."""
 
-    def __init__(self, experiment: Experiment, text_audit: TextAudit, texts: AuditTexts, judged: Judged) -> None:
+    def __init__(self, experiment: Experiment, texts: AuditTexts, judged: Judged) -> None:
         self.experiment = experiment
-        self.text_audit = text_audit
+        self.text_audit = experiment.text_audit
         self.terms: Terms = terms_of(experiment)
         self._texts = texts
         self._judged = judged
@@ -141,7 +141,6 @@ class Sampled:
 
 def sampled_audit(
     experiment: Experiment,
-    text_audit: TextAudit,
     rules: Rules,
     texts: AuditTexts,
     judged: Judged,
@@ -151,13 +150,13 @@ def sampled_audit(
 
     `recorded` are traced texts of the run, which propose one more bid to try.
     """
-    sampled = Sampled(experiment, text_audit, texts, judged)
-    screener = Screener(experiment, text_audit, rules, recorded)
+    sampled = Sampled(experiment, texts, judged)
+    screener = Screener(experiment, rules, recorded)
     groups = [
         Group(sampled, name, payment.name, agent, utility, screener.choice(name, payment.name, agent, utility))
         for name in rules.aggregation
         for payment in rules.fitting(name, experiment.auction.reserve)
-        for agent, utilities in text_audit.utilities.items()
+        for agent, utilities in experiment.text_audit.utilities.items()
         for utility in utilities
     ]
     sampled.prepare((group.rule, trial) for group in groups for trial in group.trials.values())

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..experiment.experiment import Experiment
 from ..experiment.mentions import find_mentions, mention_pattern
-from ..experiment.text_audit import TextAudit, Utility
+from ..experiment.text_audit import Utility
 from ..mechanism.audit.finding import AuditError
 from ..mechanism.distributions import Array
 from ..mechanism.whole_texts.screening import RecordedText, Setting, screen
@@ -56,9 +56,9 @@ def _traced(record: Record, trace: Mapping[str, Any]) -> Traced:
 class Screener:
     """Chooses bids from the traced texts of a run, of which there may be none."""
 
-    def __init__(self, experiment: Experiment, text_audit: TextAudit, rules: Rules, texts: Sequence[Traced]) -> None:
+    def __init__(self, experiment: Experiment, rules: Rules, texts: Sequence[Traced]) -> None:
         self._experiment = experiment
-        self._text_audit = text_audit
+        self._text_audit = experiment.text_audit
         self._rules = rules
         self._texts = texts
         self._is_plain = not experiment.auction.reserve and not any(np.isfinite(a.budget) for a in experiment.agents)

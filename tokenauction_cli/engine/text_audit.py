@@ -43,6 +43,6 @@ def text_audit(experiment: Experiment, folder: RunFolder, progress: Progress) ->
         return judged(experiment, judge, questions, folder, progress.note)
 
     if is_enumerated(experiment):
-        return exact_audit(experiment, experiment.text_audit, experiment.reference, rules, ask)
-    with audit_texts(experiment, experiment.text_audit, rules, folder, progress) as texts:
-        return sampled_audit(experiment, experiment.text_audit, rules, texts, ask, traced_texts(folder))
+        return exact_audit(experiment, rules, ask)
+    with audit_texts(experiment, rules, folder, progress) as texts:
+        return sampled_audit(experiment, rules, texts, ask, traced_texts(folder))

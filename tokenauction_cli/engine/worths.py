@@ -8,7 +8,7 @@ import numpy as np
 
 from ..experiment.experiment import Experiment
 from ..experiment.mentions import find_mentions, mention_pattern
-from ..experiment.text_audit import Judge, TextAudit, Utility
+from ..experiment.text_audit import Judge, Utility
 from ..mechanism.distributions import Array
 from ..mechanism.whole_texts.tree import LOSSES, Worth
 from .every_text import EveryText
@@ -19,18 +19,17 @@ Judged = Callable[[Judge, Iterable[Question]], Mapping[Question, float]]
 
 
 class Valuer:
-    """Makes the worths of an audit's agents. `judged` is asked where there are judges."""
+    """Makes the worths of an audit's agents. `judged` asks judges, where there are."""
 
-    def __init__(self, experiment: Experiment, text_audit: TextAudit, judged: Judged | None) -> None:
+    def __init__(self, experiment: Experiment, judged: Judged) -> None:
         self._experiment = experiment
-        self._text_audit = text_audit
         self._judged = judged
 
     def of(self, every: EveryText) -> dict[tuple[int, str], Worth]:
         """By agent and kind of utility; reference agents have none."""
         return {
             (agent, utility.kind): self._worth(every, agent, utility)
-            for agent, utilities in self._text_audit.utilities.items()
+            for agent, utilities in self._experiment.text_audit.utilities.items()
             if not self._experiment.agents[agent].reference
             for utility in utilities
         }
@@ -55,7 +54,6 @@ class Valuer:
 
     def _scores(self, agent: int, utility: Utility, texts: Sequence[str]) -> Array:
         """A judge's scores in the mean over queries: tables write the same texts for all of them."""
-        assert self._judged is not None
         assert utility.judge is not None
         name, queries = self._experiment.agents[agent].name, self._experiment.queries
         asked = [Question(name, query, text) for query in queries for text in texts]
