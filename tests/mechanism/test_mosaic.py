@@ -50,12 +50,17 @@ def test_tau_0_is_clarke_over_the_best_candidate(candidates: Candidates, data: s
 
 
 def test_equal_candidates_at_tau_0_are_chosen_as_tau_vanishes() -> None:
-    candidates = Candidates(np.zeros((1, 3)), np.log([0.5, 0.25, 0.25]), REFERENCE, np.array([[1, 2, 0]]))
+    candidates = Candidates(np.zeros((1, 3)), np.log([0.5, 0.25, 0.25]), np.log([0.2, 0.6, 0.2]), np.array([[1, 2, 0]]))
     limit = Mosaic(tau=1e-6, score="mention").expected(candidates, bidding((1,)))
     p, payments = Mosaic(tau=0, score="mention").expected(candidates, bidding((1,)))
-    np.testing.assert_allclose(p, [1 / 2.2, 1.2 / 2.2, 0], atol=1e-12)
+    np.testing.assert_allclose(p, [1 / 7, 6 / 7, 0], atol=1e-12)
     np.testing.assert_allclose(limit.chances, p, atol=1e-12)
     np.testing.assert_allclose(limit.payments, payments, atol=1e-5)
+    chosen = [
+        Mosaic(tau=0, score="mention").settle(candidates, bidding((1,)), key(seed)).choice for seed in range(3000)
+    ]
+    assert abs(chosen.count(0) - 3000 * p[0]) <= 4 * np.sqrt(3000 * p[0] * p[1])
+    assert 2 not in chosen
 
 
 @given(candidate_sets(), st.data(), st.integers(0, 1000), st.sampled_from([0.0, 0.3, 2.0]))

@@ -11,8 +11,9 @@ v of writing is best bid as v, whatever others bid; H is the integral of z d(z /
 The lottery is the token auction by `linear` that looks at the text as a whole: its texts have the distribution of
 tokens drawn one by one from the p_i(. | x) with the weights b_i p_i(x) of the text x so far (d).
 
-One number of the seed decides who writes at all bids; whoever wins goes on winning as its bid rises. Equal highest bids: the first listed is taken, and pays its bid. With a reserve bids below
-it count as 0, and whoever pays at all pays at least the reserve.
+One number of the seed decides who writes at all bids; whoever wins goes on winning as its bid rises. Of equal highest
+bids the first listed is taken, and pays its bid. With a reserve bids below it count as 0, and whoever pays at all pays
+at least the reserve.
 """
 
 from __future__ import annotations
