@@ -1,4 +1,4 @@
-"""Random small auctions for hypothesis: instead of a model, a few agents over a handful of tokens."""
+"""Random small auctions for hypothesis: instead of a model, a few agents over a handful of tokens or texts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
+from tokenauction_cli.mechanism.alternatives.candidates import Candidates
 from tokenauction_cli.mechanism.distributions import Profile
 from tokenauction_cli.mechanism.outcome import Outcome
 from tokenauction_cli.mechanism.registry import find
-from tokenauction_cli.mechanism.terms import Terms
+from tokenauction_cli.mechanism.terms import Bidding, Terms, bidding_of
 
 ALL_RULES = (
     "linear",
@@ -56,3 +57,32 @@ def outcome(rule: str, profile: Any, bids: ArrayLike, **terms: Any) -> Outcome:
     ids = tuple("abcdefghijklmnopqrstuvwxyz"[: profile.n_agents])
     terms.setdefault("configured", (1.0,) * profile.n_agents)
     return Outcome(find("aggregation", rule), profile, bids, Terms(ids, **terms))
+
+
+@st.composite
+def candidate_sets(draw: st.DrawFn, n: int | None = None, most: int = 6) -> Candidates:
+    """1 to `most` texts for 1 to 4 agents; every model can say the first, each may be unable to say another."""
+    n, m = n or draw(st.integers(1, 4)), draw(st.integers(1, most))
+    finite = st.floats(-4, 0)
+
+    def row() -> list[float]:
+        return [draw(finite), *(draw(st.one_of(finite, finite, st.just(-np.inf))) for _ in range(m - 1))]
+
+    return Candidates(
+        np.array([row() for _ in range(n)]),
+        np.array([draw(finite) for _ in range(m)]),
+        np.array(row()),
+        np.array([[draw(st.integers(0, 2)) for _ in range(m)] for _ in range(n)]),
+    )
+
+
+@st.composite
+def bid_vectors(draw: st.DrawFn, n: int) -> tuple[float, ...]:
+    """Bids from 0 to 3, not all 0."""
+    bid = st.one_of(st.just(0.0), st.floats(0.01, 3.0))
+    return tuple(draw(st.lists(bid, min_size=n, max_size=n).filter(any)))
+
+
+def bidding(bids: Sequence[float], **terms: Any) -> Bidding:
+    """The bidding of agents a, b, c ...; bids below a reserve must be 0 already."""
+    return bidding_of(Terms(tuple("abcdefghijklmnopqrstuvwxyz"[: len(bids)]), **terms), tuple(map(float, bids)))

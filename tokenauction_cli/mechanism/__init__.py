@@ -7,9 +7,10 @@
 | sampling: a token from q | `sampling/` |
 | payments | `payments/` |
 | measures | `divergences`, `welfare`, `measures` |
+| mechanisms that auction whole texts or segments instead | `alternatives/` |
 | what an agent prefers, and audits of all of it | `audit/` |
 | passes over all tokens in C, prefetched | `native/` |
 
-`registry` finds the rules by name. Formulas marked (d) were derived for this project, beside the code.
+`registry` finds rules and mechanisms by name. Formulas marked (d) were derived for this project, beside the code.
 Source: Duetting, Mirrokni, Paes Leme, Xu, Zuo, "Mechanism Design for Large Language Models", arXiv 2310.10826.
 """

@@ -1,4 +1,4 @@
-"""The one place where rules are found by name; `package.module:Name` reaches a rule of the user's own.
+"""The one place where rules and mechanisms are found by name; `package.module:Name` reaches one of the user's own.
 
 `power_mean_R` is a family: the power mean of exponent R, as in `power_mean_2`.
 """
@@ -6,11 +6,17 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from .aggregation.dictatorship import RandomDictator, WinnerTakeAll
 from .aggregation.power_mean import PowerMean
 from .aggregation.rules import AggregationRule, Linear, LogLinear
+from .alternatives.mechanisms import Mechanism, TokenAuction
+from .alternatives.mosaic import Mosaic
+from .alternatives.segment import Segment
+from .alternatives.text_pool import TextPool
+from .alternatives.whole_text import Highest, Lottery
 from .payments.clarke import Clarke
 from .payments.myerson_tv import MyersonTV
 from .payments.rules import PayBidTimesInfluence, PaymentRule, PayYourBid
@@ -18,14 +24,20 @@ from .payments.second_price import SecondPrice
 from .sampling.rules import Greedy, Gumbel, InverseCdf, SamplingRule
 from .sampling.stable import Stable
 
-Kind = Literal["aggregation", "payment", "sampling"]
+Kind = Literal["aggregation", "payment", "sampling", "mechanism"]
 
 _RULES: dict[Kind, tuple[Any, ...]] = {
     "aggregation": (Linear, LogLinear, WinnerTakeAll, RandomDictator, PowerMean),
     "sampling": (Stable, InverseCdf, Gumbel, Greedy),
     "payment": (PayYourBid, SecondPrice, Clarke, MyersonTV, PayBidTimesInfluence),
+    "mechanism": (TokenAuction, Mosaic, Segment, Lottery, Highest, TextPool),
 }
-_SHAPES: dict[Kind, type] = {"aggregation": AggregationRule, "sampling": SamplingRule, "payment": PaymentRule}
+_SHAPES: dict[Kind, type] = {
+    "aggregation": AggregationRule,
+    "sampling": SamplingRule,
+    "payment": PaymentRule,
+    "mechanism": Mechanism,
+}
 _FAMILY = "power_mean_"
 
 
@@ -42,7 +54,7 @@ def label(name: str) -> str:
     """The name of a rule or of a payment's column as people say it; that of a user's own rule as it is."""
     if is_custom(name):
         return name
-    labels = {rule.name: rule.label for rule in (*_RULES["aggregation"], *_RULES["payment"])}
+    labels = {rule.name: rule.label for kind in _RULES if kind != "sampling" for rule in _RULES[kind]}
     return labels.get(name) or name.replace("_", " ")
 
 
@@ -51,16 +63,16 @@ def is_custom(name: str) -> bool:
     return ":" in name
 
 
-def find(kind: Kind, name: str) -> Any:
-    """The rule object with this name, built without arguments. Raises UnknownRuleError."""
+def find(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> Any:
+    """The rule object with this name, made with its settings, if it takes any. Raises UnknownRuleError."""
     if is_custom(name):
-        return _custom(kind, name)
+        return _custom(kind, name, settings or {})
     for rule in _RULES[kind]:
         if rule.name == name:
-            return rule()
+            return rule(**(settings or {}))
     if kind == "aggregation" and name.startswith(_FAMILY):
         return _power_mean(name)
-    raise UnknownRuleError(f"unknown {kind} rule {name!r}")
+    raise UnknownRuleError(f"unknown {_words(kind)} {name!r}")
 
 
 def is_known(kind: Kind, name: str) -> bool:
@@ -80,17 +92,20 @@ def _power_mean(name: str) -> PowerMean:
     return rule
 
 
-def _custom(kind: Kind, name: str) -> Any:
+def _words(kind: Kind) -> str:
+    return kind if kind == "mechanism" else f"{kind} rule"
+
+
+def _custom(kind: Kind, name: str, settings: Mapping[str, Any]) -> Any:
     module, _, attribute = name.partition(":")
     try:
         made = getattr(importlib.import_module(module), attribute)
         if isinstance(made, type) and not issubclass(made, _SHAPES[kind]):
-            made = type(
-                made.__name__, (made, _SHAPES[kind]), {"__module__": module}
-            )  # gives it the defaults of what it leaves out
-        rule = made()
+            # gives it the defaults of what it leaves out
+            made = type(made.__name__, (made, _SHAPES[kind]), {"__module__": module})
+        rule = made(**settings)
     except (ImportError, AttributeError, TypeError) as error:
-        raise UnknownRuleError(f"{kind} rule {name!r} cannot be loaded: {error}") from error
+        raise UnknownRuleError(f"{_words(kind)} {name!r} cannot be loaded: {error}") from error
     rule.name = name
     return rule
 

@@ -66,7 +66,7 @@ def myerson_payment(outcome: Outcome, i: int) -> float:
     if outcome.rule.is_linear_mixture:
         return outcome.distance(i) * mean_price(bid, rivals, outcome.terms.reserve)
     if outcome.rule.highest_bid_wins:
-        return runner_up(outcome, i) * max(0.0, outcome.distance(i) - outcome.tv(i))
+        return runner_up(outcome.bidding, i) * max(0.0, outcome.distance(i) - outcome.tv(i))
     return max(0.0, by_quadrature(outcome, i).value)
 
 

@@ -70,7 +70,7 @@ def mean_prices(outcome: Outcome) -> tuple[Array, Array]:
         unit = unit_prices(outcome.bidding)
         return unit, unit * outcome.distances
     if outcome.rule.highest_bid_wins:
-        unit = odds * [runner_up(outcome, i) for i in range(outcome.n_agents)]
+        unit = odds * [runner_up(outcome.bidding, i) for i in range(outcome.n_agents)]
     else:
         unit = unit_prices(outcome.bidding)
     return unit, unit
@@ -92,10 +92,10 @@ def mean_price(bid: float, rivals: float, reserve: float = 0.0) -> float:
     return max(0.0, float(reserve + rivals * log_ratio - bid * (rivals / (rivals + bid))))
 
 
-def runner_up(outcome: Outcome, i: int) -> float:
+def runner_up(bidding: Bidding, i: int) -> float:
     """What agent i pays if it wins: the highest other bid, or the reserve if that is more and there is another bid."""
-    highest = float(without(outcome.bids, i).max())
-    return max(highest, outcome.terms.reserve) if highest > 0 else 0.0
+    highest = float(without(bidding.bids, i).max())
+    return max(highest, bidding.terms.reserve) if highest > 0 else 0.0
 
 
 def moved(outcome: Outcome, token: int) -> Array:
@@ -123,11 +123,16 @@ def fresh_price(outcome: Outcome, draw: Draw, draw_key: DrawKey, i: int) -> floa
     if draw.dictator not in (None, i):
         return 0.0
     if outcome.rule.highest_bid_wins:
-        return runner_up(outcome, i)
-    u = draw_key.uniform(Purpose.PAYMENT, outcome.terms.ids[i])
+        return runner_up(outcome.bidding, i)
     if draw.dictator is not None:
-        w = u * outcome.weights[i]
-        return capped(outcome.bidding, i, w / (1 - w))
+        return lottery_price(outcome.bidding, draw_key, i)
+    u = draw_key.uniform(Purpose.PAYMENT, outcome.terms.ids[i])
     p, o = outcome.profile.p.item(i, draw.token), outcome.others_at(draw.token)[i]
     v = u * outcome.q.at(draw.token)
     return capped(outcome.bidding, i, (v - o) / (p - v)) if o < v < p else 0.0
+
+
+def lottery_price(bidding: Bidding, draw_key: DrawKey, i: int) -> float:
+    """What agent i pays where a lottery by bid drew it: S w / (1 - w), w = u b_i / B, u of its own."""
+    w = draw_key.uniform(Purpose.PAYMENT, bidding.terms.ids[i]) * float(bidding.weights[i])
+    return capped(bidding, i, w / (1 - w))

@@ -28,6 +28,8 @@ class Purpose(IntEnum):
     SECOND = 6  # coupled sampling: whether its second proposal is taken
     RACE = 7  # coupled sampling: the clocks of what neither proposal yields
     ACCEPT = 8  # stable sampling of words: whether a proposed word is taken
+    CANDIDATE = 9  # which of the candidates is chosen, one number each
+    SEGMENT = 10  # who wins a segment, one number per agent
 
 
 class Randomness:

@@ -1,0 +1,161 @@
+"""What a mechanism is: who writes, what is known of finished texts, and how bids choose and are charged.
+
+Each works in two stages. The first, free of bids, writes texts and scores them. The second is here: pure functions of
+the scores, the bids and random numbers that all bids share, so that a text serves every bid, weight and payment.
+
+    writers     chosen among                          expected(...), settle(...)
+    generator   M candidates of one generator         of (candidates, bidding), (candidates, bidding, draw_key)
+    agents      the agents: who writes next           of (bidding,), (bidding, draw_key)
+    tokens      tokens: the token auction             its rules are in `aggregation`, `sampling`, `payments`
+
+Whoever bids 0, and a reference agent, pays exactly 0.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from ..distributions import Array
+from ..sampling.randomness import DrawKey
+from ..terms import Bidding, bidding_of
+from .candidates import Candidates
+
+Writers = Literal["tokens", "generator", "agents"]
+Need = Literal["log_reference", "mentions"]
+Unit = Literal["token", "sentence", "text"]
+
+
+class Expected(NamedTuple):
+    """Means over the random numbers: the chance of each candidate or agent, and what every agent pays, (n,)."""
+
+    chances: Array
+    payments: Array
+
+
+class Settled(NamedTuple):
+    """`choice` is the index of a candidate, or of the agent that writes.
+
+    `payments` has an array (n,) for each name in `Mechanism.payments`; `columns` whatever else is worth a record.
+    """
+
+    choice: int
+    payments: Mapping[str, Array]
+    columns: Mapping[str, float] = {}
+
+
+class Mechanism(ABC):
+    """The traits of a mechanism. The defaults promise nothing."""
+
+    name: str
+    label: str = ""
+    """The name as people say it, where that is not the name with spaces."""
+    needs: frozenset[Need] = frozenset()
+    """The fields of `Candidates` without which it cannot settle."""
+    truthful_for: frozenset[str] = frozenset()
+    """What a bid of one's value is best for, whatever others bid: a value times `log_ratio`, `mention` or `reverse_kl`
+    of the text, or a fixed value of each text or segment one writes (`writing`)."""
+    takes_reserve: bool = False
+    """Whether a reserve has a meaning: bids below it count as 0, and whoever pays at all pays at least that."""
+
+    @property
+    @abstractmethod
+    def writers(self) -> Writers:
+        """Who writes: it says which of the subclasses this is."""
+
+    @property
+    def payments(self) -> tuple[str, ...]:
+        """The names after `payment.`; the first is the amount that is charged."""
+        return (self.name,)
+
+    def refuses(self, reserve: float = 0.0, has_budget: bool = False) -> str:
+        """Why these terms have no meaning here, '' where they have one."""
+        if reserve and not self.takes_reserve:
+            return f"a reserve has no meaning in {self.name}: it chooses for all bidders together, and sells to none"
+        if has_budget:
+            return f"a budget has no meaning in {self.name}: it is spent token by token, and no token is charged"
+        return ""
+
+
+class TokenAuction(Mechanism):
+    """The token auction, by name. Its payments are the payment rules that an experiment lists."""
+
+    name = "token_auction"
+    writers: ClassVar[Writers] = "tokens"
+    payments: ClassVar[tuple[str, ...]] = ()
+    takes_reserve = True
+
+    def refuses(self, reserve: float = 0.0, has_budget: bool = False) -> str:
+        return ""
+
+
+class CandidateMechanism(Mechanism):
+    """Bids choose one of M candidates, which do not depend on them."""
+
+    writers: ClassVar[Writers] = "generator"
+
+    @abstractmethod
+    def expected(self, candidates: Candidates, bidding: Bidding) -> Expected:
+        """The chance of each candidate, (M,), and the mean payments. Raises MechanismError where there is no chance."""
+
+    @abstractmethod
+    def settle(self, candidates: Candidates, bidding: Bidding, draw_key: DrawKey) -> Settled:
+        """The candidate by the numbers of one (query, seed), which are the same for all bids and settings."""
+
+
+class WriterMechanism(Mechanism):
+    """Bids choose the agent that writes the next segment, up to the end of its `unit`; by default all of the text.
+
+    A text of several segments is settled once for each, with the segment's number as the position of the draw key and
+    the bids that `next_bids` leaves. Where these are all 0 nobody is left, and the text ends.
+    """
+
+    writers: ClassVar[Writers] = "agents"
+    unit: Unit = "text"
+    segments: int = 1
+
+    @abstractmethod
+    def expected(self, bidding: Bidding) -> Expected:
+        """The chance of each agent, (n,), and the mean payments, of one segment."""
+
+    @abstractmethod
+    def settle(self, bidding: Bidding, draw_key: DrawKey) -> Settled:
+        """The agent that writes one segment, and what is paid for it."""
+
+    def next_bids(self, bids: Array, winner: int) -> Array:
+        """The bids (n,) of the segment after one that `winner` wrote."""
+        return bids
+
+    def expected_segments(self, bidding: Bidding) -> Expected:
+        """`expected` of every segment of a text, exact over all sequences of winners: (segments, n) each.
+
+        Where nobody is left the chances of a segment sum to less than 1.
+        """
+        chances, payments = np.zeros((2, self.segments, len(bidding.bids)))
+        reached = {tuple(bidding.bids.tolist()): 1.0}
+        for segment in range(self.segments):
+            following: dict[tuple[float, ...], float] = {}
+            for bids, chance in reached.items():
+                mean = self.expected(bidding_of(bidding.terms, bids))
+                chances[segment] += chance * mean.chances
+                payments[segment] += chance * mean.payments
+                for winner in np.flatnonzero(mean.chances).tolist():
+                    left = tuple(self.next_bids(np.array(bids), winner).tolist())
+                    if any(left):
+                        following[left] = following.get(left, 0.0) + chance * float(mean.chances[winner])
+            reached = following
+        return Expected(chances, payments)
+
+
+def due(bidding: Bidding, amounts: Array) -> Array:
+    """The amounts, (n,), with 0 for whoever bids nothing or is a reference agent."""
+    return np.where(bidding.due, amounts, 0.0)
+
+
+def paid_by(bidding: Bidding, i: int, price: float) -> Array:
+    """What everybody pays where agent i alone does, (n,): a price above 0 is at least the reserve."""
+    price = max(price, bidding.terms.reserve) if price > 0 else 0.0
+    return due(bidding, np.eye(len(bidding.bids))[i] * price)
