@@ -34,7 +34,7 @@ logger = logging.getLogger("tokauction")
 
 KIND = "text_audit"
 _BY_MODEL = {"log_ratio": ("log_ratio", 1), "tv": ("tv_sum", -1), "reverse_kl": ("reverse_kl_sum", -1)}
-"""Kinds of utility that the agent's own model measures: by which column, and its sign."""
+"""By which column the agent's own model measures a kind of utility, and its sign."""
 
 
 class Facts(NamedTuple):
@@ -115,15 +115,8 @@ def _number(value: float | None) -> float:
 
 
 def reportings_of(experiment: Experiment) -> list[Reporting]:
-    """That every agent is honest, then every misreport: measured by the agent's own model where its utility is."""
-    kinds = {i: {utility.kind for utility in several} for i, several in experiment.text_audit.utilities.items()}
-    return [
-        honest(experiment),
-        *(
-            misreported(experiment, one, measured=not kinds[one.agent].isdisjoint(_BY_MODEL))
-            for one in experiment.text_audit.misreports
-        ),
-    ]
+    """That every agent is honest, then every misreport."""
+    return [honest(experiment), *(misreported(experiment, one) for one in experiment.text_audit.misreports)]
 
 
 @contextmanager
