@@ -109,7 +109,7 @@ class SampledGame:
         trials = {weight: self._fresh(shared_bids(bidders, swept, weight, total_bid)) for weight in weights}
         return {weight: trial for weight, trial in trials.items() if self.sampled.is_open(trial)}
 
-    def _regret(self, bids: tuple[float, ...]) -> tuple[float, float]:
+    def regret(self, bids: tuple[float, ...]) -> tuple[float, float]:
         """The most that any agent still gains on its grid, on fresh seeds, and its upper bound, for all of them."""
         now = self._fresh(bids)
         around = {agent: trials for agent in self.utilities if (trials := self._around(agent, bids))}
@@ -136,7 +136,7 @@ class SampledGame:
         truth, end = self._fresh(self.truth), self._fresh(path.bids)
         weight = max(self._weighted, key=lambda one: self._welfare(self._weighted[one]))
         best = self._weighted[weight]
-        regret, highest = self._regret(path.bids)
+        regret, highest = self.regret(path.bids)
         return Equilibrium(
             self.rule,
             self.payment,
@@ -185,15 +185,19 @@ def games_of(sampled: Sampled, rules: Rules) -> Iterator[SampledGame]:
 def played(sampled: Sampled, games: Iterable[SampledGame]) -> list[tuple[SampledGame, Path]]:
     """All games at once: what they ask at the same time shares texts. At the end the fresh texts are there too."""
     going = {game: game.dynamics() for game in games}
-    asking = {game: next(dynamics) for game, dynamics in going.items()}
-    ended: dict[SampledGame, Path] = {}
-    while asking:
+    heard: dict[SampledGame, Question | Path] = {game: _next(dynamics) for game, dynamics in going.items()}
+    while asking := {game: question for game, question in heard.items() if isinstance(question, Question)}:
         sampled.prepare(trial for game, question in asking.items() for trial in game.trials(question).values())
-        for game, question in list(asking.items()):
-            try:
-                asking[game] = going[game].send(game.answers(question))
-            except StopIteration as end:
-                ended[game] = end.value
-                del asking[game]
-    sampled.prepare(trial for game, path in ended.items() for trial in game.fresh_trials(path.bids))
-    return [(game, ended[game]) for game in going]
+        heard |= {game: _next(going[game], game.answers(question)) for game, question in asking.items()}
+    ended = [(game, path) for game, path in heard.items() if isinstance(path, Path)]
+    sampled.prepare(trial for game, path in ended for trial in game.fresh_trials(path.bids))
+    return ended
+
+
+def _next(dynamics: Dynamics, answers: Sequence[Answer] | None = None) -> Question | Path:
+    """What the dynamics ask next, at first without answers, or where they ended."""
+    try:
+        return next(dynamics) if answers is None else dynamics.send(answers)
+    except StopIteration as end:
+        path: Path = end.value
+        return path
