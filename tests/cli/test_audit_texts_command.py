@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -18,6 +19,7 @@ from conftest import Command
 from tokenauction_cli.api import audit_texts, run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import load_experiment
+from tokenauction_cli.mechanism.sampling.stable import Stable
 
 LETTERS = """name: letters
 agents:
@@ -233,6 +235,26 @@ def test_an_interrupted_audit_ends_as_an_undisturbed_one(audited: Path, tmp_path
     ended = texts_in(again.path)
     assert ended[: len(begun)] == begun
     assert len({text["cell"] for text in ended}) == len(ended) == len(texts_in(audited))
+
+
+def test_ctrl_c_says_how_to_continue(in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "e.yaml").write_text(LETTERS, "utf-8")
+    begun = in_process("run", "e.yaml", "-q")
+    assert begun.returncode == 0
+    draw, drawn = Stable.draw, [0]
+
+    def draw_and_interrupt(self: Stable, *arguments: Any) -> Any:
+        drawn[0] += 1
+        if drawn[0] == 700:
+            os.kill(os.getpid(), signal.SIGINT)
+        return draw(self, *arguments)
+
+    monkeypatch.setattr(Stable, "draw", draw_and_interrupt)
+    done = in_process("audit", "e.yaml", "--texts", "-q")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.startswith("Interrupted. Kept ")
+    assert done.stderr.endswith("continue with: tokauction audit e.yaml --texts -q\n")
+    assert not (the_run(tmp_path) / "text_audit.csv").exists()
 
 
 KILLED = """

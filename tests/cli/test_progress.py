@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import Command, Reader
 
-from tokenauction_cli.cli.progress import LineProgress, Pace, QuietProgress
+from tokenauction_cli.cli.progress import BarProgress, LineProgress, Pace, QuietProgress
 from tokenauction_cli.mechanism.sampling.rules import InverseCdf
 
 SLOW = """
@@ -50,6 +50,28 @@ def test_lines_say_cells_tokens_and_the_time_left(clock: list[float], capsys: py
         "40 of 440 cells, 3,000 tokens, 500/s, about 0:00:24 left",
         "440 of 440 cells, 9,000 tokens, 300/s",
     ]
+
+
+def test_what_begins_again_is_counted_anew(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    lines = LineProgress("tokens")
+    for begun in (0.0, 1000.0):
+        clock.append(begun)
+        lines.begin(2, 0)
+        lines.step(0, 0, 0.0)
+        clock.append(begun + 10.0)
+        lines.step(2, 500, 1.0)
+    assert capsys.readouterr().err.splitlines() == ["2 cells", "2 of 2 cells, 500 tokens, 50/s"] * 2
+
+
+def test_a_bar_that_begins_again_ends_the_one_before() -> None:
+    bars = BarProgress("tokens")
+    bars.begin(2, 0)
+    first = bars._bar
+    bars.begin(3, 0)
+    assert first is not None
+    assert first is not bars._bar
+    assert first.live.is_started is False
+    bars.end()
 
 
 def test_an_interrupted_run_says_what_it_keeps(

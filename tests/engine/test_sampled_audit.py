@@ -343,6 +343,16 @@ def test_bids_that_leave_no_auction_are_left_out(read: Reader, tmp_path: Path) -
         audited(nothing, tmp_path / "nothing")
 
 
+def test_a_text_that_cannot_be_written_ends_the_audit_and_is_not_kept(read: Reader, tmp_path: Path) -> None:
+    """Alone, Beta says b, and what follows is not in its table."""
+    text = DUEL.replace("distribution: {a: 0.5, b: 0.5}", 'distributions: {"": {b: 1}, a: {a: 1}}')
+    experiment = with_audit(read(text, "auction.max_tokens=2"), ALPHA)
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"a text of the audit cannot be written: .*'Beta'.*'b'"):
+            audited(experiment, tmp_path / "run")
+    assert {record["end_reason"] for record in RunFolder(tmp_path / "run", KIND).records().values()} <= {"length"}
+
+
 def test_a_kind_that_nobody_values_has_no_game(read: Reader, tmp_path: Path) -> None:
     utilities = {0: [("count", 1.0), ("mention", 0.0)], 1: [("mention", 0.0)]}
     experiment = with_audit(read(DUEL), asked(utilities, 40, (1.0,)))

@@ -288,6 +288,14 @@ def test_bounds_cover_the_truth_in_400_samples(chain: Chain, kind: str, n_texts:
     assert min(covered(chain, kind, 400, n_texts, floored=kind != "tv")) >= COVERED
 
 
+def test_floors_of_several_agents_keep_their_values() -> None:
+    joined = Floor.joined([Floor(1.0, np.array([0, 6])), Floor(3.0, np.array([6]))])
+    assert joined.flips.tolist() == [0, 6, 6]
+    np.testing.assert_allclose(joined.least_variances(42), np.array([4, 10, 90]) / 50 / 42)
+    gains = estimate_gains(np.zeros((42, 3)), one_query(42), floor=joined)
+    np.testing.assert_allclose(gains.se**2, joined.least_variances(42))
+
+
 def test_without_the_floor_few_texts_claim_too_much() -> None:
     """Bids from 3/4 on in 50 texts: 3/4 is best, and loses 3.5 % of mentions, which 17 % of the samples never see."""
     of_three_quarters = DEVIATIONS.index(0.75)

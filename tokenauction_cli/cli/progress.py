@@ -52,7 +52,7 @@ class QuietProgress:
         return "" if self._n_cells is None else f"{self._n_done:,} of {self._n_cells:,} cells"
 
     def begin(self, n_cells: int, n_done: int) -> None:
-        self._n_cells, self._n_done = n_cells, n_done
+        self._n_cells, self._n_done, self._begun = n_cells, n_done, None
 
     def step(self, n_cells: int, n_tokens: int, share: float) -> None:
         now = time.monotonic()
@@ -101,6 +101,7 @@ class BarProgress(QuietProgress):
         from rich.progress import BarColumn, Progress, TextColumn
 
         super().begin(n_cells, n_done)
+        self.end()  # an audit begins several times
         self._bar = Progress(
             BarColumn(bar_width=None),
             TextColumn("{task.description}"),

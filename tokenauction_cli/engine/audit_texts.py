@@ -7,7 +7,7 @@ are no part of the run: a text of a run has one way to be charged, and agents th
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import NamedTuple
@@ -68,8 +68,7 @@ class AuditTexts:
         self._auctioneer = auctioneer
         self._progress = progress
         self._patterns = [mention_pattern(agent.mentions) for agent in experiment.agents]
-        finished = (record for record in known.values() if record["end_reason"] != FAILED)
-        self._facts = {record["cell"]: self._of(record) for record in finished}
+        self._facts = {cell: self._of(record) for cell, record in known.items()}
 
     def facts(self, cells: Sequence[Cell]) -> list[Facts]:
         """What each of these texts is, in this order; what is missing is written first."""
@@ -88,16 +87,21 @@ class AuditTexts:
         with Interrupts() as interrupts:
             for records in in_batches(loop, left, interrupts):
                 with interrupts.held():
-                    new = [record for record in records if record["cell"] not in self._facts]
-                    if new:
-                        self._appender.append(new)
-                    self._facts |= {record["cell"]: self._of(record) for record in new}
-                    self._progress.step(len(new), loop.n_tokens, work.share)
+                    new = {record["cell"]: record for record in records if record["cell"] not in self._facts}
+                    finished = [record for record in new.values() if record["end_reason"] != FAILED]
+                    self._appender.append(finished)
+                    self._facts |= {record["cell"]: self._of(record) for record in finished}
+                    self._progress.step(len(finished), loop.n_tokens, work.share)
+                self._check(new.values())
         self.n_evaluations += loop.n_evaluations
 
+    def _check(self, records: Iterable[Record]) -> None:
+        """A mean without some texts says nothing."""
+        for record in records:
+            if record["end_reason"] == FAILED:
+                raise UsageError(f"{self._experiment.path}: a text of the audit cannot be written: {record['error']}")
+
     def _of(self, record: Record) -> Facts:
-        if record["end_reason"] == FAILED:
-            raise UsageError(f"{self._experiment.path}: a text of the audit cannot be written: {record['error']}")
         ids = [agent.id for agent in self._experiment.agents]
         counts = [float(find_mentions(pattern, record["text"]).count) for pattern in self._patterns]
         measured = {"count": tuple(counts), "mention": tuple(min(count, 1.0) for count in counts)}
