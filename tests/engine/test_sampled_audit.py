@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Reader
+from conftest import DEMO_MODEL, Reader
 
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.audit_texts import KIND, AuditTexts, audit_texts
@@ -461,3 +461,33 @@ def test_a_new_utility_measures_a_misreport_by_the_true_table(read: Reader, tmp_
     ]
     lie = tried(rows[1].deviations, 1.0, "distribution 1")
     assert lie.mean_utility + lie.mean_payment == pytest.approx(-abs(0.7 - 0.75), abs=1e-12)  # (.9 + .5) / 2
+
+
+# A language model
+
+
+@pytest.mark.model
+def test_a_false_prompt_is_measured_by_the_true_one(read: Reader, tmp_path: Path, model_path: Path) -> None:
+    """Alone, honest, q is Alpha's p: nothing is lost, and nothing is beyond a reference with Alpha's own prompt."""
+    text = f"""
+name: alone
+agents:
+  - {{name: Alpha, model: {DEMO_MODEL}, prompt: "Fly to"}}
+  - {{name: Beta, model: {DEMO_MODEL}, prompt: "Stay at"}}
+reference: {{model: {DEMO_MODEL}, prompt: "Fly to"}}
+auction: {{max_tokens: 2, aggregation: [linear], payments: [pay_your_bid]}}
+audit:
+  texts:
+    value: {{Alpha: {{tv: 1, reverse_kl: 1, log_ratio: 1}}}}
+    bids: [1]
+    seeds: 3
+    at: {{bids: {{Beta: 0}}}}
+    reports: {{prompts: {{Alpha: ["The weather in"]}}}}
+runtime: {{threads: 1, batch: 4}}
+"""
+    rows = audited(read(text), tmp_path / "run").deviations
+    for kind in ("tv", "reverse_kl", "log_ratio"):
+        truth, lie = (next(r for r in rows if (r.utility, r.report) == (kind, name)) for name in (HONEST, "prompt 1"))
+        assert truth.mean_utility + truth.mean_payment == pytest.approx(0, abs=1e-6)
+        assert lie.mean_payment == truth.mean_payment == 2.0
+        assert (lie.gain < -0.05) is (kind != "log_ratio")
