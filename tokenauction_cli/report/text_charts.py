@@ -1,0 +1,333 @@
+"""Figures of an audit of whole texts: which numbers of its files stand against what, not how they are drawn.
+
+    regret    what the best deviation gains, by payment rule
+    curves    utility or payment against the bid, a line for each report
+    plane     best responses of two agents, as a path
+    steps     those of any other number: bids against the step
+
+Rows carry the numbers of the files unchanged, but for a utility's interval: the utility at truth and the gain's ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from ..experiment.text_audit import HONEST
+from ..mechanism.registry import label
+from .figures import INK, Series
+from .file_tables import Row
+
+Kind = Literal["regret", "curves", "plane", "steps"]
+Key = TypeVar("Key", bound=Hashable)
+Ends = tuple[float | None, float | None]
+
+BEST = "best"
+EVERY_PREFIX = "best bid for every prefix"
+_MOST_STEPS_NAMED = 3
+_GAIN = "gain over the truth per text, units of the bids"
+_UP, _RIGHT, _DOWN, _LEFT = 0, 90, 180, 270
+
+
+@dataclass(frozen=True)
+class TextPanel:
+    """One set of axes: an aggregation rule, or one with a payment rule. `truth` are the values that are marked."""
+
+    title: str
+    about: str
+    truth: tuple[float, ...]
+    rows: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class TextChart:
+    """One figure. `chapter` collects those that share a heading, told apart by `tab`; `across` is its horizontal axis.
+
+    `unit` is that of the numbers, or for a path what stands on its vertical axis.
+    """
+
+    id: str
+    kind: Kind
+    chapter: str
+    question: str
+    tab: str
+    across: str
+    unit: str
+    series: tuple[Series, ...]
+    panels: tuple[TextPanel, ...]
+
+
+class Bidder(NamedTuple):
+    """An agent as charts show it."""
+
+    id: str
+    name: str
+    colour: int
+
+
+def regret_charts(rows: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[TextChart]:
+    """What the best deviation gains: a chart per utility, a panel per aggregation rule."""
+    by_utility = _grouped(rows, lambda row: row["utility"])
+    for utility, of_utility in by_utility.items():
+        panels = [
+            TextPanel(label(rule), "", (0.0,), tuple(_regrets(found, bidders)))
+            for rule, found in _grouped(of_utility, lambda row: row["aggregation"]).items()
+        ]
+        yield TextChart(
+            _id("text_regret", (utility, by_utility)),
+            "regret",
+            "What the best deviation gains",
+            "Its gain over bidding one’s value honestly, with its 95 % interval; exact gains have none. A hollow "
+            "mark is the most that a bid for every prefix could gain. At 0 the truth is best.",
+            _words(utility),
+            _GAIN,
+            _GAIN,
+            tuple(Series(bidder.name, "gain", bidder.colour) for bidder in bidders),
+            tuple(panels),
+        )
+
+
+def _regrets(rows: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[dict[str, Any]]:
+    """For every payment rule and agent the best of all deviations, and the best bid for every prefix."""
+    names = {bidder.id: bidder.name for bidder in bidders}
+    for (payment, agent), group in _grouped(rows, lambda row: (row["payment"], row["agent"])).items():
+        best = [row for row in group if row["note"].startswith(BEST)]
+        if not best:
+            raise ValueError(f"no note begins with 'best' for {agent} under {payment}")
+        for is_every_prefix in (False, True):
+            found = [row for row in best if (row["bid"] == "") == is_every_prefix]
+            if found:
+                row = max(found, key=lambda row: float(row["gain"]))
+                drawn = {"series": names[agent], "payment": label(payment), "is_every_prefix": is_every_prefix}
+                yield drawn | _measured(row, "gain", _ends(row))
+
+
+def curve_charts(rows: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[TextChart]:
+    """Utility, then payment, against the bid: a chart per agent and utility, a panel per pair of rules."""
+    yield from _curves("text_utility", "mean_utility", rows, bidders)
+    yield from _curves("text_payment", "mean_payment", rows, bidders)
+
+
+_CURVES = {
+    "mean_utility": (
+        "Utility against the bid",
+        "What a text is worth to the agent less what it pays, mean over the texts, against the bid on a square-root "
+        "scale. The band is the gain’s 95 % interval around the utility at truth; the broken line is the truth, a ring "
+        "the best deviation, the dotted line the best bid for every prefix.",
+        "utility per text, units of the bids",
+    ),
+    "mean_payment": (
+        "Payment against the bid",
+        "What the agent pays for a text, mean over the texts, against the bid on a square-root scale. The broken line "
+        "is the truth, a ring the best deviation, the dotted line the best bid for every prefix.",
+        "payment per text, units of the bids",
+    ),
+}
+
+
+def _curves(name: str, column: str, rows: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[TextChart]:
+    by_utility = _grouped(rows, lambda row: row["utility"])
+    by_agent = _grouped(rows, lambda row: row["agent"])
+    chapter, question, unit = _CURVES[column]
+    for bidder in bidders:
+        of_agent = _grouped(by_agent.get(bidder.id, []), lambda row: row["utility"])
+        for utility, found in of_agent.items():
+            tab = f"{bidder.name}, {_words(utility)}" if len(by_utility) > 1 else bidder.name
+            yield TextChart(
+                _id(name, (bidder.id, by_agent), (utility, by_utility)),
+                "curves",
+                chapter,
+                question,
+                tab,
+                f"bid of {bidder.name}",
+                unit,
+                tuple(_reports(found, column, bidder, 1 + max(one.colour for one in bidders))),
+                tuple(_curve_panels(found, column)),
+            )
+
+
+def _reports(rows: Sequence[Row], column: str, bidder: Bidder, first_free: int) -> Iterator[Series]:
+    """The honest report in the agent's colour, misreports in colours that no agent has."""
+    misreports = [report for report in dict.fromkeys(row["report"] for row in rows) if report != HONEST]
+    yield Series(HONEST, column, bidder.colour)
+    for k, report in enumerate(misreports):
+        yield Series(report, column, first_free + k)
+    if any(row["bid"] == "" for row in rows):
+        yield Series(EVERY_PREFIX, column, INK)
+
+
+def _curve_panels(rows: Sequence[Row], column: str) -> Iterator[TextPanel]:
+    for (rule, payment), group in _grouped(rows, lambda row: (row["aggregation"], row["payment"])).items():
+        value = float(group[0]["value"])
+        at_truth = [row for row in group if row["report"] == HONEST and row["bid"] and float(row["bid"]) == value]
+        if not at_truth:
+            raise ValueError(f"no honest row bids the value {value:g} under {rule}, {payment}")
+        drawn = [_on_a_curve(row, column, float(at_truth[0]["mean_utility"])) for row in group]
+        ordered = sorted(drawn, key=lambda row: math.inf if row["x"] is None else row["x"])
+        yield TextPanel(_rules(rule, payment), "", (value,), tuple(ordered))
+
+
+def _on_a_curve(row: Row, column: str, utility_at_truth: float) -> dict[str, Any]:
+    """A point; the best bid for every prefix has no bid, and is a line across."""
+    is_every_prefix = row["bid"] == ""
+    ends: Ends = (None, None)
+    if column == "mean_utility":
+        low, high = _ends(row)
+        ends = (_sum(utility_at_truth, low), _sum(utility_at_truth, high))
+    return {
+        "series": EVERY_PREFIX if is_every_prefix else row["report"],
+        "x": None if is_every_prefix else float(row["bid"]),
+        "is_best": row["note"].startswith(BEST) and not is_every_prefix,
+        **_measured(row, column, ends),
+    }
+
+
+Outcomes = Mapping[tuple[str, str, str], str]
+"""How best responses end, in words, by aggregation, payment and utility."""
+
+
+def outcomes_of(ends: Sequence[Row]) -> Outcomes:
+    return {(row["aggregation"], row["payment"], row["utility"]): _outcome(row) for row in ends}
+
+
+def path_charts(steps: Sequence[Row], outcomes: Outcomes, bidders: Sequence[Bidder]) -> Iterator[TextChart]:
+    """Where best responses lead: a chart per utility, a panel per pair of rules."""
+    by_utility = _grouped(steps, lambda row: row["utility"])
+    is_plane = len(bidders) == 2
+    broken = "the broken lines are the truth"
+    shown = f"Bids after each reply, numbered, from 0, the truth, to the dot in a ring; {broken}."
+    for utility, found in by_utility.items():
+        panels = [
+            TextPanel(
+                _rules(rule, payment),
+                outcomes.get((rule, payment, utility), ""),
+                _bids(path[0], bidders),
+                tuple(_replies(path, bidders) if is_plane else _bids_by_step(path, bidders)),
+            )
+            for (rule, payment), path in _paths(found).items()
+        ]
+        yield TextChart(
+            _id("text_path", (utility, by_utility)),
+            "plane" if is_plane else "steps",
+            "Where best responses lead",
+            f"Agents reply in turn with their best bid for whole texts. "
+            f"{shown if is_plane else f'Bids after each reply; {broken}.'}",
+            _words(utility),
+            f"bid of {bidders[0].name}" if is_plane else "step",
+            f"bid of {bidders[1].name}" if is_plane else "bid",
+            tuple(Series(bidder.name, f"bid.{bidder.id}", bidder.colour) for bidder in bidders),
+            tuple(panels),
+        )
+
+
+def _paths(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """The steps under each pair of rules, in their order."""
+    paths = _grouped(rows, lambda row: (row["aggregation"], row["payment"]))
+    for (rule, payment), path in paths.items():
+        path.sort(key=lambda row: int(row["step"]))
+        if int(path[0]["step"]) != 0:
+            raise ValueError(f"there is no step 0 under {rule}, {payment}")
+    return paths
+
+
+def _replies(path: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[dict[str, Any]]:
+    """From where to where each reply goes. The first that stops at a place has the numbers of all that stop there."""
+    names = {bidder.id: bidder.name for bidder in bidders}
+    stops: dict[tuple[float, ...], list[str]] = {}
+    for row in path:
+        stops.setdefault(_bids(row, bidders), []).append(row["step"])
+    for before, row in zip([path[0], *path], path, strict=False):
+        (x0, y0), (x, y) = _bids(before, bidders), _bids(row, bidders)
+        yield {
+            "series": names[row["agent"]] if row["agent"] else None,
+            "step": int(row["step"]),
+            "x0": x0,
+            "y0": y0,
+            "x": x,
+            "y": y,
+            "middle_x": (x0 + x) / 2,
+            "middle_y": (y0 + y) / 2,
+            "angle": _angle(x - x0, y - y0),
+            "label": _numbers(stops.pop((x, y), [])),
+            "is_end": row is path[-1],
+            "mean": _finite(row["gain"]) if row["agent"] else None,
+            "low": _finite(row["gain.low"]) if row["agent"] else None,
+        }
+
+
+def _numbers(steps: Sequence[str]) -> str:
+    """1, 5, 9, …"""
+    shown = steps if len(steps) <= _MOST_STEPS_NAMED else [*steps[:_MOST_STEPS_NAMED], "…"]
+    return ", ".join(shown)
+
+
+def _angle(across: float, up: float) -> int | None:
+    """The way of an arrow that moves along one axis, in degrees from up; None where it stays."""
+    if across:
+        return _RIGHT if across > 0 else _LEFT
+    return (_UP if up > 0 else _DOWN) if up else None
+
+
+def _bids_by_step(path: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[dict[str, Any]]:
+    for row in path:
+        for bidder, bid in zip(bidders, _bids(row, bidders), strict=True):
+            yield {"series": bidder.name, "step": int(row["step"]), "x": int(row["step"]), "y": bid}
+
+
+def _bids(row: Row, bidders: Sequence[Bidder]) -> tuple[float, ...]:
+    return tuple(float(row[f"bid.{bidder.id}"]) for bidder in bidders)
+
+
+def _outcome(row: Row) -> str:
+    rounds = int(float(row["rounds"]))
+    return f"{row['outcome']} after {rounds} round{'' if rounds == 1 else 's'}"
+
+
+def _rules(aggregation: str, payment: str) -> str:
+    return f"{label(aggregation)}, {label(payment)}"
+
+
+def _measured(row: Row, column: str, ends: Ends) -> dict[str, Any]:
+    """A number of a deviation, and what a tooltip says of it."""
+    return {
+        "mean": _finite(row[column]),
+        "low": ends[0],
+        "high": ends[1],
+        "exact": row["method"] == "exact",
+        "texts": int(float(row["texts"])),
+        "report": row["report"],
+        "bid": None if row["bid"] == "" else float(row["bid"]),
+        "note": row["note"],
+    }
+
+
+def _ends(row: Row) -> Ends:
+    """The ends of the gain's interval, none where it is exact."""
+    return (None, None) if row["method"] == "exact" else (_finite(row["gain.low"]), _finite(row["gain.high"]))
+
+
+def _sum(utility: float, gain: float | None) -> float | None:
+    return None if gain is None or not math.isfinite(utility) else utility + gain
+
+
+def _finite(value: str) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _id(name: str, *parts: tuple[str, Mapping[str, Any]]) -> str:
+    """The name, and of every kind of part that has several the one that is meant."""
+    return ".".join([name, *(part for part, all_of_them in parts if len(all_of_them) > 1)])
+
+
+def _grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
