@@ -127,6 +127,15 @@ def test_the_path_of_a_cycle_comes_back(audited: Run) -> None:
     assert chart.panels[0].about == "equilibrium after 2 rounds"
 
 
+def test_a_number_stands_for_all_steps_too_near_to_tell_apart(audited: Run) -> None:
+    head, *_ = (audited.path / "text_dynamics.csv").read_text("utf-8").splitlines()
+    places = [(1, 1), (0, 1), (0, 0.25), (0.0001, 0.25), (0, 0.25), (1, 0.25), (0, 0.25), (1, 0.25), (0, 0.25)]
+    rows = [f"linear,vcg,tv,{k},{'alpha' if k else ''},{a},{b},0.1,0,True" for k, (a, b) in enumerate(places)]
+    (audited.path / "text_dynamics.csv").write_text("\n".join([head, *rows]), "utf-8")
+    (panel,) = charts_of(audited)["text_path"].panels
+    assert [row["label"] for row in panel.rows] == ["0", "1", "2–4, …", "", "", "5, 7", "", "", ""]
+
+
 THIRD = "  - {name: Gamma, id: gamma, distribution: {x: 0.5, <end>: 0.5}}\n"
 
 

@@ -66,7 +66,13 @@ _EQUILIBRIUM = (
     ),
     Column("rounds", "Rounds of best responses.", "rounds"),
     Column("bid.A", "The bid of agent A in the end.", _A_BID, "", "b_A"),
-    Column("value.A", "The value of agent A, where best responses begin.", _BIDS, "", "v_A"),
+    Column(
+        "value.A",
+        "The value of agent A, where best responses begin; empty without this utility: such an agent keeps its bid.",
+        _BIDS,
+        "",
+        "v_A",
+    ),
     Column("regret", "The most that any agent gains by another bid there; by seeds on fresh ones.", _BIDS, "text"),
     Column("regret.high", "The upper end of its interval; exact: the regret itself.", _BIDS, "text"),
     Column("welfare.truth", "The sum of the agents' values of the text, payments left out, at truth.", _BIDS, "text"),
@@ -78,7 +84,9 @@ _EQUILIBRIUM = (
     Column("revenue.best", "The same at the relative weight of the most welfare.", _BIDS, "text"),
     Column(
         "price_of_anarchy",
-        "The best welfare against that where best responses end; 1 is none lost.",
+        "The best welfare over that where best responses end, turned round where both are losses: 1 is nothing lost. "
+        "Empty where welfare is 0 or of two signs.",
+        "1 or more",
         formula="welfare.best / welfare.equilibrium",
     ),
     _TEXTS,
@@ -94,7 +102,7 @@ _DYNAMICS = (
     Column("bid.A", "The bid of agent A after the step.", _A_BID, "", "b_A"),
     Column("gain", "What the reply gains over the bid that the agent had.", _BIDS, "text"),
     Column("gain.low", "The lower end of its 95 % interval; exact: the gain itself.", _BIDS, "text"),
-    Column("moved", "Whether the agent changed its bid: `true` where the gain is beyond chance.", is_text=True),
+    Column("moved", "Whether the agent changed its bid: only for a gain beyond chance.", is_text=True),
 )
 
 TEXT_AUDIT_FILES = (

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from ..experiment.text_audit import HONEST
 from ..mechanism.registry import label
+from .audit_data import ORDERS
 from .figures import INK, Series
 from .file_tables import Row
 
@@ -26,7 +27,8 @@ Ends = tuple[float | None, float | None]
 
 BEST = "best"
 EVERY_PREFIX = "best bid for every prefix"
-_MOST_STEPS_NAMED = 3
+_MOST_RUNS_NAMED = 2
+_NEAR = 0.08  # of the width of a panel: the room of a number
 _GAIN = "gain over the truth per text, units of the bids"
 _UP, _RIGHT, _DOWN, _LEFT = 0, 90, 180, 270
 
@@ -197,7 +199,9 @@ def path_charts(steps: Sequence[Row], outcomes: Outcomes, bidders: Sequence[Bidd
     by_utility = _grouped(steps, lambda row: row["utility"])
     is_plane = len(bidders) == 2
     broken = "the broken lines are the truth"
-    shown = f"Bids after each reply, numbered, from 0, the truth, to the dot in a ring; {broken}."
+    shown = (
+        f"Bids after each reply, numbered, from 0, the truth, to the dot in a ring, on square-root scales; {broken}."
+    )
     for utility, found in by_utility.items():
         panels = [
             TextPanel(
@@ -233,16 +237,15 @@ def _paths(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
 
 
 def _replies(path: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[dict[str, Any]]:
-    """From where to where each reply goes. The first that stops at a place has the numbers of all that stop there."""
+    """From where to where each reply goes, and the numbers of the replies that stop there."""
     names = {bidder.id: bidder.name for bidder in bidders}
-    stops: dict[tuple[float, ...], list[str]] = {}
-    for row in path:
-        stops.setdefault(_bids(row, bidders), []).append(row["step"])
-    for before, row in zip([path[0], *path], path, strict=False):
-        (x0, y0), (x, y) = _bids(before, bidders), _bids(row, bidders)
+    places = [_bids(row, bidders) for row in path]
+    stops = _stops(places)
+    for step, row in enumerate(path):
+        (x0, y0), (x, y) = places[max(0, step - 1)], places[step]
         yield {
             "series": names[row["agent"]] if row["agent"] else None,
-            "step": int(row["step"]),
+            "step": step,
             "x0": x0,
             "y0": y0,
             "x": x,
@@ -250,17 +253,39 @@ def _replies(path: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[dict[st
             "middle_x": (x0 + x) / 2,
             "middle_y": (y0 + y) / 2,
             "angle": _angle(x - x0, y - y0),
-            "label": _numbers(stops.pop((x, y), [])),
+            "label": _numbers(stops.get(step, [])),
             "is_end": row is path[-1],
             "mean": _finite(row["gain"]) if row["agent"] else None,
             "low": _finite(row["gain.low"]) if row["agent"] else None,
         }
 
 
-def _numbers(steps: Sequence[str]) -> str:
-    """1, 5, 9, …"""
-    shown = steps if len(steps) <= _MOST_STEPS_NAMED else [*steps[:_MOST_STEPS_NAMED], "…"]
-    return ", ".join(shown)
+def _stops(places: Sequence[tuple[float, ...]]) -> dict[int, list[int]]:
+    """The steps that stop at one place, or too near it for a number of their own, under the first of them."""
+    spread = [[math.sqrt(bid) for bid in bids] for bids in places]
+    near = [_NEAR * (max(axis) - min(axis)) for axis in zip(*spread, strict=True)]
+
+    def is_near(first: int, step: int) -> bool:
+        apart = [abs(a - b) for a, b in zip(spread[first], spread[step], strict=True)]
+        return all(distance <= most for distance, most in zip(apart, near, strict=True))
+
+    stops: dict[int, list[int]] = {}
+    for step in range(len(spread)):
+        first = next((one for one in stops if is_near(one, step)), step)
+        stops.setdefault(first, []).append(step)
+    return stops
+
+
+def _numbers(steps: Sequence[int]) -> str:
+    """As in 2, 4–7; of more runs the first, and that there are others."""
+    runs: list[list[int]] = []
+    for step in steps:
+        if runs and step == runs[-1][-1] + 1:
+            runs[-1].append(step)
+        else:
+            runs.append([step])
+    shown = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(shown if len(runs) <= _MOST_RUNS_NAMED else [shown[0], "…"])
 
 
 def _angle(across: float, up: float) -> int | None:
@@ -317,8 +342,8 @@ def _finite(value: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _words(utility: str) -> str:
+    return ORDERS.get(utility, utility.replace("_", " "))
 
 
 def _id(name: str, *parts: tuple[str, Mapping[str, Any]]) -> str:

@@ -18,6 +18,7 @@ _PAPER_COLUMNS = {"regret": 1, "curves": 2, "plane": 2, "steps": 2}
 _PAPER_HEIGHTS = {"regret": 11, "curves": 84, "plane": 88, "steps": 84}
 _BAND = {"type": "area", "opacity": 0.16}
 _ONCE: Spec = {"data": {"values": [{}]}}
+_FORM = ".3~g"
 _TICKS = (0, 0.25, 1, 2, 4)  # of the value
 
 
@@ -88,7 +89,7 @@ def _drawn(chart: TextChart, panel: TextPanel, look: _Look) -> Spec:
 def _regret(chart: TextChart, panel: TextPanel, look: _Look) -> Spec:
     """Dots and whiskers, a place on the vertical axis for every payment rule and agent; a ring for every prefix."""
     order = [series.name for series in chart.series]
-    axis = {"tickCount": 5, "grid": True, "domain": False, "format": "~g"}
+    axis = {"tickCount": 5, "grid": True, "domain": False, "format": _FORM}
     rows = [row for each in chart.panels for row in each.rows]  # one scale: panels compare
     encoding = {
         "x": {**_number(rows, chart.across, "mean", "low", "high", also=panel.truth), "axis": axis},
@@ -127,7 +128,7 @@ def _bids(chart: TextChart, panel: TextPanel) -> Spec:
         "type": "quantitative",
         "title": axis_title(chart.across),
         "scale": {"type": "sqrt", "domain": [0, most or 1], "nice": False, "padding": 6},
-        "axis": {"format": "~g", "labelOverlap": "greedy", "values": ticks, "tickCount": len(ticks)},
+        "axis": {"format": _FORM, "labelOverlap": "greedy", "values": ticks, "tickCount": len(ticks)},
     }
 
 
@@ -153,20 +154,18 @@ def _every_prefix(look: _Look) -> list[Spec]:
 def _truth(panel: TextPanel, bids: Spec, look: _Look) -> list[Spec]:
     """A broken line at the value, and the word."""
     place = {"x": {"datum": panel.truth[0], "type": "quantitative", "scale": bids["scale"]}}
-    word = {**place, "y": {"value": 0}, "text": {"value": "truth"}}
+    word = {**place, "y": {"value": "height"}, "text": {"value": "truth"}}
     return [
         {**_ONCE, "mark": _marking("rule"), "encoding": place},
-        {**_ONCE, "mark": {**_said(look), "align": "left", "baseline": "top", "dx": 4}, "encoding": word},
+        {**_ONCE, "mark": {**_said(look), "align": "left", "baseline": "bottom", "dx": 4, "dy": -2}, "encoding": word},
     ]
 
 
 def _plane(chart: TextChart, panel: TextPanel, look: _Look) -> Spec:
-    """Every reply an arrow in the colour of who replies, its stops numbered, the last in a ring."""
-    a, b = panel.truth
-    place = {
-        "x": _number(panel.rows, chart.across, "x", also=(a,)),
-        "y": _number(panel.rows, chart.unit, "y", also=(b,)),
-    }
+    """Every reply an arrow in the colour of who replies, its stops numbered, the last in a ring; square-root scales."""
+    titles = {"x": chart.across, "y": chart.unit}
+    values = dict(zip(titles, panel.truth, strict=True))
+    place = {axis: _number(panel.rows, title, axis, also=[values[axis]], root=True) for axis, title in titles.items()}
     along = {"x2": {"field": "x0"}, "y2": {"field": "y0"}}
     moved = [{"filter": "datum.angle !== null"}]
     middle = {"x": {**place["x"], "field": "middle_x"}, "y": {**place["y"], "field": "middle_y"}}
@@ -176,7 +175,7 @@ def _plane(chart: TextChart, panel: TextPanel, look: _Look) -> Spec:
     ink = {"value": look.colour(INK)}
     numbers = {**_said(look), "align": "left", "baseline": "bottom", "dx": 5, "dy": -3, "fontWeight": "bold"}
     layers: list[Spec] = [
-        *_crosshair(panel),
+        *({**_ONCE, "mark": _marking("rule"), "encoding": {axis: {"datum": value}}} for axis, value in values.items()),
         {
             "transform": moved,
             "mark": {"type": "rule", "strokeWidth": 1.3 * look.line},
@@ -189,14 +188,6 @@ def _plane(chart: TextChart, panel: TextPanel, look: _Look) -> Spec:
         *_targets(look, place["x"], place["y"]),
     ]
     return {"layer": layers}
-
-
-def _crosshair(panel: TextPanel) -> list[Spec]:
-    """Both values: where they cross is the truth."""
-    return [
-        {**_ONCE, "mark": _marking("rule"), "encoding": {axis: {"datum": value, "type": "quantitative"}}}
-        for axis, value in zip(("x", "y"), panel.truth, strict=True)
-    ]
 
 
 def _steps(chart: TextChart, panel: TextPanel, look: _Look) -> Spec:
@@ -214,13 +205,15 @@ def _steps(chart: TextChart, panel: TextPanel, look: _Look) -> Spec:
     return {"layer": layers, "encoding": encoding}
 
 
-def _number(rows: Sequence[dict[str, Any]], title: str, field: str, *ends: str, also: Sequence[float] = ()) -> Spec:
+def _number(
+    rows: Sequence[dict[str, Any]], title: str, field: str, *ends: str, also: Sequence[float] = (), root: bool = False
+) -> Spec:
     """An axis on which the field, the ends of its intervals and these values have room."""
     found = [row[name] for row in rows for name in (field, *ends) if row[name] is not None]
     low, high = min([*found, *also], default=0.0), max([*found, *also], default=1.0)
     domain = [low, high] if low < high else [low - 0.5, high + 0.5]
-    scale = {"domain": domain, "zero": False, "nice": True, "padding": 8}
-    axis = {"tickCount": 5, "format": "~g"}
+    scale = {"type": "sqrt" if root else "linear", "domain": domain, "zero": False, "nice": False, "padding": 8}
+    axis = {"tickCount": 5, "format": _FORM}
     return {"field": field, "type": "quantitative", "title": axis_title(title), "scale": scale, "axis": axis}
 
 
