@@ -205,17 +205,17 @@ def test_words_that_are_no_text_are_named(audited: Run) -> None:
         found_in(audited)
 
 
-def test_infinite_numbers_stand_in_the_tables_alone(audited: Run) -> None:
+@pytest.mark.parametrize("gain", ["-inf", ""])
+def test_infinite_and_empty_numbers_stand_in_the_tables_alone(audited: Run, gain: str) -> None:
     path = audited.path / "text_audit.csv"
-    lines = path.read_text("utf-8").splitlines()
-    lines[1] = re.sub(
-        r"honest,0\.0,2\.0,[^,]+,([^,]+),[^,]+,[^,]+,[^,]+", r"honest,0.0,2.0,-inf,\1,-inf,-inf,-inf", lines[1]
-    )
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    head, first, *rest = path.read_text("utf-8").splitlines()
+    parts = first.split(",")
+    spoiled = [*parts[:7], "-inf", parts[8], gain, gain, gain, *parts[12:]]
+    path.write_text("\n".join([head, ",".join(spoiled), *rest]) + "\n", "utf-8")
     found = found_in(audited)
-    assert "-inf" in found.tables[0]["rows"][-1]
-    first = next(chart for chart in found.charts if chart.id == "text_utility.alpha").panels[0].rows[0]
-    assert (first["x"], first["mean"], first["low"]) == (0, None, None)
+    assert found.tables[0]["rows"][-1][7:10] == ["-inf", 0, gain]
+    row = next(chart for chart in found.charts if chart.id == "text_utility.alpha").panels[0].rows[0]
+    assert (row["x"], row["mean"], row["low"]) == (0, None, None)
     json.dumps(text_payload(found), allow_nan=False)
 
 

@@ -101,9 +101,14 @@ def _regrets(rows: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[dict[st
         for is_every_prefix in (False, True):
             found = [row for row in best if (row["bid"] == "") == is_every_prefix]
             if found:
-                row = max(found, key=lambda row: float(row["gain"]))
+                row = max(found, key=gain_of)
                 drawn = {"series": names[agent], "payment": label(payment), "is_every_prefix": is_every_prefix}
                 yield drawn | _measured(row, "gain", _ends(row))
+
+
+def gain_of(row: Row) -> float:
+    """By which deviations are ordered; an empty gain, of two infinite utilities, is the least."""
+    return float(row["gain"] or "-inf")
 
 
 def curve_charts(rows: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[TextChart]:
@@ -166,12 +171,12 @@ def _curve_panels(rows: Sequence[Row], column: str) -> Iterator[TextPanel]:
         at_truth = [row for row in group if row["report"] == HONEST and row["bid"] and float(row["bid"]) == value]
         if not at_truth:
             raise ValueError(f"no honest row bids the value {value:g} under {rule}, {payment}")
-        drawn = [_on_a_curve(row, column, float(at_truth[0]["mean_utility"])) for row in group]
+        drawn = [_on_a_curve(row, column, _finite(at_truth[0]["mean_utility"])) for row in group]
         ordered = sorted(drawn, key=lambda row: math.inf if row["x"] is None else row["x"])
         yield TextPanel(_rules(rule, payment), "", (value,), tuple(ordered))
 
 
-def _on_a_curve(row: Row, column: str, utility_at_truth: float) -> dict[str, Any]:
+def _on_a_curve(row: Row, column: str, utility_at_truth: float | None) -> dict[str, Any]:
     """A point; the best bid for every prefix has no bid, and is a line across."""
     is_every_prefix = row["bid"] == ""
     ends: Ends = (None, None)
@@ -333,12 +338,13 @@ def _ends(row: Row) -> Ends:
     return (None, None) if row["method"] == "exact" else (_finite(row["gain.low"]), _finite(row["gain.high"]))
 
 
-def _sum(utility: float, gain: float | None) -> float | None:
-    return None if gain is None or not math.isfinite(utility) else utility + gain
+def _sum(utility: float | None, gain: float | None) -> float | None:
+    return None if gain is None or utility is None else utility + gain
 
 
 def _finite(value: str) -> float | None:
-    number = float(value)
+    """A number to draw; None for an infinite one, and for an empty one: the difference of two such."""
+    number = float(value or "nan")
     return number if math.isfinite(number) else None
 
 

@@ -15,7 +15,7 @@ from ..analysis.columns import explained
 from ..analysis.run import Run
 from .file_tables import FileRows, as_audits_write_it, file_table, paragraphs, read_rows
 from .prose import listed
-from .text_charts import Bidder, TextChart, curve_charts, outcomes_of, path_charts, regret_charts
+from .text_charts import Bidder, TextChart, curve_charts, gain_of, outcomes_of, path_charts, regret_charts
 from .text_vega import text_panel_spec
 
 AUDIT, EQUILIBRIUM, DYNAMICS = "text_audit.csv", "text_equilibrium.csv", "text_dynamics.csv"
@@ -93,7 +93,7 @@ def _rows(path: Path) -> FileRows:
 
 def _table(name: str, found: FileRows) -> dict[str, Any]:
     title, about = _TABLES[name]
-    rows = found.rows if name != AUDIT else sorted(found.rows, key=lambda row: -float(row["gain"]))
+    rows = found.rows if name != AUDIT else sorted(found.rows, key=gain_of, reverse=True)
     return file_table(title, about, name, found.columns, rows)
 
 

@@ -218,7 +218,8 @@ def _number(
 
 
 def _colour(chart: TextChart, look: _Look) -> Spec:
-    legend = {"title": None, "orient": "top", "symbolOpacity": 1, "symbolSize": 40, "symbolStrokeWidth": 0}
+    symbol = {"symbolType": "stroke", "symbolStrokeWidth": 2} if chart.kind == "plane" else {"symbolStrokeWidth": 0}
+    legend = {"title": None, "orient": "top", "symbolOpacity": 1, "symbolSize": 40, **symbol}
     scale = _scale(chart, lambda series: look.colour(series.colour))
     shown = legend if look.has_legend and len(chart.series) > 1 else None
     return {"field": "series", "type": "nominal", "scale": scale, "legend": shown}
