@@ -2,7 +2,7 @@
 
     regret    what the best deviation gains, by payment rule
     curves    utility or payment against the bid, a line for each report
-    plane     best responses of two agents, as a path
+    plane     best responses of two agents, as a path (`text_paths.py`)
     steps     those of any other number: bids against the step
 
 Rows carry the numbers of the files unchanged, but for a utility's interval: the utility at truth and the gain's ends.
@@ -27,10 +27,7 @@ Ends = tuple[float | None, float | None]
 
 BEST = "best"
 EVERY_PREFIX = "best bid for every prefix"
-_MOST_RUNS_NAMED = 2
-_NEAR = 0.08  # of the width of a panel: the room of a number
 _GAIN = "gain over the truth per text, units of the bids"
-_UP, _RIGHT, _DOWN, _LEFT = 0, 90, 180, 270
 
 
 @dataclass(frozen=True)
@@ -71,19 +68,19 @@ class Bidder(NamedTuple):
 
 def regret_charts(rows: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[TextChart]:
     """What the best deviation gains: a chart per utility, a panel per aggregation rule."""
-    by_utility = _grouped(rows, lambda row: row["utility"])
+    by_utility = grouped(rows, lambda row: row["utility"])
     for utility, of_utility in by_utility.items():
         panels = [
             TextPanel(label(rule), "", (0.0,), tuple(_regrets(found, bidders)))
-            for rule, found in _grouped(of_utility, lambda row: row["aggregation"]).items()
+            for rule, found in grouped(of_utility, lambda row: row["aggregation"]).items()
         ]
         yield TextChart(
-            _id("text_regret", (utility, by_utility)),
+            chart_id("text_regret", (utility, by_utility)),
             "regret",
             "What the best deviation gains",
             "Its gain over bidding one’s value honestly, with its 95 % interval; exact gains have none. A hollow "
             "mark is the most that a bid for every prefix could gain. At 0 the truth is best.",
-            _words(utility),
+            utility_label(utility),
             _GAIN,
             _GAIN,
             tuple(Series(bidder.name, "gain", bidder.colour) for bidder in bidders),
@@ -94,7 +91,7 @@ def regret_charts(rows: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[Te
 def _regrets(rows: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[dict[str, Any]]:
     """For every payment rule and agent the best of all deviations, and the best bid for every prefix."""
     names = {bidder.id: bidder.name for bidder in bidders}
-    for (payment, agent), group in _grouped(rows, lambda row: (row["payment"], row["agent"])).items():
+    for (payment, agent), group in grouped(rows, lambda row: (row["payment"], row["agent"])).items():
         best = [row for row in group if row["note"].startswith(BEST)]
         if not best:
             raise ValueError(f"no note begins with 'best' for {agent} under {payment}")
@@ -135,15 +132,15 @@ _CURVES = {
 
 
 def _curves(name: str, column: str, rows: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[TextChart]:
-    by_utility = _grouped(rows, lambda row: row["utility"])
-    by_agent = _grouped(rows, lambda row: row["agent"])
+    by_utility = grouped(rows, lambda row: row["utility"])
+    by_agent = grouped(rows, lambda row: row["agent"])
     chapter, question, unit = _CURVES[column]
     for bidder in bidders:
-        of_agent = _grouped(by_agent.get(bidder.id, []), lambda row: row["utility"])
+        of_agent = grouped(by_agent.get(bidder.id, []), lambda row: row["utility"])
         for utility, found in of_agent.items():
-            tab = f"{bidder.name}, {_words(utility)}" if len(by_utility) > 1 else bidder.name
+            tab = f"{bidder.name}, {utility_label(utility)}" if len(by_utility) > 1 else bidder.name
             yield TextChart(
-                _id(name, (bidder.id, by_agent), (utility, by_utility)),
+                chart_id(name, (bidder.id, by_agent), (utility, by_utility)),
                 "curves",
                 chapter,
                 question,
@@ -166,14 +163,14 @@ def _reports(rows: Sequence[Row], column: str, bidder: Bidder, first_free: int) 
 
 
 def _curve_panels(rows: Sequence[Row], column: str) -> Iterator[TextPanel]:
-    for (rule, payment), group in _grouped(rows, lambda row: (row["aggregation"], row["payment"])).items():
+    for (rule, payment), group in grouped(rows, lambda row: (row["aggregation"], row["payment"])).items():
         value = float(group[0]["value"])
         at_truth = [row for row in group if row["report"] == HONEST and row["bid"] and float(row["bid"]) == value]
         if not at_truth:
             raise ValueError(f"no honest row bids the value {value:g} under {rule}, {payment}")
-        drawn = [_on_a_curve(row, column, _finite(at_truth[0]["mean_utility"])) for row in group]
+        drawn = [_on_a_curve(row, column, finite(at_truth[0]["mean_utility"])) for row in group]
         ordered = sorted(drawn, key=lambda row: math.inf if row["x"] is None else row["x"])
-        yield TextPanel(_rules(rule, payment), "", (value,), tuple(ordered))
+        yield TextPanel(rules_label(rule, payment), "", (value,), tuple(ordered))
 
 
 def _on_a_curve(row: Row, column: str, utility_at_truth: float | None) -> dict[str, Any]:
@@ -191,138 +188,14 @@ def _on_a_curve(row: Row, column: str, utility_at_truth: float | None) -> dict[s
     }
 
 
-Outcomes = Mapping[tuple[str, str, str], str]
-"""How best responses end, in words, by aggregation, payment and utility."""
-
-
-def outcomes_of(ends: Sequence[Row]) -> Outcomes:
-    return {(row["aggregation"], row["payment"], row["utility"]): _outcome(row) for row in ends}
-
-
-def path_charts(steps: Sequence[Row], outcomes: Outcomes, bidders: Sequence[Bidder]) -> Iterator[TextChart]:
-    """Where best responses lead: a chart per utility, a panel per pair of rules."""
-    by_utility = _grouped(steps, lambda row: row["utility"])
-    is_plane = len(bidders) == 2
-    broken = "the broken lines are the truth"
-    shown = (
-        f"Bids after each reply, numbered, from 0, the truth, to the dot in a ring, on square-root scales; {broken}."
-    )
-    for utility, found in by_utility.items():
-        panels = [
-            TextPanel(
-                _rules(rule, payment),
-                outcomes.get((rule, payment, utility), ""),
-                _bids(path[0], bidders),
-                tuple(_replies(path, bidders) if is_plane else _bids_by_step(path, bidders)),
-            )
-            for (rule, payment), path in _paths(found).items()
-        ]
-        yield TextChart(
-            _id("text_path", (utility, by_utility)),
-            "plane" if is_plane else "steps",
-            "Where best responses lead",
-            f"Agents reply in turn with their best bid for whole texts. "
-            f"{shown if is_plane else f'Bids after each reply; {broken}.'}",
-            _words(utility),
-            f"bid of {bidders[0].name}" if is_plane else "step",
-            f"bid of {bidders[1].name}" if is_plane else "bid",
-            tuple(Series(bidder.name, f"bid.{bidder.id}", bidder.colour) for bidder in bidders),
-            tuple(panels),
-        )
-
-
-def _paths(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    """The steps under each pair of rules, in their order."""
-    paths = _grouped(rows, lambda row: (row["aggregation"], row["payment"]))
-    for (rule, payment), path in paths.items():
-        path.sort(key=lambda row: int(row["step"]))
-        if int(path[0]["step"]) != 0:
-            raise ValueError(f"there is no step 0 under {rule}, {payment}")
-    return paths
-
-
-def _replies(path: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[dict[str, Any]]:
-    """From where to where each reply goes, and the numbers of the replies that stop there."""
-    names = {bidder.id: bidder.name for bidder in bidders}
-    places = [_bids(row, bidders) for row in path]
-    stops = _stops(places)
-    for step, row in enumerate(path):
-        (x0, y0), (x, y) = places[max(0, step - 1)], places[step]
-        yield {
-            "series": names[row["agent"]] if row["agent"] else None,
-            "step": step,
-            "x0": x0,
-            "y0": y0,
-            "x": x,
-            "y": y,
-            "middle_x": (x0 + x) / 2,
-            "middle_y": (y0 + y) / 2,
-            "angle": _angle(x - x0, y - y0),
-            "label": _numbers(stops.get(step, [])),
-            "is_end": row is path[-1],
-            "mean": _finite(row["gain"]) if row["agent"] else None,
-            "low": _finite(row["gain.low"]) if row["agent"] else None,
-        }
-
-
-def _stops(places: Sequence[tuple[float, ...]]) -> dict[int, list[int]]:
-    """The steps that stop at one place, or too near it for a number of their own, under the first of them."""
-    spread = [[math.sqrt(bid) for bid in bids] for bids in places]
-    near = [_NEAR * (max(axis) - min(axis)) for axis in zip(*spread, strict=True)]
-
-    def is_near(first: int, step: int) -> bool:
-        apart = [abs(a - b) for a, b in zip(spread[first], spread[step], strict=True)]
-        return all(distance <= most for distance, most in zip(apart, near, strict=True))
-
-    stops: dict[int, list[int]] = {}
-    for step in range(len(spread)):
-        first = next((one for one in stops if is_near(one, step)), step)
-        stops.setdefault(first, []).append(step)
-    return stops
-
-
-def _numbers(steps: Sequence[int]) -> str:
-    """As in 2, 4–7; of more runs the first, and that there are others."""
-    runs: list[list[int]] = []
-    for step in steps:
-        if runs and step == runs[-1][-1] + 1:
-            runs[-1].append(step)
-        else:
-            runs.append([step])
-    shown = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
-    return ", ".join(shown if len(runs) <= _MOST_RUNS_NAMED else [shown[0], "…"])
-
-
-def _angle(across: float, up: float) -> int | None:
-    """The way of an arrow that moves along one axis, in degrees from up; None where it stays."""
-    if across:
-        return _RIGHT if across > 0 else _LEFT
-    return (_UP if up > 0 else _DOWN) if up else None
-
-
-def _bids_by_step(path: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[dict[str, Any]]:
-    for row in path:
-        for bidder, bid in zip(bidders, _bids(row, bidders), strict=True):
-            yield {"series": bidder.name, "step": int(row["step"]), "x": int(row["step"]), "y": bid}
-
-
-def _bids(row: Row, bidders: Sequence[Bidder]) -> tuple[float, ...]:
-    return tuple(float(row[f"bid.{bidder.id}"]) for bidder in bidders)
-
-
-def _outcome(row: Row) -> str:
-    rounds = int(float(row["rounds"]))
-    return f"{row['outcome']} after {rounds} round{'' if rounds == 1 else 's'}"
-
-
-def _rules(aggregation: str, payment: str) -> str:
+def rules_label(aggregation: str, payment: str) -> str:
     return f"{label(aggregation)}, {label(payment)}"
 
 
 def _measured(row: Row, column: str, ends: Ends) -> dict[str, Any]:
     """A number of a deviation, and what a tooltip says of it."""
     return {
-        "mean": _finite(row[column]),
+        "mean": finite(row[column]),
         "low": ends[0],
         "high": ends[1],
         "exact": row["method"] == "exact",
@@ -335,29 +208,29 @@ def _measured(row: Row, column: str, ends: Ends) -> dict[str, Any]:
 
 def _ends(row: Row) -> Ends:
     """The ends of the gain's interval, none where it is exact."""
-    return (None, None) if row["method"] == "exact" else (_finite(row["gain.low"]), _finite(row["gain.high"]))
+    return (None, None) if row["method"] == "exact" else (finite(row["gain.low"]), finite(row["gain.high"]))
 
 
 def _sum(utility: float | None, gain: float | None) -> float | None:
     return None if gain is None or utility is None else utility + gain
 
 
-def _finite(value: str) -> float | None:
+def finite(value: str) -> float | None:
     """A number to draw; None for an infinite one, and for an empty one: the difference of two such."""
     number = float(value or "nan")
     return number if math.isfinite(number) else None
 
 
-def _words(utility: str) -> str:
+def utility_label(utility: str) -> str:
     return ORDERS.get(utility, utility.replace("_", " "))
 
 
-def _id(name: str, *parts: tuple[str, Mapping[str, Any]]) -> str:
+def chart_id(name: str, *parts: tuple[str, Mapping[str, Any]]) -> str:
     """The name, and of every kind of part that has several the one that is meant."""
     return ".".join([name, *(part for part, all_of_them in parts if len(all_of_them) > 1)])
 
 
-def _grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+def grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
     groups: dict[Key, list[Row]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)

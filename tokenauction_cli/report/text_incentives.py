@@ -15,7 +15,8 @@ from ..analysis.columns import explained
 from ..analysis.run import Run
 from .file_tables import FileRows, as_audits_write_it, file_table, paragraphs, read_rows
 from .prose import listed
-from .text_charts import Bidder, TextChart, curve_charts, gain_of, outcomes_of, path_charts, regret_charts
+from .text_charts import Bidder, TextChart, curve_charts, gain_of, regret_charts
+from .text_paths import outcomes_of, path_charts
 from .text_vega import text_panel_spec
 
 AUDIT, EQUILIBRIUM, DYNAMICS = "text_audit.csv", "text_equilibrium.csv", "text_dynamics.csv"
