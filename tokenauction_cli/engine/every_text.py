@@ -27,12 +27,14 @@ MOST_PREFIXES = 20_000
 @dataclass(frozen=True, eq=False)
 class EveryText:
     """A tree of m nodes. `log_p`, (m, n), is what each agent's own table gives to a prefix, `log_reference`, (m,), what
-    the reference does; None without one.
+    the reference does; None without one. `prefixes` are the tokens of every node, `end_reasons` why a text ends there.
     """
 
     tree: Tree
     log_p: Array
     log_reference: Array | None
+    prefixes: Sequence[tuple[int, ...]]
+    end_reasons: Sequence[str | None]
 
 
 class _After(NamedTuple):
@@ -110,6 +112,7 @@ class _Enumeration:
     def run(self) -> EveryText:
         """Every prefix in its turn: those of a level stand before those of the next."""
         prefixes: list[tuple[int, ...]] = [()]
+        end_reasons: list[str | None] = []
         levels = [0]
         while len(self._places) < len(prefixes):
             node = len(self._places)
@@ -122,8 +125,9 @@ class _Enumeration:
                 self._check(len(prefixes))
             else:
                 self._places.append(LEAF)
+            end_reasons.append(end_reason)
             self._texts.append(self._setting.text(prefix, end_reason))
-        return EveryText(self._tree((*levels, len(prefixes))), *self._likelihoods())
+        return EveryText(self._tree((*levels, len(prefixes))), *self._likelihoods(), prefixes, end_reasons)
 
     def _grow(self, node: int, prefix: tuple[int, ...]) -> list[int]:
         """Add the children of a node; the tokens that lead to them."""

@@ -9,9 +9,11 @@ from itertools import chain
 from typing import NamedTuple
 
 from ..experiment.experiment import Auction, Experiment
+from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..experiment.sweep import terms_of_agents
 from ..mechanism import registry
 from ..mechanism.aggregation.rules import AggregationRule
+from ..mechanism.alternatives.mechanisms import Mechanism
 from ..mechanism.payments.rules import PaymentRule
 from ..mechanism.registry import misfit
 from ..mechanism.sampling.rules import SamplingRule
@@ -39,6 +41,7 @@ class Rules:
     aggregation: Mapping[str, AggregationRule]
     payments: Mapping[str, PaymentRule]
     sampling: SamplingRule
+    mechanisms: Mapping[str, Mechanism]  # but the token auction
 
     @classmethod
     def of(cls, experiment: Experiment) -> Rules:
@@ -52,6 +55,11 @@ class Rules:
                 {name: registry.find("aggregation", name) for name in auction.aggregation},
                 {name: registry.find("payment", name) for name in auction.payments},
                 registry.find("sampling", auction.sampling),
+                {
+                    choice.name: registry.find("mechanism", choice.name, choice.settings)
+                    for choice in auction.mechanisms
+                    if choice.name != TOKEN_AUCTION
+                },
             )
             reasons: Iterator[str] = (
                 misfit(name, auction.aggregation, auction.sampling, auction.reserve) for name in auction.payments

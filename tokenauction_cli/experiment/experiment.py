@@ -21,6 +21,7 @@ from . import file_format
 from .agent import Agent as Agent  # also for those who take it from here
 from .expectation import Expectation
 from .expectation_checks import FigureNames
+from .mechanism_choice import TOKEN_AUCTION, MechanismChoice
 from .reader import Sections, read_experiment
 from .sweep import SweepPoint, seeds_of, sweep_points, total_bid_of
 from .text_audit import TextAudit
@@ -44,6 +45,7 @@ class Auction:
     """
 
     aggregation: tuple[str, ...]
+    mechanisms: tuple[MechanismChoice, ...]
     payments: tuple[str, ...]
     sampling: str
     alphabet: str
@@ -53,6 +55,12 @@ class Auction:
     charge: str | None
     reserve: float
     trace: str
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Whatever writes texts, by name: aggregation rules in the place of the token auction, and other mechanisms."""
+        names = [self.aggregation if one.name == TOKEN_AUCTION else (one.name,) for one in self.mechanisms]
+        return tuple(name for several in names for name in several)
 
     @property
     def symbol(self) -> str:
@@ -80,6 +88,7 @@ class Auction:
         covering = auction.covering or file_format.Covering(open=0, merge=0)
         return cls(
             aggregation=auction.aggregation,
+            mechanisms=(MechanismChoice(TOKEN_AUCTION, {}, 0, ""),),
             payments=auction.payments,
             sampling=str(auction.sampling),
             alphabet=auction.alphabet or "tokens",
