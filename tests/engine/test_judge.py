@@ -67,7 +67,7 @@ def scores(experiment: Experiment, judge: Judge, folder: RunFolder, *questions: 
 
 
 def lines(folder: RunFolder) -> list[dict[str, object]]:
-    return [json.loads(line) for path in folder.record_files("judged") for line in path.read_bytes().splitlines()]
+    return [json.loads(line) for path in folder.of("judged").record_files() for line in path.read_bytes().splitlines()]
 
 
 # A score
@@ -139,10 +139,10 @@ def test_a_question_is_asked_once(
 ) -> None:
     first = scores(experiment, judge, folder, A, B, A, A._replace(query="in no prompt"))
     assert len(lines(folder)) == 2, "equal questions are one"
-    before = [path.read_bytes() for path in folder.record_files("judged")]
+    before = [path.read_bytes() for path in folder.of("judged").record_files()]
     assert scores(experiment, judge, folder, C, B, A)[::-1][:2] == first[:2]
     assert len(lines(folder)) == 3
-    assert [path.read_bytes() for path in folder.record_files("judged")][:1] == before
+    assert [path.read_bytes() for path in folder.of("judged").record_files()][:1] == before
     monkeypatch.setattr(GgufContext, "__init__", lambda *_, **__: pytest.fail("nothing is left to be asked"))
     assert scores(experiment, judge, folder, A) == first[:1]
 
@@ -186,10 +186,10 @@ def test_an_interruption_keeps_what_is_done(
 
 def test_a_torn_line_is_asked_again(experiment: Experiment, judge: Judge, folder: RunFolder) -> None:
     whole = scores(experiment, judge, folder, A, B)
-    (path,) = folder.record_files("judged")
+    (path,) = folder.of("judged").record_files()
     path.write_bytes(path.read_bytes()[:-9])
     assert scores(experiment, judge, folder, A, B) == whole
-    assert len(folder.record_files("judged")) == 2
+    assert len(folder.of("judged").record_files()) == 2
     path.write_bytes(b"{}\n")
     with pytest.raises(StoreError, match=r"judged-1\.jsonl:1: this line is not a record"):
         scores(experiment, judge, folder, A)

@@ -137,10 +137,13 @@ class Proposals:
             yield self._record(cell, proposed, DrawKey(randomness, 0))
 
     def _proposed(self, records: Sequence[Record]) -> Proposed:
-        """What is known of candidates that were written."""
+        """What is known of candidates that were written.
+
+        The generator's law is taken M times, so that pi_i / (M pi_gen) sums to 1 over candidates in the mean, as pi_i
+        does over all texts. Such a constant changes no choice and no payment.
+        """
         log_p = [[record[f"log_prob.{agent.id}"] for record in records] for agent in self._experiment.agents]
-        generator = np.array([record["log_prob"] for record in records]) + np.log(len(records))  # M pi_gen, so that
-        # the sum over candidates of pi_i / (M pi_gen) is 1 in the mean, as that of pi_i is over all texts
+        generator = np.array([record["log_prob"] for record in records]) + np.log(len(records))
         reference = None
         if self._experiment.reference is not None:
             reference = np.array([_quality(record) * record["tokens"] for record in records])
