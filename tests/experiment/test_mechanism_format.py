@@ -14,6 +14,7 @@ from tokenauction_cli.experiment.expectation import At
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.experiment.mechanism_checks import Premises, misfits
 from tokenauction_cli.experiment.mechanism_choice import MechanismChoice
+from tokenauction_cli.experiment.schema import json_schema
 from tokenauction_cli.mechanism import registry
 from tokenauction_cli.system.errors import ExperimentError, Problem
 
@@ -147,6 +148,15 @@ def test_what_changes_a_text_or_a_payment_changes_the_hash(read: Reader) -> None
     different += ["mechanism: mosaic, mosaic: {candidates: 21}", "mechanism: mosaic, mosaic: {generator: linear}"]
     assert len(set(map(hash_of, different))) == len(different)
     assert hash_of("mechanism: [mosaic], mosaic: {tau: 2}, segment: {segments: 9}") == hash_of("mechanism: mosaic")
+
+
+def test_an_editor_knows_the_names() -> None:
+    sections = json_schema()["$defs"]
+    one, several, nothing = sections["Auction"]["properties"]["mechanism"]["anyOf"]
+    assert one["anyOf"][0] == {"enum": list(registry.names("mechanism"))}
+    assert (several["items"], nothing) == (one, {"type": "null"})
+    for name in ("Mosaic", "TextPool"):
+        assert "log_linear" in sections[name]["properties"]["generator"]["anyOf"][0]["enum"]
 
 
 # Mistakes. What follows the agents stands in line 6, and `auction: {` has 10 characters.

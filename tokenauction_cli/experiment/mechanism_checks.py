@@ -54,13 +54,8 @@ def misfits(mechanism: Mechanism, choice: MechanismChoice, premises: Premises) -
     if premises.alphabet == "words":
         yield "alphabet", f"{name} writes and scores texts of tokens or bytes, not of words; use 'alphabet: bytes'"
     if mechanism.writers == "generator" and choice.candidates is not None and not _draws(premises.sampling):
-        yield (
-            "sampling",
-            (
-                f"{name} chooses among candidates, which {premises.sampling} sampling makes all the same; "
-                "leave sampling out"
-            ),
-        )
+        why = f"{name} chooses among candidates, which {premises.sampling} sampling makes all the same"
+        yield "sampling", f"{why}; leave sampling out"
     if why := mechanism.refuses(reserve=premises.reserve):
         yield "reserve", why
     if premises.has_budget and (why := mechanism.refuses(has_budget=True)):
