@@ -143,7 +143,8 @@ class Auction(Section):
     mechanism: Annotated[RuleNames, Field(min_length=1, max_length=MAX_RULES)] | None = Field(
         default=None,
         description="One mechanism or a list: each makes its own texts and has its own payments. Default: "
-        "token_auction. One of your own takes no settings; if it chooses among candidates, there are 20 by log_linear.",
+        "token_auction. Their bids are per token, segment or text. One of your own takes no settings; if it chooses "
+        "among candidates, there are 20 by log_linear.",
     )
     mosaic: Mosaic | None = Field(default=None, description="Settings of the mechanism mosaic.")
     segment: Segment | None = Field(default=None, description="Settings of the mechanism segment.")
@@ -158,7 +159,7 @@ class Auction(Section):
     sampling: FilledText | None = Field(
         default=None,
         description="How a token is drawn from the aggregate. `stable`, the default, draws rules without a stable "
-        "sampling by a coupling to it; the column `sampling` then says `coupled`.",
+        "sampling by a coupling to it; the column `sampling` then says `coupled`. Other mechanisms write by it, too.",
     )
     alphabet: Annotated[Literal["tokens", "bytes", "words"], says("tokens, bytes or words")] | None = Field(
         default=None,

@@ -12,8 +12,8 @@ from .file_format import TOKEN_AUCTION, Agent, Auction, Sweep
 from .located_yaml import KeyPath
 from .mechanism_choice import MechanismChoice, mechanisms_of
 from .mechanism_format import OF_TOKEN_AUCTION, Segment
-from .sweep import sweep_points
-from .sweep_checks import check_labels
+from .sweep import n_seeds, sweep_points
+from .sweep_checks import MAX_CELLS, check_labels
 from .values import shown
 
 PLACES: dict[str, KeyPath] = {key: ("auction", key) for key in ("alphabet", "sampling", "reserve")}
@@ -43,7 +43,7 @@ def check_mechanisms(draft: Draft) -> None:
     for i, choice in enumerate(mechanisms_of(auction)):
         if choice.name != TOKEN_AUCTION and registry.is_known("mechanism", choice.name):
             _check_misfits(draft, auction, choice, ("auction", "mechanism", i))
-            _check_all_candidates(draft, auction, choice)
+            _check_candidates(draft, auction, choice)
 
 
 def misfits(mechanism: Mechanism, choice: MechanismChoice, premises: Premises) -> Iterator[tuple[str, str]]:
@@ -54,13 +54,8 @@ def misfits(mechanism: Mechanism, choice: MechanismChoice, premises: Premises) -
     if premises.alphabet == "words":
         yield "alphabet", f"{name} writes and scores texts of tokens or bytes, not of words; use 'alphabet: bytes'"
     if mechanism.writers == "generator" and choice.candidates is not None and not _draws(premises.sampling):
-        yield (
-            "sampling",
-            (
-                f"{name} chooses among candidates, which {premises.sampling} sampling makes all the same; "
-                "leave sampling out"
-            ),
-        )
+        why = f"{name} chooses among candidates, which {premises.sampling} sampling makes all the same"
+        yield "sampling", f"{why}; leave sampling out"
     if why := mechanism.refuses(reserve=premises.reserve):
         yield "reserve", why
     if premises.has_budget and (why := mechanism.refuses(has_budget=True)):
@@ -91,12 +86,21 @@ def _check_misfits(draft: Draft, auction: Auction, choice: MechanismChoice, entr
             draft.source.problem(path, why, at_key=key == "budget")
 
 
-def _check_all_candidates(draft: Draft, auction: Auction, choice: MechanismChoice) -> None:
-    """Texts can be listed where agents are tables over tokens."""
+def _check_candidates(draft: Draft, auction: Auction, choice: MechanismChoice) -> None:
+    """All texts can be listed where agents are tables over tokens; not too many are written."""
+    path: KeyPath = ("auction", choice.name, "candidates")
     has_models = any(agent.model is not None for agent in draft.agents if agent is not None)
-    if choice.candidates is None and (has_models or auction.alphabet not in (None, "tokens")):
-        message = "the candidates all need agents with tables in an auction of tokens; here give their number"
-        draft.source.problem(("auction", choice.name, "candidates"), message)
+    if choice.candidates is None:
+        if has_models or auction.alphabet not in (None, "tokens"):
+            message = "the candidates all need agents with tables in an auction of tokens; here give their number"
+            draft.source.problem(path, message)
+        return
+    n_queries, seeds = max(1, len(draft.queries)), 1 if draft.sweep is None else n_seeds(draft.sweep)
+    n_texts = n_queries * seeds * choice.candidates
+    if n_texts > MAX_CELLS:
+        factors = f"{n_queries:,} queries x {seeds:,} seeds x {choice.candidates:,}"
+        message = f"expected at most {MAX_CELLS:,} candidates in all, got {n_texts:,} ({factors})"
+        draft.source.problem(path, message)
 
 
 def _check_segment(draft: Draft, segment: Segment) -> None:
@@ -111,8 +115,22 @@ def _check_keys_of_token_auction(draft: Draft, auction: Auction) -> None:
         return
     for key in OF_TOKEN_AUCTION:
         if draft.source.get("auction", key) is not None:
-            message = f"{key} is a key of {TOKEN_AUCTION}, which is not one of the mechanisms; {_own_payments(auction)}"
-            draft.source.problem(("auction", key), message, at_key=True)
+            listed = f"; {_payments_of(auction)}" if key == "payments" else ""
+            message = f"{key} is a key of {TOKEN_AUCTION} alone, which is not one of the mechanisms{listed}"
+            remedy = f"leave {key} out, or add {TOKEN_AUCTION} to auction.mechanism"
+            draft.source.problem(("auction", key), f"{message}; {remedy}", at_key=True)
+
+
+def _payments_of(auction: Auction) -> str:
+    """Which payments the mechanisms have, in words."""
+    made = [_made(choice) for choice in mechanisms_of(auction) if registry.is_known("mechanism", choice.name)]
+    return ", ".join(f"{one.name} has {' and '.join(f'payment.{name}' for name in one.payments)}" for one in made)
+
+
+def _made(choice: MechanismChoice) -> Mechanism:
+    """A mechanism that is known by name."""
+    mechanism: Mechanism = registry.find("mechanism", choice.name, choice.settings)
+    return mechanism
 
 
 def check_winners(draft: Draft, agents: Sequence[Agent], auction: Auction, sweep: Sweep) -> None:
@@ -125,16 +143,3 @@ def check_winners(draft: Draft, agents: Sequence[Agent], auction: Auction, sweep
             message = f"at point {point.index} of the sweep nobody can win a segment: each bid or relevance is 0"
             draft.source.problem(("auction", "segment", "relevance"), message, at_key=True)
             return
-
-
-def _own_payments(auction: Auction) -> str:
-    """Which payments the mechanisms have, in words."""
-    made = [_made(choice) for choice in mechanisms_of(auction) if registry.is_known("mechanism", choice.name)]
-    charged = (f"{one.name} charges {' and '.join(f'payment.{name}' for name in one.payments)}" for one in made)
-    return "; ".join([*charged, f"leave it out, or add {TOKEN_AUCTION} to auction.mechanism"])
-
-
-def _made(choice: MechanismChoice) -> Mechanism:
-    """A mechanism that is known by name."""
-    mechanism: Mechanism = registry.find("mechanism", choice.name, choice.settings)
-    return mechanism
