@@ -9,6 +9,7 @@ them. Where every text is a candidate (tables), they are enumerated.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from ..mechanism.measures import posterior
 from ..mechanism.sampling.randomness import DrawKey, Randomness
 from ..mechanism.terms import bidding_of
 from ..runs.run_folder import Record, RunFolder
-from .every_text import every_text
+from .every_text import EveryText, every_candidate, every_text
 from .plan import Cell
 from .rules import Rules, terms_of
 from .text_state import FAILED
@@ -146,34 +147,16 @@ class Proposals:
         generator = np.array([record["log_prob"] for record in records]) + np.log(len(records))
         reference = None
         if self._experiment.reference is not None:
-            reference = np.array([_quality(record) * record["tokens"] for record in records])
+            reference = np.array([record["quality"] * record["tokens"] for record in records])
         return Proposed(records, Candidates(np.array(log_p), generator, reference, self._mentions(records)))
 
     def _every_text(self) -> Proposed:
         """Every text that some table may say, once."""
         if self._every is None:
             every = every_text(self._experiment, self._rules)
-            leaves = every.tree.leaves
-            records = [self._enumerated(every.tree.texts[k], every.prefixes[k], every.end_reasons[k]) for k in leaves]
-            reference = None if every.log_reference is None else every.log_reference[leaves]
-            log_p = every.log_p[leaves].T
-            for k, record in enumerate(records):
-                record.update(self._likelihoods(log_p[:, k], None if reference is None else float(reference[k])))
-            candidates = Candidates.each_once(log_p, reference, self._mentions(records))
-            self._every = Proposed(records, candidates)
+            records = [_enumerated(self._experiment, every, leaf) for leaf in every.tree.leaves.tolist()]
+            self._every = Proposed(records, every_candidate(self._experiment, every))
         return self._every
-
-    def _enumerated(self, text: str, tokens: tuple[int, ...], end_reason: str | None) -> Record:
-        return {"text": text, "tokens": len(tokens), "end_reason": end_reason, "token_ids": list(tokens)}
-
-    def _likelihoods(self, log_p: Array, log_reference: float | None) -> Record:
-        ids = [agent.id for agent in self._experiment.agents]
-        columns = {f"log_prob.{agent}": float(value) for agent, value in zip(ids, log_p, strict=True)}
-        if log_reference is not None:
-            with np.errstate(invalid="ignore"):
-                columns |= {f"log_ratio.{agent}": float(v - log_reference) for agent, v in zip(ids, log_p, strict=True)}
-            columns["log_reference"] = log_reference
-        return columns
 
     def _mentions(self, records: Sequence[Record]) -> Array:
         return np.array([[float(find_mentions(p, record["text"]).count) for record in records] for p in self._patterns])
@@ -206,7 +189,7 @@ class Proposals:
         """What the candidate that is chosen brings with it; how the generator's q lay is no matter of bids."""
         names = [name for name in chosen if name in _OF_THE_TEXT or name.split(".")[0] in _OF_THE_TEXT_BY_AGENT]
         told = {name: chosen[name] for name in names if name != "log_prob"}
-        quality = {"quality": _quality(chosen)} if self._experiment.reference is not None else {}
+        quality = {"quality": chosen["quality"]} if self._experiment.reference is not None else {}
         return {"sampling": chosen.get("sampling", "")} | told | quality | {"token_ids": chosen["token_ids"]}
 
     def _of_bids(self, cell: Cell, chosen: Record, settled: Settled) -> Record:
@@ -220,11 +203,22 @@ class Proposals:
         return record | {f"posterior.{agent}": float(one) for agent, one in zip(ids, explained, strict=True)}
 
 
-def _quality(candidate: Record) -> float:
-    """l_0 per draw, of a candidate that was written or enumerated."""
-    if "log_reference" in candidate:
-        return float(candidate["log_reference"]) / int(candidate["tokens"])
-    return float(candidate["quality"])
+def _enumerated(experiment: Experiment, every: EveryText, leaf: int) -> Record:
+    """A text of tables as a candidate's record."""
+    tokens = every.prefixes[leaf]
+    record: Record = {"text": every.tree.texts[leaf], "tokens": len(tokens), "end_reason": every.end_reasons[leaf]}
+    likelihoods = {agent.id: float(every.log_p[leaf, i]) for i, agent in enumerate(experiment.agents)}
+    record |= {f"log_prob.{agent}": value for agent, value in likelihoods.items()}
+    if every.log_reference is not None:
+        reference = float(every.log_reference[leaf])
+        ratios = {
+            agent: math.nan if value == reference == -math.inf else value - reference
+            for agent, value in likelihoods.items()
+        }
+        record |= {f"log_ratio.{agent}": ratio for agent, ratio in ratios.items()} | {
+            "quality": reference / len(tokens)
+        }
+    return record | {"token_ids": list(tokens)}
 
 
 def candidate_seed(seed: int, k: int) -> int:
