@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ..engine.text_audit_rows import TextAuditRows
+from ..engine.text_audit_rows import TextAuditRows, few_seeds, rough
 from ..experiment.experiment import Experiment
-from ..experiment.text_audit import FEW_SEEDS, HONEST
+from ..experiment.text_audit import HONEST
 from ..mechanism.registry import label
-from ..mechanism.whole_texts.finding import BY_SEEDS, Deviation, Equilibrium
+from ..mechanism.whole_texts.finding import BY_SEEDS, Deviation, Equilibrium, Step
 from .intervals import Estimate
 from .tables import Table, shown
 
@@ -43,18 +43,20 @@ WORTH = {
 def text_audit_frames(experiment: Experiment, found: TextAuditRows) -> dict[str, pd.DataFrame]:
     """By file: a row per deviation, per equilibrium, and per reply on the way to it."""
     return {
-        "text_audit.csv": _frame(experiment, found.deviations),
-        "text_equilibrium.csv": _frame(experiment, found.equilibria),
-        "text_dynamics.csv": _frame(experiment, found.steps),
+        "text_audit.csv": _frame(experiment, Deviation, found.deviations),
+        "text_equilibrium.csv": _frame(experiment, Equilibrium, found.equilibria),
+        "text_dynamics.csv": _frame(experiment, Step, found.steps),
     }
 
 
-def _frame(experiment: Experiment, rows: Sequence[Any]) -> pd.DataFrame:
-    """A dataclass as a row, what it has by agent as a column for each."""
+def _frame(experiment: Experiment, kind: type[Any], rows: Sequence[Any]) -> pd.DataFrame:
+    """A dataclass as a row, what it has by agent as a column for each; without rows the columns alone."""
     import pandas as pd
 
     ids = [agent.id for agent in experiment.agents]
-    return pd.DataFrame([dict(_cells(ids, asdict(row))) for row in rows])
+    nothing = {field.name: ("",) * len(ids) for field in fields(kind)}
+    columns = [name for name, _ in _cells(ids, nothing)]
+    return pd.DataFrame([dict(_cells(ids, asdict(row))) for row in rows], columns=columns)
 
 
 def _cells(ids: Sequence[str], row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -77,7 +79,7 @@ def _by_rule(rows: Sequence[Any]) -> Iterator[tuple[str, Iterator[Any]]]:
 
 def _deviations(experiment: Experiment, rule: str, rows: Sequence[Deviation]) -> Table:
     names = {agent.id: agent.name for agent in experiment.agents}
-    columns = ("payment", "agent", "values", "at", "truth brings", "best", "gain", "regret at most")
+    columns = ("payment", "agent", "utility", "value", "at truth", "best", "gain", "regret at most")
     return Table(
         f"{label(rule)}: what the best bid or report for a whole text gains over truth",
         columns,
@@ -139,32 +141,33 @@ def deviation_in_words(row: Deviation) -> str:
 
 def cautions(experiment: Experiment, rows: Sequence[Deviation]) -> Iterator[str]:
     """What a reader of these numbers must know."""
-    n_seeds = experiment.text_audit.seeds
     if any(row.method == BY_SEEDS for row in rows):
         yield "Bounds hold for all deviations of a row together, with 95 %: regret is at most this on this grid."
-        if n_seeds < FEW_SEEDS:
-            yield f"Only {n_seeds} seeds: {FEW_SEEDS} or more say something."
+        yield from (_sentence(words) for words in (*few_seeds(experiment), *rough(experiment)))
     if not experiment.audits_texts:
         yield "The file has no audit.texts, so each agent values a mention at its own bid."
 
 
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
 def _equilibria(experiment: Experiment, rule: str, rows: Sequence[Equilibrium]) -> Table:
-    names = " and ".join(agent.name for agent in experiment.agents)
-    welfare = "welfare at truth", "welfare there", "best welfare", "price of anarchy"
+    bids = [f"{agent.name} bids" for agent in experiment.agents]
+    welfare = "welfare at truth", "welfare there", "best welfare"
     return Table(
-        f"{label(rule)}: where best replies lead; bids are those of {names}",
-        ("payment", "utility", "ends as", "bids", "regret at most", *welfare, "revenue at truth", "revenue there"),
+        f"{label(rule)}: where best replies lead",
+        ("payment", "utility", "ends as", *bids, "regret at most", *welfare, "revenue at truth", "revenue there"),
         tuple(
             (
                 label(row.payment),
                 row.utility,
                 row.outcome,
-                ", ".join(map(shown, row.bids)),
+                *row.bids,
                 row.regret_high,
                 row.welfare_truth,
                 row.welfare_equilibrium,
                 row.welfare_best,
-                "" if row.price_of_anarchy is None else row.price_of_anarchy,
                 row.revenue_truth,
                 row.revenue_equilibrium,
             )
@@ -177,59 +180,72 @@ def _equilibria(experiment: Experiment, rule: str, rows: Sequence[Equilibrium]) 
 
 
 def text_audit_paragraphs(experiment: Experiment, found: TextAuditRows) -> list[str]:
-    """`text_audit.txt`: for each rule and payment what was found, and at the end what it does not say."""
+    """`text_audit.txt`: for each rule and payment a line per finding, and at the end what they do not say."""
     by_rule: dict[tuple[str, str], list[str]] = {}
     for group in groups_of(found.deviations):
         key = group[0].aggregation, group[0].payment
         by_rule.setdefault(key, []).append(_of_group(experiment, group))
     for row in found.equilibria:
         by_rule.setdefault((row.aggregation, row.payment), []).append(_of_equilibrium(experiment, row))
-    said = [f"{label(rule)}, {label(payment)}: {' '.join(words)}" for (rule, payment), words in by_rule.items()]
+    said = ["\n".join([f"{label(rule)}, {label(payment)}:", *lines]) for (rule, payment), lines in by_rule.items()]
     return [*said, " ".join([*cautions(experiment, found.deviations), _LIMITS])]
 
 
 _LIMITS = (
     "This is about these agents, prompts, bids and reports, and about bids that stay the same for a whole text unless "
-    "a row says otherwise; it is no proof that nothing else gains."
+    "a line says otherwise; it is no proof that nothing else gains."
 )
 
 
 def _of_group(experiment: Experiment, group: Sequence[Deviation]) -> str:
     name = next(agent.name for agent in experiment.agents if agent.id == group[0].agent)
-    truth, best = truth_of(group), best_of(group)
+    truth = truth_of(group)
     worth = f"{WORTH[truth.utility]} is worth {shown(truth.value)}"
-    head = f"{name}, to whom {worth}, gets {shown(truth.mean_utility)} by truth"
-    if truth.method == BY_SEEDS:
-        return f"{head}. {_bounded(group, best)}"
-    exact = [row for row in group if row.note.startswith(("best constant", "best bid for")) or row is best]
-    gains = [f"{deviation_in_words(row)} gains {shown(row.gain)}" for row in exact if row.gain > 0]
-    return f"{head}. {_sentence(gains) if gains else 'Nothing gains: truth is best.'}"
+    head = f"{name}, to whom {worth}, gets {shown(truth.mean_utility)} by truth."
+    return f"{head} {_bounded(group) if truth.method == BY_SEEDS else _known(group)}"
 
 
-def _sentence(parts: Sequence[str]) -> str:
-    joined = ", ".join(parts)
-    return f"{joined[0].upper()}{joined[1:]}."
+def _known(group: Sequence[Deviation]) -> str:
+    """What gains, where that is exact: the best of the grid, the best constant bid, the best bid for every prefix."""
+    told = [best_of(group), *(row for row in group if row.note.startswith(("best constant", "best bid for")))]
+    gains = {deviation_in_words(row): f"gains {shown(row.gain)}" for row in told if row.gain > 0}
+    return _sentence("; ".join(map(" ".join, gains.items()))) if gains else "Nothing gains: truth is best."
 
 
-def _bounded(group: Sequence[Deviation], best: Deviation) -> str:
+def _bounded(group: Sequence[Deviation]) -> str:
     """The two-sided statement of all deviations together."""
-    at_least, at_most = max(row.low for row in group), regret_at_most(group)
-    n = len(group) - 1
+    at_least, at_most, n = max(row.low for row in group), shown(regret_at_most(group)), len(group) - 1
+    if not n:
+        return "Nothing else was tried."
     if at_least > 0:
+        best = deviation_in_words(best_of(group))
         return (
-            f"Of {n} deviations {deviation_in_words(best)} is best: some deviation gains at least {shown(at_least)}, "
-            f"none more than {shown(at_most)} (95 %)."
+            f"Of {n} deviations {best} is best: one gains at least {shown(at_least)}, none more than {at_most} (95 %)."
         )
-    return f"None of {n} deviations is known to gain: regret at most {shown(at_most)} (95 %) on this grid."
+    return f"None of {n} deviations is known to gain: regret at most {at_most} (95 %) on this grid."
+
+
+_ENDS = {
+    "equilibrium": "end at",
+    "cycle": "go round in a cycle, which comes by",
+    "unfinished": "do not settle; they are by then at",
+}
 
 
 def _of_equilibrium(experiment: Experiment, row: Equilibrium) -> str:
     bids = ", ".join(f"{agent.name} {shown(bid)}" for agent, bid in zip(experiment.agents, row.bids, strict=True))
-    how = {"equilibrium": "end", "cycle": "go round in a cycle, among them", "unfinished": "still move, by then"}
-    ends = f"Best replies for {row.utility} {how[row.outcome]} at {bids}, after {row.rounds} rounds"
-    regret = f"where nobody gains more than {shown(row.regret_high)}"
-    welfare = (
-        f"welfare is {shown(row.welfare_truth)} at truth, {shown(row.welfare_equilibrium)} there and "
-        f"{shown(row.welfare_best)} at best, revenue {shown(row.revenue_truth)} and {shown(row.revenue_equilibrium)}"
+    rounds = f"{row.rounds} round{'s' * (row.rounds != 1)}"
+    anarchy = "" if row.price_of_anarchy is None else f" (price of anarchy {shown(row.price_of_anarchy)})"
+    return (
+        f"Best replies for {row.utility} {_ENDS[row.outcome]} {bids}, after {rounds}: {_regret_there(row)}. "
+        f"Welfare is {shown(row.welfare_truth)} at truth, {shown(row.welfare_equilibrium)} there and "
+        f"{shown(row.welfare_best)} at best{anarchy}; revenue is {shown(row.revenue_truth)} at truth, "
+        f"{shown(row.revenue_equilibrium)} there."
     )
-    return f"{ends}, {regret}; {welfare}."
+
+
+def _regret_there(row: Equilibrium) -> str:
+    sure = " (95 %)" if row.method == BY_SEEDS else ""
+    if shown(row.regret_high) == "0":
+        return f"nobody gains there by another bid{sure}"
+    return f"nobody gains there more than {shown(row.regret_high)} by another bid{sure}"

@@ -16,7 +16,7 @@ from ..experiment.experiment import Experiment
 from ..experiment.mentions import find_mentions, mention_pattern
 from ..lm.base import LanguageModel
 from ..runs import manifest
-from ..runs.run_folder import Record, RunFolder
+from ..runs.run_folder import Appender, Record, RunFolder
 from ..system.errors import UsageError
 from .auctioneer import Auctioneer
 from .bidder_models import BidderModels
@@ -34,7 +34,7 @@ logger = logging.getLogger("tokauction")
 
 KIND = "text_audit"
 _BY_MODEL = {"log_ratio": ("log_ratio", 1), "tv": ("tv_sum", -1), "reverse_kl": ("reverse_kl_sum", -1)}
-"""Kinds of utility that the agent's own model measures: by which column, and its sign."""
+"""By which column the agent's own model measures a kind of utility, and its sign."""
 
 
 class Facts(NamedTuple):
@@ -52,21 +52,23 @@ class AuditTexts:
     def __init__(
         self,
         experiment: Experiment,
-        folder: RunFolder,
+        known: Mapping[str, Record],
+        appender: Appender,
         bidders: BidderModels,
         model: LanguageModel,
         auctioneer: Auctioneer,
         progress: Progress,
     ) -> None:
+        """`known` are the records on disk; what is new goes to the `appender`."""
         self.n_evaluations = 0
         self._experiment = experiment
-        self._folder = folder
+        self._appender = appender
         self._bidders = bidders
         self._model = model
         self._auctioneer = auctioneer
         self._progress = progress
         self._patterns = [mention_pattern(agent.mentions) for agent in experiment.agents]
-        finished = (record for record in folder.records().values() if record["end_reason"] != FAILED)
+        finished = (record for record in known.values() if record["end_reason"] != FAILED)
         self._facts = {record["cell"]: self._of(record) for record in finished}
 
     def facts(self, cells: Sequence[Cell]) -> list[Facts]:
@@ -83,12 +85,12 @@ class AuditTexts:
         loop = TokenLoop(self._model, self._auctioneer, self._bidders.prompt_sets, work.heard)
         self._progress.begin(len(cells), sum(cell.id in self._facts for cell in cells))
         self._progress.step(0, 0, 0.0)
-        with Interrupts() as interrupts, self._folder.appending() as appender:
+        with Interrupts() as interrupts:
             for records in in_batches(loop, left, interrupts):
                 with interrupts.held():
                     new = [record for record in records if record["cell"] not in self._facts]
                     if new:
-                        appender.append(new)
+                        self._appender.append(new)
                     self._facts |= {record["cell"]: self._of(record) for record in new}
                     self._progress.step(len(new), loop.n_tokens, work.share)
         self.n_evaluations += loop.n_evaluations
@@ -115,15 +117,8 @@ def _number(value: float | None) -> float:
 
 
 def reportings_of(experiment: Experiment) -> list[Reporting]:
-    """That every agent is honest, then every misreport: measured by the agent's own model where its utility is."""
-    kinds = {i: {utility.kind for utility in several} for i, several in experiment.text_audit.utilities.items()}
-    return [
-        honest(experiment),
-        *(
-            misreported(experiment, one, measured=not kinds[one.agent].isdisjoint(_BY_MODEL))
-            for one in experiment.text_audit.misreports
-        ),
-    ]
+    """That every agent is honest, then every misreport."""
+    return [honest(experiment), *(misreported(experiment, one) for one in experiment.text_audit.misreports)]
 
 
 @contextmanager
@@ -134,8 +129,10 @@ def audit_texts(experiment: Experiment, rules: Rules, folder: RunFolder, progres
     experiment = replace(experiment, auction=replace(experiment.auction, trace="none"))
     reportings = reportings_of(experiment)
     bidders = prepare(experiment, reportings, probe=True, kv_cache=manifest.kv_cache_of(known), tell=progress.note)
+    kept = folder.of(KIND)
     with (
         bidders.loaded(bidders.slots) as model,
         closing(Auctioneer(experiment, rules, model.vocabulary, reportings, in_the_mean=True)) as auctioneer,
+        kept.appending() as appender,
     ):
-        yield AuditTexts(experiment, folder.of(KIND), bidders, model, auctioneer, progress)
+        yield AuditTexts(experiment, kept.records(), appender, bidders, model, auctioneer, progress)

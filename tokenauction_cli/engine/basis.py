@@ -38,6 +38,7 @@ def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> 
         "program": {key: known.get(key) for key in _OF_MANIFESTS},
         "seed": experiment.seed,
         "agents": [_agent(agent) for agent in experiment.agents],
+        "reference": experiment.reference and _agent(experiment.reference),
         "auction": _without(asdict(experiment.auction), _PART_OF_THE_CELL),
         "swept": experiment.swept_agent,  # stable sampling draws by whose weight moves
         "models": _models(experiment, bidders.files) if bidders.files else None,
@@ -53,11 +54,12 @@ def _agent(agent: Agent) -> dict[str, Any]:
 
 
 def _models(experiment: Experiment, files: GgufFiles) -> dict[str, Any]:
-    """The digests of each agent's file, and how llama.cpp computes with it."""
+    """The digests of the file of each agent and of the reference, and how llama.cpp computes with it."""
     from ..lm.gguf import cells_per_sequence
     from ..lm.libraries import gpu_models
 
-    models = [files.of(agent) for agent in experiment.agents]
+    reference = [] if experiment.reference is None else [experiment.reference]
+    models = [files.of(agent) for agent in (*experiment.agents, *reference)]
     return {
         "files": [model and model.sha256s for model in models],
         "cells": [cells_per_sequence(files.longest[m.path]) for m in files.models],  # long contexts take other kernels

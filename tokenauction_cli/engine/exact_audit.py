@@ -29,7 +29,7 @@ from ..mechanism.whole_texts.tree import Auctions, TokenAuctions, Worth, replace
 from ..system.errors import UsageError
 from .every_text import EveryText, every_candidate, every_text
 from .rules import Rules, terms_of
-from .text_audit_rows import TextAuditRows, ending, steps_of, voids
+from .text_audit_rows import TextAuditRows, at_the_limit, ending, no_auction, steps_of, voids
 from .worths import Judged, Valuer
 
 BEST = "best"
@@ -161,6 +161,8 @@ def _add(found: TextAuditRows, audited: _Audited) -> None:
         found.deviations.extend(_Group(audited, agent, kind).rows())
     for kind in dict.fromkeys(kind for _, kind in worths):
         game = audited.game(_TRUE, {agent: kind for agent, its in worths if its == kind})
+        if not game.auctions.is_open(game.truth):
+            continue
         path = game.play({agent: audited.text_audit.grid(worth.value) for agent, worth in game.worths.items()})
         found.equilibria.append(_equilibrium(audited, game, kind, path))
         found.steps.extend(steps_of(audited.experiment, (*audited.names, kind), path))
@@ -178,7 +180,7 @@ class _Group:
         """The grid under every report, the best constant bid, the best bid for every prefix."""
         grid = self.audited.text_audit.grid(self.value)
         if not self.honest.auctions.is_open(self.honest.truth):
-            raise MechanismError(f"no bid counts where {self.name} bids its value {self.value:g} and others theirs")
+            raise MechanismError(no_auction(self.name, self.value))
         rows = [row for key in self.audited.told if key[1] in (None, self.agent) for row in self._tried(key, grid)]
         best = max(rows, key=lambda row: (row.gain, row.report == HONEST and row.bid == self.value))
         yield from (replace(row, note=self.audited.note(BEST)) if row is best else row for row in rows)
@@ -244,13 +246,14 @@ def _equilibrium(audited: _Audited, game: Game, kind: str, path: Path) -> Equili
     """Where the dynamics ended, and welfare and revenue at truth, there, and at the best relative weight."""
     regret, weight = game.regret(path.bids), game.best_weight()
     best = game.at_weight(weight)
+    values = {agent: worth.value for agent, worth in game.worths.items()}
     return Equilibrium(
         *audited.names,
         utility=kind,
         outcome=path.outcome,
         rounds=path.rounds,
         bids=path.bids,
-        values=tuple(game.worths[i].value if i in game.worths else None for i in range(len(game.at))),
+        values=tuple(values.get(i) for i in range(len(game.at))),
         regret=regret,
         regret_high=regret,
         welfare_truth=game.welfare(game.truth),
@@ -263,13 +266,5 @@ def _equilibrium(audited: _Audited, game: Game, kind: str, path: Path) -> Equili
         price_of_anarchy=price_of_anarchy(game.welfare(best), game.welfare(path.bids)),
         texts=audited.n_texts,
         method=EXACT,
-        note=audited.note(*ending(path), *_limits(audited, game, path)),
+        note=audited.note(*ending(path), *at_the_limit(audited.experiment, values, path.bids)),
     )
-
-
-def _limits(audited: _Audited, game: Game, path: Path) -> Iterator[str]:
-    """Which agents stopped at the highest bid that is tried, so that they may want to bid more."""
-    for i, worth in game.worths.items():
-        highest = audited.text_audit.grid(worth.value)[-1]
-        if path.bids[i] >= highest > worth.value:
-            yield f"{audited.experiment.agents[i].id} bids {highest:g}, the most that is tried"

@@ -13,6 +13,9 @@ from .token_loop import PromptSet
 
 HONEST = ""
 
+BY_OWN_MODEL = ("log_ratio", "tv", "reverse_kl")
+"""Kinds of utility that the agent's own model measures."""
+
 
 class Reporting(NamedTuple):
     """Agents as they report themselves, and scorers: the reference, if any, then who a misreporting agent really is.
@@ -36,21 +39,28 @@ def honest(experiment: Experiment) -> Reporting:
     return Reporting(HONEST, experiment.agents, () if experiment.reference is None else (experiment.reference,))
 
 
-def misreported(experiment: Experiment, misreport: Misreport, *, measured: bool) -> Reporting:
-    """One agent does not; `measured` where its own model is to measure the text."""
+def misreported(experiment: Experiment, misreport: Misreport) -> Reporting:
+    """One agent does not; its own model measures the text where its utility asks that."""
     i = misreport.agent
     agents = (*experiment.agents[:i], misreport.reported, *experiment.agents[i + 1 :])
     scorers = honest(experiment).scorers
-    if not measured:
+    if not _is_measured(experiment, i):
         return Reporting(identity(experiment, misreport), agents, scorers)
     return Reporting(identity(experiment, misreport), agents, (*scorers, experiment.agents[i]), i)
 
 
+def _is_measured(experiment: Experiment, agent: int) -> bool:
+    return any(utility.kind in BY_OWN_MODEL for utility in experiment.text_audit.utilities[agent])
+
+
 def identity(experiment: Experiment, misreport: Misreport) -> str:
-    """What tells a report from others, as canonical JSON: whose it is, and what it is given to say."""
-    said = misreport.reported
+    """What tells a report from others, as canonical JSON: whose it is, what it is given to say, and whether its own
+    model measures the text: a record without that does not say what the text is worth by it.
+    """
+    said, own = misreport.reported, experiment.agents[misreport.agent]
     voice = [said.model, said.prompt, said.messages, said.distributions, said.temperature]
-    return json.dumps([experiment.agents[misreport.agent].id, *voice], ensure_ascii=True, separators=(",", ":"))
+    measured = ["measured"] if _is_measured(experiment, misreport.agent) else []
+    return json.dumps([own.id, *voice, *measured], ensure_ascii=True, separators=(",", ":"))
 
 
 def voices_of(reportings: Sequence[Reporting]) -> list[Agent]:

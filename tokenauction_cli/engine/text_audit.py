@@ -16,7 +16,7 @@ from .rules import Rules
 from .run import Progress
 from .sampled_audit import sampled_audit
 from .screened import traced_texts
-from .text_audit_rows import TextAuditRows
+from .text_audit_rows import TextAuditRows, few_seeds
 
 
 def check_text_audit(experiment: Experiment) -> None:
@@ -44,5 +44,7 @@ def text_audit(experiment: Experiment, folder: RunFolder, progress: Progress) ->
 
     if is_enumerated(experiment):
         return exact_audit(experiment, rules, ask)
+    for warning in few_seeds(experiment):
+        progress.note(f"{experiment.path}: {warning}")
     with audit_texts(experiment, rules, folder, progress) as texts:
         return sampled_audit(experiment, rules, texts, ask, traced_texts(folder))

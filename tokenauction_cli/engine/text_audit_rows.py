@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..experiment.experiment import Experiment
+from ..experiment.text_audit import FEW_SEEDS
 from ..mechanism.whole_texts.dynamics import Path
 from ..mechanism.whole_texts.finding import Deviation, Equilibrium, Step
+from ..mechanism.whole_texts.gains import FEW_QUERIES
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,33 @@ def voids(experiment: Experiment) -> Iterator[str]:
         yield "a reserve voids the theory"
     if any(math.isfinite(agent.budget) for agent in experiment.agents):
         yield "a budget voids the theory"
+
+
+def few_seeds(experiment: Experiment) -> Iterator[str]:
+    """What to say of an audit that rests on few seeds."""
+    n = experiment.text_audit.seeds
+    if n < FEW_SEEDS:
+        yield f"only {n} seed{'s' * (n != 1)}: {FEW_SEEDS} or more say something"
+
+
+def rough(experiment: Experiment) -> Iterator[str]:
+    """What to say of bounds over a few queries, which are too narrow."""
+    n = len(set(experiment.queries))
+    if 1 < n < FEW_QUERIES:
+        yield f"over only {n} queries: rough"
+
+
+def no_auction(agent: str, value: float) -> str:
+    """Why there is nothing to compare deviations with."""
+    return f"no bid counts where {agent} bids its value {value:g} and others theirs"
+
+
+def at_the_limit(experiment: Experiment, values: Mapping[int, float], bids: Sequence[float]) -> Iterator[str]:
+    """Which agents, given by their values, stopped at the highest bid that is tried: they may want to bid more."""
+    for i, value in values.items():
+        highest = experiment.text_audit.grid(value)[-1]
+        if bids[i] >= highest > value:
+            yield f"{experiment.agents[i].id} bids {highest:g}, the most that is tried"
 
 
 def ending(path: Path) -> Iterator[str]:

@@ -25,7 +25,7 @@ and deviation are both worth -inf: the mean is put at 0, its bounds at -inf and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,15 +46,24 @@ _ROUNDING = 1e-24  # of a variance, relative to the square of the mean
 
 
 class Floor(NamedTuple):
-    """For utilities of `value` times a whole number: in how many texts that number is not truth's, (d,)."""
+    """For utilities of `value` times a whole number: in how many texts that number is not truth's, (d,).
 
-    value: float
+    `value` is one for all deviations, or each one's own, (d,).
+    """
+
+    value: float | Array
     flips: Integers
 
     @classmethod
     def of(cls, value: float, measured: Array, truth: Array) -> Floor:
         """Of the whole numbers of each deviation's texts, (n_texts, d), and of truth's, (n_texts,)."""
         return cls(value, np.count_nonzero(measured != truth[:, None], axis=0).astype(np.int64))
+
+    @classmethod
+    def joined(cls, floors: Sequence[Floor]) -> Floor:
+        """Of several agents' deviations, one after the other."""
+        values = [np.broadcast_to(floor.value, floor.flips.shape) for floor in floors]
+        return cls(np.concatenate(values), np.concatenate([floor.flips for floor in floors]))
 
     def least_variances(self, n_texts: int) -> Array:
         """Below which no squared se may fall, (d,)."""
