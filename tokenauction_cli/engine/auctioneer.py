@@ -72,11 +72,12 @@ class Auctioneer:
         if self._over_words:
             rule = self.rules.aggregation[cell.aggregation]
             return WordState(self.setting, cell, randomness, rule, self.rules.sampling)
+        truth = self.reportings[cell.report].truth
         if cell.mechanism:
             mechanism = self.rules.mechanisms[cell.aggregation]
             assert isinstance(mechanism, WriterMechanism)
-            return WriterState(self.setting, cell, randomness, mechanism)
-        return TextState(self.setting, cell, randomness, self.reportings[cell.report].truth)
+            return WriterState(self.setting, cell, randomness, mechanism, truth)
+        return TextState(self.setting, cell, randomness, truth)
 
     def auction(
         self, texts: Iterable[tuple[Sequence[Logits], Sequence[TextState]]]

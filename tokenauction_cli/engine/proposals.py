@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import chain, groupby
 from typing import NamedTuple
 
@@ -24,9 +24,9 @@ from ..mechanism.distributions import Array, MechanismError
 from ..mechanism.measures import posterior
 from ..mechanism.sampling.randomness import DrawKey, Randomness
 from ..mechanism.terms import bidding_of
-from ..runs.run_folder import Record, RunFolder
+from ..runs.run_folder import Appender, Record, RunFolder
 from .every_text import EveryText, every_candidate, every_text
-from .plan import Cell
+from .plan import Cell, Plan
 from .rules import Rules, terms_of
 from .text_state import FAILED
 
@@ -102,21 +102,23 @@ class Proposals:
         for record in folder.of(KIND).records().values() if self._waiting else ():
             self._add(record)
 
-    @property
-    def written(self) -> set[str]:
-        """The candidates that have a record."""
-        return {cell for records in self._written.values() for cell in records}
+    def idle(self, plan: Plan, waiting: Set[str]) -> dict[str, None]:
+        """The texts of a plan that need not be written: none is a cell that waits, or a candidate that is missing."""
+        missing = {
+            cell.id for pool, cells in self._cells.items() for cell in cells if cell.id not in self._written[pool]
+        }
+        return {cell.id: None for cell in plan.cells if cell.id not in waiting and cell.id not in missing}
 
-    def __contains__(self, cell: str) -> bool:
-        """Whether a text is a candidate that some cell waits for."""
-        return cell in self._pool_of
-
-    def settled(self, records: Iterable[Record]) -> list[Record]:
-        """Take these finished candidates in; the records of the cells that have all theirs now."""
-        for record in records:
+    def taken(self, records: Sequence[Record], appender: Appender) -> list[Record]:
+        """Keep those of these records that are candidates; the others, and those of the cells that are settled now."""
+        proposed = [record for record in records if record["cell"] in self._pool_of]
+        if proposed:
+            appender.append(proposed)
+        for record in proposed:
             self._add(record)
         ready = [pool for pool, cells in self._cells.items() if len(self._written[pool]) == len(cells)]
-        return [record for pool in ready for record in self._settle(pool)]
+        settled = [record for pool in ready for record in self._settle(pool)]
+        return [*(record for record in records if record["cell"] not in self._pool_of), *settled]
 
     def _add(self, record: Record) -> None:
         pool = self._pool_of.get(record["cell"])

@@ -80,6 +80,13 @@ class Rules:
         rule = self.aggregation[aggregation]
         return tuple(payment for payment in self.payments.values() if payment.fits(rule, self.sampling, reserve))
 
+    def mean_payments(self, rule: str, reserve: float) -> dict[str, str]:
+        """By payment rule, of a mechanism by its own name: the column of what a text costs in expectation."""
+        if rule not in self.mechanisms:
+            return {payment.name: payment.columns[0] for payment in self.fitting(rule, reserve)}
+        charged, *others = self.mechanisms[rule].payments
+        return {rule: f"{charged}_expected" if f"{charged}_expected" in others else charged}
+
     def left_out(self, reserve: float) -> tuple[LeftOut, ...]:
         """The payment rules that do not fit every aggregation rule."""
         found = []

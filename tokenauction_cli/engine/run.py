@@ -183,7 +183,7 @@ def _compute(
                 ready.folder.of(PROPOSALS).appending() as candidates,
                 closing(Auctioneer(ready.experiment, ready.rules, model.vocabulary)) as auctioneer,
             ):
-                left = _with_room(plan, model, record, progress).without(_finished(plan, proposals, waiting))
+                left = _with_room(plan, model, record, progress).without(proposals.idle(plan, waiting))
                 work = WorkLeft(left, ready.bidders.prompt_sets, ready.experiment.auction.max_draws)
                 for note in unlike_beginnings(ready.experiment, ready.bidders.prompt_sets, model):
                     progress.note(note)
@@ -191,11 +191,8 @@ def _compute(
                 progress.step(0, 0, 0.0)
                 for records in chain([[]], in_batches(loop, left, interrupts)):
                     with interrupts.held():
-                        proposed = [record for record in records if record["cell"] in proposals]
-                        if proposed:
-                            candidates.append(proposed)
-                        own = (record for record in records if record["cell"] in waiting)
-                        new = [*own, *proposals.settled(proposed)]
+                        ready_now = proposals.taken(records, candidates)
+                        new = [record for record in ready_now if record["cell"] in waiting]
                         if new:
                             appender.append(new)
                         session["cells"] += len(new)
@@ -210,12 +207,6 @@ def _compute(
                 session["seconds"] = round(time.monotonic() - begun, 3)
                 session["peak_memory_mib"] = peak_memory() >> 20
                 _end(ready.folder, record, session, status)
-
-
-def _finished(plan: Plan, proposals: Proposals, waiting: Set[str]) -> dict[str, None]:
-    """The texts of a plan that have a record, and candidates that no cell waits for."""
-    needed = (cell.id for cell in plan.cells if cell.id not in waiting and cell.id not in proposals)
-    return dict.fromkeys([*needed, *proposals.written])
 
 
 def _end(folder: RunFolder, record: manifest.Manifest, session: manifest.Session, status: str) -> None:

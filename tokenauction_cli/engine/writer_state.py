@@ -29,8 +29,15 @@ _OF_THE_TOKEN_AUCTION = ("welfare_share", "paid_share")
 class WriterState(TextState):
     """The text, who writes it now, and what was paid for its segments."""
 
-    def __init__(self, setting: Setting, cell: Cell, randomness: Randomness, mechanism: WriterMechanism) -> None:
-        super().__init__(setting, cell, randomness)
+    def __init__(
+        self,
+        setting: Setting,
+        cell: Cell,
+        randomness: Randomness,
+        mechanism: WriterMechanism,
+        truth: int | None = None,
+    ) -> None:
+        super().__init__(setting, cell, randomness, truth)
         self._mechanism = mechanism
         self._bidding_left = setting.terms.effective(cell.bids)
         self._n_segments = 0
