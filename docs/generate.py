@@ -62,6 +62,9 @@ SECTIONS = (
     ("Message", "agents: messages", ""),
     ("Reference", "reference", ""),
     ("Auction", "auction", ""),
+    ("Mosaic", "auction: mosaic", ""),
+    ("Segment", "auction: segment", ""),
+    ("TextPool", "auction: text_pool", ""),
     ("Covering", "auction: covering", ""),
     ("Sweep", "sweep", ""),
     ("Steps", "sweep: relative_weight", ""),
@@ -162,6 +165,39 @@ auction:
   stop: ["no no"]
   trace: top_k                             # for the token inspector of the report
 sweep: {bids: [{Ann: 1}, {Ann: 4, Bob: 1}]}
+""",
+    "Mosaic": """\
+name: mosaic
+queries: [vacations in Hawaii]
+models: {small: smollm2-135m-instruct}
+agents:
+  - {name: Alpha Airlines, model: small, prompt: "An ad for {{ query }} by {{ agent }}:"}
+  - {name: Beta Resort, model: small, prompt: "An ad for {{ query }} by {{ agent }}:"}
+reference: {model: small, prompt: "A text about {{ query }}:"}   # for log_ratio
+auction:
+  mechanism: [token_auction, mosaic]       # the same agents, bids and seeds
+  mosaic: {candidates: 20, generator: log_linear, tau: 2, score: log_ratio}
+""",
+    "Segment": """\
+name: segment
+agents:
+  - {name: Ann, bid: 3, distribution: {yes: 0.6, no: 0.3, ".": 0.1}}
+  - {name: Bob, bid: 2, distribution: {yes: 0.1, no: 0.8, ".": 0.1}}
+auction:
+  mechanism: [segment, lottery, highest]   # the last two have no settings
+  segment: {unit: sentence, segments: 3, replacement: false, relevance: {Ann: 0.4, Bob: 0.9}}
+expect:
+  - {figure: revenue.lottery, at: {mechanism: lottery}, max: 3}
+""",
+    "TextPool": """\
+name: text-pool
+agents:
+  - {name: Ann, distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, distribution: {yes: 0.1, no: 0.9}}
+auction:
+  mechanism: text_pool
+  text_pool: {candidates: all}             # 2 words, 4 tokens: 16 texts
+  max_tokens: 4
 """,
     "Sweep": """\
 name: grid

@@ -19,7 +19,7 @@ from .analysis.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.reading import read_csv as read_csv
 from .analysis.run import Run, files_of
 from .engine.bidder_models import BidderModels
-from .engine.plan import Cell, Plan, cells_of
+from .engine.plan import Cell, Plan, cells_of, n_cells
 from .engine.prepare import prepare
 from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
@@ -202,7 +202,8 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     most_prompts = max(len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values())
     seconds = bidders.files.seconds(most_tokens) if bidders.files else None
     left_out = Rules.of(experiment).left_out(experiment.auction.reserve)
-    return Checked(experiment, bidders, plan, plan.n_cells, most_tokens, most_tokens * most_prompts, seconds, left_out)
+    counts = n_cells(experiment), most_tokens, most_tokens * most_prompts
+    return Checked(experiment, bidders, plan, *counts, seconds, left_out)
 
 
 class RunAudit(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Command
+from text_audit_files import write_text_audit
 
 from tokenauction_cli.analysis.columns import FILES, entries_for, explained, figure_explained
 from tokenauction_cli.mechanism import registry
@@ -32,6 +33,7 @@ auction:
   trace: top_k
 sweep: {agent: alpha, relative_weight: [0.25, 0.5, 0.75], seeds: 3}
 blends: true
+reference: {distribution: {Alpha: 0.3, Air: 0.3, Resort: 0.3, <end>: 0.1}}
 """
 BIDS = """
 name: bids
@@ -59,11 +61,12 @@ auction: {max_tokens: 1, payments: [second_price, pay_your_bid]}
 
 @pytest.fixture
 def written(tmp_path: Path, in_process: Command) -> dict[str, set[str]]:
-    """The columns of every file, over several runs and an audit."""
+    """The columns of every file, over several runs, an audit, and an audit of whole texts by hand."""
     for command, text, code in (("run", EVERYTHING, 0), ("run", BIDS, 3), ("run", BYTES, 0), ("audit", TWO, 0)):
         (tmp_path / "e.yaml").write_text(text, "utf-8")
         done = in_process(command, "e.yaml", "-q")
         assert done.returncode == code, done.stderr
+    write_text_audit(tmp_path / "results")
     found: dict[str, set[str]] = {}
     for path in (tmp_path / "results").rglob("*.csv"):
         with path.open(encoding="utf-8", newline="") as file:

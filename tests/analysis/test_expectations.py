@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import Reader
 from hypothesis import given
@@ -45,6 +46,28 @@ def run(read: Reader, tmp_path: Path) -> Run:
 def verdict(run: Run, expectation: Expectation) -> Verdict:
     (one,) = verdicts([expectation], run.cells, run.summary, run.trends)
     return one
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "found"),
+    [
+        ("token_auction", "0 to 1"),
+        ("lottery", "2"),
+        ("highest", "there is no row; there are mechanism token_auction, lottery"),
+        (None, "2 at one, lottery, relative weight 0 (1 of 13 rows fail)"),
+    ],
+)
+def test_rows_of_one_mechanism(run: Run, mechanism: str | None, found: str) -> None:
+    summary = run.summary.assign(mechanism="token_auction")
+    other = summary.head(1).assign(mechanism="lottery", aggregation="", **{"mention_rate.ann": 2.0})
+    frames = run.cells, pd.concat([summary, other]), run.trends
+    (one,) = verdicts([expected("mention_rate.ann", 0, 1, mechanism=mechanism)], *frames)
+    assert (one.found, one.holds) == (found, mechanism == "token_auction")
+
+
+def test_a_run_of_one_mechanism_has_no_column_of_it(run: Run) -> None:
+    assert verdict(run, expected("mention_rate.ann", 0, 1, mechanism="token_auction")).found == "0 to 1"
+    assert verdict(run, expected("mention_rate.ann", mechanism="token_auction", query="x")).found.startswith("there is")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ import pytest
 from conftest import Command, Reader
 from hostile_run import HOSTILE, SWEEP
 
+from tokenauction_cli.analysis.metrics import summary_frame
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.report import traces as packing
-from tokenauction_cli.report.figures import ALL_QUERIES, Horizontal, figures_of, horizontal_of, named
+from tokenauction_cli.report.figures import ALL_QUERIES, Horizontal, figures_of, horizontal_of, ids_named
 from tokenauction_cli.report.report import write_report
 from tokenauction_cli.report.vega import LONGEST_TITLE, panel_spec, paper_spec, queries_drawn
 
@@ -111,6 +113,20 @@ def test_two_measures_of_welfare_share_no_axis(read: Reader, tmp_path: Path) -> 
         "welfare.power_mean": ["power mean"],
     }
     assert found["welfare.linear"].tab == "welfare, linear, power mean 1"
+
+
+def test_figures_against_a_reference_stand_where_there_is_one(swept: Run) -> None:
+    drawn = {figure.id for figure in figures_of([swept])}
+    of_reference = {"log_ratio", "reverse_kl_sum", "quality"}
+    assert not drawn & of_reference
+    scored = {"log_ratio.alpha": -1.5, "log_ratio.beta": 2.0, "reverse_kl_sum.alpha": 3.0, "reverse_kl_sum.beta": 0.5}
+    cells = swept.cells.assign(**scored, quality=-4.0)
+    run = replace(swept, cells=cells, summary=summary_frame(swept.experiment, cells))
+    found = {figure.id: figure for figure in figures_of([run])}
+    assert set(found) - drawn == of_reference
+    assert {row["mean"] for row in found["log_ratio"].rows} == {-1.5, 2}
+    assert found["log_ratio"].chapter == found["log_prob"].chapter
+    assert {row["mean"] for row in found["quality"].rows} == {-4}
 
 
 def test_few_queries_are_told_in_the_data(swept: Run, tmp_path: Path) -> None:
@@ -239,15 +255,13 @@ def test_only_the_figures_that_are_named(swept: Run, tokauction: Command) -> Non
     assert done.returncode == 0, done.stderr
     names = {path.name.split(".")[0] for path in (swept.folder.path / "figures").iterdir()}
     assert names == {"mention_rate", "payment"}
-    everything = {figure.id for figure in figures_of([swept])}
-    assert {figure.id for figure in named(figures_of([swept]), ["payment"])} == {
-        one for one in everything if one.startswith("payment.")
-    }
-    assert [figure.id for figure in named(figures_of([swept]), ["revenue"])] == ["revenue"]
+    ids = [figure.id for figure in figures_of([swept])]
+    assert ids_named(ids, ["payment"]) == {one for one in ids if one.startswith("payment.")}
+    assert ids_named(ids, ["revenue"]) == {"revenue"}
     wrong = tokauction("report", str(swept.folder.path), "--only", "mention_rat")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "there is no figure 'mention_rat'; did you mean 'mention_rate'?" in wrong.stderr
-    assert all(one in wrong.stderr for one in everything)
+    assert all(one in wrong.stderr for one in ids)
 
 
 def test_figures_in_three_formats(swept: Run, tmp_path: Path, monkeypatch: Any) -> None:

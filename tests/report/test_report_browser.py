@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from hostile_run import HOSTILE, SWEEP
+from text_audit_files import MISREPORT, write_text_audit
 
 from tokenauction_cli.analysis.columns import explained, figure_explained
 from tokenauction_cli.analysis.run import Run
@@ -334,6 +335,64 @@ def test_an_audit_has_a_section_and_a_glossary(browser: Any, audited: Path, repo
     without = Opened(browser, report)
     assert without.page.locator(".audit, .glossary").count() == 0
     without.page.close()
+
+
+@pytest.fixture(scope="module")
+def of_texts(swept: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the run with an audit of whole texts, which is there for this page alone."""
+    write_text_audit(swept.path, ("mention", "log_ratio"))
+    page = write_report([swept], tmp_path_factory.mktemp("texts") / "report.html").page
+    for path in swept.path.glob("text_*"):
+        path.unlink()
+    return page
+
+
+def test_an_audit_of_whole_texts_has_a_section(browser: Any, of_texts: Path, report: Path) -> None:
+    opened = Opened(browser, of_texts)
+    opened.charts()
+    heads = opened.page.locator(".incentives h3").all_text_contents()
+    assert heads == [
+        *("What the best deviation gains", "Utility against the bid", "Payment against the bid"),
+        "Where best responses lead",
+    ]
+    charts = opened.page.locator(".incentives .chart")
+    assert charts.count() == opened.page.locator(".incentives .chart svg").count() == 2 + 6 + 6 + 6
+    assert opened.page.locator(".incentives .statistics").count() == 4  # in words, and three tables
+    opened.page.get_by_role("tab", name="Beta Resort, log ratio").first.click()
+    opened.charts()
+    assert opened.page.locator("[data-figure='text_utility.beta.log_ratio'] svg").count() == 6
+    assert opened.console == []
+    opened.page.close()
+    without = Opened(browser, report)
+    assert without.page.locator(".incentives").count() == 0
+    without.page.close()
+
+
+def test_a_point_of_such_a_chart_tells_its_deviation(browser: Any, of_texts: Path) -> None:
+    opened = Opened(browser, of_texts)
+    opened.charts()
+    by_seeds = opened.page.locator("[data-figure='text_utility.alpha.mention']").nth(4)
+    by_seeds.locator(".mark-symbol path").last.hover(force=True)
+    opened.page.wait_for_selector(".tip:not([hidden])")
+    told = opened.text(".tip")
+    assert "utility per text, units of the bids" in told
+    assert "200 texts" in told
+    assert MISREPORT in told or "honest" in told
+    opened.page.close()
+
+
+def test_the_charts_of_whole_texts_fit_any_light_and_width(browser: Any, of_texts: Path) -> None:
+    dark = Opened(browser, of_texts, color_scheme="dark", viewport=PHONE)
+    dark.charts()
+    assert dark.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+    line = dark.page.locator("[data-figure='text_utility.alpha.mention'] .mark-line path").first
+    before = line.evaluate("e => getComputedStyle(e).stroke")
+    dark.page.get_by_role("button", name="light or dark").click()
+    assert line.evaluate("e => getComputedStyle(e).stroke") != before
+    assert dark.page.evaluate(WITHOUT_A_TOOLTIP.replace("ROOT", '".incentives"')) == []
+    assert dark.page.locator(".incentives img, .incentives b b").count() == 0
+    assert dark.console == []
+    dark.page.close()
 
 
 def test_without_traces_nothing_offers_to_look_closer(browser: Any, tmp_path: Path) -> None:

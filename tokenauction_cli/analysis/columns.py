@@ -13,45 +13,17 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
+from .column import Column, File
+from .text_audit_columns import TEXT_AUDIT_FILES
 
-class Column(NamedTuple):
-    """One entry. `per` is what one number belongs to: `text`, `token`, `mean per token` (over a text), or ''.
-
-    `is_text` where the column holds words, so that `NA` in it is a word and `007` no number.
-    """
-
-    name: str
-    meaning: str
-    unit: str = ""
-    per: str = ""
-    formula: str = ""
-    is_text: bool = False
-
-    @property
-    def in_words(self) -> str:
-        """All of it on one line, for a tooltip."""
-        formula = f"{self.formula}." if self.formula else ""
-        unit = f"Unit: {self.unit}." if self.unit else ""
-        per = {"text": "Per text.", "token": "Per token.", "mean per token": "Mean per token."}.get(self.per, "")
-        return " ".join(filter(None, (self.meaning, formula, unit, per)))
-
-
-class File(NamedTuple):
-    """A file, what one line of it is, and its columns. More specific names come before patterns that also fit."""
-
-    name: str
-    about: str
-    columns: tuple[Column, ...]
-
-
-_AT_LEAST_0, _AT_MOST_0, _SHARE = (0.0, math.inf), (-math.inf, 0.0), (0.0, 1.0)
+_AT_LEAST_0, _AT_MOST_0, _ANY, _SHARE = (0.0, math.inf), (-math.inf, 0.0), (-math.inf, math.inf), (0.0, 1.0)
 RANGES = {
     **dict.fromkeys(("tokens", "bytes", "first_mention", "unfollowed"), _AT_LEAST_0),
-    "log_prob": _AT_MOST_0,
+    **dict.fromkeys(("log_prob", "quality"), _AT_MOST_0),
+    "log_ratio": _ANY,
     "tv": _SHARE,
-    **dict.fromkeys(("kl", "reverse_kl", "payment", "revenue"), _AT_LEAST_0),
+    **dict.fromkeys(("kl", "reverse_kl", "reverse_kl_sum", "payment", "revenue"), _AT_LEAST_0),
     "welfare": _AT_MOST_0,
     **dict.fromkeys(("welfare_share", "posterior"), _SHARE),
     "paid_share": _AT_LEAST_0,
@@ -74,6 +46,7 @@ _OF_SUMMARY = RATES + RATIOS
 
 _BIDS = "units of the bids"
 _NOT_OF_WORDS = "Not over words: it sums over all of them."
+_WITH_REFERENCE = "Only where the file has a `reference`."
 _PER_BYTES = f"{_BIDS} per 1,000 bytes"
 _H = "H, without a reserve H = S_A ln(1 + b_A / S_A) - b_A S_A / (S_A + b_A)"
 _QUERY = Column("query", "The query; empty where the experiment has none.", is_text=True)
@@ -159,6 +132,20 @@ _FIGURES_OF_A_TEXT = (
         "KL(q, p_A) = sum_x q(x) log(q(x) / p_A(x))",
     ),
     Column(
+        "log_ratio.A",
+        f"How much likelier the text is to agent A's own model than to the reference. {_WITH_REFERENCE}",
+        "nats",
+        "text",
+        "l_A - l_0, with l_A = sum_t log p_A(x_t)",
+    ),
+    Column(
+        "reverse_kl_sum.A",
+        f"Reverse KL of agent A over the whole text. {_WITH_REFERENCE} {_NOT_OF_WORDS}",
+        "nats",
+        "text",
+        "sum_t KL(q, p_A)",
+    ),
+    Column(
         "unfollowed.A",
         "The ways to spell the text in agent A's own tokens that were left out, as shares added over its bytes. Of a "
         "lone agent it bounds, in the mean, how far the law of its texts is from its model's. Only where "
@@ -220,6 +207,13 @@ _FIGURES_OF_A_TEXT = (
         "sum over the tokens of what the rule charges",
     ),
     Column("log_prob", "Log-probability of the text under the auction.", "nats", "text", "sum_t log q(x_t)"),
+    Column(
+        "quality",
+        f"Mean log-probability of the tokens under the reference, which never bids. {_WITH_REFERENCE}",
+        "nats",
+        "mean per token",
+        "l_0 / T, with l_0 = sum_t log p_0(x_t)",
+    ),
     Column("revenue.<payment>", "What the seller earns.", _BIDS, "text", "sum over the agents of payment.<payment>.A"),
     Column(
         "welfare",
@@ -482,6 +476,7 @@ FILES = (
     ),
     File("pooled.csv", "One row per aggregation rule and sweep point, where there are several queries.", _POOLED),
     File("audit.csv", "One row per check of `tokauction audit`.", _AUDIT),
+    *TEXT_AUDIT_FILES,
     File("table.csv", "One row per sweep point: the table that a run prints (`table.md` is the same).", _TABLE),
     File(
         "records-*.jsonl",

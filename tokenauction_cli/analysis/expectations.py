@@ -26,7 +26,7 @@ from .tables import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-TAU = "tau"
+TAU, MECHANISM = "tau", "mechanism"
 TESTS = {"contains": "contains", "not_contains": "does not contain", "matches": "matches"}
 _TRENDS, _SUMMARY, _CELLS = "trends.csv", "summary.csv", "cells.csv"
 
@@ -107,7 +107,7 @@ def _rows_of(figure: str, frames: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFr
 def _agrees(at: At, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Which rows agree with every key."""
     agrees = np.ones(len(frame), dtype=bool)
-    for column, value in _keys(at).items():
+    for column, value in _keys_in(at, frame).items():
         if isinstance(value, str):
             agrees &= (frame[column] == value).to_numpy()
         else:
@@ -117,16 +117,22 @@ def _agrees(at: At, frame: pd.DataFrame) -> NDArray[np.bool_]:
 
 def _keys(at: At) -> dict[str, str | float]:
     """The columns that `at` names, and the values it wants there."""
-    keys = {"query": at.query, "aggregation": at.aggregation, "relative_weight": at.relative_weight, "point": at.point}
+    keys: dict[str, str | float | None] = {"query": at.query, MECHANISM: at.mechanism, "aggregation": at.aggregation}
+    keys |= {"relative_weight": at.relative_weight, "point": at.point}
     keys |= {f"bid.{agent}": bid for agent, bid in (at.bids or {}).items()}
     return {column: value for column, value in keys.items() if value is not None}
+
+
+def _keys_in(at: At, frame: pd.DataFrame) -> dict[str, str | float]:
+    """The same without `mechanism` where the frame has no such column: then all rows are of one."""
+    return {column: value for column, value in _keys(at).items() if column != MECHANISM or column in frame}
 
 
 def _nothing_there(at: At, frame: pd.DataFrame, what: str) -> str:
     """That no row agrees, and what the rows have where `at` looks."""
     if not len(frame):
         return f"there is no {what}" + ("; a trend needs 3 relative weights" if TAU in frame else "")
-    there_are = (f"{key} {', '.join(map(_words, frame[key].unique()[:MAX_LISTED]))}" for key in _keys(at))
+    there_are = (f"{key} {', '.join(map(_words, frame[key].unique()[:MAX_LISTED]))}" for key in _keys_in(at, frame))
     return f"there is no {what}; there are {'; '.join(there_are)}"
 
 
@@ -138,8 +144,11 @@ def _range(values: NDArray[Any]) -> str:
 def _where(rows: pd.DataFrame, k: int) -> str:
     """Which of several rows: what differs between them."""
     point = "relative_weight" if "relative_weight" in rows and rows["relative_weight"].nunique() > 1 else "point"
-    differing = [key for key in ("query", "aggregation", point, "seed") if key in rows and rows[key].nunique() > 1]
-    return " at " + _listed({key: rows[key].iloc[k] for key in differing}) if differing else ""
+    keys = ("query", MECHANISM, "aggregation", point, "seed")
+    differing = {key: rows[key].iloc[k] for key in keys if key in rows and rows[key].nunique() > 1}
+    if differing.get("aggregation") == "":  # of a mechanism that has none
+        del differing["aggregation"]
+    return f" at {_listed(differing)}" if differing else ""
 
 
 def _listed(keys: Mapping[str, Any]) -> str:

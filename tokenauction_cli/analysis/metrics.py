@@ -27,7 +27,10 @@ _LEADING = [
     *("cell", "query", "aggregation", "point", "relative_weight", "seed"),
     *("sampling", "text", "tokens", "bytes", "end_reason"),
 ]
-_PER_AGENT = ["bid", "weight", "mentions", "first_mention", "log_prob", "tv", "kl", "reverse_kl", "unfollowed"]
+_PER_AGENT = [
+    *("bid", "weight", "mentions", "first_mention", "log_prob", "log_ratio"),
+    *("tv", "kl", "reverse_kl", "reverse_kl_sum", "unfollowed"),
+]
 
 
 def cells_frame(experiment: Experiment, records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -105,7 +108,7 @@ def _ordered(columns: Sequence[str], ids: Sequence[str]) -> list[str]:
     for agent in ids:
         documented += [f"{name}.{agent}" for name in _PER_AGENT]
         documented += [c for c in columns if c.startswith("payment.") and c.endswith(f".{agent}")]
-    documented.append("log_prob")
+    documented += ["log_prob", "quality"]
     known = [c for c in documented if c in columns]
     return known + [c for c in columns if c not in set(known)]
 

@@ -33,7 +33,7 @@ def report(
         typer.Option(
             "--only",
             metavar="LIST",
-            help="Write only these figures: mention_rate,revenue; payment stands for all payment.RULE.",
+            help="Write only these figures: mention_rate,text_regret; payment stands for all payment.RULE.",
         ),
     ] = None,
     results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The folder of run folders.")] = Path(

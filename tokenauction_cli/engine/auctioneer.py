@@ -12,6 +12,8 @@ import numpy as np
 
 from ..experiment.experiment import Experiment
 from ..lm.base import Logits, Vocabulary
+from ..mechanism.aggregation.rules import AggregationRule, Linear
+from ..mechanism.alternatives.mechanisms import WriterMechanism
 from ..mechanism.distributions import MechanismError, Profile
 from ..mechanism.native.compiled import profile_begun
 from ..mechanism.native.prefetch import Need, Needs, Prefetch
@@ -26,9 +28,11 @@ from .rules import Rules
 from .scoring import Scores
 from .text_state import Setting, TextState
 from .word_state import WordState
+from .writer_state import WriterState
 
 MOST_PREFETCHED_BYTES = 1 << 29  # of rows that prefixes hold which wait for their turn
 MOST_KNOWN_NEEDS = 4096
+_LINEAR = Linear()
 
 
 class Auctioneer:
@@ -68,7 +72,12 @@ class Auctioneer:
         if self._over_words:
             rule = self.rules.aggregation[cell.aggregation]
             return WordState(self.setting, cell, randomness, rule, self.rules.sampling)
-        return TextState(self.setting, cell, randomness, self.reportings[cell.report].truth)
+        truth = self.reportings[cell.report].truth
+        if cell.mechanism:
+            mechanism = self.rules.mechanisms[cell.aggregation]
+            assert isinstance(mechanism, WriterMechanism)
+            return WriterState(self.setting, cell, randomness, mechanism, truth)
+        return TextState(self.setting, cell, randomness, truth)
 
     def auction(
         self, texts: Iterable[tuple[Sequence[Logits], Sequence[TextState]]]
@@ -145,12 +154,16 @@ class Auctioneer:
         return self._needs[outcomes]
 
     def _needs_of(self, aggregation: str, bids: tuple[float, ...]) -> list[Need]:
-        others = any(payment.compares_others for payment in self.setting.payments[aggregation])
+        others = any(payment.compares_others for payment in self.setting.payments.get(aggregation, ()))
         try:
             bidding = bidding_of(self.setting.terms, self.effective(bids))
         except MechanismError:
             return []
-        return list(needs_of(self.rules.aggregation[aggregation], bidding, others=others))
+        return list(needs_of(self.aggregation(aggregation), bidding, others=others))
+
+    def aggregation(self, name: str) -> AggregationRule:
+        """The rule of this name; where a mechanism has one agent write, the one that leaves its words alone."""
+        return self.rules.aggregation.get(name, _LINEAR)
 
     def effective(self, bids: tuple[float, ...]) -> tuple[float, ...]:
         """The bids that a reserve leaves."""
@@ -220,7 +233,7 @@ class _Prefix:
     def _outcome(self, profile: Profile, state: TextState) -> Outcome:
         key = state.cell.aggregation, state.bids
         if key not in self._outcomes:
-            rule = self._auctioneer.rules.aggregation[state.cell.aggregation]
+            rule = self._auctioneer.aggregation(state.cell.aggregation)
             self._outcomes[key] = Outcome(
                 rule, profile, self._auctioneer.effective(state.bids), self._auctioneer.setting.terms
             )

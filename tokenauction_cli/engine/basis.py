@@ -23,7 +23,7 @@ from .gguf_files import GgufFiles
 _PACKAGES = ("jinja2", "llama-cpp-python", "numpy")
 _OF_MANIFESTS = ("format", "records", "tokauction", "llama", "passes")  # what wrote the records
 _READ_OFF_THE_TEXT = ("mentions",)  # of agents: counted in finished texts
-_PART_OF_THE_CELL = ("aggregation",)  # of auctions
+_PART_OF_THE_CELL = ("aggregation", "mechanisms")  # of auctions
 
 
 def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> str | None:

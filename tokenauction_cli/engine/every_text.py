@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..experiment.experiment import Experiment
+from ..experiment.mentions import find_mentions, mention_pattern
 from ..experiment.text_audit import Misreport
 from ..lm.base import Logits, Request
 from ..lm.table import TableModel, TablePrompt, TableVocabulary
+from ..mechanism.alternatives.candidates import Candidates
 from ..mechanism.distributions import Array, Profile, log_normalize
 from ..mechanism.whole_texts.tree import LEAF, Tree
 from ..system.errors import CellError, UsageError
@@ -26,13 +28,17 @@ MOST_PREFIXES = 20_000
 
 @dataclass(frozen=True, eq=False)
 class EveryText:
-    """A tree of m nodes. `log_p`, (m, n), is what each agent's own table gives to a prefix, `log_reference`, (m,), what
-    the reference does; None without one.
+    """A tree of m nodes. `log_p`, (m, n), is what each agent's own table gives to a prefix, `log_reported` what the one
+    that it reports does, `log_reference`, (m,), what the reference does; None without one. `prefixes` are the tokens of
+    every node, `end_reasons` why a text ends there.
     """
 
     tree: Tree
     log_p: Array
+    log_reported: Array
     log_reference: Array | None
+    prefixes: Sequence[tuple[int, ...]]
+    end_reasons: Sequence[str | None]
 
 
 class _After(NamedTuple):
@@ -55,6 +61,16 @@ def every_text(experiment: Experiment, rules: Rules, misreport: Misreport | None
     tables = _Tables(experiment, misreport)
     setting = Setting(experiment, rules, tables.vocabulary)
     return _Enumeration(setting, tables).run()
+
+
+def every_candidate(experiment: Experiment, every: EveryText) -> Candidates:
+    """Every finished text once, scored by what agents report."""
+    leaves = every.tree.leaves
+    texts = [every.tree.texts[leaf] for leaf in leaves.tolist()]
+    patterns = [mention_pattern(agent.mentions) for agent in experiment.agents]
+    mentions = [[float(find_mentions(pattern, text).count) for text in texts] for pattern in patterns]
+    reference = None if every.log_reference is None else every.log_reference[leaves]
+    return Candidates.each_once(every.log_reported[leaves].T, reference, mentions)
 
 
 class _Tables:
@@ -102,6 +118,7 @@ class _Enumeration:
         self._tokens = [-1]
         self._places: list[int] = []
         self._log_p: list[Array] = [np.zeros(n)]
+        self._log_reported: list[Array] = [np.zeros(n)]
         self._log_reference = [0.0]
         self._known: dict[bytes, int] = {}
         self._afters: list[_After] = []
@@ -110,6 +127,7 @@ class _Enumeration:
     def run(self) -> EveryText:
         """Every prefix in its turn: those of a level stand before those of the next."""
         prefixes: list[tuple[int, ...]] = [()]
+        end_reasons: list[str | None] = []
         levels = [0]
         while len(self._places) < len(prefixes):
             node = len(self._places)
@@ -122,8 +140,9 @@ class _Enumeration:
                 self._check(len(prefixes))
             else:
                 self._places.append(LEAF)
+            end_reasons.append(end_reason)
             self._texts.append(self._setting.text(prefix, end_reason))
-        return EveryText(self._tree((*levels, len(prefixes))), *self._likelihoods())
+        return EveryText(self._tree((*levels, len(prefixes))), *self._likelihoods(), prefixes, end_reasons)
 
     def _grow(self, node: int, prefix: tuple[int, ...]) -> list[int]:
         """Add the children of a node; the tokens that lead to them."""
@@ -137,6 +156,7 @@ class _Enumeration:
             self._parents.append(node)
             self._tokens.append(token)
             self._log_p.append(self._log_p[node] + after.true[:, token])
+            self._log_reported.append(self._log_reported[node] + after.reported[:, token])
             if after.reference is not None:
                 self._log_reference.append(self._log_reference[node] + float(after.reference[token]))
         return tokens
@@ -159,6 +179,7 @@ class _Enumeration:
             tuple(Profile(log_p=after.true) for after in self._afters),
         )
 
-    def _likelihoods(self) -> tuple[Array, Array | None]:
+    def _likelihoods(self) -> tuple[Array, Array, Array | None]:
         has_reference = len(self._log_reference) == len(self._log_p)
-        return np.array(self._log_p), np.array(self._log_reference) if has_reference else None
+        reference = np.array(self._log_reference) if has_reference else None
+        return np.array(self._log_p), np.array(self._log_reported), reference

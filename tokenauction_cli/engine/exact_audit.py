@@ -8,13 +8,15 @@ Needs scipy.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 from ..experiment.experiment import Experiment
 from ..experiment.text_audit import HONEST, TextAudit
 from ..mechanism.aggregation.rules import AggregationRule
+from ..mechanism.alternatives.mechanisms import Mechanism
 from ..mechanism.distributions import MechanismError
 from ..mechanism.payments.rules import PaymentRule
 from ..mechanism.terms import Terms
@@ -22,9 +24,10 @@ from ..mechanism.whole_texts.best_response import BackwardInduction
 from ..mechanism.whole_texts.dynamics import Path
 from ..mechanism.whole_texts.finding import EXACT, Deviation, Equilibrium, price_of_anarchy
 from ..mechanism.whole_texts.game import Game, gained
-from ..mechanism.whole_texts.tree import Auctions, Worth, replaced
+from ..mechanism.whole_texts.other_mechanisms import OtherMechanism, is_exact
+from ..mechanism.whole_texts.tree import Auctions, TokenAuctions, Worth, replaced
 from ..system.errors import UsageError
-from .every_text import EveryText, every_text
+from .every_text import EveryText, every_candidate, every_text
 from .rules import Rules, terms_of
 from .text_audit_rows import TextAuditRows, at_the_limit, ending, no_auction, steps_of, voids
 from .worths import Judged, Valuer
@@ -44,14 +47,32 @@ def exact_audit(experiment: Experiment, rules: Rules, judged: Judged) -> TextAud
         )
     reports = list(_reports(experiment, rules, Valuer(experiment, judged)))
     found = TextAuditRows()
+    for audited in chain(_of_tokens(experiment, rules, reports), _of_others(experiment, rules, reports)):
+        try:
+            _add(found, audited)
+        except MechanismError as error:
+            name = audited.names[0]
+            raise UsageError(f"{experiment.path}: the audit of whole texts under {name} stops: {error}") from error
+    return found
+
+
+def _of_tokens(experiment: Experiment, rules: Rules, reports: Sequence[_Report]) -> Iterator[_Audited]:
+    """The token auction under every rule and payment."""
     for name, rule in rules.aggregation.items():
         told = {report.key: _Told.of(report, rule, terms_of(experiment)) for report in reports}
-        for payment in rules.fitting(name, experiment.auction.reserve):
-            try:
-                _add(found, _Audited(experiment, told, payment))
-            except MechanismError as error:
-                raise UsageError(f"{experiment.path}: the audit of whole texts under {name} stops: {error}") from error
-    return found
+        yield from (_Audited(experiment, told, one) for one in rules.fitting(name, experiment.auction.reserve))
+
+
+def _of_others(experiment: Experiment, rules: Rules, reports: Sequence[_Report]) -> Iterator[_Audited]:
+    """The mechanisms whose law is exact."""
+    for mechanism in exact_mechanisms(experiment, rules):
+        yield _Audited(experiment, {one.key: _Told.by(one, mechanism, experiment) for one in reports}, None)
+
+
+def exact_mechanisms(experiment: Experiment, rules: Rules) -> list[Mechanism]:
+    """The mechanisms beside the token auction whose texts can be enumerated; others are sampled."""
+    all_texts = {one.name for one in experiment.auction.mechanisms if one.candidates is None}
+    return [one for name, one in rules.mechanisms.items() if is_exact(one, every_text=name in all_texts)]
 
 
 Key = tuple[str, int | None]
@@ -77,14 +98,21 @@ def _reports(experiment: Experiment, rules: Rules, valuer: Valuer) -> Iterator[_
 
 @dataclass(frozen=True, eq=False)
 class _Told:
-    """The auctions of one rule under a report."""
+    """The auctions of one rule or mechanism under a report."""
 
     auctions: Auctions
     worths: Mapping[tuple[int, str], Worth]
 
     @classmethod
     def of(cls, report: _Report, rule: AggregationRule, terms: Terms) -> _Told:
-        return cls(Auctions(report.every.tree, rule, terms), report.worths)
+        return cls(TokenAuctions(report.every.tree, rule, terms), report.worths)
+
+    @classmethod
+    def by(cls, report: _Report, mechanism: Mechanism, experiment: Experiment) -> _Told:
+        """Under another mechanism, which looks at finished texts alone."""
+        every, candidates = report.every, every_candidate(experiment, report.every)
+        made = OtherMechanism(every.tree, mechanism, terms_of(experiment), candidates, every.log_p[every.tree.leaves].T)
+        return cls(made, {key: worth for key, worth in report.worths.items() if key[1] != "tv"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +121,7 @@ class _Audited:
 
     experiment: Experiment
     told: Mapping[Key, _Told]
-    payment: PaymentRule
+    payment: PaymentRule | None
 
     @property
     def honest(self) -> _Told:
@@ -102,7 +130,8 @@ class _Audited:
     @property
     def names(self) -> tuple[str, str]:
         """Those of the rules, as rows have them."""
-        return self.honest.auctions.rule.name, self.payment.name
+        name = self.honest.auctions.name
+        return name, name if self.payment is None else self.payment.name
 
     @property
     def n_texts(self) -> int:
@@ -157,9 +186,10 @@ class _Group:
         yield from (replace(row, note=self.audited.note(BEST)) if row is best else row for row in rows)
         constant = self.honest.best_bid(self.agent, self.honest.truth, grid).bid
         yield self._constant(self.honest, HONEST, constant, "best constant bid")
-        worth = self.honest.worths[self.agent]
-        solved = BackwardInduction(self.honest.auctions, self.audited.payment, worth, self.honest.truth).solve()
-        yield self._row(self.honest, HONEST, None, solved.utility, solved.payment, "best bid for every prefix")
+        auctions, payment, worth = self.honest.auctions, self.audited.payment, self.honest.worths[self.agent]
+        if payment is not None and isinstance(auctions, TokenAuctions):
+            solved = BackwardInduction(auctions, payment, worth, self.honest.truth).solve()
+            yield self._row(self.honest, HONEST, None, solved.utility, solved.payment, "best bid for every prefix")
 
     @cached_property
     def honest(self) -> Game:

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from ..experiment.experiment import Experiment
+from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..system.errors import UsageError
 
 CELLS_PER_WAVE = 4096
@@ -26,7 +27,8 @@ CELLS_PER_WHOLE_WAVE = 128
 class Cell:
     """One text to be written. `bids` are in the agents' order; `point` numbers the sweep points from 0.
 
-    `report` is '' where every agent reports its own model, else the identity of the one that does not.
+    `report` is '' where every agent reports its own model, else the identity of the one that does not. `mechanism` is
+    '' in the token auction, else the identity of the mechanism whose name stands in the place of an aggregation rule.
     """
 
     query: str
@@ -36,14 +38,25 @@ class Cell:
     bids: tuple[float, ...]
     seed: int
     report: str = ""
+    mechanism: str = ""
 
     @cached_property
     def id(self) -> str:
-        """First 12 hex digits of the SHA-256 of the canonical JSON [query, aggregation, bids, seed], and the report."""
+        """First 12 hex digits of the SHA-256 of the canonical JSON [query, aggregation, bids, seed].
+
+        A report and a mechanism, where there is one, stand behind these.
+        """
         identity: list[Any] = [self.query, self.aggregation, [float(bid) for bid in self.bids], self.seed]
-        identity += [self.report] if self.report else []
+        identity += [one for one in (self.report, self.mechanism) if one]
         text = json.dumps(identity, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+    @property
+    def rule(self) -> dict[str, str]:
+        """What a record says of it: the aggregation rule, or the mechanism."""
+        return (
+            {"mechanism": self.aggregation, "aggregation": ""} if self.mechanism else {"aggregation": self.aggregation}
+        )
 
     @property
     def prompt_set(self) -> str:
@@ -101,17 +114,27 @@ def cells_of(experiment: Experiment) -> list[Cell]:
     cells: dict[str, Cell] = {}
     for query in experiment.queries:
         for seed in experiment.seeds:
-            for aggregation in experiment.auction.aggregation:
+            for rule, mechanism in _rules(experiment):
                 for point in points:
-                    cell = Cell(query, aggregation, point.index, point.relative_weight, point.bids, seed)
+                    place = query, rule, point.index, point.relative_weight, point.bids, seed
+                    cell = Cell(*place, mechanism=mechanism)
                     cells.setdefault(cell.id, cell)
     return list(cells.values())
+
+
+def _rules(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """Aggregation rules, with '', and other mechanisms, each with its identity, in the order of the file."""
+    for choice in experiment.auction.mechanisms:
+        if choice.name == TOKEN_AUCTION:
+            yield from ((rule, "") for rule in experiment.auction.aggregation)
+        else:
+            yield choice.name, choice.identity
 
 
 def n_cells(experiment: Experiment) -> int:
     """How many cells there are, without making them."""
     n_points = len({point.bids for point in experiment.points})
-    return len(set(experiment.queries)) * len(experiment.seeds) * len(experiment.auction.aggregation) * n_points
+    return len(set(experiment.queries)) * len(experiment.seeds) * len(list(_rules(experiment))) * n_points
 
 
 def make_plan(experiment: Experiment, slots: int, *, is_batch_invariant: bool) -> Plan:

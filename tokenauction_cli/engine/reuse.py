@@ -17,7 +17,7 @@ from ..runs import manifest
 from ..runs.run_folder import Record, RunFolder
 from ..runs.run_folders import runs_in
 from ..system.errors import StoreError
-from .plan import Cell, Plan
+from .plan import Cell
 from .text_state import FAILED
 
 RECORDS_AT_ONCE = 100  # with traces they are large
@@ -34,12 +34,12 @@ def take_over(
     folder: RunFolder,
     known: manifest.Manifest,
     experiment: Experiment,
-    plan: Plan,
+    cells: Sequence[Cell],
     done: Set[str],
     tell: Callable[[str], None],
 ) -> TakenOver:
-    """Copy into the folder what siblings have finished of the plan's missing cells."""
-    missing = {cell.id: cell for cell in plan.cells if cell.id not in done}
+    """Copy into the folder what siblings have finished of the missing ones of these cells."""
+    missing = {cell.id: cell for cell in cells if cell.id not in done}
     ids = [agent.id for agent in experiment.agents]
     sources: dict[str, int] = {}
     taken: set[str] = set()
@@ -50,7 +50,7 @@ def take_over(
             taken |= copied
             missing = {cell: missing[cell] for cell in missing.keys() - copied}
     if sources:
-        tell(_in_words(sources, plan.n_cells, folder.path.parent))
+        tell(_in_words(sources, len(cells), folder.path.parent))
     return TakenOver(sources, taken)
 
 
@@ -106,6 +106,6 @@ def _whole_records(sibling: RunFolder, digests: Mapping[str, str]) -> Iterator[R
 
 
 def _is_finished(record: Record, cell: Cell, ids: Sequence[str]) -> bool:
-    said = [record.get(key) for key in ("query", "aggregation", "seed", *(f"bid.{agent}" for agent in ids))]
-    is_it = said == [cell.query, cell.aggregation, cell.seed, *cell.bids]
+    said = [record.get(key) for key in ("query", *cell.rule, "seed", *(f"bid.{agent}" for agent in ids))]
+    is_it = said == [cell.query, *cell.rule.values(), cell.seed, *cell.bids]
     return is_it and record.get("end_reason") not in (None, FAILED)

@@ -9,9 +9,11 @@ from itertools import chain
 from typing import NamedTuple
 
 from ..experiment.experiment import Auction, Experiment
+from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..experiment.sweep import terms_of_agents
 from ..mechanism import registry
 from ..mechanism.aggregation.rules import AggregationRule
+from ..mechanism.alternatives.mechanisms import Mechanism
 from ..mechanism.payments.rules import PaymentRule
 from ..mechanism.registry import misfit
 from ..mechanism.sampling.rules import SamplingRule
@@ -39,6 +41,7 @@ class Rules:
     aggregation: Mapping[str, AggregationRule]
     payments: Mapping[str, PaymentRule]
     sampling: SamplingRule
+    mechanisms: Mapping[str, Mechanism]  # but the token auction
 
     @classmethod
     def of(cls, experiment: Experiment) -> Rules:
@@ -52,6 +55,11 @@ class Rules:
                 {name: registry.find("aggregation", name) for name in auction.aggregation},
                 {name: registry.find("payment", name) for name in auction.payments},
                 registry.find("sampling", auction.sampling),
+                {
+                    choice.name: registry.find("mechanism", choice.name, choice.settings)
+                    for choice in auction.mechanisms
+                    if choice.name != TOKEN_AUCTION
+                },
             )
             reasons: Iterator[str] = (
                 misfit(name, auction.aggregation, auction.sampling, auction.reserve) for name in auction.payments
@@ -71,6 +79,13 @@ class Rules:
         """The payment rules whose premise this aggregation rule meets; the others' columns stay empty."""
         rule = self.aggregation[aggregation]
         return tuple(payment for payment in self.payments.values() if payment.fits(rule, self.sampling, reserve))
+
+    def mean_payments(self, rule: str, reserve: float) -> dict[str, str]:
+        """By payment rule, of a mechanism by its own name: the column of what a text costs in expectation."""
+        if rule not in self.mechanisms:
+            return {payment.name: payment.columns[0] for payment in self.fitting(rule, reserve)}
+        charged, *others = self.mechanisms[rule].payments
+        return {rule: f"{charged}_expected" if f"{charged}_expected" in others else charged}
 
     def left_out(self, reserve: float) -> tuple[LeftOut, ...]:
         """The payment rules that do not fit every aggregation rule."""

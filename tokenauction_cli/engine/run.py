@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ..experiment.experiment import Experiment, load_experiment
 from ..lm.base import LanguageModel
@@ -27,13 +28,13 @@ from .bidder_models import BidderModels
 from .interrupts import Interrupts
 from .plan import Cell, Plan, cells_of, plan_of
 from .prepare import prepare
+from .proposals import KIND as PROPOSALS
+from .proposals import Proposals, is_settled, texts_of
 from .reuse import take_over
+from .rules import Rules
 from .run_facts import begin_manifest
 from .token_loop import TokenLoop
 from .work_left import WorkLeft
-
-if TYPE_CHECKING:
-    from .rules import Rules
 
 logger = logging.getLogger("tokauction")
 
@@ -69,8 +70,6 @@ class Ready:
 
 def get_ready(folder: RunFolder, old: manifest.Manifest, experiment: Experiment, progress: Progress) -> Ready:
     """What can be wrong with rules and models shows here, before anything is written."""
-    from .rules import Rules
-
     try:
         manifest.check_continued(folder, old)
         rules, kept = Rules.of(experiment), manifest.kv_cache_of(old)
@@ -92,20 +91,32 @@ def compute(
     """
     if ready.bidders.files:
         ready.bidders.files.measure_batch(sum(cell.id not in done for cell in cells[:n]), progress.note)
-    plan = plan_of_cells(cells, ready.bidders, ready.manifest_before.get("lanes")).first(n)
+    plan, wanted = _planned(ready, cells, n)
     record, changes = begin_manifest(ready.folder, ready.manifest_before, ready.experiment, ready.bidders, plan)
     _tell_changes(progress, changes)
     logger.info("%s", json.dumps({key: value for key, value in record.items() if key not in _NOT_LOGGED}))
     session = manifest.new_session(changes)
     if reuse:
-        taken = take_over(ready.folder, record, ready.experiment, plan, done, progress.note)
+        taken = take_over(ready.folder, record, ready.experiment, wanted, done, progress.note)
         session |= {"taken_over": taken.sources} if taken.cells else {}
         done = done | taken.cells
-    if all(cell.id in done for cell in plan.cells):
+    if all(cell.id in done for cell in wanted):
         _end(ready.folder, record, session, "finished")
     else:
-        _compute(ready, plan, done, record, session, progress)
+        _compute(ready, plan, wanted, done, record, session, progress)
     return record
+
+
+def _planned(ready: Ready, cells: Sequence[Cell], n: int | None) -> tuple[Plan, list[Cell]]:
+    """The texts to write for the first `n` cells, and the cells that then have a record: whole waves may have more."""
+    texts = texts_of(ready.experiment, ready.rules, cells)
+    plan = plan_of_cells(texts, ready.bidders, ready.manifest_before.get("lanes"))
+    if n is not None:
+        needed = {text.id for text in texts_of(ready.experiment, ready.rules, cells[:n])}
+        plan = plan.first(1 + max((k for k, text in enumerate(texts) if text.id in needed), default=0))
+    written = {text.id for text in plan.cells}
+    wanted = [cell for k, cell in enumerate(cells) if cell.id in written or n is None or k < n]
+    return plan, wanted
 
 
 def experiment_of(folder: RunFolder, known: manifest.Manifest) -> Experiment:
@@ -124,8 +135,8 @@ def experiment_of(folder: RunFolder, known: manifest.Manifest) -> Experiment:
 
 
 def plan_for(experiment: Experiment, bidders: BidderModels, slots_before: int | None = None) -> Plan:
-    """The plan of an experiment with these bidders, in the batches of the run's beginning where they matter."""
-    return plan_of_cells(cells_of(experiment), bidders, slots_before)
+    """The texts of an experiment with these bidders, in the batches of the run's beginning where they matter."""
+    return plan_of_cells(texts_of(experiment, Rules.of(experiment), cells_of(experiment)), bidders, slots_before)
 
 
 def plan_of_cells(cells: Sequence[Cell], bidders: BidderModels, slots_before: int | None = None) -> Plan:
@@ -147,6 +158,7 @@ def _tell_changes(progress: Progress, changes: Sequence[str]) -> None:
 def _compute(
     ready: Ready,
     plan: Plan,
+    wanted: Sequence[Cell],
     done: Set[str],
     record: manifest.Manifest,
     session: manifest.Session,
@@ -157,25 +169,30 @@ def _compute(
 
     begun = time.monotonic()
     status = "failed"
-    n_done = sum(cell.id in done for cell in plan.cells)
-    logger.info("%d cells in %d waves, %d already on disk", plan.n_cells, len(plan.waves), n_done)
-    progress.begin(plan.n_cells, n_done)
+    missing = [cell for cell in wanted if cell.id not in done]
+    logger.info("%d cells in %d waves, %d missing", len(wanted), len(plan.waves), len(missing))
+    progress.begin(len(wanted), len(wanted) - len(missing))
+    waiting = {cell.id for cell in missing}
+    settled = [cell for cell in missing if is_settled(cell, ready.rules)]
+    proposals = Proposals(ready.experiment, ready.rules, ready.folder, settled)
     with Interrupts() as interrupts:
         try:
             with (
                 ready.bidders.loaded(plan.slots) as model,
                 ready.folder.appending() as appender,
+                ready.folder.of(PROPOSALS).appending() as candidates,
                 closing(Auctioneer(ready.experiment, ready.rules, model.vocabulary)) as auctioneer,
             ):
-                left = _with_room(plan, model, record, progress).without(dict.fromkeys(done))
+                left = _with_room(plan, model, record, progress).without(proposals.idle(plan, waiting))
                 work = WorkLeft(left, ready.bidders.prompt_sets, ready.experiment.auction.max_draws)
                 for note in unlike_beginnings(ready.experiment, ready.bidders.prompt_sets, model):
                     progress.note(note)
                 loop = TokenLoop(model, auctioneer, ready.bidders.prompt_sets, work.heard)
                 progress.step(0, 0, 0.0)
-                for records in in_batches(loop, left, interrupts):
+                for records in chain([[]], in_batches(loop, left, interrupts)):
                     with interrupts.held():
-                        new = [record for record in records if record["cell"] not in done]
+                        ready_now = proposals.taken(records, candidates)
+                        new = [record for record in ready_now if record["cell"] in waiting]
                         if new:
                             appender.append(new)
                         session["cells"] += len(new)

@@ -150,15 +150,20 @@ class TextState:
     def _charge(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> dict[str, Array]:
         """What every agent pays for the token, by column."""
         paid: dict[str, Array] = {}
-        for payment in self._setting.payments[self.cell.aggregation]:
+        for payment in self._setting.payments.get(self.cell.aggregation, ()):
             is_mean = self._setting.in_the_mean and payment.name != self._setting.spending
             columns = payment.columns[:1] if is_mean else payment.columns
             amounts = {columns[0]: payment.expected(outcome)} if is_mean else payment.charge(outcome, draw, draw_key)
             for k, column in enumerate(columns):
                 is_charged = k == 0 and payment.name == self._setting.charge
                 paid[column] = self._spend(amounts[column]) if is_charged else amounts[column]
-                self._paid[column] = self._paid[column] + paid[column] if column in self._paid else paid[column]
+        self._pay(paid)
         return paid
+
+    def _pay(self, paid: Mapping[str, Array]) -> None:
+        """Add to what is paid for the text."""
+        for column, amounts in paid.items():
+            self._paid[column] = self._paid[column] + amounts if column in self._paid else amounts
 
     def bid(self, bids: tuple[float, ...]) -> None:
         """For the tokens to come; an agent that has spent its budget bids 0."""
@@ -199,7 +204,7 @@ class TextState:
         record: Record = {
             "cell": cell.id,
             "query": cell.query,
-            "aggregation": cell.aggregation,
+            **cell.rule,
             "point": cell.point,
             "relative_weight": cell.relative_weight,
             "seed": cell.seed,

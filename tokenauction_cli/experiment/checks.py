@@ -16,6 +16,7 @@ from .alphabet_checks import check_alphabet
 from .draft import Draft, PlacedTemplate, PlacedVoice
 from .expectation_checks import FigureNames, check_expectations
 from .located_yaml import KeyPath
+from .mechanism_checks import check_mechanisms
 from .prompts import did_you_mean, template_mistakes
 from .rule_checks import check_budgets, check_premises, check_rules
 from .source import agent_names, default_ids
@@ -37,6 +38,7 @@ def check(draft: Draft, figures: FigureNames | None) -> None:
     check_models(draft)
     check_alphabet(draft)
     check_rules(draft)
+    check_mechanisms(draft)
     check_premises(draft)
     check_budgets(draft)
     check_sweep(draft)

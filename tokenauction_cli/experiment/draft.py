@@ -56,6 +56,11 @@ class Draft:
         ids = {label: i for i, label in enumerate(default_ids(self.entries))}
         return ids | {name: i for i, name in enumerate(agent_names(self.entries)) if name}
 
+    @property
+    def token_auction(self) -> Auction | None:
+        """The auction where the token auction is one of its mechanisms, so that its rules have a meaning."""
+        return self.auction if self.auction is not None and self.auction.auctions_tokens else None
+
     @cached_property
     def voices(self) -> list[PlacedVoice]:
         """The agents, and the reference where there is one."""

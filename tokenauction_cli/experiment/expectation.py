@@ -22,6 +22,7 @@ class At:
     """The rows that agree with all that is not None; `bids` has agents by id."""
 
     query: str | None = None
+    mechanism: str | None = None
     aggregation: str | None = None
     relative_weight: float | None = None
     point: int | None = None

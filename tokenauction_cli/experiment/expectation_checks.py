@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ..mechanism import registry
 from .draft import Draft
 from .expectation import is_same
-from .file_format import Agent, At, Expectation, Sweep, TextTest
+from .file_format import TOKEN_AUCTION, Agent, At, Auction, Expectation, Sweep, TextTest
 from .located_yaml import KeyPath
 from .prompts import did_you_mean, first_few
 from .source import default_ids
@@ -62,15 +62,18 @@ def _check_figure(draft: Draft, path: KeyPath, figure: str, known: set[str]) -> 
 
 
 def _payment_columns(draft: Draft) -> list[str]:
-    """The columns of the payment rules that are known by name."""
-    names = () if draft.auction is None else draft.auction.payments
+    """The columns of the payment rules and mechanisms that are known by name."""
+    names = () if draft.token_auction is None else draft.token_auction.payments
     rules = (registry.find("payment", name) for name in names if registry.is_known("payment", name))
-    return [column for rule in rules for column in rule.columns]
+    listed = () if draft.auction is None else draft.auction.mechanisms
+    mechanisms = (registry.find("mechanism", name) for name in listed if registry.is_known("mechanism", name))
+    return [column for rule in rules for column in rule.columns] + [name for one in mechanisms for name in one.payments]
 
 
 def _has_own_payments(draft: Draft) -> bool:
-    """Whether a rule of the user's own may have columns of any name: it is loaded later."""
-    return draft.auction is not None and any(map(registry.is_custom, draft.auction.payments))
+    """Whether a rule or mechanism of the user's own may have columns of any name: it is loaded later."""
+    auction = draft.auction
+    return auction is not None and any(map(registry.is_custom, (*auction.payments, *auction.mechanisms)))
 
 
 def _check_text(draft: Draft, path: KeyPath, test: TextTest) -> None:
@@ -86,12 +89,12 @@ def _check_at(draft: Draft, path: KeyPath, at: At, is_trend: bool) -> None:
     """Names; which sweep points there are is known later (`check_points`)."""
     for key in ("relative_weight", "point", "bids") if is_trend else ():
         if getattr(at, key) is not None:
-            message = "a trend goes over all sweep points: query and aggregation select trends"
+            message = "a trend goes over all sweep points: query, mechanism and aggregation select trends"
             draft.source.problem((*path, key), message, at_key=True)
     if at.query is not None:
         _check_one_of(draft, (*path, "query"), at.query, draft.queries or [""], "query")
-    if at.aggregation is not None and draft.auction is not None:
-        _check_one_of(draft, (*path, "aggregation"), at.aggregation, draft.auction.aggregation, "aggregation rule")
+    if draft.auction is not None:
+        _check_mechanism_at(draft, path, at, draft.auction)
     for label in at.bids or ():
         if draft.agent(label) is None:
             near = (
@@ -99,6 +102,18 @@ def _check_at(draft: Draft, path: KeyPath, at: At, is_trend: bool) -> None:
                 or f"; there are {first_few(map(shown, draft.known_agents()))}"
             )
             draft.source.problem((*path, "bids", label), f"unknown agent {shown(label)}{near}", at_key=True)
+
+
+def _check_mechanism_at(draft: Draft, path: KeyPath, at: At, auction: Auction) -> None:
+    if at.mechanism is not None:
+        _check_one_of(draft, (*path, "mechanism"), at.mechanism, auction.mechanisms, "mechanism")
+    if at.aggregation is None:
+        return
+    if not auction.auctions_tokens or at.mechanism not in (None, TOKEN_AUCTION):
+        message = f"only the texts of {TOKEN_AUCTION} have an aggregation rule"
+        draft.source.problem((*path, "aggregation"), message, at_key=True)
+    else:
+        _check_one_of(draft, (*path, "aggregation"), at.aggregation, auction.aggregation, "aggregation rule")
 
 
 def check_points(draft: Draft, agents: Sequence[Agent], sweep: Sweep) -> None:

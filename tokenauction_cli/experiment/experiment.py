@@ -21,6 +21,8 @@ from . import file_format
 from .agent import Agent as Agent  # also for those who take it from here
 from .expectation import Expectation
 from .expectation_checks import FigureNames
+from .mechanism_choice import TOKEN_AUCTION, MechanismChoice, mechanisms_of
+from .mechanism_format import OF_TOKEN_AUCTION
 from .reader import Sections, read_experiment
 from .sweep import SweepPoint, seeds_of, sweep_points, total_bid_of
 from .text_audit import TextAudit
@@ -37,12 +39,14 @@ class Covering(NamedTuple):
 
 @dataclass(frozen=True)
 class Auction:
-    """The mechanism: rules by name, and when a text ends. `charge` names the payment that budgets pay, if any.
+    """The mechanisms and the token auction's rules by name, and when a text ends.
 
-    `max_draws` counts tokens, or bytes where bytes or words are drawn. `covering` is 0, 0 where there is nothing to
-    cover.
+    `aggregation` and `payments` are empty where the token auction is not one of the mechanisms. `charge` names the
+    payment that budgets pay, if any. `max_draws` counts tokens, or bytes where bytes or words are drawn. `covering` is
+    0, 0 where there is nothing to cover.
     """
 
+    mechanisms: tuple[MechanismChoice, ...]
     aggregation: tuple[str, ...]
     payments: tuple[str, ...]
     sampling: str
@@ -53,6 +57,12 @@ class Auction:
     charge: str | None
     reserve: float
     trace: str
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Whatever writes texts, by name: aggregation rules in the place of the token auction, and other mechanisms."""
+        names = [self.aggregation if one.name == TOKEN_AUCTION else (one.name,) for one in self.mechanisms]
+        return tuple(name for several in names for name in several)
 
     @property
     def symbol(self) -> str:
@@ -79,6 +89,7 @@ class Auction:
         """From a section whose defaults are filled in."""
         covering = auction.covering or file_format.Covering(open=0, merge=0)
         return cls(
+            mechanisms=mechanisms_of(auction),
             aggregation=auction.aggregation,
             payments=auction.payments,
             sampling=str(auction.sampling),
@@ -209,7 +220,7 @@ def _plain(sections: Sections) -> dict[str, Any]:
         "queries": list(sections.queries),
         "agents": [_plain_section(agent) for agent in sections.agents],
         **({} if reference is None else {"reference": _plain_section(reference)}),
-        "auction": _plain_section(sections.auction),
+        "auction": _plain_auction(sections.auction),
         "sweep": _plain_section(sections.sweep),
         "runtime": _plain_section(sections.runtime),
         "expect": [_plain_section(one) for one in sections.expect],
@@ -217,6 +228,12 @@ def _plain(sections: Sections) -> dict[str, Any]:
         "blends": sections.blends,
         "trust": list(sections.trust),
     }
+
+
+def _plain_auction(auction: file_format.Auction) -> dict[str, Any]:
+    """Without keys of the token auction, even empty ones, where it is not one of the mechanisms."""
+    left_out = () if auction.auctions_tokens else OF_TOKEN_AUCTION
+    return {key: value for key, value in _plain_section(auction).items() if key not in left_out}
 
 
 def _plain_section(section: BaseModel) -> dict[str, Any]:

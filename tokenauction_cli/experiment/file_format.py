@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Strict, StringConstraints, Tag
 
+from .mechanism_format import Mosaic, Segment, TextPool
 from .text_audit_format import Audit
 from .values import (
     Auto,
@@ -37,6 +38,7 @@ from .values import (
 
 MAX_AGENTS = 64
 MAX_RULES = 64
+TOKEN_AUCTION = "token_auction"
 CUSTOM_RULE = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 
@@ -136,18 +138,28 @@ class Covering(Section):
 
 
 class Auction(Section):
-    """The mechanism: how distributions are aggregated, tokens drawn, payments computed."""
+    """The mechanism: how distributions are aggregated, tokens drawn, payments computed; or whole texts auctioned."""
 
+    mechanism: Annotated[RuleNames, Field(min_length=1, max_length=MAX_RULES)] | None = Field(
+        default=None,
+        description="One mechanism or a list: each makes its own texts and has its own payments. Default: "
+        "token_auction. Their bids are per token, segment or text. One of your own takes no settings; if it chooses "
+        "among candidates, there are 20 by log_linear.",
+    )
+    mosaic: Mosaic | None = Field(default=None, description="Settings of the mechanism mosaic.")
+    segment: Segment | None = Field(default=None, description="Settings of the mechanism segment.")
+    text_pool: TextPool | None = Field(default=None, description="Settings of the mechanism text_pool.")
     aggregation: Annotated[RuleNames, Field(min_length=1, max_length=MAX_RULES)] = Field(
-        default=("linear",), description="One aggregation rule or a list: each makes its own texts."
+        default=("linear",),
+        description="Of the token auction: one aggregation rule or a list; each makes its own texts.",
     )
     payments: Annotated[RuleNames, Field(max_length=MAX_RULES)] = Field(
-        default=("pay_your_bid",), description="Payment rules, computed on the same texts."
+        default=("pay_your_bid",), description="Of the token auction: payment rules, computed on the same texts."
     )
     sampling: FilledText | None = Field(
         default=None,
         description="How a token is drawn from the aggregate. `stable`, the default, draws rules without a stable "
-        "sampling by a coupling to it; the column `sampling` then says `coupled`.",
+        "sampling by a coupling to it; the column `sampling` then says `coupled`. Other mechanisms write by it, too.",
     )
     alphabet: Annotated[Literal["tokens", "bytes", "words"], says("tokens, bytes or words")] | None = Field(
         default=None,
@@ -168,8 +180,24 @@ class Auction(Section):
     charge: FilledText | None = Field(default=None, description="The payment rule that budgets pay.")
     reserve: Number | None = Field(default=None, description="Reserve price per token: a lower bid counts as 0.")
     trace: Annotated[Literal["none", "chosen", "top_k"], says("none, chosen or top_k")] = Field(
-        default="none", description="What is kept of every token's distributions."
+        default="none",
+        description="What is kept of every token's distributions, in texts of the token auction.",
     )
+
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """Those listed, or the token auction."""
+        return self.mechanism or (TOKEN_AUCTION,)
+
+    @property
+    def auctions_tokens(self) -> bool:
+        """Whether the token auction is one of the mechanisms: its rules have no meaning where it is not."""
+        return TOKEN_AUCTION in self.mechanisms
+
+    @property
+    def n_kinds(self) -> int:
+        """How many kinds of text there are: one per aggregation rule of the token auction and per other mechanism."""
+        return sum(len(self.aggregation) if name == TOKEN_AUCTION else 1 for name in self.mechanisms)
 
 
 class Steps(Section):
@@ -293,6 +321,7 @@ class At(Section):
     """The rows that an expectation is about: those that agree with every key that is given."""
 
     query: Text | None = Field(default=None, description="One of `queries`.")
+    mechanism: FilledText | None = Field(default=None, description="One of the mechanisms.")
     aggregation: FilledText | None = Field(default=None, description="One of the aggregation rules.")
     relative_weight: Share | None = Field(default=None, description="One of the relative weights of the sweep.")
     point: Whole | None = Field(default=None, description="The number of a sweep point, from 0.")

@@ -33,6 +33,8 @@ from .file_format import (
     Voice,
 )
 from .located_yaml import KeyPath
+from .mechanism_checks import check_winners
+from .mechanism_choice import resolved_mechanisms
 from .prompts import did_you_mean
 from .source import Source, default_ids
 from .sweep import total_bid_of
@@ -88,6 +90,7 @@ def read_experiment(
         raise ExperimentError(source.problems)
     sections = _resolved(draft, whole)
     check_points(draft, sections.agents, sections.sweep)
+    check_winners(draft, sections.agents, sections.auction, sections.sweep)
     check_deviations(draft, sections.agents, sections.auction, sections.sweep, sections.text_audit)
     if source.problems:
         raise ExperimentError(source.problems)
@@ -204,7 +207,7 @@ def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
         queries=whole.queries,
         agents=agents,
         reference=None if whole.reference is None else _resolved_voice(draft, whole.reference),
-        auction=_resolved_auction(whole.auction or Auction()),
+        auction=_resolved_auction(draft, whole.auction or Auction()),
         sweep=_resolved_sweep(draft, whole.sweep or Sweep(), agents),
         runtime=whole.runtime or Runtime(),
         expect=tuple(_resolved_expectation(draft, one) for one in whole.expect),
@@ -216,8 +219,9 @@ def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
     )
 
 
-def _resolved_auction(auction: Auction) -> Auction:
+def _resolved_auction(draft: Draft, auction: Auction) -> Auction:
     filled: dict[str, Any] = {"sampling": auction.sampling or registry.names("sampling")[0]}
+    filled |= resolved_mechanisms(draft, auction)
     if auction.alphabet in (None, "tokens"):
         filled |= {"alphabet": None, "max_tokens": auction.max_tokens or MAX_TOKENS}
     else:

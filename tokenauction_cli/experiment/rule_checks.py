@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ..mechanism import registry
+from ..mechanism.alternatives.mechanisms import Mechanism
 from ..mechanism.registry import misfit
 from .draft import Draft
 from .file_format import CUSTOM_RULE, Auction
@@ -15,40 +16,59 @@ from .values import shown
 
 
 def check_rules(draft: Draft) -> None:
-    """Every rule is in the registry, or in a module that the file trusts."""
+    """Every rule and mechanism is in the registry, or in a module that the file trusts."""
     if draft.auction is None:
         return
     for path, kind, name in _rules(draft.auction):
-        known = registry.names(kind)
-        written = draft.source.get("auction", path[0])
-        if written is None or registry.is_known(kind, name):
+        module, noun = name.partition(":")[0], registry.words(kind).split()[-1]
+        if registry.is_known(kind, name):
             continue
-        place: KeyPath = ("auction", *path) if isinstance(written, list) else ("auction", path[0])
-        module = name.partition(":")[0]
         if not registry.is_custom(name):
-            message = f"unknown {kind} rule {shown(name)}{did_you_mean(name, known)}; there are {', '.join(known)}"
-            draft.source.problem(place, message)
+            draft.source.problem(("auction", *path), _unknown(kind, name))
         elif not re.match(CUSTOM_RULE, name):
-            draft.source.problem(place, f"expected a rule of your own as package.module:Name, got {shown(name)}")
+            message = f"expected a {noun} of your own as package.module:Name, got {shown(name)}"
+            draft.source.problem(("auction", *path), message)
         elif module not in draft.trust:
-            draft.source.problem(
-                place,
-                f"the rule {name!r} is code of your own; it runs only with 'trust: [{module}]' or --trust {module}",
-            )
+            remedy = f"it runs only with 'trust: [{module}]' or --trust {module}"
+            draft.source.problem(("auction", *path), f"the {noun} {name!r} is code of your own; {remedy}")
+
+
+def _unknown(kind: registry.Kind, name: str) -> str:
+    known = ", ".join(registry.names(kind))
+    owner = _mechanism_with(name)
+    if kind == "payment" and owner is not None:
+        what = "is a mechanism" if name == owner.name else f"is a payment of the mechanism {owner.name}"
+        charged = f", which charges payment.{owner.payments[0]} by itself" if owner.payments else ""
+        return f"{name} {what}{charged}; auction.payments are those of the token auction: {known}"
+    if kind == "aggregation" and owner is not None and name == owner.name:
+        return f"{name} is a mechanism: list it in auction.mechanism; aggregation rules are {known}"
+    near = did_you_mean(name, registry.names(kind))
+    return f"unknown {registry.words(kind)} {shown(name)}{near}; there are {known}"
+
+
+def _mechanism_with(name: str) -> Mechanism | None:
+    """The mechanism with this name or this payment."""
+    mechanisms: Iterator[Mechanism] = (registry.find("mechanism", one) for one in registry.names("mechanism"))
+    return next((one for one in mechanisms if name in (one.name, *one.payments)), None)
 
 
 def _rules(auction: Auction) -> Iterator[tuple[KeyPath, registry.Kind, str]]:
+    for i, name in enumerate(auction.mechanisms):
+        yield ("mechanism", i), "mechanism", name
     for i, name in enumerate(auction.aggregation):
         yield ("aggregation", i), "aggregation", name
     for i, name in enumerate(auction.payments):
         yield ("payments", i), "payment", name
     if auction.sampling is not None:
         yield ("sampling",), "sampling", auction.sampling
+    for key, section in (("mosaic", auction.mosaic), ("text_pool", auction.text_pool)):
+        if section is not None:
+            yield (key, "generator"), "aggregation", section.generator
 
 
 def check_premises(draft: Draft) -> None:
     """Every payment rule fits one of the aggregation rules; rules of the user's own are asked when they are loaded."""
-    auction = draft.auction
+    auction = draft.token_auction
     if auction is None:
         return
     names = [("sampling", auction.sampling or registry.names("sampling")[0])]
@@ -63,21 +83,22 @@ def check_premises(draft: Draft) -> None:
 
 def check_budgets(draft: Draft) -> None:
     """No rule twice; budgets need the rule that spends them, which is one of the payments."""
-    if draft.auction is None:
+    auction = draft.token_auction
+    if auction is None:
         return
-    for key, names in (("aggregation", draft.auction.aggregation), ("payments", draft.auction.payments)):
+    for key, names in (("aggregation", auction.aggregation), ("payments", auction.payments)):
         for i, name in enumerate(names):
             if name in names[:i]:
                 draft.source.problem(("auction", key, i), f"the rule {shown(name)} is here twice")
-    charge = draft.auction.charge
-    if charge is not None and charge not in draft.auction.payments:
-        near = did_you_mean(charge, draft.auction.payments)
-        listed = ", ".join(draft.auction.payments) or "none is listed"
+    charge = auction.charge
+    if charge is not None and charge not in auction.payments:
+        near = did_you_mean(charge, auction.payments)
+        listed = ", ".join(auction.payments) or "none is listed"
         message = f"expected one of the payments ({listed}), got {shown(charge)}{near}"
         draft.source.problem(("auction", "charge"), message)
     for i, agent in enumerate(draft.agents):
         if agent is not None and agent.budget is not None:
-            why = _no_spending(draft.auction)
+            why = _no_spending(auction)
             if why:
                 draft.source.problem(("agents", i, "budget"), why, at_key=True)
 

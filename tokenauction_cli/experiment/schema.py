@@ -20,9 +20,12 @@ def json_schema() -> dict[str, Any]:
     for key in ("id", "mentions"):  # their defaults are made from the name
         del schema["$defs"]["Agent"]["properties"][key]["default"]
     auction = schema["$defs"]["Auction"]["properties"]
+    auction["mechanism"] = _or_null(auction["mechanism"] | _one_or_list(_rule("mechanism"), at_least=1))
     auction["aggregation"] |= _one_or_list(_rule("aggregation"), at_least=1)
     auction["payments"] |= _one_or_list(_rule("payment"), at_least=0)
-    auction["sampling"] |= {"anyOf": [_rule("sampling"), {"type": "null"}]}
+    auction["sampling"] = _or_null(auction["sampling"] | {"anyOf": [_rule("sampling")]})
+    for section in ("Mosaic", "TextPool"):
+        schema["$defs"][section]["properties"]["generator"] |= _rule("aggregation")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "tokauction experiment"}
 
 
@@ -33,6 +36,10 @@ def _rule(kind: registry.Kind) -> dict[str, Any]:
 
 def _one_or_list(rule: dict[str, Any], at_least: int) -> dict[str, Any]:
     return {"anyOf": [rule, {"type": "array", "items": rule, "minItems": at_least}]}
+
+
+def _or_null(field: dict[str, Any]) -> dict[str, Any]:
+    return field | {"anyOf": [*field["anyOf"], {"type": "null"}]}
 
 
 def write_starter(directory: Path) -> list[Path]:

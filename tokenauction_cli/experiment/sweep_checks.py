@@ -68,12 +68,13 @@ def _check_seeds(draft: Draft, sweep: Sweep) -> None:
 
 def _check_size(draft: Draft, sweep: Sweep) -> None:
     n_queries = max(1, len(draft.queries))
-    n_rules = 1 if draft.auction is None else len(draft.auction.aggregation)
+    n_kinds = 1 if draft.auction is None else draft.auction.n_kinds
     points, seeds = n_points(sweep), n_seeds(sweep)
-    n_cells = None if points is None else n_queries * n_rules * points * seeds
+    n_cells = None if points is None else n_queries * n_kinds * points * seeds
     if n_cells is not None and n_cells <= MAX_CELLS:
         return
-    factors = f"{n_queries:,} queries x {n_rules} rules x {_counted(points)} points x {_counted(seeds)} seeds"
+    rules = "rules" if draft.auction is None or draft.auction.mechanism is None else "rules and mechanisms"
+    factors = f"{n_queries:,} queries x {n_kinds} {rules} x {_counted(points)} points x {_counted(seeds)} seeds"
     path: KeyPath = ("sweep",) if draft.source.get("sweep") else ("queries",)
     message = f"expected at most {MAX_CELLS:,} cells, got {_counted(n_cells)} ({factors})"
     draft.source.problem(path, message, at_key=True)
@@ -109,8 +110,8 @@ def _check_swept(draft: Draft, sweep: Sweep) -> bool:
     return True
 
 
-def check_labels(draft: Draft, path: KeyPath, labels: list[str], why_no_reference: str) -> bool:
-    """Whether these keys name agents, each once; one that is a reference agent is a mistake, too."""
+def check_labels(draft: Draft, path: KeyPath, labels: list[str], why_no_reference: str = "") -> bool:
+    """Whether these keys name agents, each once; where a reason is given a reference agent is a mistake, too."""
     seen: dict[int, str] = {}
     all_known = True
     for label in labels:
@@ -124,7 +125,8 @@ def check_labels(draft: Draft, path: KeyPath, labels: list[str], why_no_referenc
             )
         else:
             seen[index] = label
-            _check_no_reference(draft, (*path, label), index, why_no_reference)
+            if why_no_reference:
+                _check_no_reference(draft, (*path, label), index, why_no_reference)
     return all_known
 
 

@@ -72,7 +72,7 @@ def find(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> An
             return rule(**(settings or {}))
     if kind == "aggregation" and name.startswith(_FAMILY):
         return _power_mean(name)
-    raise UnknownRuleError(f"unknown {_words(kind)} {name!r}")
+    raise UnknownRuleError(f"unknown {words(kind)} {name!r}")
 
 
 def is_known(kind: Kind, name: str) -> bool:
@@ -92,7 +92,8 @@ def _power_mean(name: str) -> PowerMean:
     return rule
 
 
-def _words(kind: Kind) -> str:
+def words(kind: Kind) -> str:
+    """What messages call one of this kind."""
     return kind if kind == "mechanism" else f"{kind} rule"
 
 
@@ -105,7 +106,7 @@ def _custom(kind: Kind, name: str, settings: Mapping[str, Any]) -> Any:
             made = type(made.__name__, (made, _SHAPES[kind]), {"__module__": module})
         rule = made(**settings)
     except (ImportError, AttributeError, TypeError) as error:
-        raise UnknownRuleError(f"{_words(kind)} {name!r} cannot be loaded: {error}") from error
+        raise UnknownRuleError(f"{words(kind)} {name!r} cannot be loaded: {error}") from error
     rule.name = name
     return rule
 

@@ -5,27 +5,23 @@ It reads `audit.csv` and `audit.txt` as `tokauction audit` left them in the run 
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..analysis.columns import explained
 from ..analysis.glossary import AUDIT_TERMS
 from ..analysis.run import Run
 from ..mechanism.registry import label
-from ..system.errors import StoreError
+from .file_tables import Row, as_audits_write_it, file_table, paragraphs, read_rows
 from .prose import UNIT, listed, number, percent
 
-MOST_ROWS = 400
 ORDERS = {"robust": "robust order", "tv": "TV", "kl": "forward KL", "reverse_kl": "reverse KL"}
 _MEANINGS = {term: meaning.replace("`", "") for term, meaning in AUDIT_TERMS.items()}
 _OF_THE_RULE = ("defined", "monotone", "consistent", "universally_stable")
 _NEEDED = {"rule", "payment", "agent", "check", "order", "prefixes", "violated", "low", "high", "worst", "detail"}
 
-Row = Mapping[str, str]
 Groups = dict[str, list[Row]]
 
 
@@ -34,23 +30,18 @@ def audit_payload(run: Run) -> dict[str, Any] | None:
     path = run.folder.path / "audit.csv"
     if not path.is_file():
         return None
-    try:
+    with as_audits_write_it(path):
         return _payload(run, path)
-    except (ValueError, TypeError, csv.Error) as error:
-        raise StoreError(f"{path}: not as `tokauction audit` writes it ({error}); audit again, or remove it") from error
 
 
 def _payload(run: Run, path: Path) -> dict[str, Any]:
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        columns, rows = list(reader.fieldnames or ()), list(reader)
+    columns, rows = read_rows(path)
     usable = rows if _NEEDED.issubset(columns) else []
-    words = path.with_name("audit.txt")
     names = {agent.id: agent.name for agent in run.experiment.agents}
     return {
         "prefixes": max((int(row["prefixes"]) for row in usable), default=0),
         "rules": [_rule(rule, of, names) for rule, of in _grouped(usable, lambda row: row["rule"]).items()],
-        "words": words.read_text("utf-8").strip().split("\n\n") if words.is_file() else [],
+        "words": paragraphs(path.with_name("audit.txt")),
         "glossary": [[term, meaning] for term, meaning in _MEANINGS.items() if _is_met(term, usable)],
         "table": _table(columns, rows),
     }
@@ -176,23 +167,7 @@ def _is_met(term: str, rows: Sequence[Row]) -> bool:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
-    """The whole file, violations first, without the columns that are empty."""
+    """The whole file, violations first."""
     ordered = sorted(rows, key=lambda row: -float(row.get("violated") or 0))
-    told = [column for column in columns if any(row[column] for row in rows)]
-    only = f": the first {MOST_ROWS} of {len(rows)} rows" if len(rows) > MOST_ROWS else ""
-    return {
-        "title": "All findings",
-        "about": f"What tokauction audit found on the distributions of this run, violations first{only}.",
-        "file": "audit.csv",
-        "columns": told,
-        "explained": [explained("audit.csv", column) for column in told],
-        "rows": [[_number(row[column]) for column in told] for row in ordered[:MOST_ROWS]],
-    }
-
-
-def _number(value: str) -> str | float:
-    try:
-        found = float(value)
-    except ValueError:
-        return value
-    return found if math.isfinite(found) else value
+    about = "What tokauction audit found on the distributions of this run, violations first"
+    return file_table("All findings", about, "audit.csv", columns, ordered)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from ..system.errors import StoreError
-from .figures import ALL_QUERIES, Figure, Horizontal
-from .vega import paper_spec, queries_drawn
+from .vega import Spec
 
 FORMATS = ("svg", "pdf", "png")
 WHAT_TO_INSTALL = "charts need vl-convert: pip install 'tokenauction-cli[report]'"
@@ -25,30 +24,24 @@ def vl_convert() -> ModuleType | None:
     return vl_convert  # type: ignore[no-any-return, unused-ignore]
 
 
-def write_figures(figures: Sequence[Figure], axis: Horizontal, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Write every figure for every query; with several queries their numbers, and `all`, are part of the names."""
+def write_figures(specs: Mapping[str, Spec], folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Write every figure by its name."""
     converter = vl_convert()
     if converter is None or not formats:
         return []
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for figure in figures:
-            drawn = queries_drawn(figure)
-            for query in drawn:
-                part = "" if len(drawn) == 1 else ".all" if query == ALL_QUERIES else f".query-{query + 1}"
-                name = "".join(c if c.isalnum() or c in "._-" else "_" for c in f"{figure.id}{part}")
-                spec = paper_spec(figure, axis, query)
-                written.append(
-                    _write(folder / f"{name}.vl.json", json.dumps(spec, ensure_ascii=False, indent=1).encode())
-                )
-                written += [_write(folder / f"{name}.{form}", _drawn(converter, spec, form)) for form in formats]
+        for title, spec in specs.items():
+            name = "".join(c if c.isalnum() or c in "._-" else "_" for c in title)
+            written.append(_write(folder / f"{name}.vl.json", json.dumps(spec, ensure_ascii=False, indent=1).encode()))
+            written += [_write(folder / f"{name}.{form}", _drawn(converter, spec, form)) for form in formats]
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror}; check the folder") from error
     return written
 
 
-def _drawn(converter: ModuleType, spec: dict[str, object], form: str) -> bytes:
+def _drawn(converter: ModuleType, spec: Spec, form: str) -> bytes:
     if form == "svg":
         return str(converter.vegalite_to_svg(spec)).encode()
     if form == "pdf":

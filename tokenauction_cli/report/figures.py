@@ -138,9 +138,8 @@ def _in_one_measure(kind: _Kind, runs: Sequence[Run]) -> Iterator[tuple[_Kind, l
         yield kind if len(groups) == 1 else replace(kind, id=f"{kind.id}.{rules[0]}", tab=of_rules), rules
 
 
-def named(figures: Sequence[Figure], only: Sequence[str]) -> list[Figure]:
-    """The figures with these names; a name also stands for all that begin with it and a dot. Without names all."""
-    ids = [figure.id for figure in figures]
+def ids_named(ids: Sequence[str], only: Sequence[str]) -> set[str]:
+    """Which of these are meant; a name also stands for all that begin with it and a dot. Without names all."""
     wanted = set()
     for name in only:
         found = {name} if name in ids else {one for one in ids if one.startswith(f"{name}.")}
@@ -148,7 +147,7 @@ def named(figures: Sequence[Figure], only: Sequence[str]) -> list[Figure]:
             there = f"the figures here are {', '.join(ids)}"
             raise UsageError(f"there is no figure {name!r}{did_you_mean(name, ids)}\n{there}")
         wanted |= found
-    return [figure for figure in figures if not only or figure.id in wanted]
+    return wanted if only else set(ids)
 
 
 def _panels(k: int, run: Run, n_runs: int) -> list[Panel]:
@@ -207,13 +206,20 @@ def _kinds(runs: Sequence[Run]) -> Iterator[_Kind]:
     symbols = " or ".join(dict.fromkeys(run.experiment.auction.symbol for run in runs))
     for name, words, unit in divergences:
         yield _Kind(name, *chapter, words, f"{words}, mean per {symbols}{unit}", by_agent(name))
+    whole = "reverse KL, whole text"
+    yield _Kind("reverse_kl_sum", *chapter, whole, "reverse KL, sum over a text, nats", by_agent("reverse_kl_sum"))
     chapter = ("Whose model explains the text", "Posterior weight of each agent’s model, given the bids and the text.")
     yield _Kind("posterior", *chapter, "", "posterior weight", by_agent("posterior"), True)
     chapter = (
         "How likely the text is to each agent",
         "Log-probability of the whole text under each agent’s own model.",
     )
-    yield _Kind("log_prob", *chapter, "", "log-probability, nats", by_agent("log_prob"), False, False)
+    yield _Kind("log_prob", *chapter, "log-probability", "log-probability, nats", by_agent("log_prob"), False, False)
+    beyond = "log-probability beyond the reference’s, nats"
+    yield _Kind("log_ratio", *chapter, "beyond the reference", beyond, by_agent("log_ratio"))
+    chapter = ("How likely the text is to the reference", "Log-probability under a model that never bids.")
+    unit = f"log-probability, mean per {symbols}, nats"
+    yield _Kind("quality", *chapter, "", unit, (Series("quality", "quality", INK),), False, False)
     drawn = " or ".join(alphabets)
     question = f"{drawn.capitalize()} drawn for a text."
     length = (Series(drawn, "tokens", INK),)

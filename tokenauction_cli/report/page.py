@@ -16,7 +16,17 @@ from typing import Any
 
 from .figures import COLOURS, DARK
 
-_SCRIPTS = ("dom.js", "state.js", "texts.js", "charts.js", "inspector.js", "tables.js", "audit.js", "main.js")
+_SCRIPTS = (
+    "dom.js",
+    "state.js",
+    "texts.js",
+    "charts.js",
+    "inspector.js",
+    "tables.js",
+    "audit.js",
+    "incentives.js",
+    "main.js",
+)
 
 
 def page(title: str, data: dict[str, Any], traces: Sequence[str], library: str | None) -> str:

@@ -1,6 +1,6 @@
 """The report of one run or several: one HTML file, and figures for a paper.
 
-Every number comes from the summaries of the runs (`metrics.py`); nothing here computes one of its own.
+Every number comes from the summaries of the runs (`metrics.py`), or from what an audit left; nothing here computes one.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from ..analysis.columns import explained, figure_explained
 from ..analysis.run import Run
 from ..system.errors import StoreError
 from .export import WHAT_TO_INSTALL, vl_convert, write_figures
-from .figures import ALL_QUERIES, Figure, Horizontal, agent_colours, figures_of, horizontal_of, named, queries_of
+from .figures import ALL_QUERIES, Figure, Horizontal, agent_colours, figures_of, horizontal_of, ids_named, queries_of
 from .page import page
 from .page_data import embedded_cells, run_payload
 from .prose import findings, what_was_done
+from .text_incentives import TextIncentives, of_several, text_incentives, text_payload
+from .text_vega import text_paper_spec
 from .traces import MOST_BYTES, PackedTraces, packed_traces
-from .vega import panel_spec
+from .vega import panel_spec, paper_specs
 
 
 class Report(NamedTuple):
@@ -32,11 +34,14 @@ class Report(NamedTuple):
 
 def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (), only: Sequence[str] = ()) -> Report:
     """Write the page to `output`, and the figures in these formats, or those named `only`, to `figures/` beside it."""
-    figures, axis = figures_of(runs), horizontal_of(runs)
-    wanted = named(figures, only)
+    figures, axis, incentives = figures_of(runs), horizontal_of(runs), _incentives(runs)
+    charts = [chart for found in incentives if found for chart in found.charts]
+    wanted = ids_named([*(figure.id for figure in figures), *(chart.id for chart in charts)], only)
     traces = [_traces(run, MOST_BYTES // len(runs)) for run in runs]
     notes = _notes(runs, traces)
     data = _data(runs, traces, figures, axis, notes)
+    for run, found in zip(data["runs"], incentives, strict=True):
+        run["incentives"] = found and text_payload(found)
     converter = vl_convert()
     library = None if converter is None else str(converter.javascript_bundle())
     text = page(data["title"], data, [pack.data for pack in traces], library)
@@ -45,12 +50,23 @@ def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (),
         output.write_text(text, "utf-8")
     except OSError as error:
         raise StoreError(f"{output}: {error.strerror}; choose another file with -o") from error
-    return Report(output, write_figures(wanted, axis, figures_folder(output), formats), notes)
+    specs = {name: spec for one in figures if one.id in wanted for name, spec in paper_specs(one, axis).items()}
+    specs |= {one.id: text_paper_spec(one) for one in charts if one.id in wanted}
+    return Report(output, write_figures(specs, figures_folder(output), formats), notes)
 
 
 def figures_folder(page: Path) -> Path:
     """`figures` beside report.html; beside another page `<page>-figures`, so that pages do not replace each other's."""
     return page.with_name("figures" if page.name == "report.html" else f"{page.stem}-figures")
+
+
+def _incentives(runs: Sequence[Run]) -> list[TextIncentives | None]:
+    """The audit of whole texts of every run, None for those without."""
+    colours = agent_colours(runs)
+    every = [text_incentives(run, colours) for run in runs]
+    if len(runs) == 1:
+        return every
+    return [found and of_several(found, k) for k, found in enumerate(every, 1)]
 
 
 def _data(

@@ -63,12 +63,19 @@ def paper_spec(figure: Figure, axis: Horizontal, query: int) -> Spec:
     return {
         "$schema": SCHEMA,
         "background": "white",
-        "config": _paper_config(),
+        "config": paper_config(),
         "data": {"values": rows},
         "hconcat": panels,
         "spacing": 10,
         "resolve": {"scale": {"color": "shared", "shape": "shared"}},
     }
+
+
+def paper_specs(figure: Figure, axis: Horizontal) -> dict[str, Spec]:
+    """The figure for every query, by name; with several queries their numbers, and `all`, are part of the names."""
+    drawn = queries_drawn(figure)
+    parts = {query: ".all" if query == ALL_QUERIES else f".query-{query + 1}" for query in drawn}
+    return {f"{figure.id}{parts[query] if len(drawn) > 1 else ''}": paper_spec(figure, axis, query) for query in drawn}
 
 
 def queries_drawn(figure: Figure) -> list[int]:
@@ -123,22 +130,27 @@ def _x(figure: Figure, axis: Horizontal) -> Spec:
         order = [series.name for series in figure.series]
         return {"field": "series", "type": "nominal", "sort": order, "title": None, "axis": {"labelAngle": 0}}
     if not axis.is_weight:
-        return {"field": "x", "type": "ordinal", "title": _title(axis), "axis": {"labelAngle": 0, **_labels(axis)}}
+        return {
+            "field": "x",
+            "type": "ordinal",
+            "title": axis_title(axis.title),
+            "axis": {"labelAngle": 0, **_labels(axis)},
+        }
     places = [row["x"] for row in figure.rows]
     domain = [min(places), max(places)] if min(places) < max(places) else [0, 1]
     scale = {"domain": domain, "nice": False, "padding": 5}
     return {
         "field": "x",
         "type": "quantitative",
-        "title": _title(axis),
+        "title": axis_title(axis.title),
         "scale": scale,
         "axis": {"tickCount": 5, "format": "~g"},
     }
 
 
-def _title(axis: Horizontal) -> list[str]:
+def axis_title(title: str) -> list[str]:
     """In lines, so that a panel cuts no long name of an agent."""
-    return wrap(axis.title, LONGEST_TITLE)
+    return wrap(title, LONGEST_TITLE)
 
 
 def _labels(axis: Horizontal) -> Spec:
@@ -164,7 +176,7 @@ def _y(figure: Figure) -> Spec:
     return {"field": "mean", "type": "quantitative", "title": figure.unit, "scale": scale, "axis": axis}
 
 
-def _paper_config() -> Spec:
+def paper_config() -> Spec:
     small = {
         "labelFont": _FONT,
         "titleFont": _FONT,

@@ -39,7 +39,8 @@ class Expected(NamedTuple):
 class Settled(NamedTuple):
     """`choice` is the index of a candidate, or of the agent that writes.
 
-    `payments` has an array (n,) for each name in `Mechanism.payments`; `columns` whatever else is worth a record.
+    `payments` has an array (n,) for each name in `Mechanism.payments`. `columns` is whatever else is worth a record:
+    `welfare`, the sum of bids times what the choice is worth by the mechanism's own measure, and of candidates `ess`.
     """
 
     choice: int

@@ -67,7 +67,8 @@ class Mosaic(CandidateMechanism):
         without_own = (others.worth + self.tau * noise for others in tilts[1:])
         realised = due(bidding, np.array([worth.max() - worth[choice] for worth in without_own]))
         amounts = dict(zip(self.payments, (mean.payments, realised), strict=True))
-        return Settled(choice, amounts, {"ess": effective_sample_size(mean.chances)})
+        welfare = float(summed(bidding.bids, self._scores(candidates))[choice])
+        return Settled(choice, amounts, {"welfare": welfare, "ess": effective_sample_size(mean.chances)})
 
     def _tilts(self, candidates: Candidates, bidding: Bidding) -> list[Tilt]:
         """That of all agents, then for each agent that of all others."""

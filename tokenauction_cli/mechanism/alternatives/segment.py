@@ -77,7 +77,8 @@ class Segment(WriterMechanism):
         winner = int(np.argmax(race))
         began = float(bidding.bids[winner] * (without(race, winner).max() / race[winner]))
         amounts = paid_by(bidding, winner, began), self.expected(bidding).payments
-        return Settled(winner, dict(zip(self.payments, amounts, strict=True)))
+        welfare = float(_offers(self.relevances(bidding.terms), bidding)[winner])
+        return Settled(winner, dict(zip(self.payments, amounts, strict=True)), {"welfare": welfare})
 
     def next_bids(self, bids: Array, winner: int) -> Array:
         return bids if self.replacement else np.asarray(without(bids, winner))

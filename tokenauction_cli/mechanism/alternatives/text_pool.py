@@ -39,7 +39,15 @@ class TextPool(CandidateMechanism):
         mean = self.expected(candidates, bidding)
         log_q = _pool(candidates, bidding.weights).log_p
         choice = int(np.argmax(log_q + gumbels(draw_key, candidates.n_texts)))
-        return Settled(choice, {self.name: mean.payments}, {"ess": effective_sample_size(mean.chances)})
+        columns = {"welfare": _welfare(candidates, bidding, mean.chances), "ess": effective_sample_size(mean.chances)}
+        return Settled(choice, {self.name: mean.payments}, columns)
+
+
+def _welfare(candidates: Candidates, bidding: Bidding, q: Array) -> float:
+    """-sum_i b_i KL(Q || m_i)."""
+    held = np.flatnonzero(q)
+    measures = summed(bidding.bids, candidates.log_p[:, held] - candidates.log_generator[held])
+    return float(q[held] @ (measures - bidding.bids.sum() * np.log(q[held])))
 
 
 def _pool(candidates: Candidates, weights: Array) -> Distribution:

@@ -44,7 +44,8 @@ class Lottery(WriterMechanism):
     def settle(self, bidding: Bidding, draw_key: DrawKey) -> Settled:
         writer = drawn_agent(bidding.weights, draw_key.uniform(Purpose.LOTTERY))
         paid = paid_by(bidding, writer, lottery_price(bidding, draw_key, writer))
-        return Settled(writer, dict(zip(self.payments, (paid, unit_prices(bidding)), strict=True)))
+        amounts = dict(zip(self.payments, (paid, unit_prices(bidding)), strict=True))
+        return Settled(writer, amounts, {"welfare": float(bidding.bids[writer])})
 
 
 class Highest(WriterMechanism):
@@ -62,7 +63,8 @@ class Highest(WriterMechanism):
         return Expected(chances, due(bidding, chances * runner_up(bidding, writer)))
 
     def settle(self, bidding: Bidding, draw_key: DrawKey) -> Settled:
-        return Settled(_highest(bidding), {self.name: self.expected(bidding).payments})
+        writer = _highest(bidding)
+        return Settled(writer, {self.name: self.expected(bidding).payments}, {"welfare": float(bidding.bids[writer])})
 
 
 def _highest(bidding: Bidding) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from ..audit.regret import maximum
 from ..distributions import Array, MechanismError
 from ..payments.rules import PaymentRule
-from .tree import LEAF, Auctions, Indices, Worth, replaced, total
+from .tree import LEAF, Auctions, Indices, TokenAuctions, Worth, replaced, total
 
 FACTORS = (0.0, *(2.0 ** (k / 4) for k in range(-40, 25)))
 """The fine grid: the value, and the others' bids, times these."""
@@ -101,7 +101,7 @@ class _Draw(NamedTuple):
 class BackwardInduction:
     """The best bid of `worth`'s agent at every prefix, while the others keep theirs. Needs scipy."""
 
-    def __init__(self, auctions: Auctions, payment: PaymentRule, worth: Worth, bids: Sequence[float]) -> None:
+    def __init__(self, auctions: TokenAuctions, payment: PaymentRule, worth: Worth, bids: Sequence[float]) -> None:
         self._auctions = auctions
         self._payment = payment
         self._worth = worth

@@ -35,7 +35,7 @@ class Game:
     """
 
     auctions: Auctions
-    payment: PaymentRule
+    payment: PaymentRule | None
     worths: Mapping[int, Worth]
     at: tuple[float, ...]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +122,38 @@ class Worth:
         return self.value * float(self.of_texts[node]) if self.value else 0.0
 
 
-class Law:
+class Law(Protocol):
+    """The law of texts at some bids."""
+
+    def mean(self, worth: Worth) -> float:
+        """The expected worth, before payments: -inf where a text or a draw of positive probability is worth -inf."""
+        ...
+
+    def payments(self, payment: PaymentRule | None) -> Array:
+        """The expected sum of each agent's expected payments, (n,); None for the one that a mechanism has."""
+        ...
+
+
+class Auctions(Protocol):
+    """What bids make a law of texts of: the token auction under one rule, or another mechanism."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def tree(self) -> Tree: ...
+    @property
+    def terms(self) -> Terms: ...
+
+    def is_open(self, bids: Sequence[float]) -> bool:
+        """Whether the reserve leaves any bid: otherwise there is no auction."""
+        ...
+
+    def at(self, bids: Sequence[float]) -> Law:
+        """The law of the texts at these bids, (n,)."""
+        ...
+
+
+class TokenLaw:
     """The law of the texts of a tree at some bids: P of every node, `p` (m,), and the outcome where a prefix is met.
 
     Raises MechanismError where q is undefined at a prefix of positive probability, naming it.
@@ -158,15 +189,14 @@ class Law:
         visits = np.bincount(self.tree.places[met], self.p[met], minlength=len(self.tree.profiles))
         return np.asarray(visits, dtype=np.float64)
 
-    def payments(self, payment: PaymentRule) -> Array:
-        """The expected sum of each agent's expected payments, (n,)."""
+    def payments(self, payment: PaymentRule | None) -> Array:
+        assert payment is not None
         if payment.name not in self._payments:
             drawn = [self.visits[place] * payment.expected(outcome) for place, outcome in self.outcomes.items()]
             self._payments[payment.name] = np.sum(drawn, axis=0)
         return self._payments[payment.name]
 
     def mean(self, worth: Worth) -> float:
-        """The expected worth, before payments: -inf where a text or a draw of positive probability is worth -inf."""
         of_draws = [
             self.visits[place] * worth.of_draw(self.tree.truths[place], outcome.q)
             for place, outcome in self.outcomes.items()
@@ -177,21 +207,23 @@ class Law:
         return total([*of_draws, *of_texts.tolist()])
 
 
-class Auctions:
+class TokenAuctions:
     """The auctions of all texts of a tree under one rule: their law at any bids, each worked out once."""
 
     def __init__(self, tree: Tree, rule: AggregationRule, terms: Terms) -> None:
         self.tree = tree
         self.rule = rule
         self.terms = terms
-        self._law = lru_cache(maxsize=MOST_LAWS)(lambda bids: Law(tree, rule, terms, bids))
+        self._law = lru_cache(maxsize=MOST_LAWS)(lambda bids: TokenLaw(tree, rule, terms, bids))
+
+    @property
+    def name(self) -> str:
+        return self.rule.name
 
     def is_open(self, bids: Sequence[float]) -> bool:
-        """Whether the reserve leaves any bid: otherwise there is no auction."""
         return any(self._effective(bids))
 
-    def at(self, bids: Sequence[float]) -> Law:
-        """The law of the texts at these bids, (n,)."""
+    def at(self, bids: Sequence[float]) -> TokenLaw:
         return self._law(self._effective(bids))
 
     def outcome(self, place: int, bids: Sequence[float]) -> Outcome:

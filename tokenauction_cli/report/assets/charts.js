@@ -1,22 +1,22 @@
 // The figures: a chapter for each question, tabs for its variants, a panel for each rule, drawn when it comes into view.
 const tip = h("div", { cls: "tip", role: "tooltip", hidden: true });
 
-function chapters() {
+function chapters(figures, drawnAs) {
   const groups = new Map();
-  for (const figure of DATA.figures) {
+  for (const figure of figures) {
     if (!groups.has(figure.chapter)) groups.set(figure.chapter, []);
     groups.get(figure.chapter).push(figure);
   }
-  return [...groups.values()].map(chapter);
+  return [...groups.values()].map((group) => chapter(group, drawnAs));
 }
 
-function chapter(figures) {
+function chapter(figures, drawnAs) {
   const place = h("div", {});
   const tabs = figures.map((figure, k) =>
     h("button", { type: "button", role: "tab", title: explainedOf(figure), on: { click: () => show(k) } }, figure.tab));
   const show = (k) => {
     tabs.forEach((tab, j) => tab.setAttribute("aria-selected", j === k));
-    refill(place, figureOf(figures[k]));
+    refill(place, drawnAs(figures[k]));
   };
   show(0);
   return h("section", { cls: "chapter" }, h("h3", {}, figures[0].chapter), h("p", { cls: "about" }, figures[0].question),
@@ -30,8 +30,6 @@ const rowsOf = (figure, panel) => figure.rows.filter((row) => row.panel === pane
 const explainedOf = (figure) => [...new Set(figure.series.map((series) => series.explained))].join("\n");
 
 function figureOf(figure) {
-  const legend = h("ul", { cls: "legend" },
-    figure.series.map((series) => h("li", { title: series.explained }, swatch(series.colour, series.colour), series.name)));
   const panels = figure.panels.map((panel) => {
     const chart = h("div", { cls: "chart", "data-figure": figure.id, "data-panel": panel.key });
     if (window.vegaEmbed) onceVisible(chart, () => draw(figure, panel, chart));
@@ -40,8 +38,14 @@ function figureOf(figure) {
     return drawn;
   });
   const numbers = h("details", { cls: "numbers", open: !window.vegaEmbed }, h("summary", { title: explainedOf(figure) }, "the numbers"), tableOf(figure));
-  return [figure.series.length > 1 ? legend : null,
+  return [legendOf(figure),
     window.vegaEmbed ? h("div", { cls: "panels" }, panels) : null, numbers];
+}
+
+function legendOf(figure) {
+  if (figure.series.length < 2) return null;
+  return h("ul", { cls: "legend" },
+    figure.series.map((series) => h("li", { title: series.explained }, swatch(series.colour, series.colour), series.name)));
 }
 
 function onceVisible(element, act) {
@@ -71,11 +75,7 @@ async function draw(figure, panel, element) {
   const spec = structuredClone(figure.spec);
   spec.data = { name: "rows", values: rows() };
   if (spec.params) spec.params[0].value = XS[state.x];
-  const { view } = await window.vegaEmbed(element, spec, {
-    ast: true, actions: false, renderer: "svg", defaultStyle: false, config: CONFIG, mode: "vega-lite",
-    tooltip: (_, event, __, value) => showTip(event, value, figure),
-  });
-  element.view = view;
+  const view = await embed(element, spec, (value) => pointedAt(value, figure));
   let query = numbersOf(runOf(panel));
   listeners.push(() => {
     if (!element.isConnected) return;
@@ -87,14 +87,27 @@ async function draw(figure, panel, element) {
   });
 }
 
-function showTip(event, value, figure) {
-  if (!value) {
+async function embed(element, spec, told) {
+  const { view } = await window.vegaEmbed(element, spec, {
+    ast: true, actions: false, renderer: "svg", defaultStyle: false, config: CONFIG, mode: "vega-lite",
+    tooltip: (_, event, __, value) => showTip(event, value && told(value)),
+  });
+  element.view = view;
+  return view;
+}
+
+const pointedAt = (value, figure) => [
+  h("b", {}, value.series), h("span", {}, number(value.mean, figure.percent), h("span", { cls: "muted" }, ` ${figure.unit}`)),
+  h("span", { cls: "muted" }, `95 %: ${interval(value, figure.percent)}`),
+  h("span", { cls: "muted" }, `at ${AXIS.is_weight ? number(value.x) : AXIS.labels[value.x] ?? value.x} · ${value.n} texts`),
+];
+
+function showTip(event, lines) {
+  if (!lines) {
     tip.hidden = true;
     return;
   }
-  refill(tip, h("b", {}, value.series), h("span", {}, number(value.mean, figure.percent), h("span", { cls: "muted" }, ` ${figure.unit}`)),
-    h("span", { cls: "muted" }, `95 %: ${interval(value, figure.percent)}`),
-    h("span", { cls: "muted" }, `at ${AXIS.is_weight ? number(value.x) : AXIS.labels[value.x] ?? value.x} · ${value.n} texts`));
+  refill(tip, lines);
   tip.hidden = false;
   const width = tip.offsetWidth, room = document.documentElement.clientWidth;
   tip.style.left = `${Math.max(8, Math.min(event.clientX + 14, room - width - 8))}px`;

@@ -1,0 +1,35 @@
+"""An entry of the table of columns, and a file: what `columns.py` is made of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """One entry. `per` is what one number belongs to: `text`, `token`, `mean per token` (over a text), or ''.
+
+    `is_text` where the column holds words, so that `NA` in it is a word and `007` no number.
+    """
+
+    name: str
+    meaning: str
+    unit: str = ""
+    per: str = ""
+    formula: str = ""
+    is_text: bool = False
+
+    @property
+    def in_words(self) -> str:
+        """All of it on one line, for a tooltip."""
+        formula = f"{self.formula}." if self.formula else ""
+        unit = f"Unit: {self.unit}." if self.unit else ""
+        per = {"text": "Per text.", "token": "Per token.", "mean per token": "Mean per token."}.get(self.per, "")
+        return " ".join(filter(None, (self.meaning, formula, unit, per)))
+
+
+class File(NamedTuple):
+    """A file, what one line of it is, and its columns. More specific names come before patterns that also fit."""
+
+    name: str
+    about: str
+    columns: tuple[Column, ...]

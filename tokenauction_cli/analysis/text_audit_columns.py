@@ -1,0 +1,120 @@
+"""The columns of an audit of whole texts: every deviation, where best responses settle, and the path there.
+
+A *deviation* is one agent's bid and report; all others keep their bids and are honest.
+"""
+
+from __future__ import annotations
+
+from .column import Column, File
+
+_BIDS = "units of the bids"
+_A_BID = f"{_BIDS} per token"
+_RULE = Column("aggregation", "The aggregation rule.", is_text=True)
+_PAYMENT = Column("payment", "The payment rule. Payments are those expected at each prefix.", is_text=True)
+_UTILITY = Column(
+    "utility",
+    "What agents want of a text: mention, count, log_ratio, reverse_kl, tv or judge.",
+    is_text=True,
+)
+_TEXTS = Column("texts", "How many texts the numbers of the row rest on; exact: all that can arise.", "texts")
+_METHOD = Column("method", "`exact` where all texts were enumerated, else `seeds`.", is_text=True)
+
+_AUDIT = (
+    _RULE,
+    _PAYMENT,
+    Column("agent", "The id of the agent that deviates.", is_text=True),
+    _UTILITY,
+    Column(
+        "report",
+        "`honest`, or the misreport: another temperature, prompt or distribution of the agent.",
+        is_text=True,
+    ),
+    Column("bid", "What the agent bids; empty for the best bid at every prefix.", _A_BID),
+    Column("value", "The agent's value v of what its utility measures; bidding it honestly is the truth.", _BIDS),
+    Column(
+        "mean_utility",
+        "What the agent maximises: its value times what the utility measures, less what it pays. Mean over the texts.",
+        _BIDS,
+        "text",
+        "U = mean of (v x kind - sum_t payment)",
+    ),
+    Column("mean_payment", "What the agent pays. Mean over the texts.", _BIDS, "text", "mean of sum_t payment"),
+    Column("gain", "What the deviation gains over the truth.", _BIDS, "text", "U(deviation) - U(truth)"),
+    Column(
+        "gain.low",
+        "The lower end of the gain's two-sided 95 % interval, simultaneous over the deviations that share rule, "
+        "payment, agent and utility; the gain itself where it is exact.",
+        _BIDS,
+        "text",
+    ),
+    Column("gain.high", "The upper end of that interval.", _BIDS, "text"),
+    _TEXTS,
+    _METHOD,
+    Column(
+        "note",
+        "Begins with `best` for the best deviations of their kind: of those tried; exact also the refined constant "
+        "bid and the best bid for every prefix.",
+        is_text=True,
+    ),
+)
+_EQUILIBRIUM = (
+    _RULE,
+    _PAYMENT,
+    _UTILITY,
+    Column(
+        "outcome", "Where best responses lead: equilibrium, cycle, or unfinished after the most rounds.", is_text=True
+    ),
+    Column("rounds", "Rounds of best responses.", "rounds"),
+    Column("bid.A", "The bid of agent A in the end.", _A_BID, "", "b_A"),
+    Column(
+        "value.A",
+        "The value of agent A, where best responses begin; empty without this utility: such an agent keeps its bid.",
+        _BIDS,
+        "",
+        "v_A",
+    ),
+    Column("regret", "The most that any agent gains by another bid there; by seeds on fresh ones.", _BIDS, "text"),
+    Column("regret.high", "The upper end of its interval; exact: the regret itself.", _BIDS, "text"),
+    Column("welfare.truth", "The sum of the agents' values of the text, payments left out, at truth.", _BIDS, "text"),
+    Column("welfare.equilibrium", "The same where best responses end.", _BIDS, "text"),
+    Column("welfare.best", "The most over the relative weight.", _BIDS, "text"),
+    Column("relative_weight.best", "The relative weight at which it is the most.", "share"),
+    Column("revenue.truth", "What the seller earns at truth.", _BIDS, "text"),
+    Column("revenue.equilibrium", "The same where best responses end.", _BIDS, "text"),
+    Column("revenue.best", "The same at the relative weight of the most welfare.", _BIDS, "text"),
+    Column(
+        "price_of_anarchy",
+        "The best welfare over that where best responses end, turned round where both are losses: 1 is nothing lost. "
+        "Empty where welfare is 0 or of two signs.",
+        "1 or more",
+        formula="welfare.best / welfare.equilibrium",
+    ),
+    _TEXTS,
+    _METHOD,
+    Column("note", "What a reader of the row should know.", is_text=True),
+)
+_DYNAMICS = (
+    _RULE,
+    _PAYMENT,
+    _UTILITY,
+    Column("step", "The number of the reply; 0 is the truth."),
+    Column("agent", "The id of the agent that replies; empty at step 0.", is_text=True),
+    Column("bid.A", "The bid of agent A after the step.", _A_BID, "", "b_A"),
+    Column("gain", "What the reply gains over the bid that the agent had.", _BIDS, "text"),
+    Column("gain.low", "The lower end of its 95 % interval; exact: the gain itself.", _BIDS, "text"),
+    Column("moved", "Whether the agent changed its bid: only for a gain beyond chance.", is_text=True),
+)
+
+TEXT_AUDIT_FILES = (
+    File(
+        "text_audit.csv",
+        "One row per aggregation rule, payment rule, agent, utility, report and bid of an audit of whole texts.",
+        _AUDIT,
+    ),
+    File(
+        "text_equilibrium.csv",
+        "One row per aggregation rule, payment rule and utility: where best responses over bids for whole texts lead.",
+        _EQUILIBRIUM,
+    ),
+    File("text_dynamics.csv", "One row per reply: the path there.", _DYNAMICS),
+)
