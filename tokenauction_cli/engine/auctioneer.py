@@ -12,7 +12,6 @@ import numpy as np
 
 from ..experiment.experiment import Experiment
 from ..lm.base import Logits, Vocabulary
-from ..mechanism.aggregation.rules import AggregationRule, Linear
 from ..mechanism.alternatives.mechanisms import WriterMechanism
 from ..mechanism.distributions import MechanismError, Profile
 from ..mechanism.native.compiled import profile_begun
@@ -32,7 +31,6 @@ from .writer_state import WriterState
 
 MOST_PREFETCHED_BYTES = 1 << 29  # of rows that prefixes hold which wait for their turn
 MOST_KNOWN_NEEDS = 4096
-_LINEAR = Linear()
 
 
 class Auctioneer:
@@ -73,9 +71,8 @@ class Auctioneer:
             rule = self.rules.aggregation[cell.aggregation]
             return WordState(self.setting, cell, randomness, rule, self.rules.sampling)
         truth = self.reportings[cell.report].truth
-        if cell.mechanism:
-            mechanism = self.rules.mechanisms[cell.aggregation]
-            assert isinstance(mechanism, WriterMechanism)
+        mechanism = self.rules.mechanisms.get(cell.aggregation)
+        if isinstance(mechanism, WriterMechanism):
             return WriterState(self.setting, cell, randomness, mechanism, truth)
         return TextState(self.setting, cell, randomness, truth)
 
@@ -159,11 +156,7 @@ class Auctioneer:
             bidding = bidding_of(self.setting.terms, self.effective(bids))
         except MechanismError:
             return []
-        return list(needs_of(self.aggregation(aggregation), bidding, others=others))
-
-    def aggregation(self, name: str) -> AggregationRule:
-        """The rule of this name; where a mechanism has one agent write, the one that leaves its words alone."""
-        return self.rules.aggregation.get(name, _LINEAR)
+        return list(needs_of(self.rules.writing(aggregation), bidding, others=others))
 
     def effective(self, bids: tuple[float, ...]) -> tuple[float, ...]:
         """The bids that a reserve leaves."""
@@ -233,7 +226,7 @@ class _Prefix:
     def _outcome(self, profile: Profile, state: TextState) -> Outcome:
         key = state.cell.aggregation, state.bids
         if key not in self._outcomes:
-            rule = self._auctioneer.aggregation(state.cell.aggregation)
+            rule = self._auctioneer.rules.writing(state.cell.aggregation)
             self._outcomes[key] = Outcome(
                 rule, profile, self._auctioneer.effective(state.bids), self._auctioneer.setting.terms
             )

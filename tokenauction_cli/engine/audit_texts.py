@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 from ..experiment.experiment import Experiment
@@ -23,6 +24,8 @@ from .bidder_models import BidderModels
 from .interrupts import Interrupts
 from .plan import Cell
 from .prepare import prepare
+from .proposals import KIND as PROPOSALS
+from .proposals import Proposals, is_settled, texts_of
 from .reporting import Reporting, honest, misreported
 from .rules import Rules
 from .run import Progress, in_batches, plan_of_cells
@@ -52,23 +55,26 @@ class AuditTexts:
     def __init__(
         self,
         experiment: Experiment,
-        known: Mapping[str, Record],
+        folder: RunFolder,
         appender: Appender,
+        candidates: Appender,
         bidders: BidderModels,
         model: LanguageModel,
         auctioneer: Auctioneer,
         progress: Progress,
     ) -> None:
-        """`known` are the records on disk; what is new goes to the `appender`."""
+        """`folder` is that of the run. What is new goes to the `appender`, candidates of mechanisms where the run's are."""
         self.n_evaluations = 0
         self._experiment = experiment
+        self._folder = folder
         self._appender = appender
+        self._candidates = candidates
         self._bidders = bidders
         self._model = model
         self._auctioneer = auctioneer
         self._progress = progress
         self._patterns = [mention_pattern(agent.mentions) for agent in experiment.agents]
-        self._facts = {cell: self._of(record) for cell, record in known.items()}
+        self._facts = {cell: self._of(record) for cell, record in folder.of(KIND).records().items()}
 
     def facts(self, cells: Sequence[Cell]) -> list[Facts]:
         """What each of these texts is, in this order; what is missing is written first."""
@@ -78,16 +84,21 @@ class AuditTexts:
         return [self._facts[cell.id] for cell in cells]
 
     def _write(self, cells: Sequence[Cell]) -> None:
-        plan = plan_of_cells(cells, self._bidders)
-        left = replace(plan.without(self._facts), slots=min(plan.slots, self._model.slots or plan.slots))
+        rules, missing = self._auctioneer.rules, [cell for cell in cells if cell.id not in self._facts]
+        settled = [cell for cell in missing if is_settled(cell, rules)]
+        proposals = Proposals(self._experiment, rules, self._folder, settled)
+        plan = plan_of_cells(texts_of(self._experiment, rules, cells), self._bidders)
+        left = plan.without(proposals.idle(plan, {cell.id for cell in missing}))
+        left = replace(left, slots=min(plan.slots, self._model.slots or plan.slots))
         work = WorkLeft(left, self._bidders.prompt_sets, self._experiment.auction.max_draws)
         loop = TokenLoop(self._model, self._auctioneer, self._bidders.prompt_sets, work.heard)
         self._progress.begin(len(cells), sum(cell.id in self._facts for cell in cells))
         self._progress.step(0, 0, 0.0)
         with Interrupts() as interrupts:
-            for records in in_batches(loop, left, interrupts):
+            for records in chain([[]], in_batches(loop, left, interrupts)):
                 with interrupts.held():
-                    new = {record["cell"]: record for record in records if record["cell"] not in self._facts}
+                    ready = proposals.taken(records, self._candidates)
+                    new = {record["cell"]: record for record in ready if record["cell"] not in self._facts}
                     finished = [record for record in new.values() if record["end_reason"] != FAILED]
                     self._appender.append(finished)
                     self._facts |= {record["cell"]: self._of(record) for record in finished}
@@ -108,10 +119,9 @@ class AuditTexts:
         for kind, (column, sign) in _BY_MODEL.items():
             if f"{column}.{ids[0]}" in record:
                 measured[kind] = tuple(sign * _number(record[f"{column}.{agent}"]) for agent in ids)
-        paid = {
-            payment.name: tuple(record[f"payment.{payment.columns[0]}.{agent}"] for agent in ids)
-            for payment in self._auctioneer.setting.payments[record["aggregation"]]
-        }
+        rule, reserve = record["aggregation"] or record["mechanism"], self._experiment.auction.reserve
+        columns = self._auctioneer.rules.mean_payments(rule, reserve)
+        paid = {name: tuple(record[f"payment.{column}.{agent}"] for agent in ids) for name, column in columns.items()}
         return Facts(record["text"], record["end_reason"] == "length", paid, measured)
 
 
@@ -133,10 +143,10 @@ def audit_texts(experiment: Experiment, rules: Rules, folder: RunFolder, progres
     experiment = replace(experiment, auction=replace(experiment.auction, trace="none"))
     reportings = reportings_of(experiment)
     bidders = prepare(experiment, reportings, probe=True, kv_cache=manifest.kv_cache_of(known), tell=progress.note)
-    kept = folder.of(KIND)
     with (
         bidders.loaded(bidders.slots) as model,
         closing(Auctioneer(experiment, rules, model.vocabulary, reportings, in_the_mean=True)) as auctioneer,
-        kept.appending() as appender,
+        folder.of(KIND).appending() as appender,
+        folder.of(PROPOSALS).appending() as candidates,
     ):
-        yield AuditTexts(experiment, kept.records(), appender, bidders, model, auctioneer, progress)
+        yield AuditTexts(experiment, folder, appender, candidates, bidders, model, auctioneer, progress)

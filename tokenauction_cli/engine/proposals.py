@@ -59,7 +59,7 @@ def candidates_of(experiment: Experiment, pool: Pool) -> list[Cell]:
     """The candidates as cells: every agent that is charged bids 1, reference agents what they always bid."""
     bids = tuple(agent.bid if agent.reference else 1.0 for agent in experiment.agents)
     return [
-        Cell(pool.query, pool.generator, 0, None, bids, candidate_seed(pool.seed, k))
+        Cell(pool.query, pool.generator, 0, None, bids, candidate_seed(pool.seed, k), mechanism=KIND)
         for k in range(pool.candidates or 0)
     ]
 

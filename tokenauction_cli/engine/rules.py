@@ -12,13 +12,15 @@ from ..experiment.experiment import Auction, Experiment
 from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..experiment.sweep import terms_of_agents
 from ..mechanism import registry
-from ..mechanism.aggregation.rules import AggregationRule
+from ..mechanism.aggregation.rules import AggregationRule, Linear
 from ..mechanism.alternatives.mechanisms import Mechanism
 from ..mechanism.payments.rules import PaymentRule
 from ..mechanism.registry import misfit
 from ..mechanism.sampling.rules import SamplingRule
 from ..mechanism.terms import Terms
 from ..system.errors import UsageError
+
+_OF_ONE_AGENT = Linear()
 
 
 class LeftOut(NamedTuple):
@@ -42,6 +44,7 @@ class Rules:
     payments: Mapping[str, PaymentRule]
     sampling: SamplingRule
     mechanisms: Mapping[str, Mechanism]  # but the token auction
+    generators: Mapping[str, AggregationRule]  # of candidates
 
     @classmethod
     def of(cls, experiment: Experiment) -> Rules:
@@ -60,6 +63,11 @@ class Rules:
                     for choice in auction.mechanisms
                     if choice.name != TOKEN_AUCTION
                 },
+                {
+                    one.generator: registry.find("aggregation", one.generator)
+                    for one in auction.mechanisms
+                    if one.generator
+                },
             )
             reasons: Iterator[str] = (
                 misfit(name, auction.aggregation, auction.sampling, auction.reserve) for name in auction.payments
@@ -74,6 +82,15 @@ class Rules:
             if experiment.trust:
                 sys.path.remove(own)
         return rules
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all that writes texts."""
+        return (*self.aggregation, *self.mechanisms)
+
+    def writing(self, name: str) -> AggregationRule:
+        """The aggregation rule by which tokens are drawn; one agent alone is left as it is by any."""
+        return self.aggregation.get(name) or self.generators.get(name) or _OF_ONE_AGENT
 
     def fitting(self, aggregation: str, reserve: float) -> tuple[PaymentRule, ...]:
         """The payment rules whose premise this aggregation rule meets; the others' columns stay empty."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..experiment.experiment import Experiment
+from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..experiment.text_audit import Utility
 from ..mechanism.distributions import Array
 from ..mechanism.terms import Terms
@@ -49,6 +50,8 @@ class Sampled:
         self.text_audit = experiment.text_audit
         self.terms: Terms = terms_of(experiment)
         self.queries = tuple(dict.fromkeys(experiment.queries))
+        others = (one for one in experiment.auction.mechanisms if one.name != TOKEN_AUCTION)
+        self._mechanisms = {choice.name: choice.identity for choice in others}
         self._texts = texts
         self._judged = judged
         self._facts: dict[Trial, list[Facts]] = {}
@@ -92,7 +95,8 @@ class Sampled:
         n = self.text_audit.seeds
         for query in self.queries:
             for seed in range(n, 2 * n) if trial.is_fresh else range(n):
-                yield Cell(query, trial.rule, 0, None, trial.bids, seed, trial.report)
+                place = query, trial.rule, 0, None, trial.bids, seed, trial.report
+                yield Cell(*place, mechanism=self._mechanisms.get(trial.rule, ""))
 
     def _ask(self, trials: Sequence[Trial]) -> None:
         """The judges, about texts that they have not seen."""

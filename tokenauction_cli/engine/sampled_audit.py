@@ -18,6 +18,7 @@ from ..mechanism.whole_texts.gains import FEW_FLIPS, Gains, SplitChoice, split_c
 from ..mechanism.whole_texts.tree import replaced
 from ..system.errors import UsageError
 from .audit_texts import AuditTexts
+from .charges import charges_of, has_meaning, may_misreport
 from .reporting import identity
 from .rules import Rules
 from .sampled import Payoff, Sampled, Trial, mean
@@ -51,13 +52,13 @@ def sampled_audit(
 
 
 def _groups(sampled: Sampled, rules: Rules, screener: Screener) -> Iterator[Group]:
-    """One per rule, payment, agent and kind of utility."""
-    for name in rules.aggregation:
-        for payment in rules.fitting(name, sampled.experiment.auction.reserve):
-            for agent, utilities in sampled.text_audit.utilities.items():
-                for utility in utilities:
-                    choice = screener.choice(name, payment.name, agent, utility)
-                    yield Group(name, Payoff(sampled, payment.name, agent, utility), choice)
+    """One per rule or mechanism, payment, agent and kind of utility."""
+    for name, payment in charges_of(sampled.experiment, rules):
+        for agent, utilities in sampled.text_audit.utilities.items():
+            for utility in utilities:
+                if has_meaning(rules, name, utility.kind):
+                    choice = screener.choice(name, payment, agent, utility) if name in rules.aggregation else None
+                    yield Group(name, Payoff(sampled, payment, agent, utility), choice, may_misreport(rules, name))
 
 
 class Key(NamedTuple):
@@ -82,6 +83,7 @@ class Group:
     rule: str
     payoff: Payoff
     screened: Choice | None
+    with_misreports: bool
 
     @property
     def sampled(self) -> Sampled:
@@ -95,7 +97,7 @@ class Group:
     def trials(self) -> dict[Key, Trial]:
         """Every bid under every report that leaves an auction."""
         sampled, audit = self.sampled, self.sampled.text_audit
-        own = [one for one in audit.misreports if one.agent == self.payoff.agent]
+        own = [one for one in audit.misreports if one.agent == self.payoff.agent and self.with_misreports]
         reports = {HONEST: ""} | {one.name: identity(sampled.experiment, one) for one in own}
         trials = {
             Key(name, bid): Trial(self.rule, replaced(audit.at, self.payoff.agent, bid), report)

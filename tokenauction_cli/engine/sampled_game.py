@@ -18,6 +18,7 @@ from ..mechanism.whole_texts.dynamics import Answer, Dynamics, Path, Question, b
 from ..mechanism.whole_texts.finding import BY_SEEDS, Equilibrium, price_of_anarchy
 from ..mechanism.whole_texts.gains import Floor, Gains, estimate_gains
 from ..mechanism.whole_texts.tree import replaced, total
+from .charges import charges_of, has_meaning
 from .rules import Rules
 from .sampled import Payoff, Sampled, Trial, mean
 from .text_audit_rows import at_the_limit, ending, few_seeds, rough, voids
@@ -170,16 +171,15 @@ class SampledGame:
 
 
 def games_of(sampled: Sampled, rules: Rules) -> Iterator[SampledGame]:
-    """One per rule, payment and kind for which there is an auction at truth."""
+    """One per rule or mechanism, payment and kind for which there is an auction at truth."""
     audit = sampled.text_audit
     kinds = dict.fromkeys(utility.kind for several in audit.utilities.values() for utility in several)
-    for name in rules.aggregation:
-        for payment in rules.fitting(name, sampled.experiment.auction.reserve):
-            for kind in kinds:
-                players = {i: one for i, several in audit.utilities.items() for one in several if one.kind == kind}
-                game = SampledGame(sampled, name, payment.name, kind, players)
-                if game.is_open:
-                    yield game
+    for name, payment in charges_of(sampled.experiment, rules):
+        for kind in (one for one in kinds if has_meaning(rules, name, one)):
+            players = {i: one for i, several in audit.utilities.items() for one in several if one.kind == kind}
+            game = SampledGame(sampled, name, payment, kind, players)
+            if game.is_open:
+                yield game
 
 
 def played(sampled: Sampled, games: Iterable[SampledGame]) -> list[tuple[SampledGame, Path]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from ..experiment.experiment import Experiment
 from ..experiment.text_audit import Judge
@@ -10,13 +11,14 @@ from ..experiment.text_audit_checks import why_not_audited
 from ..runs.run_folder import RunFolder
 from ..system.errors import UsageError
 from .audit_texts import audit_texts
-from .exact_audit import exact_audit
+from .exact_audit import exact_audit, exact_mechanisms
 from .judge import Question, judged, model_of
 from .rules import Rules
 from .run import Progress
 from .sampled_audit import sampled_audit
 from .screened import traced_texts
 from .text_audit_rows import TextAuditRows, few_seeds
+from .worths import Judged
 
 
 def check_text_audit(experiment: Experiment) -> None:
@@ -42,9 +44,18 @@ def text_audit(experiment: Experiment, folder: RunFolder, progress: Progress) ->
     def ask(judge: Judge, questions: Iterable[Question]) -> Mapping[Question, float]:
         return judged(experiment, judge, questions, folder, progress.note)
 
+    found, sampled = TextAuditRows(), rules
     if is_enumerated(experiment):
-        return exact_audit(experiment, rules, ask)
+        found = exact_audit(experiment, rules, ask)
+        exact = {mechanism.name for mechanism in exact_mechanisms(experiment, rules)}
+        others = {name: one for name, one in rules.mechanisms.items() if name not in exact}
+        sampled = replace(rules, aggregation={}, mechanisms=others)
+    return found + _sampled(experiment, sampled, folder, progress, ask) if sampled.names else found
+
+
+def _sampled(experiment: Experiment, rules: Rules, folder: RunFolder, progress: Progress, ask: Judged) -> TextAuditRows:
+    """The audit of these rules and mechanisms on texts that are drawn."""
     for warning in few_seeds(experiment):
         progress.note(f"{experiment.path}: {warning}")
-    with audit_texts(experiment, rules, folder, progress) as texts:
+    with audit_texts(experiment, Rules.of(experiment), folder, progress) as texts:
         return sampled_audit(experiment, rules, texts, ask, traced_texts(folder))

@@ -21,6 +21,12 @@ class TextAuditRows:
     equilibria: list[Equilibrium] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
+    def __add__(self, other: TextAuditRows) -> TextAuditRows:
+        """Those of both."""
+        return TextAuditRows(
+            self.deviations + other.deviations, self.equilibria + other.equilibria, self.steps + other.steps
+        )
+
 
 def voids(experiment: Experiment) -> Iterator[str]:
     """What the theory does not cover."""

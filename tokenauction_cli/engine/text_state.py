@@ -112,7 +112,7 @@ class TextState:
         self._measured: Array = np.zeros(3 * len(cell.bids) + 3)
         self._paid: dict[str, Array] = {}
         detail = setting.experiment.auction.trace
-        self._trace = None if detail == "none" else TextTrace(setting.vocabulary, detail)
+        self._trace = None if detail == "none" or cell.mechanism else TextTrace(setting.vocabulary, detail)
         self._scored: ScoredText | None = None
         if setting.is_scored:
             has_reference = setting.experiment.reference is not None
@@ -150,7 +150,7 @@ class TextState:
     def _charge(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> dict[str, Array]:
         """What every agent pays for the token, by column."""
         paid: dict[str, Array] = {}
-        for payment in self._setting.payments.get(self.cell.aggregation, ()):
+        for payment in () if self.cell.mechanism else self._setting.payments[self.cell.aggregation]:
             is_mean = self._setting.in_the_mean and payment.name != self._setting.spending
             columns = payment.columns[:1] if is_mean else payment.columns
             amounts = {columns[0]: payment.expected(outcome)} if is_mean else payment.charge(outcome, draw, draw_key)
