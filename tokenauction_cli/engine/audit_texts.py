@@ -87,13 +87,16 @@ class AuditTexts:
         with Interrupts() as interrupts:
             for records in in_batches(loop, left, interrupts):
                 with interrupts.held():
-                    new = {record["cell"]: record for record in records if record["cell"] not in self._facts}
-                    finished = [record for record in new.values() if record["end_reason"] != FAILED]
-                    self._appender.append(finished)
-                    self._facts |= {record["cell"]: self._of(record) for record in finished}
-                    self._progress.step(len(finished), loop.n_tokens, work.share)
-                self._check(new.values())
+                    self._progress.step(self._keep(records), loop.n_tokens, work.share)
+                self._check(records)
         self.n_evaluations += loop.n_evaluations
+
+    def _keep(self, records: Iterable[Record]) -> int:
+        """Write down those that are finished and new; how many. In whole waves some are known already."""
+        new = [one for one in records if one["cell"] not in self._facts and one["end_reason"] != FAILED]
+        self._appender.append(new)
+        self._facts |= {record["cell"]: self._of(record) for record in new}
+        return len(new)
 
     def _check(self, records: Iterable[Record]) -> None:
         """A mean without some texts says nothing."""
