@@ -13,6 +13,7 @@ from conftest import DEMO_MODEL, Reader
 
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.audit_texts import KIND, AuditTexts, audit_texts
+from tokenauction_cli.engine.bidder_models import BidderModels
 from tokenauction_cli.engine.exact_audit import exact_audit
 from tokenauction_cli.engine.judge import Question
 from tokenauction_cli.engine.plan import Cell
@@ -433,6 +434,36 @@ def test_an_honest_text_is_that_of_the_run(read: Reader, tmp_path: Path) -> None
         if of_run[cell]["aggregation"] == "linear":
             expected = of_run[cell]["payment.second_price_expected.alpha"]
             assert of_audit[cell]["payment.second_price.alpha"] == expected
+
+
+def test_only_what_is_missing_is_evaluated(read: Reader, tmp_path: Path) -> None:
+    experiment = with_audit(read(MARKOV), ALPHA)
+    evaluated = []
+    for text_audit in (ALPHA, ALPHA, asked({0: [("count", 1.0)]}, 41, (0.5,))):
+        changed = replace(experiment, text_audit=text_audit)
+        with texts_of(changed, tmp_path / "run") as texts:
+            sampled_audit(changed, Rules.of(changed), texts, asked_in_vain)
+            evaluated.append(texts.n_evaluations)
+    assert evaluated[0] > 0
+    assert evaluated[1] == 0
+    assert evaluated[2] > 0
+    files = sorted(path.name for path in (tmp_path / "run").glob("text_audit-*.jsonl"))
+    assert files == ["text_audit-1.jsonl", "text_audit-2.jsonl"]  # one for each audit that wrote a text
+
+
+def test_where_batches_matter_known_texts_are_not_written_again(
+    read: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waves are repeated as a whole; what they have written before stays."""
+    monkeypatch.setattr(BidderModels, "is_batch_invariant", property(lambda self: False))
+    more = asked({0: [("count", 1.0)]}, 41, (0.5,))
+    for text_audit in (ALPHA, more):
+        audited(with_audit(read(DUEL), text_audit), tmp_path / "run")
+    lines = [line for path in (tmp_path / "run").glob("text_audit-*") for line in path.read_text().splitlines()]
+    assert len({line[:24] for line in lines}) == len(lines) > 0
+    assert audited(with_audit(read(DUEL), more), tmp_path / "run") == audited(
+        with_audit(read(DUEL), more), tmp_path / "at once"
+    )
 
 
 def test_cells_of_misreports_differ_by_what_is_reported(read: Reader) -> None:

@@ -63,7 +63,7 @@ class AuditTexts:
         auctioneer: Auctioneer,
         progress: Progress,
     ) -> None:
-        """`folder` is that of the run. What is new goes to the `appender`, candidates of mechanisms where the run's are."""
+        """`folder` is that of the run. What is new goes to the `appender`, candidates to those of the run."""
         self.n_evaluations = 0
         self._experiment = experiment
         self._folder = folder
@@ -98,13 +98,16 @@ class AuditTexts:
             for records in chain([[]], in_batches(loop, left, interrupts)):
                 with interrupts.held():
                     ready = proposals.taken(records, self._candidates)
-                    new = {record["cell"]: record for record in ready if record["cell"] not in self._facts}
-                    finished = [record for record in new.values() if record["end_reason"] != FAILED]
-                    self._appender.append(finished)
-                    self._facts |= {record["cell"]: self._of(record) for record in finished}
-                    self._progress.step(len(finished), loop.n_tokens, work.share)
-                self._check(new.values())
+                    self._progress.step(self._keep(ready), loop.n_tokens, work.share)
+                self._check(ready)
         self.n_evaluations += loop.n_evaluations
+
+    def _keep(self, records: Iterable[Record]) -> int:
+        """Write down those that are finished and new; how many. In whole waves some are known already."""
+        new = [one for one in records if one["cell"] not in self._facts and one["end_reason"] != FAILED]
+        self._appender.append(new)
+        self._facts |= {record["cell"]: self._of(record) for record in new}
+        return len(new)
 
     def _check(self, records: Iterable[Record]) -> None:
         """A mean without some texts says nothing."""

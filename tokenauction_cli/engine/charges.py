@@ -1,4 +1,4 @@
-"""What an audit of whole texts looks at: every rule or mechanism with each of its payments, and what has a meaning there.
+"""What an audit of whole texts looks at: rules and mechanisms with their payments, and what has a meaning there.
 
 TV and reverse KL are sums over the draws of an auction of tokens: where one agent writes alone, or bids choose a
 finished text, they are none. Candidates are written before anybody reports, so no misreport is tried there.
