@@ -27,6 +27,8 @@ RANGES = {
     "welfare": _AT_MOST_0,
     **dict.fromkeys(("welfare_share", "posterior"), _SHARE),
     "paid_share": _AT_LEAST_0,
+    "common_welfare": _ANY,
+    "ess": _AT_LEAST_0,
 }
 """What the figures can be, by their first parts. A payment rule of one's own may pay agents; no built-in rule does."""
 

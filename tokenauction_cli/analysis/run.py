@@ -16,6 +16,7 @@ from .comparison import comparisons_frame
 from .expectations import Verdict, verdicts
 from .figure_tables import Choice, Frames, payment_tables, rate_tables
 from .long import long_frame, trace_frame
+from .mechanism_names import for_programs
 from .pooled import FEW, pooled_frame
 from .tables import Table
 from .text_tables import By, samplers_of, text_tables
@@ -73,7 +74,8 @@ class Run:
         """Whether each expectation of the experiment holds; none while texts are missing."""
         if self.what_is_missing:
             return []
-        return verdicts(self.experiment.expect, self.cells, self.summary, self.trends)
+        frames = (for_programs(self.experiment, frame) for frame in (self.cells, self.summary, self.trends))
+        return verdicts(self.experiment.expect, *frames)
 
     def long(self) -> pd.DataFrame:
         """The cells, tidy: one row per cell, agent and payment rule."""
@@ -165,9 +167,9 @@ class Run:
 
 
 def statistics_frames(run: Run) -> dict[str, pd.DataFrame]:
-    """The frames beside cells.csv and summary.csv, by file name; one without a row is left out."""
+    """The files beside cells.csv and summary.csv as frames, by file name; one without a row is left out."""
     frames = {"trends.csv": run.trends, "comparisons.csv": run.comparisons, "pooled.csv": run.pooled}
-    return {name: frame for name, frame in frames.items() if len(frame)}
+    return {name: for_programs(run.experiment, frame) for name, frame in frames.items() if len(frame)}
 
 
 def files_of(run: Run) -> dict[str, str]:
@@ -176,8 +178,8 @@ def files_of(run: Run) -> dict[str, str]:
 
     texts: Sequence[Table] = run.text_tables()
     return {
-        "cells.csv": frame_csv(run.cells),
-        "summary.csv": frame_csv(run.summary),
+        "cells.csv": frame_csv(for_programs(run.experiment, run.cells)),
+        "summary.csv": frame_csv(for_programs(run.experiment, run.summary)),
         "table.md": render(texts, "md"),
         "table.csv": render(texts, "csv"),
         **{name: frame_csv(frame) for name, frame in statistics_frames(run).items()},

@@ -132,7 +132,7 @@ def figures_of(runs: Sequence[Run]) -> list[Figure]:
 
 def _in_one_measure(kind: _Kind, runs: Sequence[Run]) -> Iterator[tuple[_Kind, list[str]]]:
     """The kind with the rules that share its axis: all, or a tab for each measure (`comparable.py`)."""
-    groups = groups_of(kind.series[0].column, [rule for run in runs for rule in run.experiment.auction.aggregation])
+    groups = groups_of(kind.series[0].column, [rule for run in runs for rule in run.experiment.auction.rules])
     for rules in groups:
         of_rules = f"{kind.tab}, {', '.join(label(rule) for rule in dict.fromkeys(rules))}"
         yield kind if len(groups) == 1 else replace(kind, id=f"{kind.id}.{rules[0]}", tab=of_rules), rules
@@ -152,7 +152,7 @@ def ids_named(ids: Sequence[str], only: Sequence[str]) -> set[str]:
 
 def _panels(k: int, run: Run, n_runs: int) -> list[Panel]:
     prefix = f"{run.experiment.name} · " if n_runs > 1 else ""
-    return [Panel(f"{k}/{rule}", prefix + label(rule)) for rule in run.experiment.auction.aggregation]
+    return [Panel(f"{k}/{rule}", prefix + label(rule)) for rule in run.experiment.auction.rules]
 
 
 def _rows(kind: _Kind, k: int, run: Run, axis: Horizontal, queries: list[str]) -> Iterator[dict[str, Any]]:

@@ -45,7 +45,7 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
         "folder": run.folder.path.resolve().name,
         "agents": [_agent(agent, colours[agent.name]) for agent in experiment.agents],
         "swept": experiment.swept_agent,
-        "rules": [{"id": rule, "name": label(rule)} for rule in experiment.auction.aggregation],
+        "rules": [{"id": rule, "name": label(rule)} for rule in experiment.auction.rules],
         "payments": {column: label(column) for column in _payment_columns(run)},
         "explained": {column: figure_explained(f"payment.{column}.A") for column in _payment_columns(run)},
         "symbol": experiment.auction.symbol,
@@ -94,7 +94,7 @@ def _texts(run: Run, cells: pd.DataFrame) -> dict[str, Any]:
     keys = list(zip(shown, failed, strict=True))
     numbers = {key: k for k, key in enumerate(dict.fromkeys(keys))}
     queries = {query: k for k, query in enumerate(run.experiment.queries)}
-    rules = {rule: k for k, rule in enumerate(run.experiment.auction.aggregation)}
+    rules = {rule: k for k, rule in enumerate(run.experiment.auction.rules)}
     columns = {
         "query": [queries[query] for query in cells["query"]],
         "rule": [rules[rule] for rule in cells["aggregation"]],
