@@ -81,9 +81,7 @@ def _tables(name: str, experiment: Experiment, frames: Frames, choice: Choice, f
     return tables
 
 
-def _groups(
-    experiment: Experiment, frames: Frames
-) -> Iterator[tuple[tuple[tuple[str, Any], ...], str, pd.DataFrame]]:
+def _groups(experiment: Experiment, frames: Frames) -> Iterator[tuple[tuple[tuple[str, Any], ...], str, pd.DataFrame]]:
     """What each table is of: keys for programs, a title, and its rows."""
     for (query, rule), group in frames.summary.groupby(["query", "aggregation"], sort=False):
         yield (

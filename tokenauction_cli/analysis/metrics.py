@@ -14,6 +14,7 @@ from ..experiment.mentions import blend_pattern, find_mentions, mention_pattern
 from ..mechanism.audit.finding import wilson
 from .bootstrap import mean_intervals
 from .columns import FIGURES, RATES
+from .common_measures import common_measures
 from .intervals import Estimate
 from .mechanism_names import named, others
 from .per_bytes import per_bytes, ratio_names, sizes_of
@@ -57,23 +58,11 @@ def cells_frame_of(experiment: Experiment, rows: Rows) -> pd.DataFrame:
     if "candidate" in frame:
         frame["candidate"] = frame["candidate"].astype("Int64")
     if others(experiment):
-        frame["common_welfare"] = _common_welfare(experiment, frame)
+        frame = frame.assign(**common_measures(experiment, frame))
     if experiment.blends:
         blend = blend_pattern([agent.mentions for agent in experiment.agents])
         frame["blends"] = [find_mentions(blend, text).count for text in frame["text"]]
     return frame[_ordered(list(frame.columns), [agent.id for agent in experiment.agents])]
-
-
-def _common_welfare(experiment: Experiment, cells: pd.DataFrame) -> Array:
-    """Of every text, (n,): sum of b_i times log_ratio.i, without a reference log_prob.i; who bids 0 does not count."""
-    measure = "log_prob" if experiment.reference is None else "log_ratio"
-    total = np.zeros(len(cells))
-    for agent in experiment.agents:
-        bids = cells[f"bid.{agent.id}"].to_numpy(dtype=float)
-        column = cells.get(f"{measure}.{agent.id}")
-        liked = np.full(len(cells), np.nan) if column is None else column.to_numpy(dtype=float)
-        total += np.where(bids > 0, bids * np.where(bids > 0, liked, 0.0), 0.0)
-    return total
 
 
 class Rows:
@@ -129,7 +118,7 @@ def _ordered(columns: Sequence[str], ids: Sequence[str]) -> list[str]:
         documented += [f"{name}.{agent}" for name in _PER_AGENT]
         documented += [c for c in columns if c.startswith("payment.") and c.endswith(f".{agent}")]
     documented += ["log_prob", *(c for c in columns if c.startswith("revenue.")), "quality"]
-    documented += ["welfare", "common_welfare", "welfare_share", "ess"]
+    documented += ["welfare", "welfare_share", "common_welfare", "revenue_share", "ess", "repetition"]
     known = [c for c in documented if c in columns]
     return known + [c for c in columns if c not in set(known)]
 

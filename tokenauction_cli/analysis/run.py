@@ -16,7 +16,7 @@ from .comparison import comparisons_frame
 from .expectations import Verdict, verdicts
 from .figure_tables import Choice, Frames, payment_tables, rate_tables
 from .long import long_frame, trace_frame
-from .mechanism_names import for_programs
+from .mechanism_names import for_programs, others
 from .pooled import FEW, pooled_frame
 from .tables import Table
 from .text_tables import By, samplers_of, text_tables
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ALL = Choice()
+FEW_CANDIDATES = 5
+"""Below this mean effective sample size a run warns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +146,25 @@ class Run:
         return (
             f"Left out of a text's tokenisations, in the mean: {', '.join(far)}. Above {MOST_OFF:g} the law of the "
             "texts may be another one: lower auction.covering; `tokauction verify` says how far q is off."
+        )
+
+    @property
+    def what_is_few(self) -> str:
+        """A sentence about mechanisms whose candidates hardly stand for the law that is meant, '' where there are none.
+
+        With tau = 0 one candidate is meant to be chosen.
+        """
+        if "ess" not in self.summary:
+            return ""
+        fewest = self.summary.groupby("aggregation", sort=False)["ess"].min()
+        wide = [name for name, one in others(self.experiment).items() if one.settings.get("tau") != 0]
+        few = [f"{name} {fewest[name]:.2g}" for name in wide if fewest.get(name, FEW_CANDIDATES) < FEW_CANDIDATES]
+        if not few:
+            return ""
+        return (
+            f"Few candidates count at some bids; the mean effective sample size falls to: {', '.join(few)}. Below "
+            f"{FEW_CANDIDATES} the law of the texts is rough there: raise candidates or tau, or choose a generator "
+            "nearer to what is chosen."
         )
 
     def _unfollowed(self, agent: str) -> float:

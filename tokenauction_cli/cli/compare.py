@@ -36,5 +36,5 @@ def compare(
     asked = () if figures is None else listed(figures)
     print_plain(comparison_tables(compared, listed(tables), asked), how)
     for run in compared.runs:
-        if run.what_is_missing:
-            typer.echo(f"{run.path}: {run.what_is_missing}", err=True)
+        for sentence in filter(None, (run.what_is_missing, run.what_is_few)):
+            typer.echo(f"{run.path}: {sentence}", err=True)

@@ -127,6 +127,7 @@ def _traces(run: Run, most_bytes: int) -> PackedTraces:
 def _notes(runs: Sequence[Run], traces: Sequence[PackedTraces]) -> list[str]:
     """What is missing from the page and why."""
     notes = [f"{run.experiment.name}: {run.what_is_missing}" for run in runs if run.what_is_missing]
+    notes += [f"{run.experiment.name}: {run.what_is_few}" for run in runs if run.what_is_few]
     notes += [] if vl_convert() else [f"There are no charts here: {WHAT_TO_INSTALL}"]
     for run, pack in zip(runs, traces, strict=True):
         name, auction, shown = run.experiment.name, run.experiment.auction, embedded_cells(run)
