@@ -4,7 +4,8 @@
 
 Texts share the prefixes that they have in common, whatever their bids. Candidates serve every bid, and all mechanisms
 that share them. A mechanism is counted as if it ran alone: its seconds are its evaluations times the seconds of all
-sessions over all evaluations of the run. Where every text is a candidate nothing is written, and nothing is counted.
+sessions over all evaluations of the run. Where every text is a candidate nothing is written, and nothing is counted; nor are
+candidates or seconds of another run, from which texts were taken over.
 """
 
 from __future__ import annotations
@@ -34,12 +35,16 @@ def costs(experiment: Experiment, folder: RunFolder, cells: pd.DataFrame, manife
     prefixes = _prefixes_by_rule(experiment, folder, cells)
     n_texts = cells["aggregation"].value_counts()
     total = len(set().union(*prefixes.values()))
-    seconds = sum(session.get("seconds", 0.0) for session in manifest.get("sessions", ()))
-    found = {}
-    for rule, own in prefixes.items():
-        per_text = len(own) / int(n_texts[rule]) if own else math.nan
-        found[rule] = Cost(per_text * _n_prompts(experiment), per_text * seconds / total if total else math.nan)
-    return found
+    each = _seconds(manifest) / total if total else math.nan
+    per_text = {rule: len(own) / int(n_texts[rule]) if own else math.nan for rule, own in prefixes.items()}
+    return {rule: Cost(n * _n_prompts(experiment), n * each) for rule, n in per_text.items()}
+
+
+def _seconds(manifest: dict[str, Any]) -> float:
+    """Of all sessions; NaN where other runs took some of the time."""
+    sessions = manifest.get("sessions", ())
+    is_known = sessions and not any(session.get("taken_over") for session in sessions)
+    return sum(float(session.get("seconds", math.nan)) for session in sessions) if is_known else math.nan
 
 
 def _prefixes_by_rule(experiment: Experiment, folder: RunFolder, cells: pd.DataFrame) -> dict[str, set[int]]:
@@ -50,20 +55,20 @@ def _prefixes_by_rule(experiment: Experiment, folder: RunFolder, cells: pd.DataF
     for rule in dict.fromkeys(cells["aggregation"]):
         own = [record for record in written if record["aggregation"] == rule]
         if any("candidate" in record for record in own):
-            own = list(_candidates(experiment, rule, own, candidates))
+            own = _candidates(experiment, rule, own, candidates)
         found[str(rule)] = {prefix for record in own for prefix in _prefixes(record["query"], record["token_ids"])}
     return found
 
 
 def _candidates(
     experiment: Experiment, rule: str, settled: Iterable[Record], candidates: dict[str, Record]
-) -> Iterator[Record]:
-    """The records of the candidates that these texts were chosen among."""
+) -> list[Record]:
+    """The records of the candidates that these texts were chosen among; none where some are not in the folder."""
     choice = others(experiment)[rule]
-    for query, seed in dict.fromkeys((record["query"], record["seed"]) for record in settled):
-        for cell in candidates_of(experiment, Pool(query, seed, choice.generator, choice.candidates)):
-            if cell.id in candidates:
-                yield candidates[cell.id]
+    places = dict.fromkeys((record["query"], record["seed"]) for record in settled)
+    pools = (Pool(query, seed, choice.generator, choice.candidates) for query, seed in places)
+    wanted = [cell.id for pool in pools for cell in candidates_of(experiment, pool)]
+    return [candidates[cell] for cell in wanted] if all(cell in candidates for cell in wanted) else []
 
 
 def _prefixes(query: str, tokens: Sequence[int]) -> Iterator[int]:

@@ -40,7 +40,8 @@ _NOTES = (
     "Quality: mean log-probability of a draw under the reference. Repetition: share of a text's word 4-grams that "
     "occurred before in it. Distinct texts: share of the texts.",
     "Evaluations per text: distinct (query, prefix) times prompts, over all texts of the mechanism at every weight. "
-    "Seconds: those of all sessions, shared by evaluations.",
+    "Seconds: those of all sessions, shared by evaluations. Both are empty where nothing is known, as of texts that "
+    "were taken over from another run.",
 )
 _OF_REGRET = (
     "Regret at most: what any deviation gains over whole texts, the upper end of its interval (text_audit.csv)."

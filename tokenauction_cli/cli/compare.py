@@ -16,7 +16,9 @@ def compare(
     tables: Annotated[
         str,
         typer.Option(
-            "--table", metavar="LIST", help="files, overall, points (every weight), means (runs side by side)."
+            "--table",
+            metavar="LIST",
+            help="files, overall, points (every weight), means (runs side by side), mechanisms.",
         ),
     ] = "files,overall",
     figures: Annotated[
