@@ -4,8 +4,8 @@
 
 Texts share the prefixes that they have in common, whatever their bids. Candidates serve every bid, and all mechanisms
 that share them. A mechanism is counted as if it ran alone: its seconds are its evaluations times the seconds of all
-sessions over all evaluations of the run. Where every text is a candidate nothing is written, and nothing is counted; nor are
-candidates or seconds of another run, from which texts were taken over.
+sessions over all evaluations of the run. Where every text is a candidate nothing is written, and
+nothing is counted; nor are candidates or seconds of another run, from which texts were taken over.
 """
 
 from __future__ import annotations
