@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .analysis.expectations import figure_names
+from .analysis.mechanism_names import others
 from .analysis.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.reading import read_csv as read_csv
 from .analysis.run import Run, files_of
@@ -89,6 +90,7 @@ class Checked:
     bidders: BidderModels = field(repr=False)
     plan: Plan = field(repr=False)
     n_cells: int
+    n_candidates: int  # texts that cells choose among; these cells are not written themselves
     n_tokens: int  # at most
     n_evaluations: int  # at most: cells share those of a common prefix
     seconds: float | None  # that these take; None where no probe has timed the models, and for tables
@@ -202,8 +204,16 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     most_prompts = max(len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values())
     seconds = bidders.files.seconds(most_tokens) if bidders.files else None
     left_out = Rules.of(experiment).left_out(experiment.auction.reserve)
-    counts = n_cells(experiment), most_tokens, most_tokens * most_prompts
+    counts = n_cells(experiment), _n_candidates(experiment, plan), most_tokens, most_tokens * most_prompts
     return Checked(experiment, bidders, plan, *counts, seconds, left_out)
+
+
+def _n_candidates(experiment: Experiment, plan: Plan) -> int:
+    """How many of the texts of a plan are no cell of the experiment."""
+    if not others(experiment):
+        return 0
+    cells = {cell.id for cell in cells_of(experiment)}
+    return sum(text.id not in cells for text in plan.cells)
 
 
 class RunAudit(NamedTuple):

@@ -57,12 +57,23 @@ agents:
   - {name: Bob, distribution: {x: 0.1, y: 0.2, z: 0.7}}
 auction: {max_tokens: 1, payments: [second_price, pay_your_bid]}
 """
+MECHANISMS = """
+name: mechanisms
+queries: [one, two]
+agents:
+  - {name: Ann, distribution: {x: 0.7, y: 0.2, <end>: 0.1}}
+  - {name: Bob, distribution: {x: 0.1, y: 0.8, <end>: 0.1}}
+reference: {distribution: {x: 0.4, y: 0.4, <end>: 0.2}}
+auction: {max_tokens: 3, payments: [vcg], mechanism: [token_auction, mosaic, segment, lottery, highest, text_pool]}
+sweep: {relative_weight: [0.25, 0.5, 0.75], seeds: 3}
+"""
 
 
 @pytest.fixture
 def written(tmp_path: Path, in_process: Command) -> dict[str, set[str]]:
     """The columns of every file, over several runs, an audit, and an audit of whole texts by hand."""
-    for command, text, code in (("run", EVERYTHING, 0), ("run", BIDS, 3), ("run", BYTES, 0), ("audit", TWO, 0)):
+    runs = ("run", EVERYTHING, 0), ("run", BIDS, 3), ("run", BYTES, 0), ("run", MECHANISMS, 0), ("audit", TWO, 0)
+    for command, text, code in runs:
         (tmp_path / "e.yaml").write_text(text, "utf-8")
         done = in_process(command, "e.yaml", "-q")
         assert done.returncode == code, done.stderr

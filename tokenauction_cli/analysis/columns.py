@@ -1,10 +1,11 @@
 """What every column of every file of a run is: its unit, whether it is per token or per text, and its formula.
 
 One table, read by `docs/columns.md` and by the report's tooltips. In a name, `A` is the id of an agent, `<payment>` a
-column of a payment rule, `RULE` an aggregation rule, `NAME` an agent's name, and `F` a figure: a column of cells.csv
-that summary.csv sums up, a rate, or a ratio of sums. In formulas p_i is what agent i's model says of the next token,
-byte or word (`auction.alphabet`), q the aggregate, o_i the aggregate without agent i's bid, b_i the bid, B = sum_j b_j,
-w_i = b_i / B, S_i = B - b_i, and x_t what is drawn at t = 1 ... T. `token` stands for byte or word too.
+column of a payment rule or of another mechanism, `RULE` an aggregation rule or another mechanism, `NAME` an agent's
+name, and `F` a figure: a column of cells.csv that summary.csv sums up, a rate, or a ratio of sums. In formulas p_i is
+what agent i's model says of the next token, byte or word (`auction.alphabet`), q the aggregate, o_i the aggregate
+without agent i's bid, b_i the bid, B = sum_j b_j, w_i = b_i / B, S_i = B - b_i, and x_t what is drawn at t = 1 ... T.
+`token` stands for byte or word too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from .column import Column, File
+from .mechanism_columns import ESS, MEASURES, MECHANISM, PAYMENTS
 from .text_audit_columns import TEXT_AUDIT_FILES
 
 _AT_LEAST_0, _AT_MOST_0, _ANY, _SHARE = (0.0, math.inf), (-math.inf, 0.0), (-math.inf, math.inf), (0.0, 1.0)
@@ -27,6 +29,10 @@ RANGES = {
     "welfare": _AT_MOST_0,
     **dict.fromkeys(("welfare_share", "posterior"), _SHARE),
     "paid_share": _AT_LEAST_0,
+    "common_welfare": _ANY,
+    "revenue_share": _AT_LEAST_0,
+    "ess": _AT_LEAST_0,
+    "repetition": _SHARE,
 }
 """What the figures can be, by their first parts. A payment rule of one's own may pay agents; no built-in rule does."""
 
@@ -50,10 +56,8 @@ _WITH_REFERENCE = "Only where the file has a `reference`."
 _PER_BYTES = f"{_BIDS} per 1,000 bytes"
 _H = "H, without a reserve H = S_A ln(1 + b_A / S_A) - b_A S_A / (S_A + b_A)"
 _QUERY = Column("query", "The query; empty where the experiment has none.", is_text=True)
-_WHERE = (
-    _QUERY,
-    Column("aggregation", "The aggregation rule.", is_text=True),
-)
+_AGGREGATION = Column("aggregation", "The aggregation rule; empty for other mechanisms.", is_text=True)
+_WHERE = (_QUERY, MECHANISM, _AGGREGATION)
 _POINT = Column("point", "The number of the sweep point, from 0.")
 _WEIGHT = Column(
     "relative_weight",
@@ -65,7 +69,8 @@ _WEIGHT = Column(
 _TEXT = (
     Column(
         "cell",
-        "Names the text: the first 12 hex digits of the SHA-256 of [query, aggregation, bids, seed].",
+        "Names the text: the first 12 hex digits of the SHA-256 of [query, aggregation, bids, seed]; "
+        "of another mechanism with its settings behind these.",
         is_text=True,
     ),
     *_WHERE,
@@ -97,9 +102,11 @@ _TEXT = (
     ),
     Column(
         "end_reason",
-        "Why the text ends: end (an end token), stop, length (`max_tokens` or `max_bytes`), budget, or failed.",
+        "Why the text ends: end (an end token), stop, length (`max_tokens` or `max_bytes`), budget, segments (all that "
+        "are sold), or failed.",
         is_text=True,
     ),
+    Column("candidate", "The number of the candidate that is chosen, from 0. Only of mechanisms with candidates."),
     Column("error", "Why the text failed; other numbers are then empty. Only where some text failed.", is_text=True),
     Column(
         "bid.A", "The bid of agent A as offered, before a reserve or a spent budget.", f"{_BIDS} per token", "", "b_A"
@@ -198,6 +205,7 @@ _FIGURES_OF_A_TEXT = (
         "text",
         "sum_t b_A TV(o_A, q)",
     ),
+    *PAYMENTS,
     Column(
         "payment.<payment>.A",
         "What agent A pays under a payment rule, where the rule fits the aggregation; for the rule `auction.charge` at "
@@ -218,10 +226,13 @@ _FIGURES_OF_A_TEXT = (
     Column(
         "welfare",
         "How much the agents like what is said, by the rule's own objective; 0 is best. Not to be compared between "
-        f"rules of two objectives. {_NOT_OF_WORDS}",
+        f"rules of two objectives. {_NOT_OF_WORDS} Other mechanisms have objectives of their own, in which 0 is not "
+        "the best.",
         _BIDS + " × nats",
         "text",
-        "W = sum_t sum_i b_i v_i, with v_i = -KL(p_i, q); log_linear: -KL(q, p_i); power_mean_r: -D_r(p_i, q)",
+        "W = sum_t sum_i b_i v_i, with v_i = -KL(p_i, q); log_linear: -KL(q, p_i); power_mean_r: -D_r(p_i, q); "
+        "mosaic: sum_i b_i s_i of the text; text_pool: -sum_i b_i KL(Q, p_i) over whole texts; segment, lottery and "
+        "highest: sum of q_i b_i over who writes",
     ),
     Column(
         "welfare_share",
@@ -231,6 +242,7 @@ _FIGURES_OF_A_TEXT = (
         "text",
         "exp((W - W*) / (T B)), with W* = sum_t max over q of sum_i b_i v_i",
     ),
+    ESS,
     Column(
         "posterior.A",
         "Posterior weight of agent A's model, given the bids and the text: whose model explains it.",
@@ -335,7 +347,8 @@ _SUMMARY = (
     *_INTERVALS,
 )
 _POOLED = (
-    Column("aggregation", "The aggregation rule.", is_text=True),
+    MECHANISM,
+    _AGGREGATION,
     _POINT,
     _WEIGHT,
     Column("queries", "How many queries the row sums up.", "queries"),
@@ -375,8 +388,8 @@ _COMPARISONS = (
     _QUERY,
     Column("point", "The number of the sweep point; empty: each seed's figures are first averaged over the points."),
     Column("relative_weight", "That of the point; empty as `point`.", "share"),
-    Column("first", "The first aggregation rule.", is_text=True),
-    Column("second", "The second aggregation rule.", is_text=True),
+    Column("first", "The first aggregation rule or other mechanism.", is_text=True),
+    Column("second", "The second aggregation rule or other mechanism.", is_text=True),
     Column("first_sampling", "How tokens were drawn under the first rule.", is_text=True),
     Column("second_sampling", "How tokens were drawn under the second rule.", is_text=True),
     _FIGURE,
@@ -465,7 +478,7 @@ _AUDIT = (
 )
 
 FILES = (
-    File("cells.csv", "One row per text.", (*_TEXT, *_MENTIONS, *_FIGURES_OF_A_TEXT)),
+    File("cells.csv", "One row per text.", (*_TEXT, *_MENTIONS, *_FIGURES_OF_A_TEXT, *MEASURES)),
     File("summary.csv", "One row per query, aggregation rule and sweep point.", _SUMMARY),
     File("trends.csv", "One row per query, aggregation rule and figure, where there are 3 weights or more.", _TRENDS),
     File(

@@ -1,7 +1,8 @@
-"""Which figures of two aggregation rules may stand beside each other.
+"""Which figures of two aggregation rules, or other mechanisms, may stand beside each other.
 
 Welfare, and its share of the optimum, are measured by the objective that the rule itself maximises: linear's in
-forward KL, log-linear's in reverse KL. Numbers in two measures are neither subtracted nor drawn on one axis. Payments
+forward KL, log-linear's in reverse KL, and each mechanism's in a measure of its own; `common_welfare` is in one.
+Numbers in two measures are neither subtracted nor drawn on one axis. Payments
 are what is charged, in units of the bids, and are compared whatever they were worked out from.
 """
 
@@ -31,5 +32,10 @@ def groups_of(figure: str, rules: Sequence[str]) -> list[list[str]]:
 
 
 def _measure(rule: str) -> Any:
-    """The objective of a rule; of one's own its name, for no table is worth running code to look at it."""
-    return rule if registry.is_custom(rule) else objective_of(registry.find("aggregation", rule))
+    """The objective of a rule; of one's own its name, for no table is worth running code to look at it.
+
+    Every other mechanism has an objective of its own.
+    """
+    if registry.is_custom(rule) or rule in registry.names("mechanism"):
+        return rule
+    return objective_of(registry.find("aggregation", rule))

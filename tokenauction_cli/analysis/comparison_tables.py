@@ -4,6 +4,7 @@ files    what differs in settings and versions
 overall  one table per query and rule: every figure, averaged over the places of the sweep
 points   one table per query, rule and figure: a row per place
 means    the same without differences, for runs side by side
+mechanisms  every run's rules and mechanisms at equal weights
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from ..experiment.prompts import did_you_mean
 from ..system.errors import UsageError
 from .intervals import Estimate
+from .mechanism_tables import mechanism_tables
 from .run_comparison import FIGURES, PER_DRAW, Comparison, letters
 from .tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = ("files", "overall", "points", "means")
+TABLES = ("files", "overall", "points", "means", "mechanisms")
 _GROUP = ["query", "aggregation", "figure"]
 
 
@@ -41,6 +43,7 @@ def comparison_tables(
         "files": lambda: [_files(comparison)],
         "overall": lambda: _split(comparison, overall, _GROUP[:2], ["figure"]),
         "points": lambda: _split(comparison, points, _GROUP, [place]),
+        "mechanisms": lambda: _mechanisms(comparison),
         "means": lambda: _split(comparison, points, _GROUP, [place], differences=False),
     }
     return [table for name in names for table in made[name]()]
@@ -63,6 +66,12 @@ def _of_figures(numbers: pd.DataFrame, figures: Sequence[str]) -> pd.DataFrame:
         if figure not in names:
             raise UsageError(f"there is no figure {figure!r} that all runs have{did_you_mean(figure, list(names))}")
     return numbers[[figure in figures or figure.split(".")[0] in figures for figure in numbers["figure"]]]
+
+
+def _mechanisms(comparison: Comparison) -> list[Table]:
+    """One for each run with another mechanism than the token auction, told apart by the run's letter."""
+    named = zip(letters(len(comparison.runs)), comparison.runs, strict=True)
+    return [table.of_run(letter) for letter, run in named for table in mechanism_tables(run)]
 
 
 def _files(comparison: Comparison) -> Table:

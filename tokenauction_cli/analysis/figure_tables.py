@@ -11,6 +11,7 @@ from ..system.errors import UsageError
 from .columns import RATIOS
 from .comparable import groups_of
 from .intervals import Estimate
+from .mechanism_names import keys_of
 from .metrics import figures_of_summary
 from .per_bytes import BYTES
 from .pooled import FEW
@@ -69,7 +70,7 @@ def _tables(name: str, experiment: Experiment, frames: Frames, choice: Choice, f
     headings = {figure: heading(figure, experiment) for figure in figures}
     points = frames.summary.drop_duplicates("point")
     tables = []
-    for keys, title, group in _groups(frames):
+    for keys, title, group in _groups(experiment, frames):
         shown = [f for f in figures if choice.constant or choice.columns or len(group) == 1 or group[f].nunique() > 1]
         if shown:
             heads = row_heads(experiment, points[points["point"].isin(group["point"])])
@@ -80,18 +81,18 @@ def _tables(name: str, experiment: Experiment, frames: Frames, choice: Choice, f
     return tables
 
 
-def _groups(frames: Frames) -> Iterator[tuple[tuple[tuple[str, Any], ...], str, pd.DataFrame]]:
+def _groups(experiment: Experiment, frames: Frames) -> Iterator[tuple[tuple[tuple[str, Any], ...], str, pd.DataFrame]]:
     """What each table is of: keys for programs, a title, and its rows."""
     for (query, rule), group in frames.summary.groupby(["query", "aggregation"], sort=False):
         yield (
-            (("query", query), ("aggregation", rule)),
+            (("query", query), *keys_of(experiment, str(rule))),
             f"{query} / " * (query != "") + _title(rule, group, frames),
             group,
         )
     if len(frames.pooled):
         for rule, group in frames.pooled.groupby("aggregation", sort=False):
             n = int(group["queries"].max())
-            keys = (("query", ""), ("aggregation", rule), ("queries", n))
+            keys = (("query", ""), *keys_of(experiment, str(rule)), ("queries", n))
             yield keys, f"all {n} queries / {_title(rule, group, frames)}", group
 
 
@@ -121,7 +122,7 @@ def _of_intervals(group: pd.DataFrame) -> tuple[str, ...]:
 def _of_measures(experiment: Experiment, figures: Sequence[str]) -> Iterator[str]:
     """What must not be compared between these tables."""
     for figure in figures:
-        groups = groups_of(figure, experiment.auction.aggregation)
+        groups = groups_of(figure, experiment.auction.rules)
         if len(groups) > 1:
             apart = " with ".join(", ".join(group) for group in groups)
             yield f"{figure}: by the rule's own objective, so do not compare {apart}."

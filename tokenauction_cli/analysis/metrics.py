@@ -7,17 +7,22 @@ from sys import intern
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..experiment.experiment import Experiment
 from ..experiment.mentions import blend_pattern, find_mentions, mention_pattern
 from ..mechanism.audit.finding import wilson
 from .bootstrap import mean_intervals
 from .columns import FIGURES, RATES
+from .common_measures import common_measures
 from .intervals import Estimate
+from .mechanism_names import named, others
 from .per_bytes import per_bytes, ratio_names, sizes_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Array = NDArray[np.float64]
 
 GROUP = ["query", "aggregation", "point"]
 ROWS_AT_ONCE = 2_000
@@ -25,7 +30,7 @@ _NOT_TABULAR = ("token_ids", "trace")
 _REPEATED = ("query", "aggregation", "sampling", "end_reason")
 _LEADING = [
     *("cell", "query", "aggregation", "point", "relative_weight", "seed"),
-    *("sampling", "text", "tokens", "bytes", "end_reason"),
+    *("sampling", "text", "tokens", "bytes", "end_reason", "candidate"),
 ]
 _PER_AGENT = [
     *("bid", "weight", "mentions", "first_mention", "log_prob", "log_ratio"),
@@ -44,12 +49,16 @@ def cells_frame_of(experiment: Experiment, rows: Rows) -> pd.DataFrame:
     """The same of records that were collected."""
     import pandas as pd
 
-    frame = rows.frame()[rows.columns(experiment.auction.aggregation)]
+    frame = rows.frame()[rows.columns(experiment.auction.rules)]
     for agent in experiment.agents:
         pattern = mention_pattern(agent.mentions)
         found = [find_mentions(pattern, text) for text in frame["text"]]
         frame[f"mentions.{agent.id}"] = [mentions.count for mentions in found]
         frame[f"first_mention.{agent.id}"] = pd.array([mentions.first for mentions in found], dtype="Int64")
+    if "candidate" in frame:
+        frame["candidate"] = frame["candidate"].astype("Int64")
+    if others(experiment):
+        frame = frame.assign(**common_measures(experiment, frame))
     if experiment.blends:
         blend = blend_pattern([agent.mentions for agent in experiment.agents])
         frame["blends"] = [find_mentions(blend, text).count for text in frame["text"]]
@@ -66,7 +75,7 @@ class Rows:
 
     def add(self, records: Iterable[Mapping[str, Any]]) -> None:
         for record in records:
-            row = {k: _shared(k, v) for k, v in record.items() if k not in _NOT_TABULAR}
+            row = {k: _shared(k, v) for k, v in named(record).items() if k not in _NOT_TABULAR}
             self._columns.setdefault((row["end_reason"] == "failed", row["aggregation"]), {}).update(dict.fromkeys(row))
             self._waiting.append(row)
             if len(self._waiting) == ROWS_AT_ONCE:
@@ -108,7 +117,8 @@ def _ordered(columns: Sequence[str], ids: Sequence[str]) -> list[str]:
     for agent in ids:
         documented += [f"{name}.{agent}" for name in _PER_AGENT]
         documented += [c for c in columns if c.startswith("payment.") and c.endswith(f".{agent}")]
-    documented += ["log_prob", "quality"]
+    documented += ["log_prob", *(c for c in columns if c.startswith("revenue.")), "quality"]
+    documented += ["welfare", "welfare_share", "common_welfare", "revenue_share", "ess", "repetition"]
     known = [c for c in documented if c in columns]
     return known + [c for c in columns if c not in set(known)]
 
@@ -131,7 +141,7 @@ def observations(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
 def _place(experiment: Experiment, key: Any) -> tuple[int, int, int]:
     """The order of (query, aggregation, point) in the experiment, whatever was finished first."""
     query, aggregation, point = key
-    return experiment.queries.index(query), experiment.auction.aggregation.index(aggregation), int(point)
+    return experiment.queries.index(query), experiment.auction.rules.index(aggregation), int(point)
 
 
 def summary_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
@@ -177,5 +187,5 @@ def columns_of(figure: str, interval: Estimate) -> dict[str, float]:
     return {figure: interval.mean, f"{figure}.low": interval.low, f"{figure}.high": interval.high}
 
 
-def _rate(hits: np.ndarray[Any, np.dtype[np.float64]]) -> Estimate:
+def _rate(hits: Array) -> Estimate:
     return Estimate(float(hits.mean()), *wilson(int(hits.sum()), len(hits)))

@@ -16,6 +16,7 @@ from .comparison import comparisons_frame
 from .expectations import Verdict, verdicts
 from .figure_tables import Choice, Frames, payment_tables, rate_tables
 from .long import long_frame, trace_frame
+from .mechanism_names import for_programs, others
 from .pooled import FEW, pooled_frame
 from .tables import Table
 from .text_tables import By, samplers_of, text_tables
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ALL = Choice()
+FEW_CANDIDATES = 5
+"""Below this mean effective sample size a run warns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +76,8 @@ class Run:
         """Whether each expectation of the experiment holds; none while texts are missing."""
         if self.what_is_missing:
             return []
-        return verdicts(self.experiment.expect, self.cells, self.summary, self.trends)
+        frames = (for_programs(self.experiment, frame) for frame in (self.cells, self.summary, self.trends))
+        return verdicts(self.experiment.expect, *frames)
 
     def long(self) -> pd.DataFrame:
         """The cells, tidy: one row per cell, agent and payment rule."""
@@ -144,6 +148,25 @@ class Run:
             "texts may be another one: lower auction.covering; `tokauction verify` says how far q is off."
         )
 
+    @property
+    def what_is_few(self) -> str:
+        """A sentence about mechanisms whose candidates hardly stand for the law that is meant, '' where there are none.
+
+        With tau = 0 one candidate is meant to be chosen.
+        """
+        if "ess" not in self.summary:
+            return ""
+        fewest = self.summary.groupby("aggregation", sort=False)["ess"].min()
+        wide = [name for name, one in others(self.experiment).items() if one.settings.get("tau") != 0]
+        few = [f"{name} {fewest[name]:.2g}" for name in wide if fewest.get(name, FEW_CANDIDATES) < FEW_CANDIDATES]
+        if not few:
+            return ""
+        return (
+            f"Few candidates count at some bids; the mean effective sample size falls to: {', '.join(few)}. Below "
+            f"{FEW_CANDIDATES} the law of the texts is rough there: raise candidates or tau, or choose a generator "
+            "nearer to what is chosen."
+        )
+
     def _unfollowed(self, agent: str) -> float:
         """The mean over the texts in which an agent bids; 0 where there is nothing to follow."""
         column = f"unfollowed.{agent}"
@@ -165,9 +188,9 @@ class Run:
 
 
 def statistics_frames(run: Run) -> dict[str, pd.DataFrame]:
-    """The frames beside cells.csv and summary.csv, by file name; one without a row is left out."""
+    """The files beside cells.csv and summary.csv as frames, by file name; one without a row is left out."""
     frames = {"trends.csv": run.trends, "comparisons.csv": run.comparisons, "pooled.csv": run.pooled}
-    return {name: frame for name, frame in frames.items() if len(frame)}
+    return {name: for_programs(run.experiment, frame) for name, frame in frames.items() if len(frame)}
 
 
 def files_of(run: Run) -> dict[str, str]:
@@ -176,8 +199,8 @@ def files_of(run: Run) -> dict[str, str]:
 
     texts: Sequence[Table] = run.text_tables()
     return {
-        "cells.csv": frame_csv(run.cells),
-        "summary.csv": frame_csv(run.summary),
+        "cells.csv": frame_csv(for_programs(run.experiment, run.cells)),
+        "summary.csv": frame_csv(for_programs(run.experiment, run.summary)),
         "table.md": render(texts, "md"),
         "table.csv": render(texts, "csv"),
         **{name: frame_csv(frame) for name, frame in statistics_frames(run).items()},

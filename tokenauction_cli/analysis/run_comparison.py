@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 PER_DRAW = ("tokens", "revenue")  # what says little where one run draws tokens and another bytes
-FIGURES = ("mention_rate", "co_mention_rate", "blend_rate", *PER_DRAW, "revenue_per_1000_bytes")
+FIGURES = ("mention_rate", "co_mention_rate", "blend_rate", *PER_DRAW, "revenue_per_1000_bytes", "common_welfare")
 """What is compared where no other figures are asked for; those per draw only in one alphabet."""
 _SIZE = "bytes of the text"
 WEIGHT, BIDS = "relative_weight", "bids"

@@ -16,7 +16,9 @@ def compare(
     tables: Annotated[
         str,
         typer.Option(
-            "--table", metavar="LIST", help="files, overall, points (every weight), means (runs side by side)."
+            "--table",
+            metavar="LIST",
+            help="files, overall, points (every weight), means (runs side by side), mechanisms.",
         ),
     ] = "files,overall",
     figures: Annotated[
@@ -36,5 +38,5 @@ def compare(
     asked = () if figures is None else listed(figures)
     print_plain(comparison_tables(compared, listed(tables), asked), how)
     for run in compared.runs:
-        if run.what_is_missing:
-            typer.echo(f"{run.path}: {run.what_is_missing}", err=True)
+        for sentence in filter(None, (run.what_is_missing, run.what_is_few)):
+            typer.echo(f"{run.path}: {sentence}", err=True)

@@ -67,6 +67,7 @@ class TableName(str, Enum):
     texts = "texts"
     rates = "rates"
     payments = "payments"
+    mechanisms = "mechanisms"
 
 
 def listed(text: str) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from ..analysis.mechanism_names import others
 from ..analysis.tables import Table
 from ..api import Checked
 from ..engine.bidder_models import BidderModels
@@ -20,14 +21,17 @@ QUERIES_SHOWN = 3
 _COUNTS = {
     "queries": "queries",
     "aggregation_rules": "aggregation rules",
+    "other_mechanisms": "other mechanisms",
     "sweep_points": "sweep points",
     "seeds": "seeds",
     "cells": "cells",
+    "candidates": "candidates to be written",
     "waves": "waves",
     "texts_in_a_batch": "texts in a batch",
     "tokens_at_most": "{counted} at most",
     "evaluations_at_most": "evaluations at most",
 }
+_OF_OTHER_MECHANISMS = ("other_mechanisms", "candidates")
 _ALONE = "every token is evaluated alone: records do not depend on batching"
 _NOT_MEASURED = "not measured yet: `check --probe` does, and `run`"
 
@@ -35,14 +39,17 @@ _NOT_MEASURED = "not measured yet: `check --probe` does, and `run`"
 def plan_facts(checked: Checked) -> dict[str, Any]:
     """By the keys that docs/cli.md explains."""
     experiment, plan = checked.experiment, checked.plan
+    mechanisms = others(experiment)
     return {
         "name": experiment.name,
         "agents": _agents(experiment, checked.bidders),
         "queries": len(experiment.queries),
-        "aggregation_rules": len(experiment.auction.aggregation),
+        "aggregation_rules": len(experiment.auction.rules) - len(mechanisms),
+        "other_mechanisms": len(mechanisms),
         "sweep_points": len(experiment.points),
         "seeds": len(experiment.seeds),
         "cells": checked.n_cells,
+        "candidates": checked.n_candidates,
         "waves": len(plan.waves),
         "texts_in_a_batch": plan.slots,
         "tokens_at_most": checked.n_tokens,
@@ -118,7 +125,8 @@ def plan_tables(checked: Checked) -> list[Table]:
     """What `tokauction check` prints."""
     facts = plan_facts(checked)
     counted = checked.experiment.auction.counted
-    counts = ((name.format(counted=counted), facts[key]) for key, name in _COUNTS.items())
+    told = [key for key in _COUNTS if others(checked.experiment) or key not in _OF_OTHER_MECHANISMS]
+    counts = ((_COUNTS[key].format(counted=counted), facts[key]) for key in told)
     plan = Table("Plan", ("what", "how many"), (*counts, *_cost(facts)))
     models = [row for model in facts["models"] for row in _model_rows(model)]
     left_out = [(one.payment, ", ".join(one.aggregation), one.premise) for one in checked.left_out]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ..system.errors import UsageError
 from .options import EXIT_EXPECTATION_FAILED, EXIT_SOME_FAILED, By, Format, TableName
 
 if TYPE_CHECKING:
@@ -33,10 +34,21 @@ def chosen_tables(result: Run, names: Sequence[TableName], by: By, seed: int | N
     for name in dict.fromkeys(names):
         if name is TableName.texts:
             found += result.text_tables(by.value, seed, choice.columns)
+        elif name is TableName.mechanisms:
+            found += _mechanisms(result)
         else:
             make = result.rate_tables if name is TableName.rates else result.payment_tables
             found += make(choice) or make(choice._replace(constant=True))
     return found
+
+
+def _mechanisms(result: Run) -> list[Table]:
+    from ..analysis.mechanism_names import others
+    from ..analysis.mechanism_tables import mechanism_tables
+
+    if not others(result.experiment):
+        raise UsageError(f"{result.path}: it has no mechanism beside the token auction; auction.mechanism lists them")
+    return mechanism_tables(result)
 
 
 def print_plain(tables: list[Table], how: Format) -> None:
@@ -99,6 +111,11 @@ def tell_what_is_missing(result: Run) -> None:
 def tell_what_is_unfollowed(result: Run) -> None:
     if result.what_is_unfollowed:
         typer.echo(result.what_is_unfollowed, err=True)
+
+
+def tell_what_is_few(result: Run) -> None:
+    if result.what_is_few:
+        typer.echo(result.what_is_few, err=True)
 
 
 def print_verdicts(result: Run) -> None:

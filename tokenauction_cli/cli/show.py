@@ -15,6 +15,7 @@ from .results import (
     print_plain,
     print_runs,
     print_tables,
+    tell_what_is_few,
     tell_what_is_missing,
     where_the_report_is,
 )
@@ -30,7 +31,8 @@ def show(
         typer.Option(
             "--table",
             metavar="LIST",
-            help="What to print: texts, rates, payments. Default: texts, and in the terminal rates too.",
+            help="What to print: texts, rates, payments, mechanisms (at equal weights). "
+            "Default: texts, and in the terminal rates too.",
         ),
     ] = "",
     columns: Annotated[
@@ -64,6 +66,7 @@ def show(
         result = load_run(path)
         found = chosen_tables(result, wanted or [TableName.texts], by, seed, choice)
         tell_what_is_missing(result)
+        tell_what_is_few(result)
         if how is not Format.table:
             exported += [table.of_run(path.name) for table in found] if len(runs) > 1 else found
             continue

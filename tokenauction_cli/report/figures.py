@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.comparable import groups_of
+from ..analysis.mechanism_names import others
 from ..analysis.per_bytes import BYTES
 from ..analysis.run import Run
 from ..experiment.prompts import did_you_mean
@@ -48,7 +49,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figure:
-    """What is drawn, in words and numbers. `chapter` collects figures that share a heading, told apart by `tab`."""
+    """What is drawn, in words and numbers. `chapter` collects figures that share a heading, told apart by `tab`.
+
+    `across` is the title of the horizontal axis of a path (`path_figures.py`), '' where that is the sweep.
+    """
 
     id: str
     chapter: str
@@ -60,6 +64,7 @@ class Figure:
     series: tuple[Series, ...]
     panels: tuple[Panel, ...]
     rows: tuple[dict[str, Any], ...]
+    across: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def figures_of(runs: Sequence[Run]) -> list[Figure]:
 
 def _in_one_measure(kind: _Kind, runs: Sequence[Run]) -> Iterator[tuple[_Kind, list[str]]]:
     """The kind with the rules that share its axis: all, or a tab for each measure (`comparable.py`)."""
-    groups = groups_of(kind.series[0].column, [rule for run in runs for rule in run.experiment.auction.aggregation])
+    groups = groups_of(kind.series[0].column, [rule for run in runs for rule in run.experiment.auction.rules])
     for rules in groups:
         of_rules = f"{kind.tab}, {', '.join(label(rule) for rule in dict.fromkeys(rules))}"
         yield kind if len(groups) == 1 else replace(kind, id=f"{kind.id}.{rules[0]}", tab=of_rules), rules
@@ -152,7 +157,7 @@ def ids_named(ids: Sequence[str], only: Sequence[str]) -> set[str]:
 
 def _panels(k: int, run: Run, n_runs: int) -> list[Panel]:
     prefix = f"{run.experiment.name} · " if n_runs > 1 else ""
-    return [Panel(f"{k}/{rule}", prefix + label(rule)) for rule in run.experiment.auction.aggregation]
+    return [Panel(f"{k}/{rule}", prefix + label(rule)) for rule in run.experiment.auction.rules]
 
 
 def _rows(kind: _Kind, k: int, run: Run, axis: Horizontal, queries: list[str]) -> Iterator[dict[str, Any]]:
@@ -196,6 +201,7 @@ def _kinds(runs: Sequence[Run]) -> Iterator[_Kind]:
     yield from _mentions(by_agent("mention_rate"))
     yield from _payments(runs, by_agent, _middles(columns, "payment.", [agent for _, agent in agents]))
     yield from _welfare(runs)
+    yield from _candidates()
     chapter = ("How far each agent is from the text", "Distance between what an agent would say and what is said.")
     divergences = (
         ("tv", "total variation", ""),
@@ -232,14 +238,25 @@ def _welfare(runs: Sequence[Run]) -> Iterator[_Kind]:
     question = (
         "Welfare of a text: the sum of bid times how much each agent likes it, by the rule’s own measure. 0 is best."
     )
+    if any(others(run.experiment) for run in runs):
+        question = "Welfare of a text, by each mechanism’s own measure, or by one for all: bids times log-probability."
     unit = "welfare per text, bids × nats"
     yield _Kind("welfare", chapter, question, "welfare", unit, (Series("welfare", "welfare", INK),), False, False)
+    common = "common welfare per text, bids × nats"
+    series = (Series("common welfare", "common_welfare", INK),)
+    yield _Kind("common_welfare", chapter, question, "in one measure", common, series, False, False)
     shares = [share for run in runs for share in run.summary.get("welfare_share", ())]
     if any(share < 1 - 1e-9 for share in shares):
         unit = "share of the optimal welfare"
         question = "How near the rule comes to the best aggregate for the bids: 100 % is the optimum."
         series = (Series("welfare", "welfare_share", INK),)
         yield _Kind("welfare_share", chapter, question, "share of the optimum", unit, series, True, False)
+
+
+def _candidates() -> Iterator[_Kind]:
+    """How many candidates count, of mechanisms that choose among them."""
+    question = "Effective sample size: how many candidates of equal chance the choice is worth. Below 5 it is rough."
+    yield _Kind("ess", "How many candidates count", question, "", "candidates", (Series("candidates", "ess", INK),))
 
 
 def _mentions(agents: tuple[Series, ...]) -> Iterator[_Kind]:

@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.columns import explained, figure_explained
+from ..analysis.intervals import Estimate
+from ..analysis.mechanism_names import others
+from ..analysis.mechanism_tables import mechanism_tables
 from ..analysis.run import Run, statistics_frames
+from ..analysis.tables import shown
 from ..experiment.mentions import mention_pattern
 from ..mechanism.registry import label
 from .audit_data import audit_payload
@@ -18,7 +22,7 @@ from .prose import counted, how_drawn
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..experiment.experiment import Agent
+    from ..experiment.experiment import Agent, Experiment
 
 MOST_CELLS = 20_000  # whose texts are embedded
 _MANIFEST = {
@@ -45,7 +49,7 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
         "folder": run.folder.path.resolve().name,
         "agents": [_agent(agent, colours[agent.name]) for agent in experiment.agents],
         "swept": experiment.swept_agent,
-        "rules": [{"id": rule, "name": label(rule)} for rule in experiment.auction.aggregation],
+        "rules": [_rule(experiment, rule) for rule in experiment.auction.rules],
         "payments": {column: label(column) for column in _payment_columns(run)},
         "explained": {column: figure_explained(f"payment.{column}.A") for column in _payment_columns(run)},
         "symbol": experiment.auction.symbol,
@@ -60,12 +64,18 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
         "n_seeds": len(experiment.seeds),
         "rough": run.what_is_rough,
         **_texts(run, cells),
+        "compared": _compared(run),
         "tables": _tables(run),
         "audit": audit_payload(run),
         "config": _config(run),
         "facts": _facts(run),
         "command": f"tokauction run {shlex.quote(experiment.name)}.yaml",
     }
+
+
+def _rule(experiment: Experiment, rule: str) -> dict[str, Any]:
+    """Traces are kept of the token auction alone."""
+    return {"id": rule, "name": label(rule), "traced": rule not in others(experiment)}
 
 
 def _agent(agent: Agent, colour: int) -> dict[str, Any]:
@@ -94,7 +104,7 @@ def _texts(run: Run, cells: pd.DataFrame) -> dict[str, Any]:
     keys = list(zip(shown, failed, strict=True))
     numbers = {key: k for k, key in enumerate(dict.fromkeys(keys))}
     queries = {query: k for k, query in enumerate(run.experiment.queries)}
-    rules = {rule: k for k, rule in enumerate(run.experiment.auction.aggregation)}
+    rules = {rule: k for k, rule in enumerate(run.experiment.auction.rules)}
     columns = {
         "query": [queries[query] for query in cells["query"]],
         "rule": [rules[rule] for rule in cells["aggregation"]],
@@ -119,6 +129,23 @@ def _marked(text: str, patterns: Sequence[re.Pattern[str]]) -> list[list[Any]]:
             pieces.append([text[start:end], agent])
             at = end
     return [*pieces, [text[at:], -1]] if at < len(text) or not pieces else pieces
+
+
+def _compared(run: Run) -> dict[str, Any] | None:
+    """The table of mechanisms with these in columns; None where there is none."""
+    for table in mechanism_tables(run):
+        mechanisms = [label(str(row[0] if row[1] == "" else row[1])) for row in table.rows]
+        rows = zip(table.columns[2:], *(row[2:] for row in table.rows), strict=True)
+        told = [[head, *map(_with_interval, values)] for head, *values in rows]
+        return {"title": table.title, "columns": ["", *mechanisms], "rows": told, "notes": list(table.notes)}
+    return None
+
+
+def _with_interval(value: Any) -> list[str]:
+    if isinstance(value, Estimate):
+        has_interval = math.isfinite(value.low)
+        return [shown(value.mean), f"{shown(value.low)} to {shown(value.high)}" if has_interval else ""]
+    return [shown(value) if not isinstance(value, str) else label(value), ""]
 
 
 def _tables(run: Run) -> list[dict[str, Any]]:

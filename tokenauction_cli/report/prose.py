@@ -127,7 +127,7 @@ def _revenue(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
 
 
 def _where(run: Run, rows: pd.DataFrame, row: pd.Series[Any]) -> str:
-    rules = f" under {label(str(row['aggregation']))}" if len(run.experiment.auction.aggregation) > 1 else ""
+    rules = f" under {label(str(row['aggregation']))}" if len(run.experiment.auction.rules) > 1 else ""
     if _is_sweep(rows):
         return f" at weight {row['relative_weight']:g}{rules}"
     bids = " : ".join(f"{bid:g}" for bid in run.experiment.points[int(row["point"])].bids)

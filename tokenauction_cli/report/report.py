@@ -17,6 +17,7 @@ from .export import WHAT_TO_INSTALL, vl_convert, write_figures
 from .figures import ALL_QUERIES, Figure, Horizontal, agent_colours, figures_of, horizontal_of, ids_named, queries_of
 from .page import page
 from .page_data import embedded_cells, run_payload
+from .path_figures import path_figures
 from .prose import findings, what_was_done
 from .text_incentives import TextIncentives, of_several, text_incentives, text_payload
 from .text_vega import text_paper_spec
@@ -34,7 +35,8 @@ class Report(NamedTuple):
 
 def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (), only: Sequence[str] = ()) -> Report:
     """Write the page to `output`, and the figures in these formats, or those named `only`, to `figures/` beside it."""
-    figures, axis, incentives = figures_of(runs), horizontal_of(runs), _incentives(runs)
+    axis, incentives = horizontal_of(runs), _incentives(runs)
+    figures = [*figures_of(runs), *path_figures(runs, axis)]
     charts = [chart for found in incentives if found for chart in found.charts]
     wanted = ids_named([*(figure.id for figure in figures), *(chart.id for chart in charts)], only)
     traces = [_traces(run, MOST_BYTES // len(runs)) for run in runs]
@@ -106,7 +108,7 @@ def _lead(run: Run, queries: Sequence[str]) -> dict[str, Any]:
 
 def _figure(figure: Figure, axis: Horizontal) -> dict[str, Any]:
     panels = [{"key": panel.key, "title": panel.title} for panel in figure.panels]
-    words = {name: getattr(figure, name) for name in ("id", "chapter", "question", "tab", "unit", "percent")}
+    words = {name: getattr(figure, name) for name in ("id", "chapter", "question", "tab", "unit", "percent", "across")}
     series = [
         {
             "name": series.name,
@@ -127,6 +129,7 @@ def _traces(run: Run, most_bytes: int) -> PackedTraces:
 def _notes(runs: Sequence[Run], traces: Sequence[PackedTraces]) -> list[str]:
     """What is missing from the page and why."""
     notes = [f"{run.experiment.name}: {run.what_is_missing}" for run in runs if run.what_is_missing]
+    notes += [f"{run.experiment.name}: {run.what_is_few}" for run in runs if run.what_is_few]
     notes += [] if vl_convert() else [f"There are no charts here: {WHAT_TO_INSTALL}"]
     for run, pack in zip(runs, traces, strict=True):
         name, auction, shown = run.experiment.name, run.experiment.auction, embedded_cells(run)

@@ -5,26 +5,36 @@ The intervals are bands around lines, or bars where there are fewer than three p
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from textwrap import wrap
 from typing import Any
 
-from .figures import ALL_QUERIES, Figure, Horizontal, colour, css_variable, shape
+from .figures import ALL_QUERIES, Figure, Horizontal, Panel, colour, css_variable, shape
+from .path_vega import path_axes, path_layers, path_scale
 
 Spec = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 COLUMN_WIDTH = 243  # points: 3.37 inches, one column of a two-column paper
 PANEL_HEIGHT = 120
+MOST_ABREAST = 5  # panels in one row on paper; more stand in rows, two abreast
+PANELS_IN_A_ROW, LOW_PANEL_HEIGHT = 2, 70
 LONGEST_TITLE = 48  # characters: what the axis of a panel on a phone has room for
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 
 
 def panel_spec(figure: Figure, axis: Horizontal) -> Spec:
     """One panel for the page: as wide as its place, data by name, and a line at the slider's position `at`."""
+    if figure.across:
+        return _page(_path(figure, css_variable, legend=False))
     colours = [css_variable(series.colour) for series in figure.series]
     drawn = {"layer": _layers(figure, axis), "encoding": _shared(figure, axis, colours, legend=False)}
     place = {"x": {"datum": {"expr": "at"}, "type": "quantitative"}}
     here = {"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": place, "data": {"values": [{}]}}
+    return _page({"layer": [here, drawn] if axis.is_weight and not _is_one_place(figure) else [drawn]})
+
+
+def _page(drawn: Spec) -> Spec:
     return {
         "$schema": SCHEMA,
         "width": "container",
@@ -32,42 +42,71 @@ def panel_spec(figure: Figure, axis: Horizontal) -> Spec:
         "autosize": {"type": "fit", "contains": "padding"},
         "params": [{"name": "at", "value": None}],
         "data": {"name": "rows"},
-        "layer": [here, drawn] if axis.is_weight and not _is_one_place(figure) else [drawn],
+        **drawn,
     }
+
+
+def _path(figure: Figure, colour_of: Callable[[int], str], *, legend: bool) -> Spec:
+    """Layers and encodings of a panel of paths."""
+    entry = {"title": None, "orient": "top", "columns": 3, "symbolOpacity": 1, "symbolSize": 40} if legend else None
+    colours = {"field": "series", "type": "nominal", "scale": path_scale(figure, colour_of), "legend": entry}
+    layers = path_layers(figure, point_size=14 if legend else 36, has_targets=not legend)
+    return {"layer": layers, "encoding": {**path_axes(figure, axis_title(figure.across)), "color": colours}}
 
 
 def paper_spec(figure: Figure, axis: Horizontal, query: int) -> Spec:
     """The figure at the width of a column, with its data, its legend and its own colours."""
     rows = [{k: v for k, v in row.items() if k != "query"} for row in figure.rows if row["query"] == query]
     shown = [panel for panel in figure.panels if any(row["panel"] == panel.key for row in rows)]
-    width = max(70, (COLUMN_WIDTH - 56) // max(1, len(shown)) - 10)
+    if figure.across:
+        return _paper(rows, [_path_on_paper(figure, panel, len(shown)) for panel in shown])
+    abreast = len(shown) if len(shown) <= MOST_ABREAST else PANELS_IN_A_ROW
+    width = max(70, (COLUMN_WIDTH - 56) // max(1, abreast) - 10)
     panels = []
     for k, panel in enumerate(shown):
         encoding = _shared(
             figure, axis, [colour(series.colour) for series in figure.series], legend=len(figure.series) > 1
         )
         encoding["x"] = {**encoding["x"], "title": _short_title(figure, axis)}
-        if k:
+        if k % abreast:
             bare = {"labels": False, "ticks": False, "domain": False, "title": None}
             encoding["y"] = {**encoding["y"], "axis": {**encoding["y"]["axis"], **bare}}
         panels.append(
             {
                 "title": {"text": panel.title, "fontSize": 8, "fontWeight": "normal"},
                 "width": width,
-                "height": PANEL_HEIGHT,
+                "height": PANEL_HEIGHT if len(shown) <= MOST_ABREAST else LOW_PANEL_HEIGHT,
                 "transform": [{"filter": {"field": "panel", "equal": panel.key}}],
                 "layer": _layers(figure, axis, point_size=14),
                 "encoding": encoding,
             }
         )
+    return _paper(rows, panels)
+
+
+def _paper(rows: Sequence[dict[str, Any]], panels: Sequence[Spec]) -> Spec:
     return {
         "$schema": SCHEMA,
         "background": "white",
         "config": paper_config(),
         "data": {"values": rows},
-        "hconcat": panels,
+        **_side_by_side(panels),
         "spacing": 10,
         "resolve": {"scale": {"color": "shared", "shape": "shared"}},
+    }
+
+
+def _side_by_side(panels: Sequence[Spec]) -> Spec:
+    return {"hconcat": panels} if len(panels) <= MOST_ABREAST else {"concat": panels, "columns": PANELS_IN_A_ROW}
+
+
+def _path_on_paper(figure: Figure, panel: Panel, n_panels: int) -> Spec:
+    return {
+        "title": {"text": panel.title if n_panels > 1 else "", "fontSize": 8, "fontWeight": "normal"},
+        "width": max(120, (COLUMN_WIDTH - 56) // n_panels - 10),
+        "height": PANEL_HEIGHT,
+        "transform": [{"filter": {"field": "panel", "equal": panel.key}}],
+        **_path(figure, colour, legend=True),
     }
 
 

@@ -96,10 +96,14 @@ async function embed(element, spec, told) {
   return view;
 }
 
+const axisName = (x) => (AXIS.is_weight ? number(x) : AXIS.labels[x] ?? x);
+
+// Along a path the place in the sweep is one of the numbers, not the axis.
 const pointedAt = (value, figure) => [
   h("b", {}, value.series), h("span", {}, number(value.mean, figure.percent), h("span", { cls: "muted" }, ` ${figure.unit}`)),
   h("span", { cls: "muted" }, `95 %: ${interval(value, figure.percent)}`),
-  h("span", { cls: "muted" }, `at ${AXIS.is_weight ? number(value.x) : AXIS.labels[value.x] ?? value.x} · ${value.n} texts`),
+  figure.across ? h("span", {}, number(value.x), h("span", { cls: "muted" }, ` ${figure.across}`)) : null,
+  h("span", { cls: "muted" }, `at ${axisName(figure.across ? value.at : value.x)} · ${value.n} texts`),
 ];
 
 function showTip(event, lines) {
@@ -119,11 +123,13 @@ function tableOf(figure) {
   const title = explainedOf(figure);
   listen(() => {
     refill(body, figure.panels.flatMap((panel) => rowsOf(figure, panel).map((row) => h("tr", {}, h("td", {}, panel.title), h("td", {}, row.series),
-      h("td", { cls: "n", title: DATA.explained.weight }, AXIS.is_weight ? number(row.x) : AXIS.labels[row.x] ?? row.x),
+      h("td", { cls: "n", title: DATA.explained.weight }, axisName(figure.across ? row.at : row.x)),
+      figure.across ? h("td", { cls: "n" }, number(row.x)) : null,
       h("td", { cls: "n", title }, number(row.mean, figure.percent)),
       h("td", { cls: "n", title: `95 % interval of the mean of ${counted(row.n, "text")}` }, interval(row, figure.percent))))));
   });
   return h("div", { cls: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "rule"), h("th", {}, "of"),
-    h("th", { cls: "n", title: DATA.explained.weight }, AXIS.is_weight ? "weight" : "bids"), h("th", { cls: "n", title }, figure.unit),
+    h("th", { cls: "n", title: DATA.explained.weight }, AXIS.is_weight ? "weight" : "bids"),
+    figure.across ? h("th", { cls: "n" }, figure.across) : null, h("th", { cls: "n", title }, figure.unit),
     h("th", { cls: "n", title: "95 % interval of the mean" }, "95 % interval"))), body));
 }

@@ -41,6 +41,7 @@ document.getElementById("page").append(
     h("p", { cls: "about" }, stageWords), controls(), printed(), squaresLegend(), textCards()),
   h("section", {}, h("h2", {}, "The figures"), h("p", { cls: "about" }, figureWords), h("div", { cls: "chapters" }, chapters(DATA.figures, figureOf))),
   XS.length > 1 ? section("The table", null, RUNS.map(paperTable)) : "",
+  mechanismsSection() ?? "",
   auditSection() ?? "",
   incentivesSection() ?? "",
   RUNS.some((run) => run.tables.length) ? section("The statistics", null, RUNS.map(statistics)) : "",

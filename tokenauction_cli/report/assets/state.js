@@ -78,7 +78,7 @@ function textOf(run, cell) {
 const whyCut = (run) => `Cut here: a text has at most ${run.most} (${run.limit})`;
 const isCut = (run, cell) => run.cells.end[cell] === "length";
 const isFailed = (run, cell) => run.cells.end[cell] === "failed";
-const hasTrace = (run, cell) => !isFailed(run, cell) && run.traced.includes(run.cells.seed[cell]);
+const hasTrace = (run, cell) => !isFailed(run, cell) && run.rules[run.cells.rule[cell]].traced && run.traced.includes(run.cells.seed[cell]);
 const named = (run, text) => [...new Set(run.texts[text].map(([, agent]) => agent).filter((agent) => agent >= 0))].sort();
 const isBlank = (run, text) => run.texts[text].every(([words]) => words.trim() === "");
 const ANYBODY_IS_NAMED = RUNS.some((run) => run.texts.some((_, text) => named(run, text).length > 0));

@@ -45,6 +45,18 @@ function plainTable(table) {
     h("tbody", {}, table.rows.map((row) => h("tr", {}, row.map(cell))))));
 }
 
+// Rules and mechanisms in columns, at equal bids.
+function mechanismsSection() {
+  const compared = RUNS.filter((run) => run.compared);
+  if (!compared.length) return null;
+  return section("The mechanisms side by side", "Every mechanism at the bids that are most nearly equal, with 95 % intervals.", compared.map(({ name, compared: { title, columns, rows, notes } }) =>
+    h("article", { cls: "compared" }, h("h3", {}, `${RUNS.length > 1 ? `${name}: ` : ""}${title}`),
+      h("div", { cls: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, columns.map((column) => h("th", {}, seen(column))))),
+        h("tbody", {}, rows.map(([head, ...cells]) => h("tr", {}, h("th", { scope: "row" }, seen(head)),
+          cells.map(([value, interval]) => h("td", { cls: "n" }, seen(value), interval ? h("small", {}, interval) : null))))))),
+      notes.map((note) => h("p", { cls: "about" }, note)))));
+}
+
 function recipe(run) {
   return h("article", { cls: "recipe" }, RUNS.length > 1 ? h("h3", {}, run.name) : null,
     h("p", {}, "Save the configuration below as ", h("code", {}, `${run.name}.yaml`), " and run"), h("pre", {}, h("code", {}, run.command)),
