@@ -9,7 +9,8 @@ and notebooks call the same functions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +25,8 @@ from .engine.plan import Cell, Plan, cells_of, n_cells
 from .engine.prepare import prepare
 from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
+from .engine.workers import Workers, workplace_of
+from .engine.workplace import Workplace
 from .experiment.experiment import Experiment, load_experiment
 from .experiment.from_mapping import experiment_from
 from .runs import manifest
@@ -53,16 +56,21 @@ def run(
     n: int | None = None,
     fresh: bool = False,
     reuse: bool = True,
+    workers: int | None = None,
+    scheduler: str | None = None,
 ) -> Run:
     """Run an experiment, or continue it: a file, or a dict as its YAML would give it.
 
     `results` is the folder of run folders; `progress` hears `begin(n_cells, n_done)`, `step(n_cells, n_tokens, share)`
     and `note(text)`; `overrides` are `key.path=value` as after -S; `trust` names modules whose rules may run; `n` stops
     after the first n cells; `fresh` begins anew and renames the old folder; `reuse` takes over equal texts that other
-    runs in `results` have finished. Ctrl-C keeps what is finished.
+    runs in `results` have finished. `workers` are processes that share the work, `scheduler` is the address of a Dask
+    cluster that does; a script that starts `workers` needs `if __name__ == "__main__"`. Ctrl-C keeps what is finished.
     """
     loaded = _experiment(experiment, overrides, trust)
-    return run_experiment(loaded, Path(results), progress or SilentProgress(), n=n, fresh=fresh, reuse=reuse)
+    chosen = Workers.chosen(workers, scheduler, trust)
+    progress = progress or SilentProgress()
+    return run_experiment(loaded, Path(results), progress, n=n, fresh=fresh, reuse=reuse, workers=chosen)
 
 
 def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
@@ -155,6 +163,7 @@ def run_experiment(
     n: int | None = None,
     fresh: bool = False,
     reuse: bool = True,
+    workers: Workers | None = None,
 ) -> Run:
     """Compute the cells that are not on disk yet, and write the tables of all that are; a `fresh` run reuses nothing.
 
@@ -172,11 +181,24 @@ def run_experiment(
         known = manifest.readable(folder)
         if records.cells.issuperset(cell.id for cell in cells[:n]):
             return _with_tables(collected.run(folder, known, was_complete=True))
-        ready = get_ready(folder, known, experiment, progress)
-        with logging_to(folder):
-            known = compute(ready, cells, records.cells, progress, n, reuse=reuse and not fresh)
-            collected.add(records.new())
-            return _with_tables(collected.run(folder, known, was_complete=False))
+        with _connected(workers, folder, progress) as workplace:
+            ready = get_ready(folder, known, experiment, progress, workplace)
+            with logging_to(folder):
+                known = compute(ready, cells, records.cells, progress, n, reuse=reuse and not fresh)
+                collected.add(records.new())
+                return _with_tables(collected.run(folder, known, was_complete=False))
+
+
+@contextmanager
+def _connected(workers: Workers | None, folder: RunFolder, progress: Progress) -> Iterator[Workplace]:
+    """Where the texts will be written; what cannot be reached leaves no folder."""
+    with ExitStack() as stack:
+        try:
+            workplace = stack.enter_context(workplace_of(workers, progress.note))
+        except BaseException:
+            folder.forget_if_empty()
+            raise
+        yield workplace
 
 
 def experiment_of_run(path: Path, trust: Sequence[str]) -> Experiment:

@@ -15,7 +15,7 @@ from conftest import Command, Reader
 from tiny_gguf import bigram_model
 
 from tokenauction_cli.api import run_experiment
-from tokenauction_cli.engine import run
+from tokenauction_cli.engine import workplace
 from tokenauction_cli.engine.interrupts import Interrupts
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Experiment
@@ -77,7 +77,7 @@ def test_what_is_finished_is_kept_though_it_was_not_yet_appended(
     read: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_draws: int
 ) -> None:
     whole = lines(finish(read(BABBLE), tmp_path / "whole"))
-    monkeypatch.setattr(run, "SECONDS_BETWEEN_APPENDS", 1e9)
+    monkeypatch.setattr(workplace, "SECONDS_BETWEEN_APPENDS", 1e9)
     drawn: list[int] = []
     ended: list[str] = []
     draw = InverseCdf.draw
@@ -88,15 +88,15 @@ def test_what_is_finished_is_kept_though_it_was_not_yet_appended(
             os.kill(os.getpid(), signal.SIGINT)
         return draw(self, *arguments)
 
-    auction_run = run.TokenLoop.run
+    auction_run = workplace.TokenLoop.run
 
-    def noted(self: run.TokenLoop, *arguments: Any, **options: Any) -> Any:
+    def noted(self: workplace.TokenLoop, *arguments: Any, **options: Any) -> Any:
         for finished in auction_run(self, *arguments, **options):
             ended.extend(record["cell"] for record in finished)
             yield finished
 
     monkeypatch.setattr(InverseCdf, "draw", draw_and_interrupt)
-    monkeypatch.setattr(run.TokenLoop, "run", noted)
+    monkeypatch.setattr(workplace.TokenLoop, "run", noted)
     with pytest.raises(KeyboardInterrupt):
         finish(read(BABBLE), tmp_path)
     monkeypatch.undo()

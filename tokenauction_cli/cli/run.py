@@ -47,6 +47,13 @@ def run(
     no_reuse: Annotated[
         bool, typer.Option("--no-reuse", help="Compute the texts that other runs in the folder have finished, too.")
     ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", min=1, help="Share the work among N processes.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Share it among a Dask cluster, as tcp://host:8786."),
+    ] = None,
     how: Output = Format.table,
     junit: Annotated[
         Path | None,
@@ -59,9 +66,11 @@ def run(
     """Run an experiment, or continue it, and print the table of texts; then see whether its expectations hold."""
     from ..api import run_experiment
     from ..engine.interrupts import how_to_continue, interrupt
+    from ..engine.workers import Workers
     from .junit import write_junit
     from .progress import progress_for_stderr
 
+    chosen = Workers.chosen(workers, scheduler, trust or [])
     loaded, output = _experiment_and_results(target, overrides or [], trust or [], output)
     if not quiet:
         _tell_left_out(loaded)
@@ -70,7 +79,7 @@ def run(
         signal.signal(number, interrupt)
     with quiet_llama():
         try:
-            result = run_experiment(loaded, output, progress, n=n, fresh=fresh, reuse=not no_reuse)
+            result = run_experiment(loaded, output, progress, n=n, fresh=fresh, reuse=not no_reuse, workers=chosen)
         except KeyboardInterrupt:
             progress.end()
             typer.echo(how_to_continue(progress.kept), err=True)

@@ -28,10 +28,11 @@ from .proposals import KIND as PROPOSALS
 from .proposals import Proposals, is_settled, texts_of
 from .reporting import Reporting, honest, misreported
 from .rules import Rules
-from .run import Progress, in_batches, plan_of_cells
+from .run import Progress, plan_of_cells
 from .text_state import FAILED
 from .token_loop import TokenLoop
 from .work_left import WorkLeft
+from .workplace import in_batches
 
 logger = logging.getLogger("tokauction")
 

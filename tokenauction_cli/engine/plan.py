@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -156,7 +156,7 @@ def plan_of(cells: Sequence[Cell], slots: int, *, is_batch_invariant: bool) -> P
 def _waves(cells: Sequence[Cell], most: int) -> Iterator[tuple[Cell, ...]]:
     """Whole (query, seed) blocks while they fit, parts of a block where one is larger than a wave."""
     wave: list[Cell] = []
-    for block in _blocks(cells):
+    for block in blocks_of(cells):
         if wave and len(wave) + len(block) > most:
             yield tuple(wave)
             wave = []
@@ -168,7 +168,8 @@ def _waves(cells: Sequence[Cell], most: int) -> Iterator[tuple[Cell, ...]]:
         yield tuple(wave)
 
 
-def _blocks(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
+def blocks_of(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
+    """The cells of one query and seed that stand together."""
     block: list[Cell] = []
     for cell in cells:
         if block and (cell.query, cell.seed) != (block[0].query, block[0].seed):

@@ -9,21 +9,18 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence, Set
-from contextlib import closing
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 from ..experiment.experiment import Experiment, load_experiment
-from ..lm.base import LanguageModel
 from ..runs import manifest
-from ..runs.run_folder import Record, RunFolder
+from ..runs.run_folder import RunFolder
 from ..system.environment import visible
-from ..system.errors import TokauctionError, UsageError
+from ..system.errors import UsageError
 from ..system.memory import peak_memory
-from .beginnings import unlike_beginnings
 from .bidder_models import BidderModels
 from .interrupts import Interrupts
 from .plan import Cell, Plan, cells_of, plan_of
@@ -33,12 +30,11 @@ from .proposals import Proposals, is_settled, texts_of
 from .reuse import take_over
 from .rules import Rules
 from .run_facts import begin_manifest
-from .token_loop import TokenLoop
-from .work_left import WorkLeft
+from .workplace import Here, Workplace
 
 logger = logging.getLogger("tokauction")
 
-SECONDS_BETWEEN_APPENDS = 0.5
+_HERE = Here()
 _NOT_LOGGED = ("sessions", "files", "status")
 
 
@@ -66,11 +62,19 @@ class Ready:
     experiment: Experiment
     rules: Rules
     bidders: BidderModels
+    workplace: Workplace
 
 
-def get_ready(folder: RunFolder, old: manifest.Manifest, experiment: Experiment, progress: Progress) -> Ready:
+def get_ready(
+    folder: RunFolder,
+    old: manifest.Manifest,
+    experiment: Experiment,
+    progress: Progress,
+    workplace: Workplace = _HERE,
+) -> Ready:
     """What can be wrong with rules and models shows here, before anything is written."""
     try:
+        experiment = workplace.fitted(experiment)
         manifest.check_continued(folder, old)
         rules, kept = Rules.of(experiment), manifest.kv_cache_of(old)
         if kept is not None and experiment.runtime.kv_cache not in ("auto", kept):
@@ -79,7 +83,7 @@ def get_ready(folder: RunFolder, old: manifest.Manifest, experiment: Experiment,
     except BaseException:
         folder.forget_if_empty()
         raise
-    return Ready(folder, old, experiment, rules, bidders)
+    return Ready(folder, old, experiment, rules, bidders, workplace)
 
 
 def compute(
@@ -165,8 +169,6 @@ def _compute(
     progress: Progress,
 ) -> None:
     """Run the waves that miss a cell; the manifest tells how it ended whatever happens."""
-    from .auctioneer import Auctioneer
-
     begun = time.monotonic()
     status = "failed"
     missing = [cell for cell in wanted if cell.id not in done]
@@ -177,27 +179,23 @@ def _compute(
     proposals = Proposals(ready.experiment, ready.rules, ready.folder, settled)
     with Interrupts() as interrupts:
         try:
+            left = plan.without(proposals.idle(plan, waiting))
             with (
-                ready.bidders.loaded(plan.slots) as model,
+                ready.workplace.writing(ready.experiment, ready.rules, ready.bidders, left, progress.note) as writing,
                 ready.folder.appending() as appender,
                 ready.folder.of(PROPOSALS).appending() as candidates,
-                closing(Auctioneer(ready.experiment, ready.rules, model.vocabulary)) as auctioneer,
             ):
-                left = _with_room(plan, model, record, progress).without(proposals.idle(plan, waiting))
-                work = WorkLeft(left, ready.bidders.prompt_sets, ready.experiment.auction.max_draws)
-                for note in unlike_beginnings(ready.experiment, ready.bidders.prompt_sets, model):
-                    progress.note(note)
-                loop = TokenLoop(model, auctioneer, ready.bidders.prompt_sets, work.heard)
+                record["lanes"] = writing.slots
                 progress.step(0, 0, 0.0)
-                for records in chain([[]], in_batches(loop, left, interrupts)):
+                for records in chain([[]], writing.batches(interrupts)):
                     with interrupts.held():
                         ready_now = proposals.taken(records, candidates)
                         new = [record for record in ready_now if record["cell"] in waiting]
                         if new:
                             appender.append(new)
                         session["cells"] += len(new)
-                        session |= {"tokens": loop.n_tokens, "evaluations": loop.n_evaluations}
-                        progress.step(len(new), loop.n_tokens, work.share)
+                        session |= writing.facts
+                        progress.step(len(new), writing.n_tokens, writing.share)
             status = "finished"
         except KeyboardInterrupt:
             status = "interrupted"
@@ -215,37 +213,6 @@ def _end(folder: RunFolder, record: manifest.Manifest, session: manifest.Session
     record["sessions"].append(session)
     record["status"] = status
     manifest.write_if_possible(folder, record)
-
-
-def _with_room(plan: Plan, model: LanguageModel, record: manifest.Manifest, progress: Progress) -> Plan:
-    """The plan with the slots that memory had room for."""
-    if model.slots is None or model.slots >= plan.slots:
-        return plan
-    progress.note(f"memory has no room for {plan.slots} texts at a time: {model.slots} advance together")
-    record["lanes"] = model.slots
-    return replace(plan, slots=model.slots)
-
-
-def in_batches(loop: TokenLoop, plan: Plan, interrupts: Interrupts) -> Iterator[list[Record]]:
-    """What to append together, twice a second: a whole wave where the plan says so, otherwise what is finished.
-
-    Where a step fails or is interrupted, what was finished before.
-    """
-    for wave in plan.waves:
-        waiting: list[Record] = []
-        last = time.monotonic()
-        try:
-            for finished in loop.run(wave, plan.slots, afresh=plan.whole_waves):
-                waiting += finished
-                interrupts.check()
-                if time.monotonic() - last > SECONDS_BETWEEN_APPENDS:
-                    ready, waiting = ([], waiting) if plan.whole_waves else (waiting, [])
-                    yield ready
-                    last = time.monotonic()
-        except (KeyboardInterrupt, MemoryError, TokauctionError):
-            yield waiting
-            raise
-        yield waiting
 
 
 class SilentProgress:

@@ -1,0 +1,229 @@
+"""What runs in a worker of a Dask cluster: it loads an experiment once, keeps it, and writes the texts of its tasks.
+
+The experiment is a plugin of the worker: Dask brings it to every worker, also to those that come later or are started
+again. It is loaded by the first task. Only one task writes at a time, for a model has one context.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import platform
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import yaml
+from distributed import Worker, WorkerPlugin, get_worker
+
+from .. import __version__
+from ..experiment.experiment import Experiment
+from ..experiment.reader import read_experiment
+from ..lm.native_output import quiet
+from ..runs.manifest import passes_build
+from ..runs.run_folder import Record
+from ..system.environment import versions
+from ..system.errors import ModelError, TokauctionError, UsageError
+from ..system.processors import processor_identity
+from .auctioneer import Auctioneer
+from .beginnings import unlike_beginnings
+from .bidder_models import BidderModels
+from .plan import Cell
+from .prepare import prepare
+from .rules import Rules
+from .token_loop import TokenLoop
+
+_PACKAGES = ("jinja2", "llama-cpp-python", "numpy")
+
+
+class Written(NamedTuple):
+    """What became of a task. `build` tells what computes there; `error` why it ended early, '' where it did not."""
+
+    worker: str
+    build: Mapping[str, str]
+    records: Sequence[Record] = ()
+    n_tokens: int = 0
+    n_evaluations: int = 0
+    seconds: float = 0.0
+    notes: Sequence[str] = ()
+    error: str = ""
+    is_unfit: bool = False  # the error is the worker's: none of its tasks can be written
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker must know to write texts of an experiment as the driver would.
+
+    `modules` are the sources of the user's own rules by name, `sha256s` those of the model files by reference.
+    """
+
+    version: str
+    path: str
+    source: bytes
+    plain: bytes
+    threads: int | str
+    modules: Mapping[str, str]
+    sha256s: Mapping[str, tuple[str, ...]]
+    kv_cache: str | None
+    slots: int
+    whole_waves: bool
+
+    @property
+    def name(self) -> str:
+        """Equal assignments have one name: what a worker has loaded for one serves the next."""
+        return f"tokauction-{hashlib.sha256(pickle.dumps(self)).hexdigest()[:16]}"
+
+    def experiment(self) -> Experiment:
+        """Relative paths of models start where they do at the driver's."""
+        experiment = Experiment.of(read_experiment(self.plain, self.path, (), ()), Path(self.path), self.source)
+        return replace(experiment, runtime=replace(experiment.runtime, threads=self.threads))
+
+
+def assignment_of(experiment: Experiment, bidders: BidderModels, modules: Mapping[str, str], slots: int) -> Assignment:
+    """What the workers of this run must know."""
+    files = bidders.files
+    return Assignment(
+        version=__version__,
+        path=str(experiment.path.absolute()),
+        source=experiment.source,
+        plain=yaml.safe_dump(dict(experiment.plain), sort_keys=False, allow_unicode=True).encode(),
+        threads=experiment.runtime.threads,
+        modules=modules,
+        sha256s={str(model.local.reference): model.sha256s for model in files.models} if files else {},
+        kv_cache=files.hardware.kv_cache if files else None,
+        slots=slots,
+        whole_waves=not bidders.is_batch_invariant,
+    )
+
+
+def build_of(bidders: BidderModels | None) -> dict[str, str]:
+    """What decides the bits of records beside the experiment, in words: equal builds compute equally."""
+    build = {"processor": processor_identity(), "passes": passes_build(), **versions(_PACKAGES)}
+    if bidders is None or bidders.files is None:
+        return build
+    from ..lm.libraries import digests
+
+    hardware = replace(bidders.files.hardware, n_threads=0)  # bits do not depend on threads
+    computes = {"hardware": str(hardware), "batches keep bits": str(bidders.is_batch_invariant)}
+    return build | computes | {name: digest[:12] for name, digest in digests().items()}
+
+
+class ExperimentPlugin(WorkerPlugin):
+    """An experiment on a worker."""
+
+    idempotent = True
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.name = assignment.name
+        self._assignment = assignment
+
+    def setup(self, worker: Worker) -> None:
+        self._loaded: _Loaded | None = None
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+
+    def teardown(self, worker: Worker) -> None:
+        """Ends what is being written after its next token."""
+        self._stopped.set()
+        with self._lock:
+            if self._loaded is not None:
+                self._loaded.close()
+
+    def write(self, cells: Sequence[Cell]) -> Written:
+        """The records of these cells, or why not all of them are there."""
+        with self._lock:
+            try:
+                if self._loaded is None:
+                    self._loaded = _Loaded(self._assignment)
+            except (TokauctionError, MemoryError) as error:
+                why = str(error) or "out of memory while the models were loaded"
+                return Written(name_of_process(), {}, error=why, is_unfit=True)
+            return self._loaded.write(cells, self._stopped)
+
+
+def write(plugin: str, cells: Sequence[Cell]) -> Written:
+    """A task."""
+    found = get_worker().plugins[plugin]
+    assert isinstance(found, ExperimentPlugin)
+    return found.write(cells)
+
+
+def name_of_process() -> str:
+    return f"{platform.node()}:{os.getpid()}"
+
+
+class _Loaded:
+    """An experiment with its rules, its models and its auctioneer."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        if assignment.version != __version__:
+            raise UsageError(f"it has tokauction {__version__}, the run is of {assignment.version}: install that")
+        self._assignment = assignment
+        for name, source in assignment.modules.items():
+            _define(name, source)
+        experiment = assignment.experiment()
+        rules = Rules.of(experiment)
+        self._bidders = prepare(experiment, probe=True, kv_cache=assignment.kv_cache)
+        _check_models(assignment, self._bidders)
+        with quiet(), ExitStack() as stack:
+            model = stack.enter_context(self._bidders.loaded(assignment.slots))
+            if assignment.whole_waves and model.slots is not None and model.slots < assignment.slots:
+                raise UsageError(
+                    f"memory has room for {model.slots} texts at a time, but the run began with {assignment.slots}, "
+                    "and batches decide bits: lower runtime.batch"
+                )
+            auctioneer = stack.enter_context(closing(Auctioneer(experiment, rules, model.vocabulary)))
+            self._notes = tuple(unlike_beginnings(experiment, self._bidders.prompt_sets, model))
+            self._model, self._auctioneer = model, auctioneer
+            self._slots = min(assignment.slots, model.slots or assignment.slots)
+            self.close = stack.pop_all().close
+        self._build = build_of(self._bidders)
+
+    def write(self, cells: Sequence[Cell], stopped: threading.Event) -> Written:
+        loop = TokenLoop(self._model, self._auctioneer, self._bidders.prompt_sets)
+        begun, records, error = time.monotonic(), list[Record](), ""
+        try:
+            for finished in self._steps(loop, cells, stopped):
+                records += finished
+        except (TokauctionError, MemoryError) as failure:
+            error = str(failure) or "out of memory"
+            records = [] if self._assignment.whole_waves else records
+        seconds = time.monotonic() - begun
+        counted = records, loop.n_tokens, loop.n_evaluations, seconds
+        return Written(name_of_process(), self._build, *counted, self._notes, error)
+
+    def _steps(self, loop: TokenLoop, cells: Sequence[Cell], stopped: threading.Event) -> Iterator[list[Record]]:
+        for finished in loop.run(cells, self._slots, afresh=self._assignment.whole_waves):
+            yield finished
+            if stopped.is_set():
+                raise TokauctionError("the run has ended")
+
+
+def _define(name: str, source: str) -> None:
+    """Make a module of the user's own from its source: it is in no file here."""
+    module = ModuleType(name)
+    sys.modules[name] = module
+    try:
+        exec(compile(source, f"<{name}, sent by the run>", "exec"), module.__dict__)
+    except Exception as error:
+        del sys.modules[name]
+        raise UsageError(f"the module {name} of rules cannot be loaded from its source alone: {error}") from error
+
+
+def _check_models(assignment: Assignment, bidders: BidderModels) -> None:
+    """Raises ModelError where a file is not the driver's."""
+    for model in bidders.files.models if bidders.files else ():
+        reference = str(model.local.reference)
+        wanted = assignment.sha256s.get(reference)
+        if wanted != model.sha256s:
+            raise ModelError(
+                f"{reference}: {model.path} is not the model of the run (sha256 {model.sha256[:12]}... and not "
+                f"{wanted[0][:12] if wanted else 'known'}...): copy the run's file there"
+            )

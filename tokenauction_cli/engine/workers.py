@@ -1,0 +1,345 @@
+"""Texts written by the workers of a Dask cluster: processes that are started here, or a scheduler's that is there.
+
+Dask says who works on what, and gives a task to another worker where one dies. This process cuts the tasks, keeps only
+some of them waiting, and takes the records as they come; the run appends them as it does its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ..experiment.experiment import Experiment
+from ..runs.run_folder import Record
+from ..system.errors import CellError, TokauctionError, UsageError
+from ..system.processors import usable_processors
+from .bidder_models import BidderModels
+from .interrupts import Interrupts
+from .plan import Plan
+from .rules import Rules
+from .tasks import Task, Tasks
+from .workplace import Here, Tell, Workplace, Writing
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+    from .worker import Written
+
+SECONDS_TO_CONNECT = 10
+TASKS_WAITING_PER_WORKER = 3
+DEATHS_ALLOWED = 2  # a task that three workers died of is given up
+_SECONDS_BETWEEN_LOOKS = 0.02
+_SECONDS_BETWEEN_COUNTS = 2.0
+_INSTALL = "pip install 'tokenauction-cli[cluster]'"
+
+
+@dataclass(frozen=True)
+class Workers:
+    """So many processes here, or the workers of a scheduler; `trusted` are modules whose source may be sent to them."""
+
+    count: int | None = None
+    scheduler: str | None = None
+    trusted: tuple[str, ...] = ()
+
+    @classmethod
+    def chosen(cls, count: int | None, scheduler: str | None, trusted: Sequence[str] = ()) -> Workers | None:
+        """None where there are none; raises UsageError for what cannot be."""
+        if count is None and scheduler is None:
+            return None
+        if count is not None and scheduler is not None:
+            raise UsageError("workers are started here (--workers), or a scheduler has them (--scheduler): choose one")
+        if count is not None and count < 1:
+            raise UsageError(f"--workers {count}: there must be at least one")
+        return cls(count, scheduler, tuple(trusted))
+
+
+@contextmanager
+def workplace_of(workers: Workers | None, tell: Tell) -> Iterator[Workplace]:
+    """This process, or a cluster, connected until the end. Raises UsageError where it cannot be reached."""
+    if workers is None:
+        yield Here()
+        return
+    with quiet_dask(), ExitStack() as stack:
+        if workers.scheduler is None:
+            client = stack.enter_context(closing(_started(workers.count or 1, stack)))
+        else:
+            client = stack.enter_context(closing(connected(workers.scheduler)))
+            _tell_of(client, workers.scheduler, tell)
+        yield Cluster(client, workers)
+
+
+def _started(count: int, stack: ExitStack) -> Client:
+    """A client of so many processes of this machine, which end with the stack.
+
+    Their memory is not limited: weights that are mapped into it are no memory of theirs.
+    """
+    dask = _dask()
+    from distributed import Client, LocalCluster
+
+    stack.enter_context(
+        dask.config.set(
+            {"distributed.scheduler.allowed-failures": DEATHS_ALLOWED, "distributed.scheduler.worker-saturation": 1.0}
+        )
+    )
+    cluster = LocalCluster(
+        n_workers=count,
+        threads_per_worker=1,
+        processes=True,
+        memory_limit=None,
+        dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+    )
+    stack.callback(cluster.close)
+    return Client(cluster, set_as_default=False)
+
+
+def connected(address: str) -> Client:
+    """A client of a scheduler; raises UsageError where there is none."""
+    _dask()
+    from distributed import Client
+
+    try:
+        return Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False, name="tokauction")
+    except (OSError, ValueError, TimeoutError) as error:
+        raise UsageError(
+            f"--scheduler {address}: no Dask scheduler answers there within {SECONDS_TO_CONNECT} seconds "
+            f"({str(error) or type(error).__name__}): start one with `dask scheduler`, or see that its port is open"
+        ) from error
+
+
+def _dask() -> Any:
+    """Dask's settings; raises UsageError where Dask is not installed."""
+    try:
+        import dask
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise UsageError(f"--workers and --scheduler need Dask: {_INSTALL}") from error
+    return dask
+
+
+@contextmanager
+def quiet_dask() -> Iterator[None]:
+    """What Dask logs in this process stays unsaid: what matters is told, or an error."""
+    logger = logging.getLogger("distributed")
+    _dask()
+    filters = [(handler, handler.level) for handler in logger.handlers]
+    for handler, _ in filters:
+        handler.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for handler, level in filters:
+            handler.setLevel(level)
+
+
+def _tell_of(client: Client, address: str, tell: Tell) -> None:
+    n_workers = len(client.nthreads())
+    if n_workers:
+        tell(f"{n_workers} {'worker' if n_workers == 1 else 'workers'} at {address}")
+    if client.dashboard_link and "dashboard" in client.scheduler_info().get("services", {}):
+        tell(f"Dask's dashboard: {client.dashboard_link}")
+
+
+class Cluster:
+    """The workers of a Dask cluster."""
+
+    def __init__(self, client: Client, workers: Workers) -> None:
+        self._client = client
+        self._workers = workers
+
+    def fitted(self, experiment: Experiment) -> Experiment:
+        """With the threads divided among processes of one machine; elsewhere every worker has its own.
+
+        Raises UsageError where rules may not be sent.
+        """
+        _check_trust(experiment, self._workers.trusted)
+        if self._workers.count is None:
+            return experiment
+        threads = experiment.runtime.threads
+        n_threads = usable_processors() if threads == "auto" else int(threads)
+        each = max(1, n_threads // self._workers.count)
+        return replace(experiment, runtime=replace(experiment.runtime, threads=each))
+
+    @contextmanager
+    def writing(
+        self, experiment: Experiment, rules: Rules, bidders: BidderModels, plan: Plan, tell: Tell
+    ) -> Iterator[Writing]:
+        from .worker import ExperimentPlugin, assignment_of, build_of
+
+        modules = _sources(experiment)
+        plugin = ExperimentPlugin(assignment_of(experiment, bidders, modules, plan.slots))
+        try:
+            self._client.register_plugin(plugin)
+        except (ImportError, AttributeError, TypeError) as error:
+            raise UsageError(f"a worker cannot load tokauction ({error}): install the same version there") from error
+        tasks = Tasks(plan, _seconds_per_cell(experiment, bidders))
+        writing = _Writing(self._client, plugin.name, plan, tasks, build_of(bidders), tell)
+        try:
+            yield writing
+        finally:
+            writing.cancel()
+            with suppress(OSError, TimeoutError):
+                self._client.unregister_worker_plugin(plugin.name)
+
+
+def _check_trust(experiment: Experiment, trusted: Sequence[str]) -> None:
+    """Raises UsageError where rules are code that the command does not name: it would run on other machines too."""
+    if untrusted := sorted(set(experiment.trust) - set(trusted)):
+        raise UsageError(
+            f"{experiment.path}: its rules are code that would run on every worker; where you trust it, say "
+            f"--trust {' --trust '.join(untrusted)}"
+        )
+
+
+def _sources(experiment: Experiment) -> dict[str, str]:
+    """The source of every module of rules, which is loaded here; raises UsageError where there is none."""
+    sources = {}
+    for name in experiment.trust:
+        try:
+            sources[name] = inspect.getsource(sys.modules[name])
+        except (KeyError, OSError, TypeError) as error:
+            raise UsageError(f"{name}: this module has no source that could be sent to the workers: {error}") from error
+    return sources
+
+
+def _seconds_per_cell(experiment: Experiment, bidders: BidderModels) -> float | None:
+    """What a cell that shares nothing takes, by the probe; None for tables, and where it timed none."""
+    if bidders.files is None:
+        return None
+    whole, prompts = (bidders.files.seconds(n) for n in (experiment.auction.max_draws, 0))
+    return None if whole is None or prompts is None else whole - prompts
+
+
+class _Writing:
+    """Tasks on their way: some wait at the scheduler, and what is finished comes back in any order."""
+
+    def __init__(
+        self, client: Client, plugin: str, plan: Plan, tasks: Tasks, build: dict[str, str], tell: Tell
+    ) -> None:
+        self.slots = plan.slots
+        self.n_tokens = 0
+        self._n_evaluations = 0
+        self._n_written = 0
+        self._n_cells = plan.n_cells
+        self._client = client
+        self._plugin = plugin
+        self._tasks = tasks
+        self._build = build
+        self._tell = tell
+        self._under_way: dict[Future[Written], Task] = {}
+        self._by_worker: defaultdict[str, dict[str, int]] = defaultdict(lambda: {"blocks": 0, "cells": 0})
+        self._told: set[str] = set()
+        self._given_up: list[str] = []
+        self._n_workers = 0
+        self._counted = -1e9
+
+    @property
+    def share(self) -> float:
+        return self._n_written / self._n_cells if self._n_cells else 1.0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        counted = {"tokens": self.n_tokens, "evaluations": self._n_evaluations}
+        return counted | {"workers": {name: dict(did) for name, did in sorted(self._by_worker.items())}}
+
+    def cancel(self) -> None:
+        with suppress(OSError, TimeoutError):
+            self._client.cancel(list(self._under_way), force=True)
+        self._under_way.clear()
+
+    def batches(self, interrupts: Interrupts) -> Iterator[list[Record]]:
+        from distributed import as_completed
+
+        coming = as_completed(loop=self._client.loop)
+        while self._fill(coming):
+            if not coming.has_ready():
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+            for future in coming.next_batch(block=False) if coming.has_ready() else ():
+                yield from self._taken(future, self._under_way.pop(future))
+            interrupts.check()
+        if self._given_up:
+            raise CellError(f"not written: {'; '.join(self._given_up)}. All else is kept; the same command tries again")
+
+    def _fill(self, coming: Any) -> bool:
+        """Let enough tasks wait for the workers; whether any is under way."""
+        from .worker import write
+
+        self._count_workers()
+        while len(self._under_way) < TASKS_WAITING_PER_WORKER * max(1, self._n_workers):
+            task = self._tasks.next(self._n_workers)
+            if task is None:
+                break
+            future = self._client.submit(write, self._plugin, task.cells, pure=False)
+            self._under_way[future] = task
+            coming.add(future)
+        return bool(self._under_way)
+
+    def _count_workers(self) -> None:
+        """How many workers there are, now and then; raises TokauctionError where the scheduler is gone."""
+        if time.monotonic() - self._counted < _SECONDS_BETWEEN_COUNTS:
+            return
+        try:
+            self._n_workers = len(self._client.nthreads())
+        except (OSError, TimeoutError) as error:
+            raise self._lost() from error
+        self._counted = time.monotonic()
+        if not self._n_workers:
+            self._tell_once("there is no worker: waiting for one; Ctrl-C leaves, and what is finished is kept")
+
+    def _lost(self) -> TokauctionError:
+        return TokauctionError(
+            "the scheduler is gone: what came back is kept; the same command continues, with workers or without"
+        )
+
+    def _taken(self, future: Future[Written], task: Task) -> Iterator[list[Record]]:
+        """The records of a task that has ended, before the error that it ended with."""
+        from distributed import KilledWorker
+
+        if future.status in ("cancelled", "lost"):
+            raise self._lost()
+        error = future.exception() if future.status == "error" else None
+        if isinstance(error, KilledWorker):
+            if not self._tasks.part(task):
+                self._given_up.append(f"{task.in_words} (three workers died of it)")
+            return
+        if error is not None:
+            raise error
+        written = future.result()
+        self._compare(written)
+        self._add(written, task)
+        yield list(written.records)
+        if written.is_unfit:
+            raise UsageError(f"worker {written.worker}: {written.error}")
+        if written.error:
+            self._given_up.append(f"{task.in_words} (worker {written.worker}: {written.error})")
+
+    def _compare(self, written: Written) -> None:
+        """Tell of a worker whose records may have other bits, and what it has noticed."""
+        differs = [key for key in {**self._build, **written.build} if self._build.get(key) != written.build.get(key)]
+        if differs and written.build:
+            named = ", ".join(f"{key} {written.build.get(key)}, here {self._build.get(key)}" for key in differs[:3])
+            more = f" and {len(differs) - 3} more" if len(differs) > 3 else ""
+            self._tell_once(f"worker {written.worker} computes with another {named}{more}: its last bits may differ")
+        for note in written.notes:
+            self._tell_once(note)
+
+    def _add(self, written: Written, task: Task) -> None:
+        self.n_tokens += written.n_tokens
+        self._n_evaluations += written.n_evaluations
+        self._n_written += len(written.records)
+        self._tasks.took(len(written.records), written.seconds)
+        did = self._by_worker[written.worker]
+        did["blocks"] += len(task.blocks)
+        did["cells"] += len(written.records)
+
+    def _tell_once(self, note: str) -> None:
+        if note not in self._told:
+            self._told.add(note)
+            self._tell(note)
