@@ -13,6 +13,7 @@ from typing import NamedTuple
 from .plan import CELLS_PER_WAVE, Cell, Plan, blocks_of
 
 TARGET_SECONDS = 5.0
+LEAST_SECONDS = 0.5  # below, handing tasks out costs more than it evens out
 FIRST_CELLS = 64  # where nobody has timed the models
 _TASKS_LEFT_PER_WORKER = 3  # a task is at most this part of a worker's share of what is left
 
@@ -50,16 +51,19 @@ class Tasks:
             return self._apart.popleft()
         if not self._blocks:
             return None
-        blocks, n = [self._blocks.popleft()], self._size(n_workers)
-        while self._blocks and not self._whole_waves and sum(map(len, (*blocks, self._blocks[0]))) <= n:
+        blocks, most = [self._blocks.popleft()], 0.0 if self._whole_waves else self._size(n_workers)
+        n_cells = len(blocks[0])
+        while self._blocks and n_cells + len(self._blocks[0]) <= most:
+            n_cells += len(self._blocks[0])
             blocks.append(self._blocks.popleft())
-        self._n_cells -= sum(map(len, blocks))
+        self._n_cells -= n_cells
         return Task(tuple(blocks))
 
     def _size(self, n_workers: int) -> float:
         """How many cells a task may have, if they are not of one block."""
         share = self._n_cells / (_TASKS_LEFT_PER_WORKER * max(1, n_workers))
-        return min(TARGET_SECONDS * self._cells_per_second, share, CELLS_PER_WAVE)
+        seconds = min(TARGET_SECONDS, max(LEAST_SECONDS, share / self._cells_per_second))
+        return min(seconds * self._cells_per_second, CELLS_PER_WAVE)
 
     def took(self, n_cells: int, seconds: float) -> None:
         """A worker needed so long; what came last counts for half."""

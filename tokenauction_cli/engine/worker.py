@@ -200,7 +200,8 @@ class _Loaded:
         return Written(name_of_process(), self._build, *counted, self._notes, error)
 
     def _steps(self, loop: TokenLoop, cells: Sequence[Cell], stopped: threading.Event) -> Iterator[list[Record]]:
-        for finished in loop.run(cells, self._slots, afresh=self._assignment.whole_waves):
+        whole = self._assignment.whole_waves
+        for finished in loop.run(cells, self._slots if whole else min(self._slots, len(cells)), afresh=whole):
             yield finished
             if stopped.is_set():
                 raise TokauctionError("the run has ended")

@@ -1,0 +1,351 @@
+"""Runs on Dask workers, in processes of their own: the same records, whatever dies on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Command, Reader
+from tiny_gguf import recurrent_model
+
+from tokenauction_cli import api
+from tokenauction_cli.analysis.run import Run
+from tokenauction_cli.engine.run import SilentProgress
+from tokenauction_cli.engine.workers import TASKS_WAITING_PER_WORKER, Workers
+from tokenauction_cli.experiment.experiment import load_experiment
+from tokenauction_cli.mechanism.sampling.randomness import Randomness
+from tokenauction_cli.system.errors import CellError, TokauctionError, UsageError
+
+distributed = pytest.importorskip("distributed")
+
+EXPERIMENT = """name: t
+queries: [a, b]
+agents:
+  - {name: A, distribution: {x: 0.5, y: 0.3, z: 0.2}}
+  - {name: B, distribution: {x: 0.2, y: 0.2, z: 0.6}}
+auction: {max_tokens: 6}
+sweep: {relative_weight: [0.2, 0.5, 0.8], seeds: 60}
+"""
+DEEDS = """
+import os, time
+from pathlib import Path
+from tokenauction_cli.mechanism.sampling.rules import InverseCdf
+
+class Doing(InverseCdf):
+    def draw(self, outcome, draw_key):
+        deed = Path(FOLDER) / draw_key.randomness.key.hex()
+        if deed.exists():
+            exec(deed.read_text())
+        return super().draw(outcome, draw_key)
+"""
+DIE = "os.kill(os.getpid(), 9)"
+WITH_DEEDS = EXPERIMENT.replace("max_tokens: 6", 'max_tokens: 6, sampling: "deeds:Doing"') + "trust: [deeds]\n"
+
+
+@pytest.fixture(scope="module")
+def cluster(own_cache: None) -> Iterator[Any]:
+    """Two workers that are started again where they die; a task that three died of is given up."""
+    import dask
+
+    settings = {"distributed.scheduler.allowed-failures": 2, "distributed.scheduler.worker-saturation": 1.0}
+    with (
+        dask.config.set(settings),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, memory_limit=None, dashboard_address=None, silence_logs=60
+        ) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture
+def on_cluster(cluster: Any, tmp_path: Path) -> Callable[..., Run]:
+    """Runs an experiment there, its folder in `tmp_path / "cluster"`."""
+
+    def run(experiment: Path, progress: Any = None, **options: Any) -> Run:
+        address = cluster.scheduler_address
+        return api.run(experiment, tmp_path / "cluster", progress or Noting(), scheduler=address, **options)
+
+    return run
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    path = tmp_path / "t.yaml"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+@pytest.fixture
+def with_deeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An experiment whose sampling does what a file tells it to do for the cells of a block: see `do`."""
+    (tmp_path / "deeds.py").write_text(f"FOLDER = {str(tmp_path)!r}\n{DEEDS}")
+    path = tmp_path / "t.yaml"
+    path.write_text(WITH_DEEDS)
+    yield path
+    sys.modules.pop("deeds", None)
+
+
+def do(deed: str, experiment: Path, query: str, seed: int) -> Path:
+    """What a worker that draws for this block does from now on."""
+    key = Randomness(load_experiment(experiment).seed, query, seed).key
+    path = experiment.parent / key.hex()
+    path.write_text(deed)
+    return path
+
+
+class Noting(SilentProgress):
+    """Keeps the notes, and does something when the first records are on disk."""
+
+    def __init__(self, deed: Callable[[], object] = lambda: None) -> None:
+        self.notes: list[str] = []
+        self._deed: Callable[[], object] | None = deed
+
+    def step(self, n_cells: int, n_tokens: int, share: float) -> None:
+        if n_cells and self._deed:
+            self._deed, deed = None, self._deed
+            deed()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def lines(run: Run | Path) -> list[str]:
+    """All records as they are written, sorted."""
+    folder = run if isinstance(run, Path) else run.path
+    return sorted(line for path in folder.glob("records-*.jsonl") for line in path.read_text().splitlines())
+
+
+def alone(experiment: Path, tmp_path: Path) -> Run:
+    """The same experiment, run by this process."""
+    return api.run(experiment, tmp_path / "alone")
+
+
+def sessions(run: Run) -> list[dict[str, Any]]:
+    return list(json.loads((run.path / "manifest.json").read_text())["sessions"])
+
+
+def test_two_processes_write_what_one_does(experiment: Path, tmp_path: Path) -> None:
+    shared = api.run(experiment, tmp_path / "shared", workers=2)
+    one = alone(experiment, tmp_path)
+    assert lines(shared) == lines(one)
+    assert (shared.path / "cells.csv").read_bytes() == (one.path / "cells.csv").read_bytes()
+    (session,) = sessions(shared)
+    assert sum(did["cells"] for did in session["workers"].values()) == session["cells"] == 360
+    assert sum(did["blocks"] for did in session["workers"].values()) == 120
+    assert session["tokens"] == sessions(one)[0]["tokens"]
+
+
+def test_a_run_goes_on_elsewhere(experiment: Path, tmp_path: Path, on_cluster: Callable[..., Run]) -> None:
+    api.run(experiment, tmp_path / "cluster", n=50)
+    on_cluster(experiment, n=200)
+    whole = api.run(experiment, tmp_path / "cluster")
+    assert lines(whole) == lines(alone(experiment, tmp_path))
+    assert [session["cells"] for session in sessions(whole)] == [50, 150, 160]
+    assert ["workers" in session for session in sessions(whole)] == [False, True, False]
+
+
+def test_candidates_are_written_by_workers_too(tmp_path: Path, on_cluster: Callable[..., Run]) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(EXPERIMENT.replace("max_tokens: 6", "max_tokens: 6, mechanism: [token_auction, mosaic]"))
+    shared, one = on_cluster(path), alone(path, tmp_path)
+    assert lines(shared) == lines(one)
+    proposals = [sorted((run.path / "proposals-1.jsonl").read_text().splitlines()) for run in (shared, one)]
+    assert proposals[0] == proposals[1]
+    assert proposals[0]
+
+
+def test_whole_waves_where_batches_matter(tmp_path: Path, on_cluster: Callable[..., Run]) -> None:
+    recurrent_model(tmp_path / "tiny.gguf")
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "name: tiny\nagents: [{name: A, model: tiny.gguf, prompt: a}, {name: B, model: tiny.gguf, prompt: b}]\n"
+        "auction: {max_tokens: 4}\nsweep: {relative_weight: [0.5], seeds: 200}\nruntime: {threads: 1, batch: 8}\n"
+    )
+    shared = on_cluster(path)
+    assert lines(shared) == lines(alone(path, tmp_path))
+    assert sum(did["blocks"] for did in sessions(shared)[0]["workers"].values()) == 2  # 128 and 72 cells
+
+
+def test_a_killed_worker_costs_no_record(
+    experiment: Path, tmp_path: Path, cluster: Any, on_cluster: Callable[..., Run]
+) -> None:
+    shared = on_cluster(experiment, Noting(lambda: os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)))
+    assert lines(shared) == lines(alone(experiment, tmp_path))
+
+
+def test_a_block_that_kills_three_workers_fails_alone(
+    with_deeds: Path, tmp_path: Path, on_cluster: Callable[..., Run]
+) -> None:
+    deed = do(DIE, with_deeds, "b", 7)
+    with pytest.raises(CellError, match=r"not written: query 'b', seed 7 \(three workers died of it\)") as failed:
+        on_cluster(with_deeds, trust=["deeds"])
+    assert failed.value.exit_code == 3
+    deed.unlink()
+    whole = on_cluster(with_deeds, trust=["deeds"])
+    assert [session["cells"] for session in sessions(whole)] == [357, 3]
+    assert lines(whole) == lines(alone(with_deeds, tmp_path))
+
+
+def test_a_worker_without_memory_says_so(with_deeds: Path, on_cluster: Callable[..., Run]) -> None:
+    do("raise MemoryError", with_deeds, "a", 3)
+    with pytest.raises(CellError, match=r"seed 3.* \(worker .*:\d+: out of memory\)"):
+        on_cluster(with_deeds, trust=["deeds"])
+
+
+def test_rules_are_sent_only_where_the_command_trusts_them(
+    with_deeds: Path, tmp_path: Path, on_cluster: Callable[..., Run]
+) -> None:
+    with pytest.raises(UsageError, match=r"t\.yaml: its rules are code .* --trust deeds"):
+        on_cluster(with_deeds)
+    assert not list((tmp_path / "cluster").iterdir())
+
+
+def test_a_model_that_differs_is_refused(tmp_path: Path, on_cluster: Callable[..., Run]) -> None:
+    model = recurrent_model(tmp_path / "tiny.gguf")
+    path = tmp_path / "t.yaml"
+    path.write_text("name: t\nagents: [{name: A, model: tiny.gguf, prompt: a}]\nauction: {max_tokens: 2}\n")
+
+    class Replacing(SilentProgress):
+        def begin(self, n_cells: int, n_done: int) -> None:
+            model.write_bytes(model.read_bytes() + bytes(32))
+
+    with pytest.raises(UsageError, match=r"worker .*:\d+: .*tiny\.gguf is not the model of the run .* copy"):
+        on_cluster(path, Replacing())
+
+
+def test_only_some_tasks_wait(
+    experiment: Path, monkeypatch: pytest.MonkeyPatch, on_cluster: Callable[..., Run]
+) -> None:
+    waiting: list[int] = []
+    submit, cancel = distributed.Client.submit, distributed.Client.cancel
+
+    def counted(client: Any, *arguments: Any, **options: Any) -> Any:
+        waiting.append(sum(future.status == "pending" for future in client.futures.values()))
+        return submit(client, *arguments, **options)
+
+    monkeypatch.setattr(distributed.Client, "submit", counted)
+    monkeypatch.setattr(distributed.Client, "cancel", cancel)
+    monkeypatch.setattr("tokenauction_cli.engine.tasks.CELLS_PER_WAVE", 3)
+    on_cluster(experiment)
+    assert len(waiting) == 120
+    assert max(waiting) <= 2 * TASKS_WAITING_PER_WORKER
+
+
+def test_an_unreachable_scheduler(experiment: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenauction_cli.engine.workers.SECONDS_TO_CONNECT", 1)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
+        done = in_process("run", str(experiment), "--scheduler", address)
+    assert done.returncode == 2
+    assert f"--scheduler {address}: no Dask scheduler answers there within 1 seconds" in done.stderr
+    assert not list((experiment.parent / "results").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--workers", "0"], "0 is not in the range x>=1"),
+        (["--workers", "2", "--scheduler", "tcp://x:1"], "choose one"),
+        (["--scheduler", "nonsense://x"], "no Dask scheduler answers there"),
+    ],
+)
+def test_bad_options(experiment: Path, in_process: Command, options: list[str], complaint: str) -> None:
+    done = in_process("run", str(experiment), *options)
+    assert done.returncode == 2
+    assert complaint in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_workers_need_dask(monkeypatch: pytest.MonkeyPatch, experiment: Path, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"need Dask: pip install 'tokenauction-cli\[cluster\]'"):
+        api.run(experiment, tmp_path, workers=2)
+    with pytest.raises(UsageError, match="at least one"):
+        Workers.chosen(-1, None)
+
+
+@pytest.fixture
+def begin(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts Python with these arguments in `tmp_path`; what still runs at the end is killed."""
+    processes = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen([sys.executable, *arguments], cwd=tmp_path, env=environment, text=True, **pipes)
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def until(is_so: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_ctrl_c_stops_the_tasks(
+    with_deeds: Path, tmp_path: Path, cluster: Any, begin: Callable[..., subprocess.Popen[str]]
+) -> None:
+    do("time.sleep(0.02)", with_deeds, "b", 20)
+    run = ("-m", "tokenauction_cli", "run", "t.yaml", "--scheduler", cluster.scheduler_address, "--trust", "deeds")
+    for seed in range(60):
+        do("time.sleep(0.05)", with_deeds, "b", seed)
+    process = begin(*run)
+    until(lambda: any(path.stat().st_size for path in tmp_path.glob("results/*/records-*.jsonl")))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted. Kept " in errors
+    with distributed.Client(cluster, set_as_default=False) as client:
+        until(lambda: not any(client.processing().values()))
+    for deed in with_deeds.parent.glob("?" * 32):
+        deed.unlink()
+    done = api.run(with_deeds, tmp_path / "results", trust=["deeds"])
+    assert lines(done) == lines(alone(with_deeds, tmp_path))
+
+
+def test_a_scheduler_that_dies(with_deeds: Path, tmp_path: Path, begin: Callable[..., subprocess.Popen[str]]) -> None:
+    scheduler = begin("-m", "dask", "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", "s.json")
+    until((tmp_path / "s.json").exists)
+    address = json.loads((tmp_path / "s.json").read_text())["address"]
+    begin("-m", "dask", "worker", address, "--nthreads", "1", "--no-dashboard")
+    for seed in range(60):
+        do("time.sleep(0.05)", with_deeds, "b", seed)
+    killing = Noting(scheduler.kill)
+    with pytest.raises(TokauctionError, match="the scheduler is gone: what came back is kept"):
+        api.run(with_deeds, tmp_path / "results", killing, scheduler=address, trust=["deeds"])
+    for deed in with_deeds.parent.glob("?" * 32):
+        deed.unlink()
+    done = api.run(with_deeds, tmp_path / "results", trust=["deeds"])
+    assert lines(done) == lines(alone(with_deeds, tmp_path))
+
+
+@pytest.mark.model
+def test_two_workers_with_a_real_model(
+    read: Reader, tmp_path: Path, model_path: Path, on_cluster: Callable[..., Run]
+) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "name: t\nagents:\n"
+        "  - {name: A, model: smollm2-135m-instruct, prompt: Fly to}\n"
+        "  - {name: B, model: smollm2-135m-instruct, prompt: Stay in}\n"
+        "auction: {max_tokens: 4}\nsweep: {relative_weight: [0.3, 0.7], seeds: 6}\nruntime: {threads: 1, batch: 8}\n"
+    )
+    progress = Noting()
+    shared = on_cluster(path, progress)
+    assert lines(shared) == lines(alone(path, tmp_path))
+    assert not [note for note in progress.notes if "computes with another" in note]
