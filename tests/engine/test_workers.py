@@ -155,7 +155,9 @@ def test_a_run_goes_on_elsewhere(experiment: Path, tmp_path: Path, on_cluster: C
 
 def test_candidates_are_written_by_workers_too(tmp_path: Path, on_cluster: Callable[..., Run]) -> None:
     path = tmp_path / "t.yaml"
-    path.write_text(EXPERIMENT.replace("max_tokens: 6", "max_tokens: 6, mechanism: [token_auction, mosaic]"))
+    reference = "reference: {distribution: {x: 0.4, y: 0.3, z: 0.3}}\n"
+    mechanisms = "max_tokens: 6, mechanism: [token_auction, mosaic]"
+    path.write_text(EXPERIMENT.replace("max_tokens: 6", mechanisms) + reference)
     shared, one = on_cluster(path), alone(path, tmp_path)
     assert lines(shared) == lines(one)
     proposals = [sorted((run.path / "proposals-1.jsonl").read_text().splitlines()) for run in (shared, one)]
@@ -197,7 +199,7 @@ def test_a_block_that_kills_three_workers_fails_alone(
 
 def test_a_worker_without_memory_says_so(with_deeds: Path, on_cluster: Callable[..., Run]) -> None:
     do("raise MemoryError", with_deeds, "a", 3)
-    with pytest.raises(CellError, match=r"seed 3.* \(worker .*:\d+: out of memory\)"):
+    with pytest.raises(CellError, match=r"not written: query 'a', seed 3 \(worker .*:\d+: out of memory\)\. All else is kept"):
         on_cluster(with_deeds, trust=["deeds"])
 
 
@@ -254,7 +256,7 @@ def test_an_unreachable_scheduler(experiment: Path, in_process: Command, monkeyp
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--workers", "0"], "0 is not in the range x>=1"),
+        (["--workers", "0"], "greater than or equal to 1"),
         (["--workers", "2", "--scheduler", "tcp://x:1"], "choose one"),
         (["--scheduler", "nonsense://x"], "no Dask scheduler answers there"),
     ],

@@ -184,9 +184,10 @@ class Cluster:
         try:
             yield writing
         finally:
-            writing.cancel()
-            with suppress(OSError, TimeoutError):
-                self._client.unregister_worker_plugin(plugin.name)
+            if self._client.status == "running":
+                writing.cancel()
+                with suppress(OSError, TimeoutError):
+                    self._client.unregister_worker_plugin(plugin.name)
 
 
 def _check_trust(experiment: Experiment, trusted: Sequence[str]) -> None:
@@ -283,6 +284,8 @@ class _Writing:
 
     def _count_workers(self) -> None:
         """How many workers there are, now and then; raises TokauctionError where the scheduler is gone."""
+        if self._client.status != "running":
+            raise self._lost()
         if time.monotonic() - self._counted < _SECONDS_BETWEEN_COUNTS:
             return
         try:
@@ -313,10 +316,12 @@ class _Writing:
             raise error
         written = future.result()
         self._compare(written)
-        self._add(written, task)
-        yield list(written.records)
         if written.is_unfit:
             raise UsageError(f"worker {written.worker}: {written.error}")
+        if written.error and self._tasks.part(task):
+            return
+        self._add(written, task)
+        yield list(written.records)
         if written.error:
             self._given_up.append(f"{task.in_words} (worker {written.worker}: {written.error})")
 
