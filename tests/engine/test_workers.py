@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Command, Reader
+from conftest import Command
 from tiny_gguf import recurrent_model
 
 from tokenauction_cli import api
@@ -60,7 +61,7 @@ def cluster(own_cache: None) -> Iterator[Any]:
     with (
         dask.config.set(settings),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, memory_limit=None, dashboard_address=None, silence_logs=60
+            n_workers=2, threads_per_worker=1, memory_limit=None, dashboard_address="127.0.0.1:0", silence_logs=60
         ) as cluster,
     ):
         yield cluster
@@ -100,6 +101,11 @@ def do(deed: str, experiment: Path, query: str, seed: int) -> Path:
     path = experiment.parent / key.hex()
     path.write_text(deed)
     return path
+
+
+def undo(experiment: Path) -> None:
+    for deed in experiment.parent.glob("?" * 32):
+        deed.unlink()
 
 
 class Noting(SilentProgress):
@@ -199,7 +205,9 @@ def test_a_block_that_kills_three_workers_fails_alone(
 
 def test_a_worker_without_memory_says_so(with_deeds: Path, on_cluster: Callable[..., Run]) -> None:
     do("raise MemoryError", with_deeds, "a", 3)
-    with pytest.raises(CellError, match=r"not written: query 'a', seed 3 \(worker .*:\d+: out of memory\)\. All else is kept"):
+    with pytest.raises(
+        CellError, match=r"not written: query 'a', seed 3 \(worker .*:\d+: out of memory\)\. All else is kept"
+    ):
         on_cluster(with_deeds, trust=["deeds"])
 
 
@@ -228,14 +236,13 @@ def test_only_some_tasks_wait(
     experiment: Path, monkeypatch: pytest.MonkeyPatch, on_cluster: Callable[..., Run]
 ) -> None:
     waiting: list[int] = []
-    submit, cancel = distributed.Client.submit, distributed.Client.cancel
+    submit = distributed.Client.submit
 
     def counted(client: Any, *arguments: Any, **options: Any) -> Any:
         waiting.append(sum(future.status == "pending" for future in client.futures.values()))
         return submit(client, *arguments, **options)
 
     monkeypatch.setattr(distributed.Client, "submit", counted)
-    monkeypatch.setattr(distributed.Client, "cancel", cancel)
     monkeypatch.setattr("tokenauction_cli.engine.tasks.CELLS_PER_WAVE", 3)
     on_cluster(experiment)
     assert len(waiting) == 120
@@ -302,7 +309,6 @@ def until(is_so: Callable[[], object], seconds: float = 60) -> None:
 def test_ctrl_c_stops_the_tasks(
     with_deeds: Path, tmp_path: Path, cluster: Any, begin: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    do("time.sleep(0.02)", with_deeds, "b", 20)
     run = ("-m", "tokenauction_cli", "run", "t.yaml", "--scheduler", cluster.scheduler_address, "--trust", "deeds")
     for seed in range(60):
         do("time.sleep(0.05)", with_deeds, "b", seed)
@@ -314,8 +320,7 @@ def test_ctrl_c_stops_the_tasks(
     assert "Interrupted. Kept " in errors
     with distributed.Client(cluster, set_as_default=False) as client:
         until(lambda: not any(client.processing().values()))
-    for deed in with_deeds.parent.glob("?" * 32):
-        deed.unlink()
+    undo(with_deeds)
     done = api.run(with_deeds, tmp_path / "results", trust=["deeds"])
     assert lines(done) == lines(alone(with_deeds, tmp_path))
 
@@ -330,24 +335,81 @@ def test_a_scheduler_that_dies(with_deeds: Path, tmp_path: Path, begin: Callable
     killing = Noting(scheduler.kill)
     with pytest.raises(TokauctionError, match="the scheduler is gone: what came back is kept"):
         api.run(with_deeds, tmp_path / "results", killing, scheduler=address, trust=["deeds"])
-    for deed in with_deeds.parent.glob("?" * 32):
-        deed.unlink()
+    undo(with_deeds)
     done = api.run(with_deeds, tmp_path / "results", trust=["deeds"])
     assert lines(done) == lines(alone(with_deeds, tmp_path))
 
 
 @pytest.mark.model
+@pytest.mark.parametrize("runtime", ["deterministic: true", pytest.param("batch: 8", marks=pytest.mark.slow)])
 def test_two_workers_with_a_real_model(
-    read: Reader, tmp_path: Path, model_path: Path, on_cluster: Callable[..., Run]
+    tmp_path: Path, model_path: Path, on_cluster: Callable[..., Run], runtime: str
 ) -> None:
     path = tmp_path / "t.yaml"
     path.write_text(
         "name: t\nagents:\n"
         "  - {name: A, model: smollm2-135m-instruct, prompt: Fly to}\n"
         "  - {name: B, model: smollm2-135m-instruct, prompt: Stay in}\n"
-        "auction: {max_tokens: 4}\nsweep: {relative_weight: [0.3, 0.7], seeds: 6}\nruntime: {threads: 1, batch: 8}\n"
+        "auction: {max_tokens: 4}\nsweep: {relative_weight: [0.3, 0.7], seeds: 6}\n"
+        f"runtime: {{threads: 1, {runtime}}}\n"
     )
     progress = Noting()
     shared = on_cluster(path, progress)
     assert lines(shared) == lines(alone(path, tmp_path))
     assert not [note for note in progress.notes if "computes with another" in note]
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_leaves_no_process(
+    with_deeds: Path, tmp_path: Path, begin: Callable[..., subprocess.Popen[str]]
+) -> None:
+    for seed in range(60):
+        do("time.sleep(0.05)", with_deeds, "b", seed)
+    process = begin("-m", "tokenauction_cli", "run", "t.yaml", "--workers", "2", "--trust", "deeds")
+    until(lambda: any(path.stat().st_size for path in tmp_path.glob("results/*/records-*.jsonl")))
+    workers = children_of(process.pid)
+    assert len(workers) >= 2
+    process.kill()
+    until(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
+    undo(with_deeds)
+    done = api.run(with_deeds, tmp_path / "results", trust=["deeds"])
+    assert lines(done) == lines(alone(with_deeds, tmp_path))
+
+
+def children_of(process: int) -> list[int]:
+    said = (path.read_text() for path in Path(f"/proc/{process}/task").glob("*/children"))
+    return [int(child) for text in said for child in text.split()]
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_left(with_deeds: Path, tmp_path: Path, own_cache: None) -> None:
+    import dask
+
+    for seed in range(60):
+        do("time.sleep(0.05)", with_deeds, "b", seed)
+    with (
+        dask.config.set({"distributed.scheduler.worker-ttl": "5s", "distributed.scheduler.worker-saturation": 1.0}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, memory_limit=None, dashboard_address="127.0.0.1:0", silence_logs=60
+        ) as cluster,
+    ):
+        hanging = cluster.workers[0].pid
+        progress = Noting(lambda: os.kill(hanging, signal.SIGSTOP))
+        address = cluster.scheduler_address
+        done = api.run(with_deeds, tmp_path / "results", progress, scheduler=address, trust=["deeds"])
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(hanging, signal.SIGCONT)
+    undo(with_deeds)
+    assert lines(done) == lines(alone(with_deeds, tmp_path))
+
+
+def test_doctor_looks_at_the_workers(cluster: Any, in_process: Command) -> None:
+    done = in_process("doctor", "--scheduler", cluster.scheduler_address, "--format", "json")
+    here, *workers = json.loads(done.stdout)
+    assert len(workers) == 2
+    for worker in workers:
+        assert {key: worker[key] for key in ("tokauction", "llama.cpp")} == {
+            key: here[key] for key in ("tokauction", "llama.cpp")
+        }
+        assert abs(worker["clock ahead [s]"]) < 60
+    assert done.stderr == ""

