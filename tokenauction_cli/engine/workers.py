@@ -275,6 +275,16 @@ class _Writing:
         self._under_way.clear()
 
     def batches(self, interrupts: Interrupts) -> Iterator[list[Record]]:
+        from distributed.client import ClosedClientError
+
+        try:
+            yield from self._as_they_come(interrupts)
+        except (OSError, TimeoutError, ClosedClientError) as error:
+            raise self._lost() from error
+        if self._given_up:
+            raise CellError(f"not written: {'; '.join(self._given_up)}. All else is kept; the same command tries again")
+
+    def _as_they_come(self, interrupts: Interrupts) -> Iterator[list[Record]]:
         from distributed import as_completed
 
         coming = as_completed(loop=self._client.loop)
@@ -284,8 +294,6 @@ class _Writing:
             for future in coming.next_batch(block=False) if coming.has_ready() else ():
                 yield from self._taken(future, self._under_way.pop(future))
             interrupts.check()
-        if self._given_up:
-            raise CellError(f"not written: {'; '.join(self._given_up)}. All else is kept; the same command tries again")
 
     def _fill(self, coming: Any) -> bool:
         """Let enough tasks wait for the workers; whether any is under way."""
@@ -307,10 +315,7 @@ class _Writing:
             raise self._lost()
         if time.monotonic() - self._counted < _SECONDS_BETWEEN_COUNTS:
             return
-        try:
-            self._n_workers = len(self._client.nthreads())
-        except (OSError, TimeoutError) as error:
-            raise self._lost() from error
+        self._n_workers = len(self._client.nthreads())
         self._counted = time.monotonic()
         if not self._n_workers:
             self._tell_once("there is no worker: waiting for one; Ctrl-C leaves, and what is finished is kept")
@@ -327,18 +332,19 @@ class _Writing:
         if future.status not in ("finished", "error"):
             self._ask_again(task)
             return
-        error = future.exception() if future.status == "error" else None
+        try:
+            error = future.exception()
+            written = None if error else future.result()
+        except CancelledError:
+            self._ask_again(task)
+            return
         if isinstance(error, KilledWorker):
             if not self._tasks.part(task):
                 self._given_up.append(f"{task.in_words} (three workers died of it)")
             return
         if error is not None:
             raise error
-        try:
-            written = future.result()
-        except CancelledError:
-            self._ask_again(task)
-            return
+        assert written is not None
         self._compare(written)
         if written.is_unfit:
             raise UsageError(f"worker {written.worker}: {written.error}")
