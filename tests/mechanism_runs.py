@@ -19,7 +19,7 @@ BABBLE = """
 name: babble
 agents:
   - {name: A, distribution: {x: 0.5, y: 0.3, ".": 0.1, <end>: 0.1}}
-  - {name: B, distribution: {x: 0.1, y: 0.5, z: 0.2, ".": 0.1, <end>: 0.1}}
+  - {name: B, bid: 3, distribution: {x: 0.1, y: 0.5, z: 0.2, ".": 0.1, <end>: 0.1}}
 reference: {distribution: {x: 0.2, y: 0.3, z: 0.3, ".": 0.1, <end>: 0.1}}
 auction:
   mechanism: [token_auction, mosaic, segment, lottery, highest, text_pool]

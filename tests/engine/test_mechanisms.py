@@ -11,6 +11,7 @@ from conftest import Reader
 from mechanism_runs import ALL_SIX, BABBLE, evaluations, n_prefixes, plain, records, run
 from tiny_gguf import bigram_model, of_byte
 
+from tokenauction_cli.engine.prefixes import sample
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.runs.run_folder import Record
 
@@ -178,6 +179,13 @@ def test_a_higher_bid_never_lowers_the_score_of_what_is_chosen(read: Reader, tmp
         assert scores == sorted(scores)
         moved |= len(set(scores)) > 1
     assert moved
+
+
+def test_an_audit_of_prefixes_looks_at_those_of_the_token_auction(read: Reader, tmp_path: Path) -> None:
+    ran = run(read(BABBLE), tmp_path)
+    auction = records(ran, "token_auction")
+    met = {tuple(one["token_ids"][:k]) for one in auction for k in range(one["tokens"])}
+    assert {prefix.tokens for prefix in sample(read(BABBLE), ran.folder.records(), 9999)} == met
 
 
 # Segments

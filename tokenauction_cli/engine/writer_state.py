@@ -6,6 +6,8 @@ of them. Distances are those of each agent from who writes. A text that has all 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..mechanism.alternatives.mechanisms import WriterMechanism
@@ -67,7 +69,7 @@ class WriterState(TextState):
             self.end_reason = SEGMENTS if self._n_segments else None
             return
         self._pay(settled.payments)
-        self._value += settled.columns.get("welfare", 0.0)
+        self._value += settled.columns.get("welfare", math.nan)
         alone = max(1.0, self._setting.terms.reserve)  # any bid that counts
         self.bids = tuple((alone * np.eye(len(self.cell.bids))[settled.choice]).tolist())
         self._bidding_left = self._mechanism.next_bids(self._bidding_left, settled.choice)
