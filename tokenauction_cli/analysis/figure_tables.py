@@ -11,7 +11,7 @@ from ..system.errors import UsageError
 from .columns import RATIOS
 from .comparable import groups_of
 from .intervals import Estimate
-from .mechanism_names import keys_of
+from .mechanism_names import keys_of, others, payments_of
 from .metrics import figures_of_summary
 from .per_bytes import BYTES
 from .pooled import FEW
@@ -50,7 +50,7 @@ def rate_tables(experiment: Experiment, frames: Frames, choice: Choice) -> list[
     """Mention rates, lengths and revenues: a table per query and rule, and of several queries per rule."""
     figures = [f"mention_rate.{agent.id}" for agent in experiment.agents]
     length = "bytes" if experiment.auction.alphabet == "bytes" else "tokens"
-    figures += ["co_mention_rate", length, *(f"revenue.{payment}" for payment in experiment.auction.payments)]
+    figures += ["co_mention_rate", length, *(f"revenue.{payment}" for payment in payments_of(experiment))]
     return _tables("rates", experiment, frames, choice, figures)
 
 
@@ -58,7 +58,7 @@ def payment_tables(experiment: Experiment, frames: Frames, choice: Choice) -> li
     """What each agent pays by each payment rule, and what the seller earns."""
     figures = [
         figure
-        for payment in experiment.auction.payments
+        for payment in payments_of(experiment)
         for figure in (*(f"payment.{payment}.{agent.id}" for agent in experiment.agents), f"revenue.{payment}")
     ]
     return _tables("payments", experiment, frames, choice, figures)
@@ -72,6 +72,7 @@ def _tables(name: str, experiment: Experiment, frames: Frames, choice: Choice, f
     tables = []
     for keys, title, group in _groups(experiment, frames):
         shown = [f for f in figures if choice.constant or choice.columns or len(group) == 1 or group[f].nunique() > 1]
+        shown = [f for f in shown if choice.columns or not others(experiment) or group[f].notna().any()]
         if shown:
             heads = row_heads(experiment, points[points["point"].isin(group["point"])])
             columns = (*heads[0], *(headings[figure] for figure in shown))

@@ -24,6 +24,11 @@ def others(experiment: Experiment) -> dict[str, MechanismChoice]:
     return {one.name: one for one in experiment.auction.mechanisms if one.name != TOKEN_AUCTION}
 
 
+def payments_of(experiment: Experiment) -> list[str]:
+    """The columns, after `payment.`, that people ask for first: the payment rules, and what each mechanism charges."""
+    return [*experiment.auction.payments, *others(experiment)]
+
+
 def named(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record with one name for what wrote its text."""
     row = dict(record)

@@ -36,7 +36,8 @@ _LAST = ("distinct texts", "evaluations per text", "seconds per text")
 _NOTES = (
     "Revenue / total bid: bids are per draw in the token auction, per segment on offer in a segment auction, else per "
     "text. These are different moneys: compare shares, not payments.",
-    "Own welfare is by each mechanism's own objective: do not compare it between rows. Common welfare is one measure.",
+    "Own welfare is by each mechanism's own objective: do not compare it between mechanisms. Common welfare is in one "
+    "measure.",
     "Quality: mean log-probability of a draw under the reference. Repetition: share of a text's word 4-grams that "
     "occurred before in it. Distinct texts: share of the texts.",
     "Evaluations per text: distinct (query, prefix) times prompts, over all texts of the mechanism at every weight. "

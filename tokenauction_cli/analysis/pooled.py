@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .columns import range_of
+from ..mechanism import registry
+from .columns import BY_OBJECTIVE, range_of
 from .intervals import Estimate, mean_over_clusters, rate_over_clusters
 from .metrics import columns_of, figures_of_summary, is_rate
 
@@ -36,7 +37,7 @@ def pooled_frame(summary: pd.DataFrame, max_tokens: float = math.inf) -> pd.Data
         row["relative_weight"] = group["relative_weight"].iloc[0]
         row |= {"queries": len(group), "cells": int(group["cells"].sum()), "interval": how(len(group))}
         for figure in figures:
-            row |= columns_of(figure, over_queries(figure, group, max_tokens))
+            row |= columns_of(figure, over_queries(figure, group, max_tokens, _range(figure, str(aggregation))))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -46,11 +47,17 @@ def how(n_queries: int) -> str:
     return "t over queries" if n_queries >= FEW else f"t over only {n_queries} queries: rough"
 
 
-def over_queries(figure: str, group: pd.DataFrame, max_tokens: float) -> Estimate:
+def _range(figure: str, rule: str) -> tuple[float, float]:
+    """Welfare is at most 0 by the objectives of aggregation rules, not by those of other mechanisms."""
+    is_free = figure in BY_OBJECTIVE and rule in registry.names("mechanism")
+    return (-math.inf, math.inf) if is_free else range_of(figure)
+
+
+def over_queries(figure: str, group: pd.DataFrame, max_tokens: float, bounds: tuple[float, float]) -> Estimate:
     """A figure over rows of the summary, a row per query."""
     if not is_rate(figure):
         clusters = group[[figure, f"{figure}.low", f"{figure}.high"]].to_numpy(dtype=float)
-        low, high = range_of(figure)
+        low, high = bounds
         return mean_over_clusters(clusters, (low, max_tokens if figure == "tokens" else high))
     per_query = group["cells"].to_numpy(dtype=float)
     n_texts = len(group) ** 2 / float(np.sum(1 / per_query))  # equal numbers add up; of unequal ones the fewest count

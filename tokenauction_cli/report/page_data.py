@@ -144,8 +144,13 @@ def _compared(run: Run) -> dict[str, Any] | None:
 def _with_interval(value: Any) -> list[str]:
     if isinstance(value, Estimate):
         has_interval = math.isfinite(value.low)
-        return [shown(value.mean), f"{shown(value.low)} to {shown(value.high)}" if has_interval else ""]
-    return [shown(value) if not isinstance(value, str) else label(value), ""]
+        ends = [_minus(shown(end)) for end in value[1:]] if has_interval else []
+        return [_minus(shown(value.mean)), " to ".join(ends)]
+    return [label(value) if isinstance(value, str) else _minus(shown(value)), ""]
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "−")
 
 
 def _tables(run: Run) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CHAPTER = "What each mechanism makes of the bids"
 _PATH = "A path for each mechanism, from the ring at its first point to the large mark at its last"
-_WELFARE = "common welfare per text, bids × nats"
+_WELFARE = "common welfare, bids × nats"
 _KINDS = (
     (
         "welfare_quality",
@@ -50,7 +50,8 @@ def path_figures(runs: Sequence[Run], axis: Horizontal) -> Iterator[Figure]:
         panels = tuple(Panel(f"{k}/", run.experiment.name) for k, run in several if f"{k}/" in used)
         if rows:
             about = f"{_PATH} along the {along}."
-            yield Figure(name, _CHAPTER, about, tab, unit, False, False, series, panels, tuple(rows), title)
+            has_root = column == "revenue_share" and all(row["mean"] >= 0 for row in rows)
+            yield Figure(name, _CHAPTER, about, tab, unit, False, has_root, series, panels, tuple(rows), title)
 
 
 def _rows(

@@ -10,7 +10,7 @@ from .figures import Figure, shape
 Spec = dict[str, Any]
 
 _ROOM = 8  # pixels around the points
-_SIZES = {"first": 2.2, "between": 1.0, "last": 2.8}  # of a mark
+_SIZES = {"between": 1.0, "last": 2.4, "first": 4.5}  # of a mark; what is drawn last lies above
 
 
 def path_layers(figure: Figure, *, point_size: int, has_targets: bool) -> list[Spec]:
@@ -27,10 +27,10 @@ def path_layers(figure: Figure, *, point_size: int, has_targets: bool) -> list[S
 
 
 def path_axes(figure: Figure, across: list[str]) -> Spec:
-    """What stands on the axes; amounts that are never below 0 on a square-root scale, since mechanisms differ in it."""
+    """What stands on the axes."""
     return {
         "x": {**_axis("x", [row["x"] for row in figure.rows]), "title": across},
-        "y": {**_axis("mean", [row["mean"] for row in figure.rows]), "title": figure.unit},
+        "y": {**_axis("mean", [row["mean"] for row in figure.rows], is_root=figure.from_zero), "title": figure.unit},
     }
 
 
@@ -42,10 +42,9 @@ def path_scale(figure: Figure, of: Callable[[int], str]) -> Spec:
     }
 
 
-def _axis(field: str, values: list[float]) -> Spec:
+def _axis(field: str, values: list[float], *, is_root: bool = False) -> Spec:
     low, high = min(values), max(values)
-    is_root = low >= 0
     domain = [0.0 if is_root else low, high] if low < high else [low - 0.5, high + 0.5]
-    kind = "sqrt" if is_root and domain[0] == 0 else "linear"
+    kind = "sqrt" if is_root and domain[0] >= 0 else "linear"
     scale = {"type": kind, "domain": domain, "zero": False, "nice": False, "padding": _ROOM}
     return {"field": field, "type": "quantitative", "scale": scale, "axis": {"tickCount": 5, "format": ".3~g"}}

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..analysis.columns import figure_explained
+from ..analysis.mechanism_names import others
 from ..analysis.run import Run
 from ..analysis.trend import trends_frame
 from ..mechanism.registry import is_known, label
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNIT = "\u00a0%"
+_SAME_NUMBERS = "One seed: the same random numbers in every row, so down a column only the bids change."
 MOST_PARTS = 6  # of a sentence; beyond it only the swept agent is told of
 
 
@@ -41,16 +43,23 @@ def what_was_done(run: Run) -> str:
     n_points, n_seeds = len(experiment.points), len(experiment.seeds)
     where = f" about “{experiment.queries[0]}”" if len(experiment.queries) == 1 and experiment.queries[0] else ""
     more = f" on {len(experiment.queries)} queries" if len(experiment.queries) > 1 else ""
-    rules = listed([label(rule) for rule in experiment.auction.aggregation])
     bids = f"{n_points} settings of the bids" if n_points > 1 else "one setting of the bids"
     written = counted(len(cells), "text")
     if len(cells) < run.n_planned:
         written = f"{len(cells)} of the {run.n_planned} texts that were planned"
     symbol = experiment.auction.symbol
-    text = f"{names} wrote {written}{where}{more}, {symbol} by {symbol}, under {rules} aggregation: "
+    text = f"{names} wrote {written}{where}{more}, {_by_what(run)}: "
     text += f"{bids}, {counted(n_seeds, 'seed')} each"
     failed = f"; {counted(run.n_failed, 'text')} failed" if run.n_failed else ""
     return f"{text}{failed}. On average a text has {counted(round(cells['tokens'].mean()), symbol)}."
+
+
+def _by_what(run: Run) -> str:
+    """The rules of the token auction, and the other mechanisms."""
+    auction, mechanisms = run.experiment.auction, [label(name) for name in others(run.experiment)]
+    rules = [label(rule) for rule in auction.rules if rule not in others(run.experiment)]
+    auctioned = f"{auction.symbol} by {auction.symbol}, under {listed(rules)} aggregation" if rules else ""
+    return ", and ".join(filter(None, (auctioned, f"by {listed(mechanisms)}" if mechanisms else "")))
 
 
 def _mentions(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
@@ -114,6 +123,9 @@ def _sharing(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
 
 
 def _revenue(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
+    if "revenue_share" in rows:
+        yield from _revenue_shares(run, rows)
+        return
     parts = []
     for rule in run.experiment.auction.payments:
         revenue = rows.get(f"revenue.{rule}")
@@ -126,12 +138,28 @@ def _revenue(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
         yield Found(text, "What the seller earns, with its 95 % interval. Unit: units of the bids. Per text.")
 
 
+def _revenue_shares(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
+    """Of several mechanisms, whose bids are for different things."""
+    parts = []
+    for rule, group in rows[rows["revenue_share"] > 0].groupby("aggregation", sort=False):
+        best = group.iloc[int(group["revenue_share"].argmax())]
+        parts.append(f"{label(str(rule))} {interval(best, 'revenue_share', number)}{_place(run, rows, best)}")
+    if parts:
+        highest = "highest " if len(rows) > rows["aggregation"].nunique() else ""
+        text = f"The {highest}mean revenue over what is bid for a text: {listed(parts)}."
+        yield Found(text, figure_explained("revenue_share"))
+
+
 def _where(run: Run, rows: pd.DataFrame, row: pd.Series[Any]) -> str:
     rules = f" under {label(str(row['aggregation']))}" if len(run.experiment.auction.rules) > 1 else ""
+    return _place(run, rows, row) + rules
+
+
+def _place(run: Run, rows: pd.DataFrame, row: pd.Series[Any]) -> str:
     if _is_sweep(rows):
-        return f" at weight {row['relative_weight']:g}{rules}"
+        return f" at weight {row['relative_weight']:g}"
     bids = " : ".join(f"{bid:g}" for bid in run.experiment.points[int(row["point"])].bids)
-    return f" at the bids {bids}{rules}" if rows["point"].nunique() > 1 else rules
+    return f" at the bids {bids}" if rows["point"].nunique() > 1 else ""
 
 
 def _is_sweep(summary: pd.DataFrame) -> bool:
@@ -141,6 +169,21 @@ def _is_sweep(summary: pd.DataFrame) -> bool:
 
 def how_drawn(run: Run) -> str:
     """What texts of one seed have in common, down a column (weights) and between columns (rules), as was recorded."""
+    mechanisms = others(run.experiment)
+    auctioned = _how_auctioned(run) if len(mechanisms) < len(run.experiment.auction.rules) else _SAME_NUMBERS
+    return " ".join([auctioned, *_how_else(run, list(mechanisms))])
+
+
+def _how_else(run: Run, mechanisms: list[str]) -> Iterator[str]:
+    """What writes the texts of other mechanisms."""
+    chosen = set(run.cells.loc[run.cells["candidate"].notna(), "aggregation"]) if "candidate" in run.cells else set()
+    for is_chosen, what in ((True, "are chosen among whole candidates"), (False, "are written by one agent at a time")):
+        names = [label(name) for name in mechanisms if (name in chosen) == is_chosen]
+        if names:
+            yield f"Texts of {listed(names)} {what}."
+
+
+def _how_auctioned(run: Run) -> str:
     rules_by_sampler = _rules_by_sampler(run)
     several = sum(map(len, rules_by_sampler.values())) > 1
     if set(rules_by_sampler) == {"greedy"}:
@@ -155,16 +198,15 @@ def how_drawn(run: Run) -> str:
             f"One seed: the same random numbers in every {where}, used by {sampler} sampling. "
             f"Down a column only the bids change{between}."
         )
-    down = "One seed: the same random numbers in every row, so down a column only the bids change."
-    return f"{down} {_between(run, rules_by_sampler)}" if rules_by_sampler else down
+    return f"{_SAME_NUMBERS} {_between(run, rules_by_sampler)}" if rules_by_sampler else _SAME_NUMBERS
 
 
 def _rules_by_sampler(run: Run) -> dict[str, list[str]]:
-    """Under which rules each sampling was used, as the cells say."""
+    """Under which aggregation rules each sampling was used, as the cells say."""
     used: dict[str, list[str]] = {}
     pairs = run.cells[["aggregation", "sampling"]].dropna().drop_duplicates()
     for rule, sampler in pairs.itertuples(index=False, name=None):
-        if sampler:
+        if sampler and rule not in others(run.experiment):
             used.setdefault(str(sampler), []).append(str(rule))
     return used
 

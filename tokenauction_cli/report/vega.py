@@ -16,6 +16,7 @@ Spec = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 COLUMN_WIDTH = 243  # points: 3.37 inches, one column of a two-column paper
+HEIGHT, PATH_HEIGHT = 240, 340  # pixels, on the page
 PANEL_HEIGHT = 120
 MOST_ABREAST = 5  # panels in one row on paper; more stand in rows, two abreast
 PANELS_IN_A_ROW, LOW_PANEL_HEIGHT = 2, 70
@@ -26,7 +27,7 @@ _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 def panel_spec(figure: Figure, axis: Horizontal) -> Spec:
     """One panel for the page: as wide as its place, data by name, and a line at the slider's position `at`."""
     if figure.across:
-        return _page(_path(figure, css_variable, legend=False))
+        return _page(_path(figure, css_variable, legend=False), PATH_HEIGHT)
     colours = [css_variable(series.colour) for series in figure.series]
     drawn = {"layer": _layers(figure, axis), "encoding": _shared(figure, axis, colours, legend=False)}
     place = {"x": {"datum": {"expr": "at"}, "type": "quantitative"}}
@@ -34,11 +35,11 @@ def panel_spec(figure: Figure, axis: Horizontal) -> Spec:
     return _page({"layer": [here, drawn] if axis.is_weight and not _is_one_place(figure) else [drawn]})
 
 
-def _page(drawn: Spec) -> Spec:
+def _page(drawn: Spec, height: int = HEIGHT) -> Spec:
     return {
         "$schema": SCHEMA,
         "width": "container",
-        "height": 240,
+        "height": height,
         "autosize": {"type": "fit", "contains": "padding"},
         "params": [{"name": "at", "value": None}],
         "data": {"name": "rows"},

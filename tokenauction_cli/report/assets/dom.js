@@ -48,7 +48,8 @@ function swatch(index, k) {
   mark.setAttribute("viewBox", "-5 -5 10 10");
   mark.setAttribute("class", "swatch");
   const path = document.createElementNS(SVG, "path");
-  const shapes = ["M4,0A4,4 0 1 1 -4,0A4,4 0 1 1 4,0Z", "M-3.6,-3.6h7.2v7.2h-7.2Z", "M0,-4L4,3.4L-4,3.4Z", "M0,-4.4L4,0L0,4.4L-4,0Z"];
+  const shapes = ["M4,0A4,4 0 1 1 -4,0A4,4 0 1 1 4,0Z", "M-3.6,-3.6h7.2v7.2h-7.2Z", "M0,-4L4,3.4L-4,3.4Z", "M0,-4.4L4,0L0,4.4L-4,0Z",
+    "M-1.5,-4.2h3v2.7h2.7v3h-2.7v2.7h-3v-2.7h-2.7v-3h2.7Z", "M0,4L4,-3.4L-4,-3.4Z", "M4,0L-3.4,4L-3.4,-4Z"];
   path.setAttribute("d", shapes[k < 0 ? 0 : k % shapes.length]);
   path.style.fill = colour(index);
   mark.append(path);

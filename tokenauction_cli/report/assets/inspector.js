@@ -32,7 +32,8 @@ async function fillInspector() {
   const trace = traces && cell !== undefined ? traces.cells[cell] : null;
   const head = [inspectorHead(run, point), inspectorSlider()];
   if (!trace) {
-    const why = cell === undefined ? "This run has no text here." : isFailed(run, cell) ? "This text failed." : "The browser is too old to unpack the traces.";
+    const why = cell === undefined ? "This run has no text here." : isFailed(run, cell) ? "This text failed."
+      : !run.rules[open.rule].traced ? "Traces are kept of the token auction alone." : "The browser is too old to unpack the traces.";
     refill(dialog, head, cell === undefined ? null : h("p", { cls: "tokens", dir: "auto" }, textOf(run, cell)), h("p", { cls: "about" }, why));
     return;
   }

@@ -140,7 +140,8 @@ function chosenText(run, r, cell) {
   const text = h("span", { cls: failed ? "text failed" : "text", dir: "auto" }, textOf(run, cell));
   const tokens = failed ? null : counted(run.cells.tokens[cell], run.symbol);
   if (!hasTrace(run, cell)) {
-    return h("div", { cls: "open", "data-cell": cell }, text, tokens && h("span", { cls: "hint", title: DATA.explained.tokens }, tokens));
+    const why = run.rules[run.cells.rule[cell]].traced ? "" : " Traces are kept of the token auction alone.";
+    return h("div", { cls: "open", "data-cell": cell }, text, tokens && h("span", { cls: "hint", title: DATA.explained.tokens + why }, tokens));
   }
   return h("button", { type: "button", cls: "open", "data-cell": cell, on: { click: () => inspect(r, cell) } }, text,
     h("span", { cls: "hint", title: DATA.explained.tokens }, `${tokens} · look closer ▸`));
