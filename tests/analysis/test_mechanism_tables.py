@@ -22,6 +22,7 @@ from tokenauction_cli.analysis.evaluations import costs
 from tokenauction_cli.analysis.mechanism_tables import mechanism_tables, most_equal_point
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.analysis.tables import Table
+from tokenauction_cli.report.prose import what_was_done
 
 ALL = "[token_auction, mosaic, segment, lottery, highest, text_pool]"
 THREE = """
@@ -192,6 +193,17 @@ def test_several_queries_are_pooled(tmp_path: Path) -> None:
     assert rows["lottery"]["mentions Ann"][0] == pooled["mention_rate.ann"]  # type: ignore[index]
     with (run.path / "pooled.csv").open(encoding="utf-8", newline="") as lines:
         assert {row["mechanism"] for row in csv.DictReader(lines)} == {"token_auction", *RIVALS}
+
+
+@pytest.mark.parametrize("n", [1, 5, 9, 13, 76])
+def test_a_part_of_a_run(tmp_path: Path, n: int) -> None:
+    """One query, one mechanism, or no text at equal bids may be all there is."""
+    (tmp_path / "e.yaml").write_text(experiment(queries="queries: [one, two]", candidates=8), "utf-8")
+    run = tokauction.run(tmp_path / "e.yaml", tmp_path / "results", n=n)
+    rows = [row for table in mechanism_tables(run) for row in table.rows]
+    equal = run.cells[run.cells["point"] == 1]
+    assert len(rows) == equal["aggregation"].nunique()
+    assert what_was_done(run)
 
 
 def test_the_most_equal_point_is_the_first_of_its_kind(run: Run) -> None:
