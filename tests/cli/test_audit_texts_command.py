@@ -152,6 +152,21 @@ def test_without_the_key_each_agent_values_a_mention_at_its_bid(in_process: Comm
     assert {row["method"] for row in found} == {"exact"}
 
 
+def test_files_of_several_mechanisms_say_which(in_process: Command, tmp_path: Path) -> None:
+    """The token auction alone has no such column."""
+    (tmp_path / "tokens.yaml").write_text(TOKENS, "utf-8")
+    (tmp_path / "both.yaml").write_text(TOKENS.replace("payments:", "mechanism: [token_auction, lottery], payments:"))
+    for name in ("tokens", "both"):
+        assert in_process("audit", f"{name}.yaml", "--texts", "-q", "-o", name).returncode == 0
+    names = ("mechanism", "aggregation", "payment")
+    for file in RESULTS[:3]:
+        [alone], [both] = ((tmp_path / name).glob(f"*/{file}") for name in ("tokens", "both"))
+        assert "mechanism" not in rows_of(alone)[0]
+        assert tuple(rows_of(both)[0])[:3] == names
+        written = {tuple(row[name] for name in names) for row in rows_of(both)}
+        assert written == {("token_auction", "linear", "second_price"), ("lottery", "", "lottery")}
+
+
 def test_several_targets_are_told_apart(in_process: Command, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(TOKENS, "utf-8")
     (tmp_path / "b.yaml").write_text(TOKENS.replace("name: tokens", "name: others"), "utf-8")
