@@ -323,6 +323,15 @@ def test_what_cannot_be_audited_costs_nothing(in_process: Command, tmp_path: Pat
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize("option", [("--order", "tv"), ("--prefixes", "3")])
+def test_options_of_single_prefixes_are_refused(in_process: Command, tmp_path: Path, option: tuple[str, str]) -> None:
+    (tmp_path / "e.yaml").write_text(LETTERS, "utf-8")
+    done = in_process("audit", "e.yaml", "--texts", *option)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{option[0]} is about single prefixes, --texts about whole texts: leave one of them out\n"
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_run_folder_s_experiment_is_fixed(audited: Path, in_process: Command) -> None:
     done = in_process("audit", str(audited), "--texts", "-S", "audit.texts.seeds=40")
     assert done.returncode == 2
