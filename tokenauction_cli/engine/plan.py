@@ -150,7 +150,7 @@ def plan_of(cells: Sequence[Cell], slots: int, *, is_batch_invariant: bool) -> P
     """
     most = CELLS_PER_WAVE if is_batch_invariant else CELLS_PER_WHOLE_WAVE
     waves = tuple(_waves(cells, most))
-    return Plan(waves, min(slots, max(len(wave) for wave in waves)), whole_waves=not is_batch_invariant)
+    return Plan(waves, min(slots, max((len(wave) for wave in waves), default=1)), whole_waves=not is_batch_invariant)
 
 
 def _waves(cells: Sequence[Cell], most: int) -> Iterator[tuple[Cell, ...]]:

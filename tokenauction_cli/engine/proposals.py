@@ -116,9 +116,12 @@ class Proposals:
             appender.append(proposed)
         for record in proposed:
             self._add(record)
+        return [*(record for record in records if record["cell"] not in self._pool_of), *self.settled()]
+
+    def settled(self) -> list[Record]:
+        """The records of the cells whose candidates are all there; each is settled once."""
         ready = [pool for pool, cells in self._cells.items() if len(self._written[pool]) == len(cells)]
-        settled = [record for pool in ready for record in self._settle(pool)]
-        return [*(record for record in records if record["cell"] not in self._pool_of), *settled]
+        return [record for pool in ready for record in self._settle(pool)]
 
     def _add(self, record: Record) -> None:
         pool = self._pool_of.get(record["cell"])
