@@ -24,6 +24,7 @@ from .engine.plan import Cell, Plan, cells_of, n_cells
 from .engine.prepare import prepare
 from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
+from .engine.settlement import check_listed
 from .experiment.experiment import Experiment, load_experiment
 from .experiment.from_mapping import experiment_from
 from .runs import manifest
@@ -199,6 +200,7 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     bidders = prepare(experiment)
     if probe and bidders.files:
         bidders.files.probe(thoroughly=True)
+    check_listed(experiment, Rules.of(experiment))
     plan = plan_for(experiment, bidders)
     most_tokens = plan.n_cells * experiment.auction.max_draws
     most_prompts = max(len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values())
@@ -245,6 +247,11 @@ def _require_scipy() -> None:
 
 def check_auditable(experiment: Experiment) -> None:
     """Raises UsageError where an audit could not see what is auctioned."""
+    if not experiment.auction.aggregation:
+        raise UsageError(
+            f"{experiment.path}: an audit of prefixes looks at the rules of the token auction, which is not one of the "
+            "mechanisms; add token_auction to auction.mechanism, or audit whole texts with --texts"
+        )
     if experiment.auction.alphabet == "words":
         raise UsageError(
             f"{experiment.path}: an audit needs the probabilities of all that may be drawn, and words cannot be "

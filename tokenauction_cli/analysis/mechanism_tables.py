@@ -110,10 +110,14 @@ def _title(experiment: Experiment, point: SweepPoint) -> str:
 
 
 def _estimate(run: Run, rule: str, point: int, figure: str) -> Estimate:
-    """Of one query as in the summary, of several pooled."""
-    frame = run.pooled if len(run.experiment.queries) > 1 and len(run.pooled) else run.summary
-    row = frame[(frame["aggregation"] == rule) & (frame["point"] == point)].iloc[0]
+    """Of several queries pooled; of the only one that has texts as in the summary."""
+    pooled, own = (_rows_at(frame, rule, point) for frame in (run.pooled, run.summary))
+    row = (pooled if len(pooled) else own).iloc[0]
     return Estimate(*(float(row[column]) for column in (figure, f"{figure}.low", f"{figure}.high")))
+
+
+def _rows_at(frame: pd.DataFrame, rule: str, point: int) -> pd.DataFrame:
+    return frame[(frame["aggregation"] == rule) & (frame["point"] == point)] if len(frame) else frame
 
 
 def _distinct(cells: pd.DataFrame) -> float:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from ..experiment.experiment import Experiment
 from ..experiment.mechanism_choice import TOKEN_AUCTION
-from ..system.errors import UsageError
 
 CELLS_PER_WAVE = 4096
 CELLS_PER_WHOLE_WAVE = 128
@@ -85,27 +84,13 @@ class Plan:
     def n_cells(self) -> int:
         return sum(len(wave) for wave in self.waves)
 
-    def without(self, finished: Mapping[str, object]) -> Plan:
-        """What is left to do: the missing cells, or every wave that misses one where a batch may change a record."""
+    def only(self, wanted: Container[str]) -> Plan:
+        """These cells, by id, or every wave that has one of them where a batch may change a record."""
         if self.whole_waves:
-            left = [wave for wave in self.waves if any(cell.id not in finished for cell in wave)]
+            left = [wave for wave in self.waves if any(cell.id in wanted for cell in wave)]
         else:
-            left = [tuple(cell for cell in wave if cell.id not in finished) for wave in self.waves]
+            left = [tuple(cell for cell in wave if cell.id in wanted) for wave in self.waves]
         return replace(self, waves=tuple(filter(None, left)))
-
-    def first(self, n: int | None) -> Plan:
-        """The first n cells, rounded up to whole waves where a batch may change a record."""
-        if n is None:
-            return self
-        if n < 1:
-            raise UsageError(f"-n {n}: there must be at least one cell to run")
-        kept: list[tuple[Cell, ...]] = []
-        for wave in self.waves:
-            missing = n - sum(len(w) for w in kept)
-            if missing <= 0:
-                break
-            kept.append(wave if self.whole_waves else wave[:missing])
-        return replace(self, waves=tuple(kept))
 
 
 def cells_of(experiment: Experiment) -> list[Cell]:
@@ -150,7 +135,7 @@ def plan_of(cells: Sequence[Cell], slots: int, *, is_batch_invariant: bool) -> P
     """
     most = CELLS_PER_WAVE if is_batch_invariant else CELLS_PER_WHOLE_WAVE
     waves = tuple(_waves(cells, most))
-    return Plan(waves, min(slots, max((len(wave) for wave in waves), default=1)), whole_waves=not is_batch_invariant)
+    return Plan(waves, min(slots, max(map(len, waves), default=1)), whole_waves=not is_batch_invariant)
 
 
 def _waves(cells: Sequence[Cell], most: int) -> Iterator[tuple[Cell, ...]]:

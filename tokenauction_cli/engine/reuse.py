@@ -2,29 +2,29 @@
 
 A sibling is another run in the same folder of results, whatever its name, with the same basis (`basis.py`). Its records
 are copied, not linked, with this run's `point` and `relative_weight`. What failed is computed again, what was edited is
-left alone, and of a sibling that is being written its whole lines count.
+left alone, and of a sibling that is being written its whole lines count. Candidates are taken over like cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..experiment.experiment import Experiment
 from ..runs import manifest
-from ..runs.run_folder import Record, RunFolder
+from ..runs.run_folder import PROPOSALS, RECORDS, Record, RunFolder
 from ..runs.run_folders import runs_in
 from ..system.errors import StoreError
 from .plan import Cell
 from .text_state import FAILED
 
+_NAMES = {RECORDS: "cells", PROPOSALS: "candidates"}
 RECORDS_AT_ONCE = 100  # with traces they are large
 
 
 class TakenOver(NamedTuple):
-    """How many cells came from which sibling, by its folder's name, and which cells they are."""
+    """How many texts came from which sibling, by its folder's name, and which cells they are."""
 
     sources: dict[str, int]
     cells: set[str]
@@ -35,10 +35,10 @@ def take_over(
     known: manifest.Manifest,
     experiment: Experiment,
     cells: Sequence[Cell],
-    done: Set[str],
+    done: Container[str],
     tell: Callable[[str], None],
 ) -> TakenOver:
-    """Copy into the folder what siblings have finished of the missing ones of these cells."""
+    """Copy into the folder what siblings have finished of the missing ones of these cells, or of these candidates."""
     missing = {cell.id: cell for cell in cells if cell.id not in done}
     ids = [agent.id for agent in experiment.agents]
     sources: dict[str, int] = {}
@@ -50,7 +50,7 @@ def take_over(
             taken |= copied
             missing = {cell: missing[cell] for cell in missing.keys() - copied}
     if sources:
-        tell(_in_words(sources, len(cells), folder.path.parent))
+        tell(_in_words(sources, len(cells), folder))
     return TakenOver(sources, taken)
 
 
@@ -65,10 +65,11 @@ def _copy(records: Iterator[Record], folder: RunFolder) -> set[str]:
     return copied
 
 
-def _in_words(sources: Mapping[str, int], n_planned: int, results: Path) -> str:
+def _in_words(sources: Mapping[str, int], n_planned: int, folder: RunFolder) -> str:
+    results, what = folder.path.parent, _NAMES[folder.kind]
     parts = [str(results / name) if len(sources) == 1 else f"{results / name} ({n})" for name, n in sources.items()]
     more = f" and {len(parts) - 3} more" if len(parts) > 3 else ""
-    return f"{sum(sources.values())} of {n_planned} cells taken over from {', '.join(parts[:3])}{more}"
+    return f"{sum(sources.values())} of {n_planned} {what} taken over from {', '.join(parts[:3])}{more}"
 
 
 def siblings(folder: RunFolder, basis: str | None) -> Iterator[tuple[RunFolder, Mapping[str, str]]]:
@@ -76,7 +77,7 @@ def siblings(folder: RunFolder, basis: str | None) -> Iterator[tuple[RunFolder, 
     for path in runs_in(folder.path.parent) if basis else ():
         if path.name == folder.path.name:
             continue
-        sibling = RunFolder(path)
+        sibling = RunFolder(path, folder.kind)
         try:
             known: Any = sibling.read_manifest()  # a stranger's may be anything
         except StoreError:

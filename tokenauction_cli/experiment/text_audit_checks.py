@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..mechanism import registry
 from .draft import Draft, PlacedTemplate
-from .file_format import Agent, Auction, Sweep
+from .file_format import TOKEN_AUCTION, Agent, Auction, Sweep
 from .located_yaml import KeyPath
 from .sweep import total_bid_of
 from .sweep_checks import MAX_CELLS, check_labels
@@ -36,16 +36,17 @@ def check_text_audit(draft: Draft) -> None:
         _check_reports(draft, audit, audit.reports)
 
 
-def why_not_audited(alphabet: str, sampling: str, payments: Sequence[str]) -> str:
+def why_not_audited(alphabet: str, sampling: str, payments: Sequence[str], mechanisms: Sequence[str] = ()) -> str:
     """Why whole texts of such an auction cannot be audited, '' where they can; of a rule of one's own it is not known.
 
-    What is audited is a text's value minus the expected payments at its prefixes.
+    What is audited is a text's value minus the expected payments: of payment rules at its prefixes, or of `mechanisms`
+    that charge by themselves.
     """
-    if not payments:
+    if not payments and not mechanisms:
         return "an audit of whole texts needs a payment rule; list one in auction.payments"
     if alphabet == "words":
         return "over words there are no expected payments, which an audit of whole texts needs; 'alphabet: bytes' has"
-    if registry.is_known("sampling", sampling) and not registry.find("sampling", sampling).lottery:
+    if payments and registry.is_known("sampling", sampling) and not registry.find("sampling", sampling).lottery:
         return f"with {sampling} sampling there are no expected payments, which an audit of whole texts needs"
     return ""
 
@@ -55,7 +56,9 @@ def _check_premises(draft: Draft) -> None:
     if auction is None:
         return
     sampling = auction.sampling or registry.names("sampling")[0]
-    why = why_not_audited(auction.alphabet or "tokens", sampling, auction.payments)
+    payments = auction.payments if auction.auctions_tokens else ()
+    others = [name for name in auction.mechanisms if name != TOKEN_AUCTION]
+    why = why_not_audited(auction.alphabet or "tokens", sampling, payments, others)
     if why:
         draft.source.problem(TEXTS, why, at_key=True)
 
