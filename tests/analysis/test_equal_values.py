@@ -12,7 +12,7 @@ import pytest
 from conftest import Command, Reader
 
 from tokenauction_cli.analysis.equal_values import nearest_point
-from tokenauction_cli.analysis.truthful_bids import drafts_of, is_truthful, values_of, values_of_writing, worths
+from tokenauction_cli.analysis.truthful_bids import is_truthful, own_texts_of, values_of, values_of_writing, worths
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.mechanism.alternatives.mosaic import Mosaic
 from tokenauction_cli.mechanism.alternatives.segment import Segment
@@ -88,17 +88,17 @@ def test_writing_is_worth_the_own_text_less_what_others_would_write(read: Reader
     experiment = read(people("mechanism: [lottery]", "relative_weight: [0, 1]"))
     values, written = values_of(experiment), texts_of(experiment)
     assert worths(experiment, values, written).tolist() == [[2, 0], [0, 0], [2, 1], [0, 1], [2, 0]]
-    drafts = drafts_of(experiment, written, ["lottery"])
-    assert [one["seed"].tolist() for one in drafts] == [[0, 1], [0, 1]]
-    assert values_of_writing(experiment, values, drafts).tolist() == [0, 1]
-    assert values_of_writing(experiment, values, drafts_of(experiment, written, ["highest"])) is None
+    own = own_texts_of(experiment, written, ["lottery"])
+    assert [one["seed"].tolist() for one in own] == [[0, 1], [0, 1]]
+    assert values_of_writing(experiment, values, own).tolist() == [0, 1]
+    assert values_of_writing(experiment, values, own_texts_of(experiment, written, ["highest"])) is None
 
 
 def test_who_gains_from_anothers_text_bids_nothing(read: Reader) -> None:
     experiment = read(people("mechanism: [lottery]", "relative_weight: [0, 1]"))
     written = texts_of(experiment).assign(**{"mentions.ann": [0, 0, 1, 1, 0]})
-    drafts = drafts_of(experiment, written, ["lottery"])
-    assert values_of_writing(experiment, values_of(experiment), drafts).tolist() == [0, 1]
+    own = own_texts_of(experiment, written, ["lottery"])
+    assert values_of_writing(experiment, values_of(experiment), own).tolist() == [0, 1]
 
 
 def test_which_bids_are_best_whatever_others_bid(read: Reader) -> None:
@@ -158,15 +158,17 @@ def test_tokens_and_segments_take_the_nearest_ratio_and_scale_its_payments(shown
     assert (linear["truthful"], segment["truthful"]) == ("no", "no")
 
 
-def test_several_queries_are_pooled(shown: Any) -> None:
-    rows = shown(people("mechanism: [highest]", "relative_weight: [0, 1]") + "queries: [q, r, s]\n")
-    assert (rows["highest"]["texts"], rows["highest"]["welfare"]) == (3, 2)
+@pytest.mark.parametrize(("options", "texts"), [((), 3), (("-n", "4"), 2), (("-n", "3"), 1)])
+def test_several_queries_are_pooled(shown: Any, options: tuple[str, ...], texts: int) -> None:
+    rows = shown(people("mechanism: [highest]", "relative_weight: [0, 1]") + "queries: [q, r, s]\n", *options)
+    assert (rows["highest"]["texts"], rows["highest"]["welfare"]) == (texts, 2)
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         (people("mechanism: [lottery]", "relative_weight: [0.4]"), "no text of one agent alone"),
+        (people("mechanism: [lottery]", "relative_weight: [0, 1]", ""), "what the other cannot say at all"),
         (people("mechanism: [lottery], reserve: 0.1", "relative_weight: [0, 1]"), "a reserve"),
         (THREE + "auction: {mechanism: [lottery], max_tokens: 1}\nsweep: {relative_weight: [0, 1]}\n", "a third agent"),
     ],

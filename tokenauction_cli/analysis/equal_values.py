@@ -3,7 +3,7 @@
 `truthful_bids.py` says what they bid. The texts at these bids cost no evaluation:
 
     candidates             settled at these bids, from the candidates that the run folder has
-    one agent writes all   whose text is taken is drawn at these bids; the texts are drafts
+    one agent writes all   who writes is drawn at these bids; the texts are what each writes where it alone bids
     tokens, segments       texts depend on the ratio of bids alone and payments grow with them in proportion, so they
                            are those of the sweep point with the nearest ratio, with its payments scaled
 
@@ -40,8 +40,8 @@ from .pooled import pooled_frame
 from .tables import Table
 from .truthful_bids import (
     Values,
-    drafts_of,
     is_truthful,
+    own_texts_of,
     values_of,
     values_of_writing,
     worths,
@@ -68,7 +68,8 @@ _OF_RATIOS = (
     "proportion to bids."
 )
 _LEFT_OUT = (
-    "Left out: {}. What it needs is not in the run folder: candidates, or the text of every agent where it alone bids."
+    "Left out: {}. The run folder lacks its candidates, or the text of every agent where it alone bids; or no truthful "
+    "bid is finite and above 0."
 )
 
 
@@ -139,17 +140,17 @@ class _Auctions:
         return self._experiment.agents
 
     @cached_property
-    def _drafts(self) -> list[pd.DataFrame]:
+    def _own_texts(self) -> list[pd.DataFrame]:
         whole = [
             name
             for name, mechanism in self.rules.mechanisms.items()
             if isinstance(mechanism, WriterMechanism) and writes_whole_texts(mechanism)
         ]
-        return drafts_of(self._experiment, self._written, [*whole, *self._experiment.auction.aggregation])
+        return own_texts_of(self._experiment, self._written, [*whole, *self._experiment.auction.aggregation])
 
     @cached_property
     def _of_writing(self) -> Array | None:
-        return values_of_writing(self._experiment, self._values, self._drafts)
+        return values_of_writing(self._experiment, self._values, self._own_texts)
 
     def _length(self, rule: str) -> float:
         """The mean number of draws of a text of a rule, at all bids."""
@@ -167,19 +168,19 @@ class _Auctions:
         return Written(rule, bids, bids, texts, _numbers(texts, f"revenue.{rule}"))
 
     def _drawn(self, rule: str, mechanism: WriterMechanism, bids: Array) -> Iterator[Written]:
-        """By drafts, one of which is taken for each (query, seed)."""
+        """By the agents' own texts, one of which is taken for each (query, seed)."""
         import pandas as pd
 
         if not bids.any():
             return
-        drafts = [texts.set_index(["query", "seed"], drop=False) for texts in self._drafts]
+        by_place = [texts.set_index(["query", "seed"], drop=False) for texts in self._own_texts]
         bidding = bidding_of(terms_of(self._experiment), tuple(bids.tolist()))
         texts, revenue = [], []
         for query, seed in product(self._experiment.queries, self._experiment.seeds):
-            if all((query, seed) in own.index for own in drafts):
+            if all((query, seed) in own.index for own in by_place):
                 key = DrawKey(Randomness(self._experiment.seed, query, seed), 0)
                 settled = mechanism.settle(bidding, key)
-                texts.append(drafts[settled.choice].loc[[(query, seed)]])
+                texts.append(by_place[settled.choice].loc[[(query, seed)]])
                 revenue.append(float(settled.payments[mechanism.payments[0]].sum()))
         if texts:
             yield Written(rule, bids, bids, pd.concat(texts, ignore_index=True), np.array(revenue))
@@ -201,11 +202,12 @@ def _numbers(texts: pd.DataFrame, column: str) -> Array:
 
 
 def _summary(experiment: Experiment, values: Values, found: list[Written]) -> pd.DataFrame:
-    """A row for each rule or mechanism, with intervals as in summary.csv, and of several queries as in pooled.csv."""
+    """A row for each rule or mechanism and query, as in summary.csv; before them those of several queries, pooled."""
     import pandas as pd
 
     summary = summary_frame(experiment, pd.concat([_cells(experiment, values, one) for one in found]).reset_index())
-    return pooled_frame(summary, experiment.auction.max_draws) if len(experiment.queries) > 1 else summary
+    pooled = pooled_frame(summary, experiment.auction.max_draws)
+    return pd.concat([pooled, summary]) if len(pooled) else summary
 
 
 def _cells(experiment: Experiment, values: Values, written: Written) -> pd.DataFrame:

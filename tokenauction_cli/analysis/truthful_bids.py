@@ -6,9 +6,9 @@
     one agent writes          t_i / segments,  t_i = max(0, E w_i(own text) - mean over j != i of E w_i(text of j))
     token auction             v_i / T for each token, T the mean number of tokens of a text
 
-t_i is what writing the text is worth beyond having another write it. The means are over *drafts*: the text of every
-(query, seed) that an agent writes where it alone bids, which is the same for all mechanisms. No bid per token is
-truthful for a value of whole texts; that of the token auction sums to v_i over a text of T tokens.
+t_i is what writing the text is worth beyond having another write it. The means are over the agents' own texts: the text
+of every (query, seed) that an agent writes where it alone bids, which is the same for all mechanisms. No bid per token
+is truthful for a value of whole texts; that of the token auction sums to v_i over a text of T tokens.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def worths(experiment: Experiment, values: Values, texts: pd.DataFrame) -> Array
     return np.asarray(v * np.where(v > 0, measured, 0.0))
 
 
-def drafts_of(experiment: Experiment, written: pd.DataFrame, rules: list[str]) -> list[pd.DataFrame]:
+def own_texts_of(experiment: Experiment, written: pd.DataFrame, rules: list[str]) -> list[pd.DataFrame]:
     """Every agent's own texts, one per (query, seed): of texts by these rules, those for which it alone bids."""
     bids = written[[f"bid.{agent.id}" for agent in experiment.agents]].to_numpy(dtype=float)
     is_own = written["aggregation"].isin(rules).to_numpy()
@@ -81,13 +81,14 @@ def drafts_of(experiment: Experiment, written: pd.DataFrame, rules: list[str]) -
     ]
 
 
-def values_of_writing(experiment: Experiment, values: Values, drafts: list[pd.DataFrame]) -> Array | None:
-    """t_i, (n,); None where some agent never writes alone, so that its text is not known."""
-    if len(drafts) < 2 or not all(map(len, drafts)):
+def values_of_writing(experiment: Experiment, values: Values, own_texts: list[pd.DataFrame]) -> Array | None:
+    """t_i, (n,); None where some agent never writes alone, so that its text is not known, or where one is infinite."""
+    if len(own_texts) < 2 or not all(map(len, own_texts)):
         return None
-    worth = np.array([worths(experiment, values, texts).mean(axis=0) for texts in drafts])  # of writer j to agent i
-    others = [without(worth[:, i], i).sum() / (len(drafts) - 1) for i in range(len(drafts))]
-    return np.asarray(np.maximum(0.0, np.diag(worth) - np.array(others)))
+    worth = np.array([worths(experiment, values, texts).mean(axis=0) for texts in own_texts])  # of writer j to agent i
+    others = [without(worth[:, i], i).sum() / (len(own_texts) - 1) for i in range(len(own_texts))]
+    of_writing = np.diag(worth) - np.array(others)
+    return np.asarray(np.maximum(0.0, of_writing)) if np.isfinite(of_writing).all() else None
 
 
 def is_truthful(mechanism: Mechanism | None, values: Values) -> bool:
