@@ -140,7 +140,7 @@ def test_repetition(text: str, share: float) -> None:
 
 
 def table_of(run: Run) -> tuple[Table, dict[str, dict[str, object]]]:
-    (table,) = mechanism_tables(run)
+    table, _ = mechanism_tables(run)
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     return table, {str(row["aggregation"] or row["mechanism"]): row for row in rows}
 
@@ -200,7 +200,7 @@ def test_a_part_of_a_run(tmp_path: Path, n: int) -> None:
     """One query, one mechanism, or no text at equal bids may be all there is."""
     (tmp_path / "e.yaml").write_text(experiment(queries="queries: [one, two]", candidates=8), "utf-8")
     run = tokauction.run(tmp_path / "e.yaml", tmp_path / "results", n=n)
-    rows = [row for table in mechanism_tables(run) for row in table.rows]
+    rows = [row for table in mechanism_tables(run) if table.name == "mechanisms" for row in table.rows]
     equal = run.cells[run.cells["point"] == 1]
     assert len(rows) == equal["aggregation"].nunique()
     assert what_was_done(run)
@@ -275,7 +275,8 @@ def test_runs_compared(run: Run, tmp_path: Path) -> None:
     compared = tokauction.compare([run, other])
     assert "auction.mosaic.tau" in set(compared.files["what"])
     tables = comparison_tables(compared, ["overall", "mechanisms"])
-    assert [table.title for table in tables[-2:]] == [f"{k}: Mechanisms at the bids 1 : 1" for k in "AB"]
+    titles = "Mechanisms at the bids 1 : 1", "Mechanisms at the values 1 : 1 per nat of l_i - l_0"
+    assert [table.title for table in tables[-4:]] == [f"{k}: {title}" for k in "AB" for title in titles]
     overall = next(table for table in tables if table.title == "mosaic")
     assert "common_welfare" in [row[0] for row in overall.rows]
 

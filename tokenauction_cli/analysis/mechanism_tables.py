@@ -13,6 +13,7 @@ from ..experiment.experiment import Experiment
 from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..experiment.sweep import SweepPoint
 from .common_measures import charged_payment
+from .equal_values import equal_value_tables
 from .evaluations import costs
 from .figure_tables import heading
 from .intervals import Estimate
@@ -50,7 +51,12 @@ _OF_REGRET = (
 
 
 def mechanism_tables(run: Run) -> list[Table]:
-    """One table; none where the token auction is the only mechanism, or no text is written where bids are equal."""
+    """At equal bids, and at equal values; none where the token auction is the only mechanism."""
+    return [*_at_equal_bids(run), *equal_value_tables(run)]
+
+
+def _at_equal_bids(run: Run) -> list[Table]:
+    """One table; none where no text is written at these bids."""
     experiment, point = run.experiment, most_equal_point(run.experiment)
     written = run.cells[run.cells["end_reason"] != "failed"]
     cells = written[written["point"] == point.index]

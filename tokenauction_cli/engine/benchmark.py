@@ -40,7 +40,7 @@ from .gguf_files import GgufFiles
 from .plan import Cell, Plan, cells_of
 from .prepare import prepare
 from .proposals import KIND as PROPOSALS
-from .proposals import Proposals, is_settled, pool_of
+from .proposals import Proposals, is_settled, pools_of
 from .rules import Rules
 from .run import plan_for
 from .token_loop import TokenLoop
@@ -119,7 +119,7 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     bare = _replay(files, plan, journals)
     n_prompts = sum(files.most_prompts.values())
     decodes = [len(step.arguments[0]) for steps in journals.values() for step in steps if step.method == "decode"]
-    n_uses = len(settled) // len({pool_of(experiment, cell) for cell in settled}) if settled else 1
+    n_uses = len(settled) // len(pools_of(experiment, rules, settled)) if settled else 1
     n_tokens = loop.n_tokens * n_uses
     return Measured(
         scenario=scenario,
