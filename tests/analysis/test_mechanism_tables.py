@@ -213,8 +213,14 @@ def test_the_most_equal_point_is_the_first_of_its_kind(run: Run) -> None:
 def test_regret_where_whole_texts_were_audited(tmp_path: Path) -> None:
     run = run_of(tmp_path, experiment())
     assert "regret at most" not in table_of(run)[0].columns
-    rows = [("linear", "second_price", 0.25), ("linear", "second_price", 0.5), ("linear", "pay_your_bid", 9)]
-    lines = ["aggregation,payment,agent,gain.high", *(f"{rule},{payment},ann,{gain}" for rule, payment, gain in rows)]
+    rows = [
+        ("linear", "second_price", 1, 0.25),
+        ("linear", "second_price", 2, 0.5),
+        ("linear", "second_price", "", 7),  # a bid for every prefix
+        ("linear", "pay_your_bid", 1, 9),
+    ]
+    lines = [f"{rule},{payment},ann,{bid},{gain}" for rule, payment, bid, gain in rows]
+    lines = ["aggregation,payment,agent,bid,gain.high", *lines]
     (run.path / "text_audit.csv").write_text("\n".join(lines) + "\n", "utf-8")
     _, found = table_of(run)
     assert found["linear"]["regret at most"] == 0.5

@@ -125,7 +125,10 @@ def _distinct(cells: pd.DataFrame) -> float:
 
 
 def _regrets(run: Run) -> dict[str, float]:
-    """The largest upper end of a gain, by rule or mechanism; empty where whole texts were not audited."""
+    """The largest upper end of a constant bid's gain, of all agents and utilities, by rule or mechanism.
+
+    Empty where whole texts were not audited.
+    """
     path = run.path / AUDIT
     if not path.is_file():
         return {}
@@ -134,5 +137,5 @@ def _regrets(run: Run) -> dict[str, float]:
         is_other = audited[MECHANISM] != TOKEN_AUCTION
         audited["aggregation"] = audited["aggregation"].mask(is_other, audited[MECHANISM])
     charged = {rule: charged_payment(run.experiment, run.cells, rule) for rule in run.experiment.auction.rules}
-    counts = audited[audited["payment"] == audited["aggregation"].map(charged)]
+    counts = audited[(audited["payment"] == audited["aggregation"].map(charged)) & audited["bid"].notna()]
     return {str(rule): float(gain) for rule, gain in counts.groupby("aggregation")["gain.high"].max().items()}

@@ -21,7 +21,7 @@ from .rules import Rules
 from .settlement import OF_THE_TEXT, Settlement
 
 KIND = PROPOSALS
-_OF_THE_CELL = ("cell", "query", "mechanism", "aggregation", "seed", "bid")
+_OF_THE_CELL = ("cell", "query", "mechanism", "aggregation", "point", "relative_weight", "seed", "bid")
 _KEPT = (*_OF_THE_CELL, *OF_THE_TEXT, "error")
 
 
