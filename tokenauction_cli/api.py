@@ -288,6 +288,7 @@ def audit_texts(run: Run, progress: Progress) -> TextAudit:
 
     Raises UsageError where that cannot be, before any model is loaded. Ctrl-C keeps every text that is finished.
     """
+    from .analysis.mechanism_names import for_programs
     from .analysis.tables import frame_csv
     from .analysis.text_audit_tables import text_audit_frames, text_audit_paragraphs, text_audit_tables
     from .engine.text_audit import text_audit
@@ -300,7 +301,7 @@ def audit_texts(run: Run, progress: Progress) -> TextAudit:
             text_audit_tables(run.experiment, found),
             text_audit_paragraphs(run.experiment, found),
         )
-        files = {name: frame_csv(frame) for name, frame in made.frames.items()}
+        files = {name: frame_csv(for_programs(run.experiment, frame)) for name, frame in made.frames.items()}
         words = "\n\n".join(made.paragraphs) + "\n"
         _write(run.folder, manifest.readable(run.folder), files | {"text_audit.txt": words})
     return made

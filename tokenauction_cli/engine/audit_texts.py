@@ -95,7 +95,7 @@ class AuditTexts:
         self._progress.begin(len(cells), sum(cell.id in self._facts for cell in cells))
         self._progress.step(0, 0, 0.0)
         with Interrupts() as interrupts:
-            for records in chain([[]], in_batches(loop, left, interrupts)):
+            for records in chain([[]] if settled else [], in_batches(loop, left, interrupts)):
                 with interrupts.held():
                     ready = [one for one in proposals.taken(records, self._candidates) if one["cell"] in wanted]
                     self._progress.step(self._keep(ready), loop.n_tokens, work.share)

@@ -203,7 +203,7 @@ def _compute(
                     progress.note(note)
                 loop = TokenLoop(model, auctioneer, ready.bidders.prompt_sets, work.heard)
                 progress.step(0, 0, 0.0)
-                for records in chain([[]], in_batches(loop, left, interrupts)):
+                for records in chain([[]] if settled else [], in_batches(loop, left, interrupts)):
                     with interrupts.held():
                         ready_now = proposals.taken(records, candidates)
                         new = [record for record in ready_now if record["cell"] in waiting]

@@ -17,6 +17,7 @@ from .text_audit_format import TextAudit as Section
 from .values import shown
 
 TEXTS: KeyPath = ("audit", "texts")
+BEYOND = 64  # times the value and the others' bids: the best bid is looked for so far
 HONEST_ANYHOW = "it pays nothing and does not deviate"
 
 
@@ -166,20 +167,21 @@ def check_deviations(draft: Draft, agents: Sequence[Agent], auction: Auction, sw
         draft.source.problem(path, "all values are zero: no text is worth anything to anybody", at_key=True)
         return
     for i in audit.utilities:
-        _check_deviations_of(draft, agents[i], i, audit)
+        _check_deviations_of(draft, agents[i], i, audit, auction.max_bytes or auction.max_tokens or 1)
     _check_size(draft, agents, auction, section, audit)
 
 
-def _check_deviations_of(draft: Draft, agent: Agent, i: int, audit: TextAudit) -> None:
-    """Where this agent bids 0, somebody else bids; and no sum is infinite."""
+def _check_deviations_of(draft: Draft, agent: Agent, i: int, audit: TextAudit, n_draws: int) -> None:
+    """Where this agent bids 0, somebody else bids; and what a text of so many draws costs is not infinite."""
     others = sum(bid for j, bid in enumerate(audit.at) if j != i)
     bids = _bids(audit, i)
     path = (*TEXTS, "at") if draft.text_audit is not None and draft.text_audit.at is not None else TEXTS
     if not others and 0 in bids:
         message = f"where {shown(agent.name)} bids 0 all bids are zero: no distribution can be made of them"
         draft.source.problem(path, f"{message}; let another agent bid, or list 'bids' above 0", at_key=True)
-    elif math.isinf(others + max(bids)):
-        message = f"the bids are too large where {shown(agent.name)} bids {max(bids):g}: their sum is infinite"
+    elif math.isinf((others + max(bids)) * BEYOND * n_draws):
+        message = f"the bids are too large where {shown(agent.name)} bids {max(bids):g}: a text would cost more than "
+        message += "a number can be; use smaller ones"
         draft.source.problem(path, message, at_key=True)
 
 

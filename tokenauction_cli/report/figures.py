@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.comparable import groups_of
-from ..analysis.mechanism_names import others
+from ..analysis.mechanism_names import others, payments_of
 from ..analysis.per_bytes import BYTES
 from ..analysis.run import Run
 from ..experiment.prompts import did_you_mean
@@ -280,7 +280,7 @@ def _payments(
             by_agent(f"payment.{rule}"),
         )
     revenues = [Series(label(rule), f"revenue.{rule}", k + 2) for k, rule in enumerate(rules)]
-    named = {rule for run in runs for rule in run.experiment.auction.payments}
+    named = {rule for run in runs for rule in payments_of(run.experiment)}
     main = tuple(series for series, rule in zip(revenues, rules, strict=True) if rule in named)
     chapter = ("What the seller earns", "Mean revenue for a text, by payment rule.")
     unit = "revenue per text, in units of the bids"
@@ -291,7 +291,8 @@ def _payments(
     ratio = f"revenue_per_{BYTES}_bytes"
     per_bytes = tuple(replace(series, column=series.column.replace("revenue", ratio, 1)) for series in main)
     unit = f"revenue per {BYTES:,} bytes, in units of the bids"
-    yield _Kind(ratio, *chapter, f"per {BYTES:,} bytes", unit, per_bytes)
+    if main:
+        yield _Kind(ratio, *chapter, f"per {BYTES:,} bytes", unit, per_bytes)
 
 
 def _middles(columns: dict[str, None], prefix: str, agents: Sequence[str]) -> list[str]:
