@@ -184,7 +184,7 @@ def _compute(
     begun = time.monotonic()
     status = "failed"
     missing = [cell for cell in wanted if cell.id not in done]
-    logger.info("%d cells in %d waves, %d missing", len(wanted), len(plan.waves), len(missing))
+    logger.info("%d cells in %d waves, %d already on disk", len(wanted), len(plan.waves), len(wanted) - len(missing))
     progress.begin(len(wanted), len(wanted) - len(missing))
     waiting = {cell.id for cell in missing}
     settled = [cell for cell in missing if is_settled(cell, ready.rules)]
