@@ -78,12 +78,15 @@ class GgufFiles:
 
         `kv_cache` is the format that a run began with.
         """
-        from ..lm.hardware import choose_hardware
+        from ..lm.hardware import Split, choose_hardware
 
         runtime = experiment.runtime
         n_threads = usable_processors() if runtime.threads == "auto" else int(runtime.threads)
         kept = kv_cache or runtime.kv_cache
-        self.hardware: Hardware = choose_hardware(runtime.device, runtime.gpu_layers, n_threads, kept, runtime.rpc)
+        split = Split(runtime.split_mode, runtime.tensor_split, runtime.main_gpu)
+        self.hardware: Hardware = choose_hardware(
+            runtime.device, runtime.gpu_layers, n_threads, kept, runtime.rpc, split
+        )
         self._experiment = experiment
         self._rows_per_second: dict[Path, dict[int, float]] = {}
         self.findings: dict[Path, Finding] = {}

@@ -69,6 +69,7 @@ def _hardware(bidders: BidderModels) -> dict[str, Any]:
         "kv_cache": None if hardware is None else hardware.kv_cache,
         "extra_buffers": None if hardware is None else hardware.uses_extra_buffers,
         "rpc": None if hardware is None else list(hardware.rpc),
+        "split": None if hardware is None else hardware.split._asdict(),
     }
 
 

@@ -113,6 +113,9 @@ class Runtime:
     batch: int | str
     gpu_layers: int | str
     rpc: tuple[str, ...]
+    split_mode: str
+    tensor_split: tuple[float, ...]
+    main_gpu: int
     kv_cache: str
     deterministic: bool
 

@@ -308,6 +308,15 @@ class Runtime(Section):
     rpc: tuple[Server, ...] = Field(
         default=(), description="Servers of llama.cpp that hold layers, each host:port. Trusted networks only."
     )
+    split_mode: Annotated[Literal["none", "layer", "row"], says("none, layer or row")] = Field(
+        default="layer", description="How several GPUs share a model: by layers, by rows of its matrices, or not at all."
+    )
+    tensor_split: tuple[Number, ...] = Field(
+        default=(),
+        description="What each GPU holds in proportion, as in [3, 1]; the servers of rpc count as GPUs and come first. "
+        "Default: as their free memory is.",
+    )
+    main_gpu: Whole = Field(default=0, description="The GPU, from 0, that does what is not shared.")
     kv_cache: Annotated[Literal["auto", "f16", "bf16", "q8_0", "f32"], says("auto, f16, bf16, q8_0 or f32")] = Field(
         default="auto",
         description="Format of keys and values. auto: bf16 on CPUs with AMX and AVX512_BF16, else f16.",
