@@ -113,13 +113,18 @@ def cells_of(experiment: Experiment) -> list[Cell]:
     points = experiment.points
     cells: dict[str, Cell] = {}
     for query in experiment.queries:
-        for seed in experiment.seeds:
+        for seed in (seed for seed in experiment.seeds if _is_meant(experiment, query, seed)):
             for rule, mechanism in _rules(experiment):
                 for point in points:
                     place = query, rule, point.index, point.relative_weight, point.bids, seed
                     cell = Cell(*place, mechanism=mechanism)
                     cells.setdefault(cell.id, cell)
     return list(cells.values())
+
+
+def _is_meant(experiment: Experiment, query: str, seed: int) -> bool:
+    """Whether this block is part of the experiment's shard, if it has one."""
+    return experiment.shard is None or experiment.shard.has(query, seed)
 
 
 def _rules(experiment: Experiment) -> Iterator[tuple[str, str]]:
@@ -134,7 +139,15 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, str]]:
 def n_cells(experiment: Experiment) -> int:
     """How many cells there are, without making them."""
     n_points = len({point.bids for point in experiment.points})
-    return len(set(experiment.queries)) * len(experiment.seeds) * len(list(_rules(experiment))) * n_points
+    return n_blocks(experiment) * len(list(_rules(experiment))) * n_points
+
+
+def n_blocks(experiment: Experiment) -> int:
+    """How many pairs of a query and a seed there are."""
+    queries = set(experiment.queries)
+    if experiment.shard is None:
+        return len(queries) * len(experiment.seeds)
+    return sum(experiment.shard.has(query, seed) for query in queries for seed in experiment.seeds)
 
 
 def make_plan(experiment: Experiment, slots: int, *, is_batch_invariant: bool) -> Plan:

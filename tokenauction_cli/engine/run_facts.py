@@ -32,6 +32,7 @@ def begin_manifest(
         "status": "running",
         "tokauction": __version__,
         "experiment": str(experiment.path.absolute()),
+        **({"shard": str(experiment.shard)} if experiment.shard else {}),
         "models": models,
         **_hardware(bidders),
         "probes": _probes(bidders),

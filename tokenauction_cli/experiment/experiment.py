@@ -24,6 +24,7 @@ from .expectation_checks import FigureNames
 from .mechanism_choice import TOKEN_AUCTION, MechanismChoice, mechanisms_of
 from .mechanism_format import OF_TOKEN_AUCTION
 from .reader import Sections, read_experiment
+from .shard import Shard
 from .sweep import SweepPoint, seeds_of, sweep_points, total_bid_of
 from .text_audit import TextAudit
 
@@ -146,6 +147,7 @@ class Experiment:
     points: tuple[SweepPoint, ...]  # the bids to try, in the order of the file
     seeds: tuple[int, ...]  # of the cells of every point
     plain: Mapping[str, Any]
+    shard: Shard | None = None  # the part of the texts that is meant; None: all
 
     @classmethod
     def of(cls, sections: Sections, path: Path, source: bytes) -> Experiment:
