@@ -20,7 +20,7 @@ from .analysis.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.reading import read_csv as read_csv
 from .analysis.run import Run, files_of
 from .engine.bidder_models import BidderModels
-from .engine.plan import Cell, Plan, cells_of, n_blocks, n_cells
+from .engine.plan import Cell, Plan, cells_of, n_cells
 from .engine.prepare import prepare
 from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
@@ -90,7 +90,7 @@ def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
 def sharded(experiment: Experiment, shard: Shard) -> Experiment:
     """The same of one part of its texts; raises NothingInShardError where that is none."""
     part = replace(experiment, shard=shard)
-    if not n_blocks(part):
+    if not n_cells(part):
         raise NothingInShardError(f"shard {shard} of {experiment.path} has no text: there is nothing to run")
     return part
 

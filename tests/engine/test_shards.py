@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from conftest import Command, Reader
 from test_reuse import GGUF, TABLES, Notes, assert_equal, n_taken, records
+from tiny_gguf import attention_model
 
 from tokenauction_cli import load_run
 from tokenauction_cli.analysis.run import Run
@@ -26,7 +27,9 @@ PARTS = [Shard(k, N) for k in range(1, N + 1)]
 POOL = TABLES.replace("auction: {", "auction: {mechanism: [token_auction, text_pool], text_pool: {candidates: 4}, ")
 
 
-def run(text: str, read: Reader, results: Path, *, shard: Shard | None = None, notes: Any = None, **options: Any) -> Run:
+def run(
+    text: str, read: Reader, results: Path, *, shard: Shard | None = None, notes: Any = None, **options: Any
+) -> Run:
     whole = read(text)
     experiment = whole if shard is None else sharded(whole, shard)
     return run_experiment(experiment, results, notes or Notes(), **options)
@@ -81,12 +84,11 @@ def test_blocks_stay_where_they_are(read: Reader) -> None:
     """More seeds and queries move none, and shards are of one size but for chance."""
 
     def shards(text: str) -> dict[tuple[str, int], int]:
-        found = {
+        return {
             (cell.query, cell.seed): shard.number
             for shard in PARTS
             for cell in cells_of(replace(read(text), shard=shard))
         }
-        return found
 
     few = shards(TABLES)
     many = shards(TABLES.replace("seeds: 3", "seeds: 500").replace("[one, two]", "[zero, two, one, 'drei ü']"))
@@ -104,9 +106,7 @@ def test_the_hash_is_documented() -> None:
 @pytest.mark.usefixtures("batches_matter")
 def test_where_batches_matter_nothing_is_taken_over(tmp_path: Path, read: Reader) -> None:
     """The records of a shard are of its own waves; the run says so, and computes."""
-    from tiny_gguf import bigram_model, of_byte
-
-    bigram_model(tmp_path / "m.gguf", {of_byte(b"a"): of_byte(b"x")})
+    attention_model(tmp_path / "m.gguf")
     part = run(GGUF, read, tmp_path / "results", shard=Shard(1, 2))
     notes = Notes()
     whole = run(GGUF, read, tmp_path / "results", notes=notes)
@@ -142,7 +142,9 @@ def test_on_the_command_line(tmp_path: Path, in_process: Command) -> None:
     assert "72 of 72 cells taken over" in in_process("run", "e.yaml").stderr
 
 
-@pytest.mark.parametrize("shard", ["9/8", "0/8", "3", "3/", "/8", "a/b", "-1/8", "1/0", "0/0", "3/8/9", "1.0/2", "", "٣/٨"])
+@pytest.mark.parametrize(
+    "shard", ["9/8", "0/8", "3", "3/", "/8", "a/b", "-1/8", "1/0", "0/0", "3/8/9", "1.0/2", "", "٣/٨"]
+)
 def test_what_is_no_shard(tmp_path: Path, in_process: Command, shard: str) -> None:
     (tmp_path / "e.yaml").write_text(TABLES)
     done = in_process("run", "e.yaml", f"--shard={shard}")

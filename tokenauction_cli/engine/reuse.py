@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..experiment.experiment import Experiment
-from ..runs import manifest
 from ..experiment.shard import Shard
+from ..runs import manifest
 from ..runs.run_folder import Record, RunFolder
 from ..runs.run_folders import runs_in
 from ..system.errors import StoreError

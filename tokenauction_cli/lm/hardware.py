@@ -96,8 +96,8 @@ def _check_split(split: Split, gpus: list[str]) -> None:
     there_are = f"{len(gpus)} in use ({', '.join(gpus)})" if gpus else "none in use"
     if len(split.shares) > len(gpus):
         raise ModelError(
-            f"runtime.tensor_split has a share for each of {len(split.shares)} GPUs, but there are {there_are}: a server "
-            "of runtime.rpc counts as one"
+            f"runtime.tensor_split has a share for each of {len(split.shares)} GPUs, but there are {there_are}: a "
+            "server of runtime.rpc counts as one"
         )
     if split.shares and not any(split.shares):
         raise ModelError("runtime.tensor_split: every share is 0; at least one GPU must hold something")
