@@ -227,3 +227,15 @@ def test_on_the_command_line(tmp_path: Path, in_process: Command) -> None:
     done = in_process("check", "e.yaml", "-S", "queries=log.csv")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("log.csv:3, column bid.Alpha: expected a number")
+
+
+def test_tables_have_the_bids_of_each_query(tmp_path: Path) -> None:
+    """Weights differ between queries: each table has its own, and that over all queries has points by number."""
+    result = run(loaded(tmp_path, auction={"max_tokens": 2}).path, tmp_path / "results")
+    assert result.pooled["relative_weight"].isna().all()
+    tables = result.rate_tables()
+    assert [(table.columns[0], table.rows[0][0]) for table in tables] == [
+        ("weight of Alpha", 0.25),
+        ("weight of Alpha", pytest.approx(0.5 / 3.5)),
+        ("point", 0),
+    ]

@@ -167,7 +167,8 @@ def _place(run: Run, rows: pd.DataFrame, row: pd.Series[Any]) -> str:
 
 def _is_sweep(summary: pd.DataFrame) -> bool:
     weights = summary.drop_duplicates("point")["relative_weight"]
-    return len(weights) > 1 and bool(weights.notna().all()) and weights.nunique() == len(weights)
+    is_one = summary.groupby("point")["relative_weight"].nunique().max() == 1  # whatever the query bids
+    return len(weights) > 1 and bool(weights.notna().all()) and weights.nunique() == len(weights) and is_one
 
 
 def how_drawn(run: Run) -> str:
