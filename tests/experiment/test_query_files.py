@@ -175,7 +175,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "large.csv").write_text("query\n" + "x" * 1_000_000)
     (tmp_path / "long.csv").write_text("query,place\n" + "".join(f"{k},\n" for k in range(40_000)))
     for name, expected in {
-        "missing.csv": "the queries cannot be read: there is no such file",
+        "missing.csv": "expected a list, or the name of a CSV file, got 'missing.csv': there is no such file",
         ".": "this is no file",
         "bytes.csv": "the file is not UTF-8 (byte 7)",
         "large.csv": "the file has 1,000,006 bytes; at most 1,000,000 are read",
@@ -184,7 +184,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(ExperimentError) as error:
             written(tmp_path, queries=name)
         assert expected in str(error.value)
-        assert str(tmp_path / name) in str(error.value)
+        assert name in str(error.value)
 
 
 @pytest.mark.parametrize(

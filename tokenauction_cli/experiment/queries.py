@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..system.errors import ExperimentError, Problem
+from ..system.errors import ExperimentError, Problem, UsageError
 from .draft import Draft
 from .located_yaml import MAX_BYTES, MAX_VALUES, KeyPath, resolve
 from .prompts import LANGUAGE, did_you_mean, first_few
@@ -45,7 +45,9 @@ class Rows:
 
 
 def read_rows(file: Path) -> Rows:
-    """The queries of a CSV file. Raises ExperimentError, which names the file and the row."""
+    """The queries of a CSV file. Raises ExperimentError, which names the file and the row, and UsageError where the
+    file cannot be read at all.
+    """
     table = csv.reader(io.StringIO(_text_of(file), newline=""), strict=True)
     rows: list[dict[str, Any]] = []
     lines: list[int] = []
@@ -67,17 +69,18 @@ def read_rows(file: Path) -> Rows:
 
 
 def _text_of(file: Path) -> str:
+    """Raises UsageError where the file cannot be read at all."""
     try:
         if file.exists() and not file.is_file():
-            raise _mistake(file, 0, "the queries cannot be read: this is no file")
+            raise UsageError("this is no file")
         if (n_bytes := file.stat().st_size) > MAX_BYTES:
-            raise _mistake(file, 0, f"the file has {n_bytes:,} bytes; at most {MAX_BYTES:,} are read")
+            raise UsageError(f"the file has {n_bytes:,} bytes; at most {MAX_BYTES:,} are read")
         return file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _mistake(file, 0, f"the file is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
+        raise UsageError(f"the file is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
     except (OSError, ValueError) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", error)
-        raise _mistake(file, 0, f"the queries cannot be read: {reason}") from None
+        raise UsageError(str(reason)) from None
 
 
 def _check_header(file: Path, header: Sequence[str]) -> None:

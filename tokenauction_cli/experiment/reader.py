@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..mechanism import registry
-from ..system.errors import ExperimentError, Problem
+from ..system.errors import ExperimentError, Problem, UsageError
 from .checks import check
 from .draft import Draft
 from .expectation_checks import FigureNames, check_points
@@ -125,9 +125,16 @@ def _limit_agents(source: Source) -> None:
 def _lay_queries(source: Source, folder: Path) -> None:
     """`queries: file.csv` becomes the list of its rows."""
     named = source.get("queries")
-    if isinstance(named, str) and named:
+    if not isinstance(named, str) or not named:
+        return
+    try:
         found = read_rows(folder / named)
-        source.lay_rows("queries", found.file, found.rows, found.lines)
+    except ExperimentError as error:
+        raise ExperimentError([*source.problems, *error.problems]) from None
+    except UsageError as error:
+        source.problem(("queries",), f"expected a list, or the name of a CSV file, got {shown(named)}: {error}")
+        raise ExperimentError(source.problems) from None
+    source.lay_rows("queries", found.file, found.rows, found.lines)
 
 
 def _validated_file(source: Source) -> ExperimentFile | None:
