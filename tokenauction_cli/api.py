@@ -10,7 +10,7 @@ and notebooks call the same functions:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,11 +27,12 @@ from .engine.run import Progress, SilentProgress, compute, experiment_of, get_re
 from .engine.settlement import check_listed
 from .experiment.experiment import Experiment, load_experiment
 from .experiment.from_mapping import experiment_from
+from .experiment.shard import Shard
 from .runs import manifest
 from .runs.run_folder import Record, RecordReader, RunFolder
 from .runs.run_folders import chosen_run, chosen_runs, folder_of
 from .runs.run_log import logging_to
-from .system.errors import UsageError
+from .system.errors import NothingInShardError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,15 +55,19 @@ def run(
     n: int | None = None,
     fresh: bool = False,
     reuse: bool = True,
+    shard: str | None = None,
 ) -> Run:
     """Run an experiment, or continue it: a file, or a dict as its YAML would give it.
 
     `results` is the folder of run folders; `progress` hears `begin(n_cells, n_done)`, `step(n_cells, n_tokens, share)`
     and `note(text)`; `overrides` are `key.path=value` as after -S; `trust` names modules whose rules may run; `n` stops
     after the first n cells; `fresh` begins anew and renames the old folder; `reuse` takes over equal texts that other
-    runs in `results` have finished. Ctrl-C keeps what is finished.
+    runs in `results` have finished; `shard`, as in "3/8", runs one of 8 parts in a folder of its own. Ctrl-C keeps what
+    is finished.
     """
     loaded = _experiment(experiment, overrides, trust)
+    if shard is not None:
+        loaded = sharded(loaded, Shard.parse(shard))
     return run_experiment(loaded, Path(results), progress or SilentProgress(), n=n, fresh=fresh, reuse=reuse)
 
 
@@ -81,6 +86,14 @@ def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
             f"{folder.path}: this run has no finished cell of its experiment; continue it with `tokauction run`"
         )
     return collected.run(folder, known, was_complete=True)
+
+
+def sharded(experiment: Experiment, shard: Shard) -> Experiment:
+    """The same of one part of its texts; raises NothingInShardError where that is none."""
+    part = replace(experiment, shard=shard)
+    if not n_cells(part):
+        raise NothingInShardError(f"shard {shard} of {experiment.path} has no text: there is nothing to run")
+    return part
 
 
 @dataclass(frozen=True, eq=False)

@@ -336,10 +336,10 @@ def test_from_a_dict() -> None:
 def test_a_question_knows_the_text() -> None:
     prompt = "{{ agent }}, {{ query }}: {{ text }}"
     assert render_question(prompt, "Ann", "q", "{{ 7 * 7 }}") == "Ann, q: {{ 7 * 7 }}"
-    assert template_mistakes(prompt, "Ann", ["q"], True, is_question=True) == []
-    (mistake,) = template_mistakes(prompt, "Ann", ["q"], True)
+    assert template_mistakes(prompt, "Ann", {"q": {}}, True, is_question=True) == []
+    (mistake,) = template_mistakes(prompt, "Ann", {"q": {}}, True)
     assert mistake.message == "unknown name 'text'; a prompt knows {{ query }} and {{ agent }}"
-    (mistake,) = template_mistakes("{{ text }}\n{{ x }}", "Ann", ["q"], True, is_question=True)
+    (mistake,) = template_mistakes("{{ text }}\n{{ x }}", "Ann", {"q": {}}, True, is_question=True)
     assert mistake == (2, "unknown name 'x'; a prompt knows {{ query }}, {{ agent }} and {{ text }}")
     with pytest.raises(PromptError, match="line 1 of the prompt"):
         render_question("{{ text[0] }}", "Ann", "q", "")

@@ -104,7 +104,7 @@ def _figures(experiment: Experiment) -> list[str]:
 
 
 def _title(experiment: Experiment, point: SweepPoint) -> str:
-    bids = " : ".join(f"{bid:g}" for bid in point.bids)
+    bids = "of each query" if experiment.points_of_queries else " : ".join(f"{bid:g}" for bid in point.bids)
     several = f", over {len(experiment.queries)} queries" if len(experiment.queries) > 1 else ""
     return f"Mechanisms at the bids {bids}{several}"
 

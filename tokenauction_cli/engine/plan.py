@@ -95,16 +95,20 @@ class Plan:
 
 def cells_of(experiment: Experiment) -> list[Cell]:
     """Every cell once: query by query, seed by seed, then rules and sweep points. Of equal points the first counts."""
-    points = experiment.points
     cells: dict[str, Cell] = {}
     for query in experiment.queries:
-        for seed in experiment.seeds:
+        for seed in (seed for seed in experiment.seeds if _is_meant(experiment, query, seed)):
             for rule, mechanism in _rules(experiment):
-                for point in points:
+                for point in experiment.points_of(query):
                     place = query, rule, point.index, point.relative_weight, point.bids, seed
                     cell = Cell(*place, mechanism=mechanism)
                     cells.setdefault(cell.id, cell)
     return list(cells.values())
+
+
+def _is_meant(experiment: Experiment, query: str, seed: int) -> bool:
+    """Whether this block is part of the experiment's shard, if it has one."""
+    return experiment.shard is None or experiment.shard.has(query, seed)
 
 
 def _rules(experiment: Experiment) -> Iterator[tuple[str, str]]:
@@ -118,8 +122,19 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, str]]:
 
 def n_cells(experiment: Experiment) -> int:
     """How many cells there are, without making them."""
-    n_points = len({point.bids for point in experiment.points})
-    return len(set(experiment.queries)) * len(experiment.seeds) * len(list(_rules(experiment))) * n_points
+    queries, n_rules = set(experiment.queries), len(list(_rules(experiment)))
+    of_blocks = (_n_seeds(experiment, query) * _n_points(experiment, query) for query in queries)
+    return n_rules * sum(of_blocks)
+
+
+def _n_seeds(experiment: Experiment, query: str) -> int:
+    if experiment.shard is None:
+        return len(experiment.seeds)
+    return sum(experiment.shard.has(query, seed) for seed in experiment.seeds)
+
+
+def _n_points(experiment: Experiment, query: str) -> int:
+    return len({point.bids for point in experiment.points_of(query)})
 
 
 def make_plan(experiment: Experiment, slots: int, *, is_batch_invariant: bool) -> Plan:

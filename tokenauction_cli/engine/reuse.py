@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ..experiment.experiment import Experiment
+from ..experiment.shard import Shard
 from ..runs import manifest
 from ..runs.run_folder import PROPOSALS, RECORDS, Record, RunFolder
 from ..runs.run_folders import runs_in
@@ -43,7 +44,7 @@ def take_over(
     ids = [agent.id for agent in experiment.agents]
     sources: dict[str, int] = {}
     taken: set[str] = set()
-    for sibling, digests in siblings(folder, known["basis"]) if missing else ():
+    for sibling, digests in siblings(folder, known["basis"], experiment.shard) if missing else ():
         copied = _copy(finished_records(sibling, digests, missing, ids), folder)
         if copied:
             sources[sibling.path.name] = len(copied)
@@ -51,6 +52,8 @@ def take_over(
             missing = {cell: missing[cell] for cell in missing.keys() - copied}
     if sources:
         tell(_in_words(sources, len(cells), folder))
+    if missing and folder.kind == RECORDS and (left := _shards_left(folder, sources)):
+        tell(_why_left(left))
     return TakenOver(sources, taken)
 
 
@@ -72,8 +75,27 @@ def _in_words(sources: Mapping[str, int], n_planned: int, folder: RunFolder) -> 
     return f"{sum(sources.values())} of {n_planned} {what} taken over from {', '.join(parts[:3])}{more}"
 
 
-def siblings(folder: RunFolder, basis: str | None) -> Iterator[tuple[RunFolder, Mapping[str, str]]]:
-    """The other runs beside this folder that have this basis, with the digests of their files; none without a basis."""
+def _shards_left(folder: RunFolder, sources: Mapping[str, int]) -> list[str]:
+    """The shards of this run of which nothing was taken over."""
+    names = (path.name for path in runs_in(folder.path.parent))
+    return [name for name in names if name.startswith(f"{folder.path.name}.shard-") and name not in sources]
+
+
+def _why_left(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (
+        f"nothing was taken over from {names[0]}{more}: it has nothing new, or another processor, number of threads or "
+        "version wrote it, or records depend on batching"
+    )
+
+
+def siblings(
+    folder: RunFolder, basis: str | None, shard: Shard | None = None
+) -> Iterator[tuple[RunFolder, Mapping[str, str]]]:
+    """The other runs beside this folder that have this basis, with the digests of their files; none without a basis.
+
+    Nor is another one of as many shards, which has no cell of this one.
+    """
     for path in runs_in(folder.path.parent) if basis else ():
         if path.name == folder.path.name:
             continue
@@ -82,7 +104,9 @@ def siblings(folder: RunFolder, basis: str | None) -> Iterator[tuple[RunFolder, 
             known: Any = sibling.read_manifest()  # a stranger's may be anything
         except StoreError:
             continue
-        if isinstance(known, dict) and known.get("basis") == basis and isinstance(known.get("files"), dict):
+        if not isinstance(known, dict) or known.get("basis") != basis or not isinstance(known.get("files"), dict):
+            continue
+        if shard is None or not str(known.get("shard")).endswith(f"/{shard.n}"):
             yield sibling, known["files"]
 
 

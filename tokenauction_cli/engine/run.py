@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..experiment.experiment import Experiment, load_experiment
+from ..experiment.shard import Shard
 from ..lm.base import LanguageModel
 from ..runs import manifest
 from ..runs.run_folder import PROPOSALS, Record, RunFolder
@@ -144,8 +145,13 @@ def experiment_of(folder: RunFolder, known: manifest.Manifest) -> Experiment:
             f"{folder.path}: this is not a run folder (it has no resolved.yaml); `tokauction run` makes one"
         )
     experiment = load_experiment(resolved)
-    origin = known.get("experiment")
-    return replace(experiment, path=Path(origin) if isinstance(origin, str) else resolved, modules=Path.cwd())
+    origin, shard = known.get("experiment"), known.get("shard")
+    return replace(
+        experiment,
+        path=Path(origin) if isinstance(origin, str) else resolved,
+        modules=Path.cwd(),
+        shard=Shard.parse(shard) if isinstance(shard, str) else None,
+    )
 
 
 def plan_for(experiment: Experiment, bidders: BidderModels, slots_before: int | None = None) -> Plan:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..mechanism import registry
 from ..mechanism.alternatives.mechanisms import Mechanism
 from .draft import Draft
-from .file_format import TOKEN_AUCTION, Agent, Auction, Sweep
+from .file_format import TOKEN_AUCTION, Agent, Auction
 from .located_yaml import KeyPath
 from .mechanism_choice import MechanismChoice, mechanisms_of
 from .mechanism_format import OF_TOKEN_AUCTION, Segment
-from .sweep import n_seeds, sweep_points
+from .sweep import SweepPoint, n_seeds
 from .sweep_checks import MAX_CELLS, check_labels
 from .values import shown
 
@@ -133,12 +133,12 @@ def _made(choice: MechanismChoice) -> Mechanism:
     return mechanism
 
 
-def check_winners(draft: Draft, agents: Sequence[Agent], auction: Auction, sweep: Sweep) -> None:
+def check_winners(draft: Draft, agents: Sequence[Agent], auction: Auction, points: Iterable[SweepPoint]) -> None:
     """Report a sweep point where nobody can win a segment; of sections whose names are resolved."""
     relevance = (auction.segment and auction.segment.relevance) or {}
     if 0 not in relevance.values():
         return
-    for point in sweep_points(agents, sweep, draft.swept_agent(sweep)):
+    for point in points:
         if not any(bid * relevance.get(agent.id, 1.0) for bid, agent in zip(point.bids, agents, strict=True)):
             message = f"at point {point.index} of the sweep nobody can win a segment: each bid or relevance is 0"
             draft.source.problem(("auction", "segment", "relevance"), message, at_key=True)

@@ -60,6 +60,7 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
         "is_pooled": len(run.pooled) > 0,
         "queries": list(experiment.queries),
         "points": [{"weight": point.relative_weight, "bids": list(point.bids)} for point in experiment.points],
+        "bids_of": _bids_of(experiment),
         "seeds": list(dict.fromkeys(int(seed) for seed in cells["seed"])),
         "n_seeds": len(experiment.seeds),
         "rough": run.what_is_rough,
@@ -94,6 +95,13 @@ def _payment_columns(run: Run) -> list[str]:
     last = f".{run.experiment.agents[0].id}"
     columns = [c for c in run.cells.columns if c.startswith("payment.") and c.endswith(last)]
     return [c.removeprefix("payment.").removesuffix(last) for c in columns]
+
+
+def _bids_of(experiment: Experiment) -> dict[int, list[list[float]]]:
+    """The bids at every point, by the number of the query, of those with bids of their own."""
+    own = experiment.points_of_queries
+    numbered = {query: k for k, query in enumerate(experiment.queries)}
+    return {numbered[query]: [list(point.bids) for point in points] for query, points in own.items()}
 
 
 def _texts(run: Run, cells: pd.DataFrame) -> dict[str, Any]:

@@ -12,7 +12,7 @@ function paperTable(run) {
     const asked = DATA.queries.length > 1 ? `${queryName(run.queries[query])}, ` : "";
     caption.textContent = `${RUNS.length > 1 ? `${run.name}, ` : ""}${asked}seed ${state.seed}`;
     refill(body, order.map((point) => h("tr", { cls: point === current ? "current" : "", on: { click: () => goTo(run, point) } },
-      h("th", { scope: "row", cls: "n", title: DATA.explained.weight }, AXIS.is_weight ? run.points[point].weight.toFixed(2) : run.points[point].bids.map((bid) => number(bid)).join(" : ")),
+      h("th", { scope: "row", cls: "n", title: DATA.explained.weight }, AXIS.is_weight ? run.points[point].weight.toFixed(2) : bidsOf(run, point).map((bid) => number(bid)).join(" : ")),
       run.rules.map((_, rule) => {
         const cell = cellOf(run, rule, point, state.seed);
         return h("td", { dir: "auto" }, cell === undefined ? "" : textOf(run, cell));
