@@ -115,16 +115,17 @@ def _check_keys_of_token_auction(draft: Draft, auction: Auction) -> None:
         return
     for key in OF_TOKEN_AUCTION:
         if draft.source.get("auction", key) is not None:
-            listed = f"; {_payments_of(auction)}" if key == "payments" else ""
+            listed = f"; {known}" if key == "payments" and (known := _payments_of(auction)) else ""
             message = f"{key} is a key of {TOKEN_AUCTION} alone, which is not one of the mechanisms{listed}"
             remedy = f"leave {key} out, or add {TOKEN_AUCTION} to auction.mechanism"
             draft.source.problem(("auction", key), f"{message}; {remedy}", at_key=True)
 
 
 def _payments_of(auction: Auction) -> str:
-    """Which payments the mechanisms have, in words."""
+    """Which payments the mechanisms that are known by name have, in words."""
     made = [_made(choice) for choice in mechanisms_of(auction) if registry.is_known("mechanism", choice.name)]
-    return ", ".join(f"{one.name} has {' and '.join(f'payment.{name}' for name in one.payments)}" for one in made)
+    told = (f"{one.name} has {' and '.join(f'payment.{name}' for name in one.payments)}" for one in made)
+    return ", ".join(dict.fromkeys(told))
 
 
 def _made(choice: MechanismChoice) -> Mechanism:
