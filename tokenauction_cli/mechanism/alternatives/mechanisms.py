@@ -58,7 +58,8 @@ class Mechanism(ABC):
     """The fields of `Candidates` without which it cannot settle."""
     truthful_for: frozenset[str] = frozenset()
     """What a bid of one's value is best for, whatever others bid: a value times `log_ratio`, `mention` or `reverse_kl`
-    of the text, or a fixed value of each text or segment one writes (`writing`)."""
+    of the text, or a fixed value of each text or segment one writes (`writing`; with a reserve, if another bid counts).
+    """
     takes_reserve: bool = False
     """Whether a reserve has a meaning: bids below it count as 0, and whoever pays at all pays at least that."""
 
