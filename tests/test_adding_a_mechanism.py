@@ -75,6 +75,23 @@ class Needy(Shy):
     needs = frozenset({"log_reference"})
     def settle(self, candidates, bidding, draw_key): ...
 
+class Absent(Shy):
+    def settle(self, bidding, draw_key):
+        return Settled(-1, {self.name: 0 * bidding.bids})
+
+class Free(Shy):
+    def settle(self, bidding, draw_key):
+        return Settled(0, {})
+
+class Endless(Shy):
+    def settle(self, bidding, draw_key):
+        return Settled(0, {self.name: 1 / (0 * bidding.bids)})
+
+class Other(Needy):
+    needs = frozenset()
+    def settle(self, candidates, bidding, draw_key):
+        return Settled(candidates.n_texts, {self.name: 0 * bidding.bids})
+
 class Silent:
     def settle(self, bidding, draw_key): ...
 
@@ -116,3 +133,20 @@ def test_where_it_has_no_outcome_the_cell_says_why(folder: Path, in_process: Com
     assert done.stderr == "4 of 12 cells failed, the first: token 1 of '': shy agents do not compete\n"
     for row in rows(folder):
         assert (row["end_reason"] == "failed") == (row["relative_weight"] == "0.5")
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Absent", "own:Absent chose -1; choices are numbered from 0 to 1\n"),
+        ("Other", "own:Other chose 20; choices are numbered from 0 to 19\n"),
+        ("Free", "own:Free settled without a payment 'own:Free' of 2 finite numbers, one per agent\n"),
+        ("Endless", "own:Endless settled without a payment 'own:Endless' of 2 finite numbers, one per agent\n"),
+    ],
+)
+def test_what_it_settles_is_checked(folder: Path, in_process: Command, name: str, message: str) -> None:
+    (folder / "own.py").write_text(OWN)
+    done = in_process("run", "salon.yaml", "-q", "-S", f"auction.mechanism=own:{name}", "-S", "trust=[own]")
+    assert done.returncode == 3
+    assert done.stderr.endswith(message)

@@ -14,7 +14,7 @@ import numpy as np
 from ..experiment.experiment import Experiment
 from ..experiment.mentions import find_mentions, mention_pattern
 from ..mechanism.alternatives.candidates import Candidates
-from ..mechanism.alternatives.mechanisms import CandidateMechanism, Settled
+from ..mechanism.alternatives.mechanisms import CandidateMechanism, Settled, check_settled
 from ..mechanism.distributions import Array, MechanismError
 from ..mechanism.measures import posterior
 from ..mechanism.sampling.randomness import DrawKey, Randomness
@@ -88,6 +88,7 @@ class Settlement:
         try:
             bidding = bidding_of(self._terms, tuple(self._terms.effective(cell.bids).tolist()))
             settled = mechanism.settle(proposed.candidates, bidding, draw_key)
+            check_settled(settled, mechanism, len(proposed.records), len(cell.bids))
         except MechanismError as error:
             return self._failed(cell, str(error))
         chosen = proposed.records[settled.choice]

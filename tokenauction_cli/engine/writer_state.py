@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ..mechanism.alternatives.mechanisms import WriterMechanism
+from ..mechanism.alternatives.mechanisms import WriterMechanism, check_settled
 from ..mechanism.distributions import MechanismError
 from ..mechanism.measures import Measures
 from ..mechanism.outcome import Outcome
@@ -64,6 +64,7 @@ class WriterState(TextState):
         try:
             bidding = bidding_of(self._setting.terms, tuple(self._bidding_left.tolist()))
             settled = self._mechanism.settle(bidding, DrawKey(self.randomness, self._n_segments))
+            check_settled(settled, self._mechanism, len(bidding.bids), len(bidding.bids))
         except MechanismError as error:
             self.undefined = error
             self.end_reason = SEGMENTS if self._n_segments else None
