@@ -57,6 +57,14 @@ agents and 1 000 000 texts. Each example below is a whole file."""
 
 SECTIONS = (
     ("", "The file", "The keys at the top."),
+    (
+        "Query",
+        "queries",
+        "A query is a text, or a mapping with columns: as a row of a CSV file (`queries: log.csv`) has them, where the "
+        "first row names the columns and an empty bid is none. A query with columns is there once. In a sweep of "
+        "`relative_weight` without a `total_bid` the sum of a query's bids is shared; `audit`, `play` and `bench` know "
+        "the agents' own bids alone.",
+    ),
     ("Agent", "agents", ""),
     ("Chat", "agents: chat", ""),
     ("Message", "agents: messages", ""),
@@ -105,6 +113,16 @@ sweep: {relative_weight: [0, 0.5, 1]}
 runtime: {device: cpu}
 blends: true                               # count "Alpha Resort"
 trust: [my_rules]                          # my_rules.py beside this file, or an installed module
+""",
+    "Query": """\
+name: log
+queries:                                   # or a file: queries: log.csv
+  - {query: hotels, place: Hawaii, bid.Ann: 2, bid.Bob: 1}
+  - {query: flights, place: Paris, bid.Ann: 1}
+models: {small: smollm2-135m-instruct}
+agents:
+  - {name: Ann, model: small, prompt: "{{ agent }} has {{ query }} in {{ place }}:"}
+  - {name: Bob, model: small, prompt: "{{ agent }} has {{ query }} in {{ place }}:"}
 """,
     "Agent": """\
 name: tables                               # agents without models
@@ -233,7 +251,10 @@ runtime:
   context: 8192
   batch: 64
   kv_cache: f16
-  rpc: ["10.0.0.7:50052"]
+  rpc: ["10.0.0.7:50052", "10.0.0.8:50052"]
+  split_mode: layer
+  tensor_split: [3, 1]                     # the first server holds three quarters
+  main_gpu: 0
   deterministic: true
 """,
     "Expectation": """\

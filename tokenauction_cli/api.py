@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,15 +25,17 @@ from .engine.plan import Cell, Plan, cells_of, n_cells
 from .engine.prepare import prepare
 from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
+from .engine.settlement import check_listed
 from .engine.workers import Workers, workplace_of
 from .engine.workplace import Workplace
 from .experiment.experiment import Experiment, load_experiment
 from .experiment.from_mapping import experiment_from
+from .experiment.shard import Shard
 from .runs import manifest
 from .runs.run_folder import Record, RecordReader, RunFolder
 from .runs.run_folders import chosen_run, chosen_runs, folder_of
 from .runs.run_log import logging_to
-from .system.errors import UsageError
+from .system.errors import NothingInShardError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +58,7 @@ def run(
     n: int | None = None,
     fresh: bool = False,
     reuse: bool = True,
+    shard: str | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> Run:
@@ -64,10 +67,13 @@ def run(
     `results` is the folder of run folders; `progress` hears `begin(n_cells, n_done)`, `step(n_cells, n_tokens, share)`
     and `note(text)`; `overrides` are `key.path=value` as after -S; `trust` names modules whose rules may run; `n` stops
     after the first n cells; `fresh` begins anew and renames the old folder; `reuse` takes over equal texts that other
-    runs in `results` have finished. `workers` are processes that share the work, `scheduler` is the address of a Dask
-    cluster that does; a script that starts `workers` needs `if __name__ == "__main__"`. Ctrl-C keeps what is finished.
+    runs in `results` have finished; `shard`, as in "3/8", runs one of 8 parts in a folder of its own. `workers` are
+    processes that share the work, `scheduler` is the address of a Dask cluster that does; a script that starts
+    `workers` needs `if __name__ == "__main__"`. Ctrl-C keeps what is finished.
     """
     loaded = _experiment(experiment, overrides, trust)
+    if shard is not None:
+        loaded = sharded(loaded, Shard.parse(shard))
     chosen = Workers.chosen(workers, scheduler, trust)
     progress = progress or SilentProgress()
     return run_experiment(loaded, Path(results), progress, n=n, fresh=fresh, reuse=reuse, workers=chosen)
@@ -88,6 +94,14 @@ def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
             f"{folder.path}: this run has no finished cell of its experiment; continue it with `tokauction run`"
         )
     return collected.run(folder, known, was_complete=True)
+
+
+def sharded(experiment: Experiment, shard: Shard) -> Experiment:
+    """The same of one part of its texts; raises NothingInShardError where that is none."""
+    part = replace(experiment, shard=shard)
+    if not n_cells(part):
+        raise NothingInShardError(f"shard {shard} of {experiment.path} has no text: there is nothing to run")
+    return part
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,6 +235,7 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     bidders = prepare(experiment)
     if probe and bidders.files:
         bidders.files.probe(thoroughly=True)
+    check_listed(experiment, Rules.of(experiment))
     plan = plan_for(experiment, bidders)
     most_tokens = plan.n_cells * experiment.auction.max_draws
     most_prompts = max(len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values())
@@ -267,6 +282,11 @@ def _require_scipy() -> None:
 
 def check_auditable(experiment: Experiment) -> None:
     """Raises UsageError where an audit could not see what is auctioned."""
+    if not experiment.auction.aggregation:
+        raise UsageError(
+            f"{experiment.path}: an audit of prefixes looks at the rules of the token auction, which is not one of the "
+            "mechanisms; add token_auction to auction.mechanism, or audit whole texts with --texts"
+        )
     if experiment.auction.alphabet == "words":
         raise UsageError(
             f"{experiment.path}: an audit needs the probabilities of all that may be drawn, and words cannot be "
@@ -303,6 +323,7 @@ def audit_texts(run: Run, progress: Progress) -> TextAudit:
 
     Raises UsageError where that cannot be, before any model is loaded. Ctrl-C keeps every text that is finished.
     """
+    from .analysis.mechanism_names import for_programs
     from .analysis.tables import frame_csv
     from .analysis.text_audit_tables import text_audit_frames, text_audit_paragraphs, text_audit_tables
     from .engine.text_audit import text_audit
@@ -315,7 +336,7 @@ def audit_texts(run: Run, progress: Progress) -> TextAudit:
             text_audit_tables(run.experiment, found),
             text_audit_paragraphs(run.experiment, found),
         )
-        files = {name: frame_csv(frame) for name, frame in made.frames.items()}
+        files = {name: frame_csv(for_programs(run.experiment, frame)) for name, frame in made.frames.items()}
         words = "\n\n".join(made.paragraphs) + "\n"
         _write(run.folder, manifest.readable(run.folder), files | {"text_audit.txt": words})
     return made

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from conftest import Command
-from text_audit_files import write_text_audit
 
 from tokenauction_cli.analysis.columns import FILES, entries_for, explained, figure_explained
 from tokenauction_cli.mechanism import registry
@@ -66,18 +65,18 @@ agents:
 reference: {distribution: {x: 0.4, y: 0.4, <end>: 0.2}}
 auction: {max_tokens: 3, payments: [vcg], mechanism: [token_auction, mosaic, segment, lottery, highest, text_pool]}
 sweep: {relative_weight: [0.25, 0.5, 0.75], seeds: 3}
+audit: {texts: {bids: [1], seeds: 3}}
 """
 
 
 @pytest.fixture
 def written(tmp_path: Path, in_process: Command) -> dict[str, set[str]]:
-    """The columns of every file, over several runs, an audit, and an audit of whole texts by hand."""
-    runs = ("run", EVERYTHING, 0), ("run", BIDS, 3), ("run", BYTES, 0), ("run", MECHANISMS, 0), ("audit", TWO, 0)
-    for command, text, code in runs:
+    """The columns of every file, over several runs, an audit, and an audit of whole texts."""
+    audits = ("audit", TWO, 0), ("audit --texts", MECHANISMS, 0)
+    for command, text, code in (("run", EVERYTHING, 0), ("run", BIDS, 3), ("run", BYTES, 0), *audits):
         (tmp_path / "e.yaml").write_text(text, "utf-8")
-        done = in_process(command, "e.yaml", "-q")
+        done = in_process(*command.split(), "e.yaml", "-q")
         assert done.returncode == code, done.stderr
-    write_text_audit(tmp_path / "results")
     found: dict[str, set[str]] = {}
     for path in (tmp_path / "results").rglob("*.csv"):
         with path.open(encoding="utf-8", newline="") as file:

@@ -189,6 +189,14 @@ def test_the_sampler_is_named_where_it_differs(sweep: Experiment) -> None:
     assert text_tables(sweep, cells(sweep))[0].notes == ()
 
 
+def test_no_sampler_is_named_where_nothing_was_drawn(sweep: Experiment) -> None:
+    frame = cells(sweep)
+    frame.loc[frame["aggregation"] == "log_linear", "sampling"] = ""
+    assert text_tables(sweep, frame)[0].notes == ()
+    titles = [table.title for table in rate_tables(sweep, frames(sweep, frame), Choice())]
+    assert titles[1] == "q / log_linear, 2 texts each"
+
+
 def test_two_measures_of_welfare_are_told_apart(sweep: Experiment) -> None:
     made = frames(sweep, cells(sweep, welfare=-1.0))
     (note,) = rate_tables(sweep, made, Choice(("welfare",)))[0].notes

@@ -136,6 +136,22 @@ def test_tables(experiment: Experiment) -> None:
     assert "0.1 \\[-0.1, 0.3\\]" in render([best], "md")
 
 
+def test_a_mechanism_is_named_once(read: Reader) -> None:
+    """`payment` and `aggregation` both hold its name: told in the title, and in programs' tables as `mechanism`."""
+    experiment = read(TWO.replace("payments:", "mechanism: [token_auction, lottery], payments:"))
+    lottery = [replace(row, aggregation="lottery", payment="lottery") for row in FOUND.deviations]
+    ends = [END, replace(END, aggregation="lottery", payment="lottery")]
+    found = TextAuditRows([*FOUND.deviations, *lottery], ends)
+    tokens, other, _, end_of_other = text_audit_tables(experiment, found)
+    assert other.title.startswith("lottery: ")
+    assert (tokens.columns, tokens.n_heads) == (("payment", *other.columns), other.n_heads + 1)
+    assert (other.columns[:2], end_of_other.columns[:2]) == (("agent", "utility"), ("utility", "ends as"))
+    assert other.keys == (("mechanism", "lottery"), ("aggregation", ""))
+    assert tokens.keys == (("mechanism", "token_auction"), ("aggregation", "linear"))
+    heads = [said.splitlines()[0] for said in text_audit_paragraphs(experiment, found)]
+    assert heads[:2] == ["linear, second price:", "lottery:"]
+
+
 def test_exact_gains_have_no_interval(experiment: Experiment) -> None:
     [best] = text_audit_tables(experiment, TextAuditRows([*EXACT, CONSTANT, DYNAMIC]))
     assert best.rows[0][-2:] == (0.1, 0.125)
@@ -166,8 +182,8 @@ def test_words_of_exact_gains(experiment: Experiment) -> None:
 def test_words_of_ends(experiment: Experiment) -> None:
     assert end(experiment) == (
         "Best replies for mention end at Alpha Air 2, Beta 1, after 1 round: nobody gains there more than 0.1 by "
-        "another bid (95 %). Welfare is 1.5 at truth, 1.5 there and 1.8 at best (price of anarchy 1.2); revenue is 0.5 "
-        "at truth, 0.5 there."
+        "another bid of the grid (95 %). Welfare is 1.5 at truth, 1.5 there and 1.8 at the best weight (price of "
+        "anarchy 1.2); revenue is 0.5 at truth, 0.5 there."
     )
     assert "nobody gains there by another bid." in end(experiment, regret_high=0.0, method="exact")
     assert "price of anarchy" not in end(experiment, price_of_anarchy=None)

@@ -152,6 +152,21 @@ def test_without_the_key_each_agent_values_a_mention_at_its_bid(in_process: Comm
     assert {row["method"] for row in found} == {"exact"}
 
 
+def test_files_of_several_mechanisms_say_which(in_process: Command, tmp_path: Path) -> None:
+    """The token auction alone has no such column."""
+    (tmp_path / "tokens.yaml").write_text(TOKENS, "utf-8")
+    (tmp_path / "both.yaml").write_text(TOKENS.replace("payments:", "mechanism: [token_auction, lottery], payments:"))
+    for name in ("tokens", "both"):
+        assert in_process("audit", f"{name}.yaml", "--texts", "-q", "-o", name).returncode == 0
+    names = ("mechanism", "aggregation", "payment")
+    for file in RESULTS[:3]:
+        [alone], [both] = ((tmp_path / name).glob(f"*/{file}") for name in ("tokens", "both"))
+        assert "mechanism" not in rows_of(alone)[0]
+        assert tuple(rows_of(both)[0])[:3] == names
+        written = {tuple(row[name] for name in names) for row in rows_of(both)}
+        assert written == {("token_auction", "linear", "second_price"), ("lottery", "", "lottery")}
+
+
 def test_several_targets_are_told_apart(in_process: Command, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(TOKENS, "utf-8")
     (tmp_path / "b.yaml").write_text(TOKENS.replace("name: tokens", "name: others"), "utf-8")
@@ -305,6 +320,15 @@ def test_what_cannot_be_audited_costs_nothing(in_process: Command, tmp_path: Pat
     done = in_process("audit", "e.yaml", "--texts")
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("option", [("--order", "tv"), ("--prefixes", "3")])
+def test_options_of_single_prefixes_are_refused(in_process: Command, tmp_path: Path, option: tuple[str, str]) -> None:
+    (tmp_path / "e.yaml").write_text(LETTERS, "utf-8")
+    done = in_process("audit", "e.yaml", "--texts", *option)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{option[0]} is about single prefixes, --texts about whole texts: leave one of them out\n"
     assert not (tmp_path / "results").exists()
 
 

@@ -56,6 +56,43 @@ def test_the_table_names_every_ratio(experiment: Path, in_process: Command) -> N
         assert any(line.startswith(label) for line in lines)
 
 
+MOSAIC = """
+name: candidates
+agents: [{name: A, model: m.gguf, prompt: a}, {name: B, model: m.gguf, prompt: b}]
+reference: {model: m.gguf, prompt: f}
+auction: {max_tokens: 3, mechanism: [mosaic], mosaic: {candidates: 4}}
+sweep: {relative_weight: [0, 0.5, 1], seeds: 2}
+"""
+
+
+def test_candidates_are_written_and_scored_once_for_all_weights(
+    experiment: Path, tmp_path: Path, in_process: Command
+) -> None:
+    """Of each of two seeds four candidates with one text: evaluated after c and after cd, for three prompts."""
+    experiment.write_text(MOSAIC)
+    a, b, c, d, e, f = map(of_byte, b"abcdef")
+    follows = {a: {c: 50.0}, b: {c: 50.0}, f: {c: 50.0}, c: {d: 50.0}, d: {e: 50.0}}
+    bigram_model(tmp_path / "m.gguf", follows)
+    (row,) = json.loads(in_process("bench", str(experiment), "--format", "json").stdout)
+    assert (row["cells"], row["tokens"]) == (6, 2 * 4 * 3 * 3)
+    assert row["evaluations"] == 2 * 3
+    assert row["evaluations_per_candidates"] == pytest.approx(6 / (2 * 4 * 3 * 3))
+    assert row["sharing"] == pytest.approx(3 / row["evaluations_per_candidates"])
+    assert row["times_naive"] == pytest.approx(3 * row["times_naive_once"])
+    assert row["share_writing"] > 0
+
+
+def test_candidates_are_measured_apart(experiment: Path, in_process: Command) -> None:
+    experiment.write_text(MOSAIC.replace("[mosaic]", "[lottery, mosaic]"))
+    done = in_process("bench", str(experiment))
+    assert done.returncode == 2
+    assert "bench measures mechanisms with candidates over tokens, and apart from others" in done.stderr
+
+
+def test_only_candidates_have_ratios_of_candidates(experiment: Path, in_process: Command) -> None:
+    assert "candidates" not in in_process("bench", str(experiment)).stdout.replace("settling candidates", "")
+
+
 def test_memory_may_have_room_for_fewer(experiment: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """One text at a time instead of three, which differ from their first token on."""
     experiment.write_text(EXPERIMENT.replace("sampling: greedy, ", "").replace("[0, 0.5, 1]", "[0, 0.5, 1], seeds: 9"))

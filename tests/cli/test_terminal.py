@@ -145,7 +145,10 @@ def test_show_prints_what_is_asked_for(read: Reader, tmp_path: Path, in_process:
     assert refused.returncode == 2
     assert "did you mean 'tokens'?" in refused.stderr
     refused = in_process("show", folder, "--table", "texts,rate")
-    assert (refused.returncode, refused.stderr) == (2, "there is no table 'rate'; there are texts, rates, payments\n")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "there is no table 'rate'; there are texts, rates, payments, mechanisms\n",
+    )
 
 
 def test_several_runs_are_one_table_for_programs(read: Reader, tmp_path: Path, in_process: Command) -> None:

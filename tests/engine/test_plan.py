@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import pytest
 from conftest import Reader
 
 from tokenauction_cli.engine import plan as plan_module
-from tokenauction_cli.engine.plan import Cell, Plan, cells_of, make_plan
+from tokenauction_cli.engine.plan import Cell, Plan, cells_of, make_plan, plan_of
 from tokenauction_cli.experiment.experiment import Experiment
-from tokenauction_cli.system.errors import UsageError
 
 AGENTS = """
 name: plan
@@ -122,30 +122,24 @@ def seeds(plan: Plan) -> list[list[int]]:
 
 
 @pytest.mark.parametrize(
-    ("n", "one_by_one", "whole"),
+    ("wanted", "one_by_one", "whole"),
     [
-        (1, [[0]], [[0, 1, 2]]),
-        (3, [[0, 1, 2]], [[0, 1, 2]]),
-        (4, [[0, 1, 2], [3]], [[0, 1, 2], [3, 4, 5]]),
-        (99, [[0, 1, 2], [3, 4, 5], [6]], [[0, 1, 2], [3, 4, 5], [6]]),
-        (None, [[0, 1, 2], [3, 4, 5], [6]], [[0, 1, 2], [3, 4, 5], [6]]),
+        ([0], [[0]], [[0, 1, 2]]),
+        ([0, 1, 2], [[0, 1, 2]], [[0, 1, 2]]),
+        ([3, 0], [[0], [3]], [[0, 1, 2], [3, 4, 5]]),
+        ([1, 2, 6], [[1, 2], [6]], [[0, 1, 2], [6]]),
+        ([], [], []),
+        (range(99), [[0, 1, 2], [3, 4, 5], [6]], [[0, 1, 2], [3, 4, 5], [6]]),
     ],
 )
-def test_the_first_n(n: int | None, one_by_one: list[list[int]], whole: list[list[int]]) -> None:
-    assert seeds(a_plan(whole_waves=False).first(n)) == one_by_one
-    assert seeds(a_plan(whole_waves=True).first(n)) == whole
+def test_some_cells_alone(wanted: Sequence[int], one_by_one: list[list[int]], whole: list[list[int]]) -> None:
+    """Or whole waves; how many advance together stays."""
+    ids = {cell(seed).id for seed in wanted}
+    assert seeds(a_plan(whole_waves=False).only(ids)) == one_by_one
+    assert seeds(a_plan(whole_waves=True).only(ids)) == whole
+    assert a_plan(whole_waves=True).only(ids).slots == 2
 
 
-@pytest.mark.parametrize("n", [0, -1])
-def test_an_empty_selection_is_an_error(n: int) -> None:
-    with pytest.raises(UsageError, match=f"-n {n}"):
-        a_plan(whole_waves=False).first(n)
-
-
-def test_what_is_left() -> None:
-    finished = dict.fromkeys(cell(seed).id for seed in (0, 3, 4, 5))
-    assert seeds(a_plan(whole_waves=False).without(finished)) == [[1, 2], [6]]
-    assert seeds(a_plan(whole_waves=True).without(finished)) == [[0, 1, 2], [6]]
-    assert a_plan(whole_waves=True).without(finished).slots == 2
-    everything = dict.fromkeys(cell(seed).id for seed in range(7))
-    assert seeds(a_plan(whole_waves=False).without(everything)) == []
+def test_a_plan_of_nothing() -> None:
+    """Where every text is known there is none to write."""
+    assert plan_of([], 8, is_batch_invariant=True).waves == ()

@@ -395,6 +395,16 @@ def test_few_seeds_and_few_queries_are_said(read: Reader, tmp_path: Path) -> Non
     assert {row.texts for row in rows.deviations} == {40}
 
 
+def test_few_changes_are_said_of_every_kind(read: Reader, tmp_path: Path) -> None:
+    """A hair's breadth from truth all texts are the same: no spread, for a kind without a floor."""
+    wanted = asked({0: [("count", 1.0), ("tv", 1.0)]}, 200, (1.0001, 64.0))
+    rows = audited(with_audit(read(DUEL), wanted), tmp_path / "run")
+    of_count, of_tv = (group(rows, "second_price", "alpha", kind) for kind in ("count", "tv"))
+    assert "the count differs from truth's in fewer than 10 texts" in tried(of_count, 1.0001).note
+    assert "fewer than 10 texts differ from truth's: its interval may be too narrow" in tried(of_tv, 1.0001).note
+    assert not any("differ" in row.note for rows in (of_count, of_tv) for row in (tried(rows, 1), tried(rows, 64)))
+
+
 def test_a_query_that_is_there_twice_counts_once(read: Reader, tmp_path: Path) -> None:
     once, twice = (
         audited(with_audit(read(DUEL + f"queries: [{queries}]\n"), ALPHA), tmp_path / queries)

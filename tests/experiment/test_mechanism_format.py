@@ -289,6 +289,19 @@ def test_a_mistake_against_other_sections(read: Reader, text: str, line: int, co
     assert message in problem.message
 
 
+@pytest.mark.parametrize(
+    ("listed", "told"),
+    [
+        ("[mosaik]", "which is not one of the mechanisms; leave payments out"),
+        ("[highest, highest]", "the mechanisms; highest has payment.highest; leave payments out"),
+    ],
+)
+def test_payments_are_listed_once_of_the_mechanisms_that_are_known(read: Reader, listed: str, told: str) -> None:
+    messages = [problem.message for problem in problems(read, auction(f"mechanism: {listed}, payments: []"))]
+    assert len(messages) == 2
+    assert told in messages[1]
+
+
 def test_each_mechanism_says_what_it_refuses(read: Reader) -> None:
     with_budget = TABLES.replace("bid: 3", "bid: 3, budget: 2")
     found = problems(read, auction("mechanism: [lottery, text_pool], reserve: 1", with_budget))

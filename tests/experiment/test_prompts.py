@@ -38,7 +38,7 @@ QUERY = "vacations in Hawaii"
     ],
 )
 def test_templates(template: str, text: str) -> None:
-    assert template_mistakes(template, "Alpha", [QUERY], True) == []
+    assert template_mistakes(template, "Alpha", {QUERY: {}}, True) == []
     assert render(template, "Alpha", QUERY) == text
 
 
@@ -90,22 +90,22 @@ MISTAKES = [
 @pytest.mark.parametrize(("template", "line", "words"), MISTAKES, ids=range(len(MISTAKES)))
 def test_mistakes(template: str, line: int, words: str) -> None:
     started = time.perf_counter()
-    mistake = template_mistakes(template, "Alpha", [QUERY], True)[0]
+    mistake = template_mistakes(template, "Alpha", {QUERY: {}}, True)[0]
     assert words in mistake.message
     assert mistake.line == line
     assert time.perf_counter() - started < 2
 
 
 def test_a_query_that_is_used_must_be_given() -> None:
-    assert template_mistakes("{{ agent }}", "Alpha", [""], False) == []
-    (mistake,) = template_mistakes("a\n{{ query }}", "Alpha", [""], False)
+    assert template_mistakes("{{ agent }}", "Alpha", {"": {}}, False) == []
+    (mistake,) = template_mistakes("a\n{{ query }}", "Alpha", {"": {}}, False)
     assert mistake == (2, "{{ query }} is used, but the file has no queries")
 
 
 def test_a_query_that_breaks_the_template_is_found() -> None:
     template = "{% for letter in query %}{% for other in query %}.{% endfor %}{% endfor %}"
-    assert template_mistakes(template, "Alpha", ["short", "x" * 50], True) == []
-    assert "10,000 steps" in template_mistakes(template, "Alpha", ["short", "x" * 200], True)[0].message
+    assert template_mistakes(template, "Alpha", {"short": {}, "x" * 50: {}}, True) == []
+    assert "10,000 steps" in template_mistakes(template, "Alpha", {"short": {}, "x" * 200: {}}, True)[0].message
 
 
 def test_counters_start_anew_with_every_rendering() -> None:
@@ -131,5 +131,5 @@ def test_an_error_at_run_time_names_the_line() -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.text("{}%#'\" queryforinendifset.|~+*()[]=_19\n-", max_size=60))
 def test_any_template_renders_or_is_refused(template: str) -> None:
-    if not template_mistakes(template, "Alpha", [QUERY], True):
+    if not template_mistakes(template, "Alpha", {QUERY: {}}, True):
         assert isinstance(render(template, "Alpha", QUERY), str)

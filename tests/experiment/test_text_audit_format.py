@@ -217,6 +217,7 @@ WITH_TABLES = [
     ("audit: {texts: {value: {ann: {tv: 0}, Bob: {tv: 0, mention: 0}}}}", 6, 17, "all values are zero"),
     ("audit: {texts: {bids: [1.7e308], at: {bids: {Bob: 1.7e308}}}}", 6, 34, "too large where 'Ann Air' bids 1.7e+308"),
     ("audit: {texts: {value: {ann: {tv: 1e308}}}}", 6, 9, "too large where 'Ann Air' bids inf"),
+    ("audit: {texts: {bids: [1e306]}}", 6, 9, "too large where 'Ann Air' bids 1e+306"),
     ("audit: {texts: {seeds: 99999}}", 6, 17, "at most 1,000,000 texts, got 1,799,982 (1 queries x 1 rules x 18 dev"),
     # the reference
     ("reference: {}", 6, 12, "expected one of prompt, chat, messages (or distribution, for a reference"),
@@ -335,10 +336,10 @@ def test_from_a_dict() -> None:
 def test_a_question_knows_the_text() -> None:
     prompt = "{{ agent }}, {{ query }}: {{ text }}"
     assert render_question(prompt, "Ann", "q", "{{ 7 * 7 }}") == "Ann, q: {{ 7 * 7 }}"
-    assert template_mistakes(prompt, "Ann", ["q"], True, is_question=True) == []
-    (mistake,) = template_mistakes(prompt, "Ann", ["q"], True)
+    assert template_mistakes(prompt, "Ann", {"q": {}}, True, is_question=True) == []
+    (mistake,) = template_mistakes(prompt, "Ann", {"q": {}}, True)
     assert mistake.message == "unknown name 'text'; a prompt knows {{ query }} and {{ agent }}"
-    (mistake,) = template_mistakes("{{ text }}\n{{ x }}", "Ann", ["q"], True, is_question=True)
+    (mistake,) = template_mistakes("{{ text }}\n{{ x }}", "Ann", {"q": {}}, True, is_question=True)
     assert mistake == (2, "unknown name 'x'; a prompt knows {{ query }}, {{ agent }} and {{ text }}")
     with pytest.raises(PromptError, match="line 1 of the prompt"):
         render_question("{{ text[0] }}", "Ann", "q", "")

@@ -15,12 +15,13 @@ from typing import Any
 import llama_cpp
 import pytest
 from conftest import Command
-from tiny_gguf import attention_model
+from tiny_gguf import attention_model, mixture_model
 
 from tokenauction_cli.lm.libraries import folder
 
 SERVER = Path(__file__).parents[1] / "rpc_server.py"
 N_CELLS = 300
+WEIGHTS_KIB = 9_000  # of the mixture of experts
 TEXT = """
 name: offloaded
 agents: [{name: A, model: m.gguf, prompt: abc}, {name: B, model: m.gguf, prompt: xyz}]
@@ -30,24 +31,28 @@ sweep: {seeds: 300}
 pytestmark = pytest.mark.skipif(
     not any(folder().glob("*ggml-rpc*")), reason=f"llama.cpp {llama_cpp.__version__} was built without RPC"
 )
-Start = Callable[[], "subprocess.Popen[bytes]"]
+Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
-@pytest.fixture
-def endpoint() -> str:
+def free_endpoint() -> str:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 @pytest.fixture
+def endpoint() -> str:
+    return free_endpoint()
+
+
+@pytest.fixture
 def start(endpoint: str, environment: dict[str, str]) -> Iterator[Start]:
-    """Starts the server, and ends it with the test."""
+    """Starts the server, or one elsewhere, and ends it with the test."""
     servers: list[subprocess.Popen[bytes]] = []
 
-    def start() -> subprocess.Popen[bytes]:
+    def start(where: str = endpoint) -> subprocess.Popen[bytes]:
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        servers.append(subprocess.Popen([sys.executable, str(SERVER), endpoint], env=environment, **quiet))
-        wait_until(lambda: answers(endpoint))
+        servers.append(subprocess.Popen([sys.executable, str(SERVER), where], env=environment, **quiet))
+        wait_until(lambda: answers(where))
         return servers[-1]
 
     yield start
@@ -93,6 +98,11 @@ def answers(endpoint: str) -> bool:
         return client.connect_ex((host, int(port))) == 0
 
 
+def peak_kib(process: subprocess.Popen[bytes]) -> int:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
 def records(results: Path) -> list[bytes]:
     return sorted(line for path in results.glob("*/records-*.jsonl") for line in path.read_bytes().splitlines())
 
@@ -121,6 +131,31 @@ def test_a_sweep(tmp_path: Path, start: Start, options: tuple[str, ...], tokauct
     (folder,) = (tmp_path / "whole").iterdir()
     verified = tokauction("verify", str(folder), "--cells", "1")
     assert verified.returncode == 0, verified.stdout
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
+@pytest.mark.parametrize(("shares", "first_holds"), [("[1, 0]", True), ("[0, 1]", False)])
+def test_two_servers(
+    tmp_path: Path, start: Start, endpoint: str, tokauction: Command, shares: str, first_holds: bool
+) -> None:
+    """All layers go to the server that has the shares; the run warns of the network."""
+    second = free_endpoint()
+    servers = start(), start(second)
+    mixture_model(tmp_path / "m.gguf")
+    (tmp_path / "e.yaml").write_text(TEXT)
+    before = [peak_kib(server) for server in servers]
+    options = ("-S", f"runtime.rpc={json.dumps([endpoint, second])}", "-S", f"runtime.tensor_split={shares}")
+    done = tokauction("run", "e.yaml", *options, "-n", "1", "-q")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("trusted networks only") == 1
+    grown = [peak_kib(server) - was for server, was in zip(servers, before, strict=True)]
+    assert max(grown) > WEIGHTS_KIB > 4 * min(grown)
+    assert (grown[0] > grown[1]) is first_holds
+    assert manifest(tmp_path / "results")["split"] == {
+        "mode": "layer",
+        "shares": json.loads(shares),
+        "main_gpu": 0,
+    }
 
 
 def test_an_interrupted_sweep_goes_on(

@@ -23,7 +23,7 @@ from tokenauction_cli.mechanism.whole_texts.best_response import BackwardInducti
 from tokenauction_cli.mechanism.whole_texts.dynamics import Answer, Path, best_responses
 from tokenauction_cli.mechanism.whole_texts.finding import price_of_anarchy
 from tokenauction_cli.mechanism.whole_texts.game import Game
-from tokenauction_cli.mechanism.whole_texts.tree import LEAF, Auctions, Tree, Worth, total, tv_losses
+from tokenauction_cli.mechanism.whole_texts.tree import LEAF, TokenAuctions, Tree, Worth, total, tv_losses
 
 LENGTH = 3
 RULES = ("linear", "log_linear")
@@ -71,8 +71,8 @@ def bids_of(draw: st.DrawFn, n: int, least: float = 0.0) -> tuple[float, ...]:
     return tuple(draw(st.lists(bid, min_size=n, max_size=n).filter(any)))
 
 
-def auctions_of(tree: Tree, rule: str = "linear") -> Auctions:
-    return Auctions(tree, find("aggregation", rule), Terms(tuple(IDS[: tree.profiles[0].n_agents])))
+def auctions_of(tree: Tree, rule: str = "linear") -> TokenAuctions:
+    return TokenAuctions(tree, find("aggregation", rule), Terms(tuple(IDS[: tree.profiles[0].n_agents])))
 
 
 def counted(tree: Tree, agent: int, value: float, token: int = 0) -> Worth:

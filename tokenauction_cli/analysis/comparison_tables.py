@@ -4,7 +4,7 @@ files    what differs in settings and versions
 overall  one table per query and rule: every figure, averaged over the places of the sweep
 points   one table per query, rule and figure: a row per place
 means    the same without differences, for runs side by side
-mechanisms  every run's rules and mechanisms at equal weights
+mechanisms  every run's rules and mechanisms at equal bids and at equal values
 """
 
 from __future__ import annotations

@@ -14,7 +14,18 @@ MOST_SHOWN = 24  # characters of a text
 _CONTEXT = 8  # of them before what differs
 _SECTIONS = ("agents.", "auction.", "sweep.", "runtime.")
 _MADE_WITH = (
-    *("tokauction", "format", "records", "device", "gpu_layers", "threads", "kv_cache", "extra_buffers", "rpc"),
+    *(
+        "tokauction",
+        "format",
+        "records",
+        "device",
+        "gpu_layers",
+        "threads",
+        "kv_cache",
+        "extra_buffers",
+        "rpc",
+        "split",
+    ),
     *("batch_invariant", "llama", "passes", "versions"),
 )
 _OF_THE_HOST = ("machine", "processor")

@@ -11,7 +11,7 @@ nothing is counted; nor are candidates or seconds of another run, from which tex
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..engine.proposals import KIND, Pool, candidates_of
@@ -61,8 +61,8 @@ def _prefixes_by_rule(experiment: Experiment, folder: RunFolder, cells: pd.DataF
 
 
 def _candidates(
-    experiment: Experiment, rule: str, settled: Iterable[Record], candidates: dict[str, Record]
-) -> list[Record]:
+    experiment: Experiment, rule: str, settled: Iterable[Mapping[str, Any]], candidates: Mapping[str, Record]
+) -> list[Mapping[str, Any]]:
     """The records of the candidates that these texts were chosen among; none where some are not in the folder."""
     choice = others(experiment)[rule]
     places = dict.fromkeys((record["query"], record["seed"]) for record in settled)

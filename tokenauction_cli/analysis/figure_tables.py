@@ -68,18 +68,27 @@ def _tables(name: str, experiment: Experiment, frames: Frames, choice: Choice, f
     known = figures_of_summary(frames.summary)
     figures = named_figures(choice.columns, known) if choice.columns else [f for f in figures if f in known]
     headings = {figure: heading(figure, experiment) for figure in figures}
-    points = frames.summary.drop_duplicates("point")
     tables = []
     for keys, title, group in _groups(experiment, frames):
         shown = [f for f in figures if choice.constant or choice.columns or len(group) == 1 or group[f].nunique() > 1]
         shown = [f for f in shown if choice.columns or not others(experiment) or group[f].notna().any()]
         if shown:
-            heads = row_heads(experiment, points[points["point"].isin(group["point"])])
+            heads = _heads(experiment, frames.summary, group)
             columns = (*heads[0], *(headings[figure] for figure in shown))
             rows = tuple(_rows(group, heads, shown, choice.intervals))
             notes = (*(_of_intervals(group) if choice.intervals else ()), *_of_measures(experiment, shown))
             tables.append(Table(title, columns, rows, len(heads[0]), name, keys, notes))
     return tables
+
+
+def _heads(experiment: Experiment, summary: pd.DataFrame, group: pd.DataFrame) -> RowHeads:
+    """What names the rows: a query's own bids; over queries with other bids each, points by number."""
+    if "query" in group:
+        return row_heads(experiment, group)
+    if experiment.points_of_queries and group["relative_weight"].isna().any():
+        return ("point",), lambda point: (point,)
+    points = summary.drop_duplicates("point")
+    return row_heads(experiment, points[points["point"].isin(group["point"])])
 
 
 def _groups(experiment: Experiment, frames: Frames) -> Iterator[tuple[tuple[tuple[str, Any], ...], str, pd.DataFrame]]:

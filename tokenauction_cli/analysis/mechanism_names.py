@@ -29,11 +29,11 @@ def payments_of(experiment: Experiment) -> list[str]:
     return [*experiment.auction.payments, *others(experiment)]
 
 
-def named(record: Mapping[str, Any]) -> dict[str, Any]:
+def named(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """A record with one name for what wrote its text."""
-    row = dict(record)
-    mechanism = row.pop(MECHANISM, "")
-    return row | {AGGREGATION: mechanism} if mechanism else row
+    if MECHANISM not in record:
+        return record
+    return {name: value for name, value in record.items() if name != MECHANISM} | {AGGREGATION: record[MECHANISM]}
 
 
 def keys_of(experiment: Experiment, rule: str) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,7 @@ from ..experiment.experiment import Experiment
 from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..experiment.sweep import SweepPoint
 from .common_measures import charged_payment
+from .equal_values import equal_value_tables
 from .evaluations import costs
 from .figure_tables import heading
 from .intervals import Estimate
@@ -50,7 +51,12 @@ _OF_REGRET = (
 
 
 def mechanism_tables(run: Run) -> list[Table]:
-    """One table; none where the token auction is the only mechanism, or no text is written where bids are equal."""
+    """At equal bids, and at equal values; none where the token auction is the only mechanism."""
+    return [*_at_equal_bids(run), *equal_value_tables(run)]
+
+
+def _at_equal_bids(run: Run) -> list[Table]:
+    """One table; none where no text is written at these bids."""
     experiment, point = run.experiment, most_equal_point(run.experiment)
     written = run.cells[run.cells["end_reason"] != "failed"]
     cells = written[written["point"] == point.index]
@@ -98,16 +104,20 @@ def _figures(experiment: Experiment) -> list[str]:
 
 
 def _title(experiment: Experiment, point: SweepPoint) -> str:
-    bids = " : ".join(f"{bid:g}" for bid in point.bids)
+    bids = "of each query" if experiment.points_of_queries else " : ".join(f"{bid:g}" for bid in point.bids)
     several = f", over {len(experiment.queries)} queries" if len(experiment.queries) > 1 else ""
     return f"Mechanisms at the bids {bids}{several}"
 
 
 def _estimate(run: Run, rule: str, point: int, figure: str) -> Estimate:
-    """Of one query as in the summary, of several pooled."""
-    frame = run.pooled if len(run.experiment.queries) > 1 and len(run.pooled) else run.summary
-    row = frame[(frame["aggregation"] == rule) & (frame["point"] == point)].iloc[0]
+    """Of several queries pooled; of the only one that has texts as in the summary."""
+    pooled, own = (_rows_at(frame, rule, point) for frame in (run.pooled, run.summary))
+    row = (pooled if len(pooled) else own).iloc[0]
     return Estimate(*(float(row[column]) for column in (figure, f"{figure}.low", f"{figure}.high")))
+
+
+def _rows_at(frame: pd.DataFrame, rule: str, point: int) -> pd.DataFrame:
+    return frame[(frame["aggregation"] == rule) & (frame["point"] == point)] if len(frame) else frame
 
 
 def _distinct(cells: pd.DataFrame) -> float:
@@ -115,7 +125,10 @@ def _distinct(cells: pd.DataFrame) -> float:
 
 
 def _regrets(run: Run) -> dict[str, float]:
-    """The largest upper end of a gain, by rule or mechanism; empty where whole texts were not audited."""
+    """The largest upper end of a constant bid's gain, of all agents and utilities, by rule or mechanism.
+
+    Empty where whole texts were not audited.
+    """
     path = run.path / AUDIT
     if not path.is_file():
         return {}
@@ -124,5 +137,5 @@ def _regrets(run: Run) -> dict[str, float]:
         is_other = audited[MECHANISM] != TOKEN_AUCTION
         audited["aggregation"] = audited["aggregation"].mask(is_other, audited[MECHANISM])
     charged = {rule: charged_payment(run.experiment, run.cells, rule) for rule in run.experiment.auction.rules}
-    counts = audited[audited["payment"] == audited["aggregation"].map(charged)]
+    counts = audited[(audited["payment"] == audited["aggregation"].map(charged)) & audited["bid"].notna()]
     return {str(rule): float(gain) for rule, gain in counts.groupby("aggregation")["gain.high"].max().items()}

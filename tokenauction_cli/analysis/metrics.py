@@ -172,7 +172,7 @@ def figures_of_summary(summary: pd.DataFrame) -> list[str]:
 
 
 def sampling_of_rules(cells: pd.DataFrame) -> dict[str, str]:
-    """How tokens were drawn under each aggregation rule, in the order of the cells."""
+    """How tokens were drawn under each rule or mechanism, in the order of the cells; '' where none were."""
     used = cells.groupby("aggregation", sort=False)["sampling"].agg(lambda names: ", ".join(dict.fromkeys(names)))
     return {str(rule): names for rule, names in used.items()}
 

@@ -34,7 +34,8 @@ def pooled_frame(summary: pd.DataFrame, max_tokens: float = math.inf) -> pd.Data
         if len(group) < 2:
             continue
         row: dict[str, Any] = {"aggregation": aggregation, "point": point}
-        row["relative_weight"] = group["relative_weight"].iloc[0]
+        is_one = group["relative_weight"].nunique() == 1  # queries with bids of their own may have their own
+        row["relative_weight"] = group["relative_weight"].iloc[0] if is_one else math.nan
         row |= {"queries": len(group), "cells": int(group["cells"].sum()), "interval": how(len(group))}
         for figure in figures:
             row |= columns_of(figure, over_queries(figure, group, max_tokens, _range(figure, str(aggregation))))

@@ -123,6 +123,8 @@ class Run:
     @property
     def what_is_missing(self) -> str:
         """A sentence for whoever reads numbers of a part of a run, '' where all texts are there."""
+        if self.experiment.shard and len(self.cells) >= self.n_planned:
+            return f"These are the texts of shard {self.experiment.shard} alone: `tokauction run` puts shards together."
         if len(self.cells) >= self.n_planned:
             return ""
         return (

@@ -69,7 +69,8 @@ def _entry(folder: RunFolder) -> RunEntry:
         return RunEntry(folder.path, str(folder.path), f"unreadable: {why}", cells, 0, failed, _when(folder, {}), {})
     planned = n_cells(experiment)
     status = _status(folder, known, cells, planned, failed)
-    return RunEntry(folder.path, experiment.name, status, cells, planned, failed, when, settings(experiment.plain))
+    told = settings(experiment.plain) | ({"shard": str(experiment.shard)} if experiment.shard else {})
+    return RunEntry(folder.path, experiment.name, status, cells, planned, failed, when, told)
 
 
 def _status(folder: RunFolder, known: manifest.Manifest, cells: int, planned: int, failed: int) -> str:

@@ -6,11 +6,17 @@ A *deviation* is one agent's bid and report; all others keep their bids and are 
 from __future__ import annotations
 
 from .column import Column, File
+from .mechanism_columns import MECHANISM
 
 _BIDS = "units of the bids"
 _A_BID = f"{_BIDS} per token"
-_RULE = Column("aggregation", "The aggregation rule.", is_text=True)
-_PAYMENT = Column("payment", "The payment rule. Payments are those expected at each prefix.", is_text=True)
+_RULE = Column("aggregation", "The aggregation rule; empty for other mechanisms.", is_text=True)
+_PAYMENT = Column(
+    "payment",
+    "The payment rule; of another mechanism its name. Payments are those expected at each prefix, of another mechanism "
+    "those expected of the text.",
+    is_text=True,
+)
 _UTILITY = Column(
     "utility",
     "What agents want of a text: mention, count, log_ratio, reverse_kl, tv or judge.",
@@ -20,6 +26,7 @@ _TEXTS = Column("texts", "How many texts the numbers of the row rest on; exact: 
 _METHOD = Column("method", "`exact` where all texts were enumerated, else `seeds`.", is_text=True)
 
 _AUDIT = (
+    MECHANISM,
     _RULE,
     _PAYMENT,
     Column("agent", "The id of the agent that deviates.", is_text=True),
@@ -58,6 +65,7 @@ _AUDIT = (
     ),
 )
 _EQUILIBRIUM = (
+    MECHANISM,
     _RULE,
     _PAYMENT,
     _UTILITY,
@@ -94,6 +102,7 @@ _EQUILIBRIUM = (
     Column("note", "What a reader of the row should know.", is_text=True),
 )
 _DYNAMICS = (
+    MECHANISM,
     _RULE,
     _PAYMENT,
     _UTILITY,
@@ -108,12 +117,12 @@ _DYNAMICS = (
 TEXT_AUDIT_FILES = (
     File(
         "text_audit.csv",
-        "One row per aggregation rule, payment rule, agent, utility, report and bid of an audit of whole texts.",
+        "One row per rule or mechanism, payment rule, agent, utility, report and bid of an audit of whole texts.",
         _AUDIT,
     ),
     File(
         "text_equilibrium.csv",
-        "One row per aggregation rule, payment rule and utility: where best responses over bids for whole texts lead.",
+        "One row per rule or mechanism, payment rule and utility: where best responses over bids for whole texts lead.",
         _EQUILIBRIUM,
     ),
     File("text_dynamics.csv", "One row per reply: the path there.", _DYNAMICS),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from ..experiment.text_audit import HONEST
 from ..mechanism.registry import label
 from ..mechanism.whole_texts.finding import BY_SEEDS, Deviation, Equilibrium, Step
 from .intervals import Estimate
+from .mechanism_names import keys_of
 from .tables import Table, shown
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ WORTH = {
 
 
 def text_audit_frames(experiment: Experiment, found: TextAuditRows) -> dict[str, pd.DataFrame]:
-    """By file: a row per deviation, per equilibrium, and per reply on the way to it."""
+    """By file: a row per deviation, per equilibrium, and per reply. `aggregation` names mechanisms too."""
     return {
         "text_audit.csv": _frame(experiment, Deviation, found.deviations),
         "text_equilibrium.csv": _frame(experiment, Equilibrium, found.equilibria),
@@ -78,17 +79,25 @@ def _by_rule(rows: Sequence[Any]) -> Iterator[tuple[str, Iterator[Any]]]:
 
 
 def _deviations(experiment: Experiment, rule: str, rows: Sequence[Deviation]) -> Table:
-    names = {agent.id: agent.name for agent in experiment.agents}
-    columns = ("payment", "agent", "utility", "value", "at truth", "best", "gain", "regret at most")
-    return Table(
+    names, groups = {agent.id: agent.name for agent in experiment.agents}, groups_of(rows)
+    table = Table(
         f"{label(rule)}: what the best bid or report for a whole text gains over truth",
-        columns,
-        tuple(_best_row(names, group) for group in groups_of(rows)),
-        n_heads=3,
+        ("agent", "utility", "value", "at truth", "best", "gain", "regret at most"),
+        tuple(_best_row(names, group) for group in groups),
+        n_heads=2,
         name="text_regret",
-        keys=(("aggregation", rule),),
+        keys=keys_of(experiment, rule),
         notes=tuple(cautions(experiment, rows)),
     )
+    return _with_payments(table, [group[0] for group in groups])
+
+
+def _with_payments(table: Table, rows: Sequence[Deviation | Equilibrium]) -> Table:
+    """The table of one rule with its payments in front: without that of a mechanism, which has the mechanism's name."""
+    if all(row.payment == row.aggregation for row in rows):
+        return table
+    told = tuple((label(row.payment), *cells) for row, cells in zip(rows, table.rows, strict=True))
+    return replace(table, columns=("payment", *table.columns), rows=told, n_heads=table.n_heads + 1)
 
 
 def groups_of(rows: Sequence[Deviation]) -> list[list[Deviation]]:
@@ -103,7 +112,6 @@ def _best_row(names: dict[str, str], group: Sequence[Deviation]) -> tuple[Any, .
     best, truth = best_of(group), truth_of(group)
     gain = Estimate(best.gain, best.low, best.high) if best.method == BY_SEEDS else best.gain
     return (
-        label(best.payment),
         names[best.agent],
         best.utility,
         best.value,
@@ -155,12 +163,11 @@ def _sentence(words: str) -> str:
 def _equilibria(experiment: Experiment, rule: str, rows: Sequence[Equilibrium]) -> Table:
     bids = [f"{agent.name} bids" for agent in experiment.agents]
     welfare = "welfare at truth", "welfare there", "best welfare"
-    return Table(
+    table = Table(
         f"{label(rule)}: where best replies lead",
-        ("payment", "utility", "ends as", *bids, "regret at most", *welfare, "revenue at truth", "revenue there"),
+        ("utility", "ends as", *bids, "regret at most", *welfare, "revenue at truth", "revenue there"),
         tuple(
             (
-                label(row.payment),
                 row.utility,
                 row.outcome,
                 *row.bids,
@@ -173,10 +180,11 @@ def _equilibria(experiment: Experiment, rule: str, rows: Sequence[Equilibrium]) 
             )
             for row in rows
         ),
-        n_heads=3,
+        n_heads=2,
         name="text_equilibrium",
-        keys=(("aggregation", rule),),
+        keys=keys_of(experiment, rule),
     )
+    return _with_payments(table, rows)
 
 
 def text_audit_paragraphs(experiment: Experiment, found: TextAuditRows) -> list[str]:
@@ -187,8 +195,12 @@ def text_audit_paragraphs(experiment: Experiment, found: TextAuditRows) -> list[
         by_rule.setdefault(key, []).append(_of_group(experiment, group))
     for row in found.equilibria:
         by_rule.setdefault((row.aggregation, row.payment), []).append(_of_equilibrium(experiment, row))
-    said = ["\n".join([f"{label(rule)}, {label(payment)}:", *lines]) for (rule, payment), lines in by_rule.items()]
+    said = ["\n".join([f"{_rules_label(*rules)}:", *lines]) for rules, lines in by_rule.items()]
     return [*said, " ".join([*cautions(experiment, found.deviations), _LIMITS])]
+
+
+def _rules_label(rule: str, payment: str) -> str:
+    return label(rule) if payment == rule else f"{label(rule)}, {label(payment)}"
 
 
 _LIMITS = (
@@ -239,13 +251,13 @@ def _of_equilibrium(experiment: Experiment, row: Equilibrium) -> str:
     return (
         f"Best replies for {row.utility} {_ENDS[row.outcome]} {bids}, after {rounds}: {_regret_there(row)}. "
         f"Welfare is {shown(row.welfare_truth)} at truth, {shown(row.welfare_equilibrium)} there and "
-        f"{shown(row.welfare_best)} at best{anarchy}; revenue is {shown(row.revenue_truth)} at truth, "
+        f"{shown(row.welfare_best)} at the best weight{anarchy}; revenue is {shown(row.revenue_truth)} at truth, "
         f"{shown(row.revenue_equilibrium)} there."
     )
 
 
 def _regret_there(row: Equilibrium) -> str:
-    sure = " (95 %)" if row.method == BY_SEEDS else ""
+    sure = " of the grid (95 %)" if row.method == BY_SEEDS else ""
     if shown(row.regret_high) == "0":
         return f"nobody gains there by another bid{sure}"
     return f"nobody gains there more than {shown(row.regret_high)} by another bid{sure}"

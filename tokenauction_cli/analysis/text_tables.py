@@ -76,8 +76,8 @@ def row_heads(experiment: Experiment, points: pd.DataFrame) -> RowHeads:
 
 
 def samplers_of(cells: pd.DataFrame) -> dict[str, str]:
-    """How tokens were drawn under each aggregation rule, where that is not the same under all."""
-    found = sampling_of_rules(cells)
+    """How tokens were drawn under each rule or mechanism that drew any, where that is not the same under all."""
+    found = {rule: sampler for rule, sampler in sampling_of_rules(cells).items() if sampler}
     return found if len(set(found.values())) > 1 else {}
 
 

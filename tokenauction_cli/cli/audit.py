@@ -53,7 +53,9 @@ def audit(
     from ..api import check_audit
     from ..runs.run_folders import chosen_runs, is_experiment
 
-    if not texts:
+    if texts:
+        _check_alone(orders, prefixes)
+    else:
         check_audit(orders or [])
     meant = [
         one for target in targets for one in ([target] if is_experiment(target) else chosen_runs([target], output))
@@ -73,6 +75,13 @@ def audit(
         typer.echo(f"All findings: {run.path / file}", err=True)
     if how is not Format.table:
         sys.stdout.write(render(tables, how.value))
+
+
+def _check_alone(orders: list[str] | None, prefixes: int) -> None:
+    """Raises UsageError where --texts stands beside an option of the other audit."""
+    for option, is_given in (("--order", bool(orders)), ("--prefixes", prefixes != PREFIXES)):
+        if is_given:
+            raise UsageError(f"{option} is about single prefixes, --texts about whole texts: leave one of them out")
 
 
 def _of_prefixes(run: Run, prefixes: int, orders: list[str], quiet: bool) -> tuple[list[Table], list[str]]:

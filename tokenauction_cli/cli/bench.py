@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row", "Calibrated", "Replayed")
 
-OF_TOKENS, OF_BYTES = (Path(__file__).with_name(name) for name in ("bench.yaml", "bench-bytes.yaml"))
+OF_TOKENS, OF_BYTES, OF_CANDIDATES = (
+    Path(__file__).with_name(f"{name}.yaml") for name in ("bench", "bench-bytes", "bench-mosaic")
+)
 SCENARIOS: dict[str, tuple[Path, list[str]]] = {
     "one text alone": (OF_TOKENS, ["sweep.relative_weight=[0.5]"]),
     "11 weights, linear, one seed": (OF_TOKENS, []),
@@ -31,12 +33,15 @@ SCENARIOS: dict[str, tuple[Path, list[str]]] = {
     ),
     "11 weights, 2 rules, 20 seeds": (OF_TOKENS, ["auction.aggregation=[linear, log_linear]", "sweep.seeds=20"]),
     "over bytes, 11 weights, 2 rules, 4 seeds": (OF_BYTES, []),
+    "mosaic: 20 candidates, 2 agents, 11 weights": (OF_CANDIDATES, []),
 }
 SHOWN = {  # label and format
     "cells": ("texts", "{:.0f}"),
     "evaluations_per_draw": ("evaluations per text so far and agent", "{:.2f}"),
     "sharing": ("evaluations of a loop without sharing / ours", "{:.2f}"),
+    "evaluations_per_candidates": ("evaluations / those of writing and scoring the candidates once", "{:.2f}"),
     "times_naive": ("speed of our run / one Llama object per agent", "{:.2f}"),
+    "times_naive_once": ("the same where the loop keeps its candidates for all bids", "{:.2f}"),
     "tokens_per_second": ("tokens/s, or bytes/s: ours", "{:.0f}"),
     "naive_tokens_per_second": ("tokens/s, or bytes/s: one Llama object per agent", "{:.0f}"),
     "evaluations_per_second": ("evaluations/s", "{:.0f}"),
@@ -44,16 +49,14 @@ SHOWN = {  # label and format
     "share_evaluating": ("share of time: evaluating", "{:.1%}"),
     "share_auctioning": ("share of time: auctioning, payments, measures, traces", "{:.1%}"),
     "share_charging": ("share of time: payments, a part of the line above", "{:.1%}"),
-    "share_writing": ("share of time: writing", "{:.1%}"),
+    "share_writing": ("share of time: settling candidates, writing", "{:.1%}"),
     "mean_rows": ("rows in a batch, mean", "{:.1f}"),
     "peak_memory_mib": ("peak memory, MiB", "{:.0f}"),
 }
 
 
 def bench(
-    experiment: Annotated[
-        Path | None, typer.Argument(metavar="[EXP]", help="Default: five built-in scenarios.")
-    ] = None,
+    experiment: Annotated[Path | None, typer.Argument(metavar="[EXP]", help="Default: six built-in scenarios.")] = None,
     repeat: Annotated[int, typer.Option("--repeat", min=1, help="Experiment seeds; medians are shown.")] = 1,
     overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
     how: TablesAs = TableOrJson.table,
@@ -187,7 +190,7 @@ def median_of(runs: list[Measured]) -> dict[str, Any]:
 
     rows = as_rows(runs)
     return {
-        name: value if isinstance(value, (str, dict)) else statistics.median(row[name] for row in rows)
+        name: statistics.median(row[name] for row in rows) if isinstance(value, (int, float)) else value
         for name, value in rows[0].items()
     }
 
@@ -204,5 +207,10 @@ def _table(medians: list[dict[str, Any]]) -> Table:
     from ..analysis.tables import Table
 
     columns = ("measure", *(str(row["scenario"]) for row in medians))
-    rows = tuple((label, *(how.format(row[name]) for row in medians)) for name, (label, how) in SHOWN.items())
+    figures = {name: [row[name] for row in medians] for name in SHOWN}
+    rows = tuple(
+        (label, *("" if value is None else how.format(value) for value in figures[name]))
+        for name, (label, how) in SHOWN.items()
+        if any(value is not None for value in figures[name])
+    )
     return Table("", columns, rows)

@@ -46,6 +46,11 @@ def play(
     from ..engine.live import staged
 
     loaded = _traced(experiment, overrides or [], trust or [])
+    if not loaded.auction.aggregation:
+        raise UsageError(
+            f"{experiment}: only the token auction can be played, and it is not one of the mechanisms; "
+            "try -S auction.mechanism=token_auction"
+        )
     if query > len(loaded.queries):
         raise UsageError(f"--query {query}: this file has {len(loaded.queries)}")
     rules = _beginning_with("--rule", rule, loaded.auction.aggregation)

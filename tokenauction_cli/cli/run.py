@@ -43,6 +43,10 @@ def run(
     trust: Trust = None,
     output: Results = Path("results"),
     n: Annotated[int | None, typer.Option("-n", metavar="N", min=1, help="Only the first N cells.")] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="K/N", help="Only part K of N, for job arrays: in a run folder of its own."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the old run folder is renamed.")] = False,
     no_reuse: Annotated[
         bool, typer.Option("--no-reuse", help="Compute the texts that other runs in the folder have finished, too.")
@@ -71,7 +75,7 @@ def run(
     from .progress import progress_for_stderr
 
     chosen = Workers.chosen(workers, scheduler, trust or [])
-    loaded, output = _experiment_and_results(target, overrides or [], trust or [], output)
+    loaded, output = _experiment_and_results(target, overrides or [], trust or [], output, shard)
     if not quiet:
         _tell_left_out(loaded)
     progress = progress_for_stderr(quiet, loaded.auction.counted)
@@ -100,14 +104,19 @@ def run(
 
 
 def _experiment_and_results(
-    target: Path, overrides: list[str], trust: list[str], output: Path
+    target: Path, overrides: list[str], trust: list[str], output: Path, shard: str | None
 ) -> tuple[Experiment, Path]:
     """What to run, and in which folder of run folders: that of a run is where it lies."""
-    from ..api import experiment_of_run
+    from ..api import experiment_of_run, sharded
+    from ..experiment.shard import Shard
     from ..runs.run_folders import folder_of
 
+    part = None if shard is None else Shard.parse(shard)
     if not target.is_dir():
-        return load(target, overrides, trust), output
+        whole = load(target, overrides, trust)
+        return (whole if part is None else sharded(whole, part)), output
+    if part is not None:
+        raise UsageError(f"{target} is a run folder, which is a shard or is none: --shard needs an experiment file")
     if overrides:
         raise UsageError(f"{target} is a run folder, whose experiment is fixed: -S needs an experiment file")
     experiment, here = experiment_of_run(target, trust), target.resolve()

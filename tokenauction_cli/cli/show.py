@@ -31,7 +31,7 @@ def show(
         typer.Option(
             "--table",
             metavar="LIST",
-            help="What to print: texts, rates, payments, mechanisms (at equal weights). "
+            help="What to print: texts, rates, payments, mechanisms (at equal bids, and at equal values). "
             "Default: texts, and in the terminal rates too.",
         ),
     ] = "",

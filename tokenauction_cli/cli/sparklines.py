@@ -39,9 +39,8 @@ def curve_tables(experiment: Experiment, summary: pd.DataFrame, blocks: str = BL
     for query, group in summary.sort_values("relative_weight", kind="stable").groupby("query", sort=False):
         rules = list(group.groupby("aggregation", sort=False))
         rows = [row for row in _rows(experiment, [rows for _, rows in rules], blocks) if any(row[1:])]
-        title = " / ".join(
-            part for part in (str(query), f"weight of {swept} from {weights.min():g} to {weights.max():g}") if part
-        )
+        low, high = group["relative_weight"].min(), group["relative_weight"].max()
+        title = " / ".join(part for part in (str(query), f"weight of {swept} from {low:g} to {high:g}") if part)
         tables.append(Table(title, ("", *(str(rule) for rule, _ in rules)), tuple(rows)))
     return tables
 

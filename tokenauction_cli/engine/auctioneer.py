@@ -217,6 +217,8 @@ class _Prefix:
         return Profile.from_logits(self._logits, self._temperatures)
 
     def _token(self, profile: Profile, state: TextState) -> int:
+        if state.undefined is not None:
+            raise state.undefined
         outcome = self._outcome(profile, state)
         draw_key = DrawKey(state.randomness, state.n_tokens)
         draw = self._auctioneer.rules.sampling.draw(outcome, draw_key)

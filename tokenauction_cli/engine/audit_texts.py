@@ -17,14 +17,13 @@ from ..experiment.experiment import Experiment
 from ..experiment.mentions import find_mentions, mention_pattern
 from ..lm.base import LanguageModel
 from ..runs import manifest
-from ..runs.run_folder import Appender, Record, RunFolder
+from ..runs.run_folder import PROPOSALS, Appender, Record, RunFolder
 from ..system.errors import UsageError
 from .auctioneer import Auctioneer
 from .bidder_models import BidderModels
 from .interrupts import Interrupts
 from .plan import Cell
 from .prepare import prepare
-from .proposals import KIND as PROPOSALS
 from .proposals import Proposals, is_settled, texts_of
 from .reporting import Reporting, honest, misreported
 from .rules import Rules
@@ -89,23 +88,24 @@ class AuditTexts:
         settled = [cell for cell in missing if is_settled(cell, rules)]
         proposals = Proposals(self._experiment, rules, self._folder, settled)
         plan = plan_of_cells(texts_of(self._experiment, rules, cells), self._bidders)
-        left = plan.without(proposals.idle(plan, {cell.id for cell in missing}))
+        wanted = {cell.id for cell in missing}
+        left = plan.only(wanted | proposals.missing)
         left = replace(left, slots=min(plan.slots, self._model.slots or plan.slots))
         work = WorkLeft(left, self._bidders.prompt_sets, self._experiment.auction.max_draws)
         loop = TokenLoop(self._model, self._auctioneer, self._bidders.prompt_sets, work.heard)
         self._progress.begin(len(cells), sum(cell.id in self._facts for cell in cells))
         self._progress.step(0, 0, 0.0)
         with Interrupts() as interrupts:
-            for records in chain([[]], in_batches(loop, left, interrupts)):
+            for records in chain([[]] if settled else [], in_batches(loop, left, interrupts)):
                 with interrupts.held():
-                    ready = proposals.taken(records, self._candidates)
+                    ready = [one for one in proposals.taken(records, self._candidates) if one["cell"] in wanted]
                     self._progress.step(self._keep(ready), loop.n_tokens, work.share)
                 self._check(ready)
         self.n_evaluations += loop.n_evaluations
 
     def _keep(self, records: Iterable[Record]) -> int:
-        """Write down those that are finished and new; how many. In whole waves some are known already."""
-        new = [one for one in records if one["cell"] not in self._facts and one["end_reason"] != FAILED]
+        """Write down those that did not fail; how many."""
+        new = [record for record in records if record["end_reason"] != FAILED]
         self._appender.append(new)
         self._facts |= {record["cell"]: self._of(record) for record in new}
         return len(new)

@@ -37,6 +37,7 @@ def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> 
     parts = {
         "program": {key: known.get(key) for key in _OF_MANIFESTS},
         "seed": experiment.seed,
+        **({"columns": _columns(experiment)} if any(experiment.columns.values()) else {}),
         "agents": [_agent(agent) for agent in experiment.agents],
         "reference": experiment.reference and _agent(experiment.reference),
         "auction": _without(asdict(experiment.auction), _PART_OF_THE_CELL),
@@ -51,6 +52,11 @@ def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> 
 def _agent(agent: Agent) -> dict[str, Any]:
     """With its name, which its prompt may say; its model stands for itself elsewhere."""
     return _without(asdict(agent), (*_READ_OFF_THE_TEXT, "model"))
+
+
+def _columns(experiment: Experiment) -> dict[str, dict[str, str]]:
+    """What prompts know of queries beside their text; bids are part of the cell."""
+    return {query: dict(columns.values) for query, columns in experiment.columns.items() if columns.values}
 
 
 def _models(experiment: Experiment, files: GgufFiles) -> dict[str, Any]:

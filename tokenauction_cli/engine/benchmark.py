@@ -3,6 +3,9 @@
 naive        one high-level `Llama` object per agent, one text at a time, no sharing: `naive.py`
 bare decode  the same series of `llama_decode` calls that our run made, with nothing between them
 ours         the whole run of the same cells: evaluating, aggregating, drawing, charging, measuring, writing
+
+Of a mechanism with candidates the naive loop is `naive_candidates.py`. It shares nothing, so it writes and scores the
+candidates anew for every bid; what it makes of them once is a ratio of its own.
 """
 
 from __future__ import annotations
@@ -30,12 +33,14 @@ from ..mechanism.sampling.rules import Draw, SamplingRule
 from ..runs.run_folder import RunFolder
 from ..system.errors import UsageError
 from ..system.memory import peak_memory
+from . import naive, naive_candidates
 from .auctioneer import Auctioneer
 from .bidder_models import BidderModels
 from .gguf_files import GgufFiles
-from .naive import draws_per_second
-from .plan import Plan
+from .plan import Cell, Plan, cells_of
 from .prepare import prepare
+from .proposals import KIND as PROPOSALS
+from .proposals import Proposals, is_settled, pools_of
 from .rules import Rules
 from .run import plan_for
 from .token_loop import TokenLoop
@@ -55,6 +60,8 @@ class Measured:
     naive_tokens_per_second: float
     tokens_per_second: float
     times_naive: float
+    times_naive_once: float | None  # the same where the loop keeps its candidates for all bids; None without any
+    evaluations_per_candidates: float | None  # over those of each candidate's tokens under every prompt, once
     evaluations_per_second: float
     decode_efficiency: float
     share_evaluating: float
@@ -96,9 +103,10 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     files = bidders.files
     if files is None or any(agent.distributions is not None for agent in experiment.agents):
         raise UsageError(f"{experiment.path}: bench needs agents with language models, not tables")
-    plan = plan_for(experiment, bidders)
-    naive = draws_per_second(experiment, _prompts(bidders, experiment), files.hardware)
-    rules = Rules.of(experiment)
+    plan, rules = plan_for(experiment, bidders), Rules.of(experiment)
+    settled = _settled(experiment, rules)
+    loop_of = naive_candidates if settled else naive
+    naive_speed = loop_of.draws_per_second(experiment, _prompts(bidders, experiment), files.hardware)
     payments = {name: TimedPayment(rule) for name, rule in rules.payments.items()}
     journals: dict[Path, list[Step]] = {model.path: [] for model in files.models}
     with bidders.loaded(plan.slots, lambda path, step: journals[path].append(step)) as model:
@@ -106,22 +114,26 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
         auctioneer = Auctioneer(experiment, replace(rules, payments=payments), model.vocabulary)
         loop = TokenLoop(model, auctioneer, bidders.prompt_sets)
         with contextlib.closing(auctioneer):
-            seconds, writing = _run(loop, plan)
+            seconds, writing = _run(loop, plan, auctioneer, settled)
         n_rows = model.n_evaluations if isinstance(model, ByteModel) else loop.n_evaluations
     bare = _replay(files, plan, journals)
     n_prompts = sum(files.most_prompts.values())
     decodes = [len(step.arguments[0]) for steps in journals.values() for step in steps if step.method == "decode"]
+    n_uses = len(settled) // len(pools_of(experiment, rules, settled)) if settled else 1
+    n_tokens = loop.n_tokens * n_uses
     return Measured(
         scenario=scenario,
         machine=machine_of(files.hardware),
-        cells=plan.n_cells,
-        tokens=loop.n_tokens,
+        cells=len(settled) or plan.n_cells,
+        tokens=n_tokens,
         evaluations=n_rows,
         evaluations_per_draw=n_rows / max(1, loop.n_evaluations),
-        sharing=loop.n_tokens * n_prompts / max(1, loop.n_evaluations),
-        naive_tokens_per_second=naive,
-        tokens_per_second=loop.n_tokens / seconds,
-        times_naive=loop.n_tokens / seconds / naive,
+        sharing=n_tokens * n_prompts / max(1, loop.n_evaluations),
+        naive_tokens_per_second=naive_speed,
+        tokens_per_second=n_tokens / seconds,
+        times_naive=n_tokens / seconds / naive_speed,
+        times_naive_once=loop.n_tokens / seconds / naive_speed if settled else None,
+        evaluations_per_candidates=loop.n_evaluations / (loop.n_tokens * n_prompts) if settled else None,
         evaluations_per_second=n_rows / seconds,
         decode_efficiency=bare / seconds,
         share_evaluating=loop.seconds_evaluating / seconds,
@@ -133,25 +145,40 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     )
 
 
+def _settled(experiment: Experiment, rules: Rules) -> list[Cell]:
+    """The cells that are choices among candidates: all, or none."""
+    cells = cells_of(experiment)
+    settled = [cell for cell in cells if is_settled(cell, rules)]
+    if 0 < len(settled) < len(cells) or (settled and experiment.auction.alphabet != "tokens"):
+        raise UsageError(
+            f"{experiment.path}: bench measures mechanisms with candidates over tokens, and apart from others; set "
+            "auction.mechanism to one of them"
+        )
+    return settled
+
+
 def _prompts(bidders: BidderModels, experiment: Experiment) -> list[GgufPrompt]:
-    """Of every agent, in answer to the first query."""
+    """Of every agent, and of the reference behind them, in answer to the first query."""
     prompt_set = bidders.prompt_sets[experiment.queries[0]]
-    prompts = [prompt_set.prompts[k] for k in prompt_set.prompt_of_agent]
+    prompts = [prompt_set.prompts[k] for k in (*prompt_set.prompt_of_agent, *prompt_set.prompt_of_scorer)]
     return [prompt.prompt if isinstance(prompt, BytePrompt) else prompt for prompt in prompts]
 
 
-def _run(loop: TokenLoop, plan: Plan) -> tuple[float, float]:
-    """Seconds of the whole run without loading, and of writing its records."""
+def _run(loop: TokenLoop, plan: Plan, auctioneer: Auctioneer, settled: Sequence[Cell]) -> tuple[float, float]:
+    """Seconds of the whole run without loading, and of settling and writing its records."""
     writing = 0.0
-    with TemporaryDirectory() as folder, RunFolder(Path(folder)).appending() as appender:
-        begun = time.perf_counter()
-        for wave in plan.waves:
-            for records in loop.run(wave, plan.slots):
-                before = time.perf_counter()
-                if records:
-                    appender.append(records)
-                writing += time.perf_counter() - before
-        return time.perf_counter() - begun, writing
+    with TemporaryDirectory() as path:
+        folder = RunFolder(Path(path))
+        proposals = Proposals(auctioneer.experiment, auctioneer.rules, folder, settled)
+        with folder.appending() as appender, folder.of(PROPOSALS).appending() as candidates:
+            begun = time.perf_counter()
+            for wave in plan.waves:
+                for records in loop.run(wave, plan.slots):
+                    before = time.perf_counter()
+                    if ready := proposals.taken(records, candidates):
+                        appender.append(ready)
+                    writing += time.perf_counter() - before
+            return time.perf_counter() - begun, writing
 
 
 def _replay(files: GgufFiles, plan: Plan, journals: Mapping[Path, Sequence[Step]]) -> float:

@@ -21,10 +21,10 @@ from ..system.errors import UsageError
 from .auctioneer import Auctioneer
 from .bidder_models import BidderModels
 from .closeness import Distances, Laws, complete, finer
-from .plan import Plan
+from .plan import Plan, cells_of
 from .prepare import prepare
 from .rules import Rules
-from .run import plan_for
+from .run import plan_of_cells
 from .token_loop import TokenLoop
 
 GRID = ((0.01, 0.2), (0.01, 0.05), (0.001, 0.05), (0.001, 0.02), (0.0003, 0.01), (0.0001, 0.005))
@@ -50,8 +50,11 @@ def calibrate(experiment: Experiment) -> Iterator[Calibrated]:
     """A row for the experiment's own knobs, and for each of the grid. Raises UsageError for auctions of tokens."""
     if experiment.auction.alphabet != "bytes":
         raise UsageError(f"{experiment.path}: only an auction over bytes has a covering; set auction.alphabet: bytes")
+    cells = [cell for cell in cells_of(experiment) if not cell.mechanism]
+    if not cells:
+        raise UsageError(f"{experiment.path}: a covering is judged by the token auction; add it to auction.mechanism")
     bidders = prepare(experiment, probe=True)
-    plan = plan_for(experiment, bidders)
+    plan = plan_of_cells(cells, bidders)
     laws = Laws(experiment, bidders.prompt_sets)
     with bidders.loaded(plan.slots) as model:
         assert isinstance(model, ByteModel)

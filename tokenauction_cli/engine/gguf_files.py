@@ -78,12 +78,15 @@ class GgufFiles:
 
         `kv_cache` is the format that a run began with.
         """
-        from ..lm.hardware import choose_hardware
+        from ..lm.hardware import Split, choose_hardware
 
         runtime = experiment.runtime
         n_threads = usable_processors() if runtime.threads == "auto" else int(runtime.threads)
         kept = kv_cache or runtime.kv_cache
-        self.hardware: Hardware = choose_hardware(runtime.device, runtime.gpu_layers, n_threads, kept, runtime.rpc)
+        split = Split(runtime.split_mode, runtime.tensor_split, runtime.main_gpu)
+        self.hardware: Hardware = choose_hardware(
+            runtime.device, runtime.gpu_layers, n_threads, kept, runtime.rpc, split
+        )
         self._experiment = experiment
         self._rows_per_second: dict[Path, dict[int, float]] = {}
         self.findings: dict[Path, Finding] = {}
@@ -391,7 +394,7 @@ def _prompt(
     if agent.model is None:
         return None
     model = in_use[agent.model]
-    tokens = _tokens(agent, query, model, vocabularies[model.path])
+    tokens = _tokens(agent, query, experiment.columns_of(query), model, vocabularies[model.path])
     _check_length(agent, model, len(tokens), experiment.auction)
     return GgufPrompt(model.path, tokens)
 
@@ -405,13 +408,19 @@ def prompt_text(prompt: GgufPrompt) -> str:
     return read.decode("utf-8", "replace")
 
 
-def _tokens(agent: Agent, query: str, model: ModelInUse, vocabulary: GgufVocabulary) -> tuple[int, ...]:
+def _tokens(
+    agent: Agent, query: str, columns: Mapping[str, str], model: ModelInUse, vocabulary: GgufVocabulary
+) -> tuple[int, ...]:
     from ..lm.prompt_tokens import tokens_of_messages, tokens_of_text
 
     if agent.prompt is not None:
-        return tokens_of_text(vocabulary, lambda text: render_prompt(agent, text), query)
+
+        def rendered(query: str, *values: str) -> str:
+            return render_prompt(agent, query, dict(zip(columns, values, strict=True)))
+
+        return tokens_of_text(vocabulary, rendered, query, *columns.values())
     return tokens_of_messages(
-        vocabulary, model.metadata.chat_template, render_messages(agent, query), str(model.local.reference)
+        vocabulary, model.metadata.chat_template, render_messages(agent, query, columns), str(model.local.reference)
     )
 
 

@@ -85,7 +85,7 @@ def judged(
     Raises UsageError where the judge is an agent's model, ModelError where it cannot answer a question.
     """
     model = model_of(experiment, judge)
-    answers, prompts = _read(judge, model, questions)
+    answers, prompts = _read(experiment, judge, model, questions)
     digests = {question: _digest(prompt) for question, prompt in prompts.items()}
     scores = _known(folder, model)
     new = {digest: prompts[question] for question, digest in digests.items() if digest not in scores}
@@ -114,7 +114,9 @@ def _is_same(one: LocalModel, other: LocalModel) -> bool:
     return one.size == other.size and verify(one) == verify(other)
 
 
-def _read(judge: Judge, model: ModelInUse, questions: Iterable[Question]) -> tuple[Answers, dict[Question, GgufPrompt]]:
+def _read(
+    experiment: Experiment, judge: Judge, model: ModelInUse, questions: Iterable[Question]
+) -> tuple[Answers, dict[Question, GgufPrompt]]:
     """The tokens of the answers, and of every question. Raises ModelError where the model cannot be asked."""
     from ..lm.gguf import open_vocabulary
 
@@ -125,23 +127,27 @@ def _read(judge: Judge, model: ModelInUse, questions: Iterable[Question]) -> tup
                 f"{model.local.reference} cannot be a judge: its vocabulary does not tell the first token of Yes from "
                 "that of No; choose another model"
             )
-        return answers, {question: _prompt(judge, model, vocabulary, question) for question in questions}
+        columns = experiment.columns_of
+        return answers, {one: _prompt(judge, model, vocabulary, one, columns(one.query)) for one in questions}
 
 
-def _prompt(judge: Judge, model: ModelInUse, vocabulary: GgufVocabulary, question: Question) -> GgufPrompt:
-    """The tokens of a question; its query and its text may not name control tokens."""
+def _prompt(
+    judge: Judge, model: ModelInUse, vocabulary: GgufVocabulary, question: Question, columns: Mapping[str, str]
+) -> GgufPrompt:
+    """The tokens of a question; its query, what goes with that and its text may not name control tokens."""
     from ..lm.gguf import GgufPrompt
     from ..lm.prompt_tokens import tokens_of_text
 
-    def rendered(query: str, text: str) -> str:
-        return render_question(judge.prompt, question.agent, query, text)
+    def rendered(query: str, text: str, *values: str) -> str:
+        return render_question(judge.prompt, question.agent, query, text, dict(zip(columns, values, strict=True)))
 
-    tokens = tokens_of_text(vocabulary, rendered, question.query, question.text)
+    texts = question.query, question.text, *columns.values()
+    tokens = tokens_of_text(vocabulary, rendered, *texts)
     if not tokens:
         raise ModelError("the judge's prompt has no tokens; a model needs at least one to continue")
     limit = model.metadata.context_length
     if limit is not None and len(tokens) > limit:
-        beginning = _beginning(rendered(question.query, question.text))
+        beginning = _beginning(rendered(*texts))
         raise ModelError(
             f"the judge's question {beginning} has {len(tokens)} tokens, more than the {limit} tokens of context of "
             f"{model.local.reference}: shorten the prompt or the texts, or choose another model"

@@ -33,7 +33,7 @@ def draws_per_second(experiment: Experiment, prompts: Sequence[GgufPrompt], hard
     longest = max(len(prompt.tokens) for prompt in prompts) + auction.max_draws
     weights = np.array(experiment.points[len(experiment.points) // 2].bids)
     rng = np.random.default_rng(experiment.seed)
-    with _models(prompts, longest, hardware) as models:
+    with models_of(prompts, longest, hardware) as models:
         kind = _Tokens if auction.alphabet == "tokens" else _Bytes
         writers = [
             kind(model, prompt, agent.temperature)
@@ -169,13 +169,22 @@ def _softmax(logits: Any, temperature: float) -> Array:
 
 
 @contextmanager
-def _models(prompts: Sequence[GgufPrompt], n_tokens: int, hardware: Hardware) -> Iterator[list[Any]]:
+def models_of(
+    prompts: Sequence[GgufPrompt], n_tokens: int, hardware: Hardware, *, logits_all: bool = False
+) -> Iterator[list[Any]]:
+    """A `Llama` object for each prompt; `logits_all` keeps what follows every token, not the last alone."""
     from llama_cpp import Llama
 
     settings = {"n_threads": hardware.n_threads, "n_threads_batch": hardware.n_threads, "verbose": False}
     with nullcontext() if hardware.uses_extra_buffers else _weights_in_their_own_order():
         models = [
-            Llama(str(prompt.path), n_ctx=n_tokens + 1, n_gpu_layers=hardware.gpu_layers, **settings)
+            Llama(
+                str(prompt.path),
+                n_ctx=n_tokens + 1,
+                n_gpu_layers=hardware.gpu_layers,
+                logits_all=logits_all,
+                **settings,
+            )
             for prompt in prompts
         ]
     try:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from ..experiment.experiment import Experiment
 from ..experiment.mechanism_choice import TOKEN_AUCTION
-from ..system.errors import UsageError
 
 CELLS_PER_WAVE = 4096
 CELLS_PER_WHOLE_WAVE = 128
@@ -85,41 +84,31 @@ class Plan:
     def n_cells(self) -> int:
         return sum(len(wave) for wave in self.waves)
 
-    def without(self, finished: Mapping[str, object]) -> Plan:
-        """What is left to do: the missing cells, or every wave that misses one where a batch may change a record."""
+    def only(self, wanted: Container[str]) -> Plan:
+        """These cells, by id, or every wave that has one of them where a batch may change a record."""
         if self.whole_waves:
-            left = [wave for wave in self.waves if any(cell.id not in finished for cell in wave)]
+            left = [wave for wave in self.waves if any(cell.id in wanted for cell in wave)]
         else:
-            left = [tuple(cell for cell in wave if cell.id not in finished) for wave in self.waves]
+            left = [tuple(cell for cell in wave if cell.id in wanted) for wave in self.waves]
         return replace(self, waves=tuple(filter(None, left)))
-
-    def first(self, n: int | None) -> Plan:
-        """The first n cells, rounded up to whole waves where a batch may change a record."""
-        if n is None:
-            return self
-        if n < 1:
-            raise UsageError(f"-n {n}: there must be at least one cell to run")
-        kept: list[tuple[Cell, ...]] = []
-        for wave in self.waves:
-            missing = n - sum(len(w) for w in kept)
-            if missing <= 0:
-                break
-            kept.append(wave if self.whole_waves else wave[:missing])
-        return replace(self, waves=tuple(kept))
 
 
 def cells_of(experiment: Experiment) -> list[Cell]:
     """Every cell once: query by query, seed by seed, then rules and sweep points. Of equal points the first counts."""
-    points = experiment.points
     cells: dict[str, Cell] = {}
     for query in experiment.queries:
-        for seed in experiment.seeds:
+        for seed in (seed for seed in experiment.seeds if _is_meant(experiment, query, seed)):
             for rule, mechanism in _rules(experiment):
-                for point in points:
+                for point in experiment.points_of(query):
                     place = query, rule, point.index, point.relative_weight, point.bids, seed
                     cell = Cell(*place, mechanism=mechanism)
                     cells.setdefault(cell.id, cell)
     return list(cells.values())
+
+
+def _is_meant(experiment: Experiment, query: str, seed: int) -> bool:
+    """Whether this block is part of the experiment's shard, if it has one."""
+    return experiment.shard is None or experiment.shard.has(query, seed)
 
 
 def _rules(experiment: Experiment) -> Iterator[tuple[str, str]]:
@@ -133,8 +122,19 @@ def _rules(experiment: Experiment) -> Iterator[tuple[str, str]]:
 
 def n_cells(experiment: Experiment) -> int:
     """How many cells there are, without making them."""
-    n_points = len({point.bids for point in experiment.points})
-    return len(set(experiment.queries)) * len(experiment.seeds) * len(list(_rules(experiment))) * n_points
+    queries, n_rules = set(experiment.queries), len(list(_rules(experiment)))
+    of_blocks = (_n_seeds(experiment, query) * _n_points(experiment, query) for query in queries)
+    return n_rules * sum(of_blocks)
+
+
+def _n_seeds(experiment: Experiment, query: str) -> int:
+    if experiment.shard is None:
+        return len(experiment.seeds)
+    return sum(experiment.shard.has(query, seed) for seed in experiment.seeds)
+
+
+def _n_points(experiment: Experiment, query: str) -> int:
+    return len({point.bids for point in experiment.points_of(query)})
 
 
 def make_plan(experiment: Experiment, slots: int, *, is_batch_invariant: bool) -> Plan:
@@ -150,7 +150,7 @@ def plan_of(cells: Sequence[Cell], slots: int, *, is_batch_invariant: bool) -> P
     """
     most = CELLS_PER_WAVE if is_batch_invariant else CELLS_PER_WHOLE_WAVE
     waves = tuple(_waves(cells, most))
-    return Plan(waves, min(slots, max(len(wave) for wave in waves)), whole_waves=not is_batch_invariant)
+    return Plan(waves, min(slots, max(map(len, waves), default=1)), whole_waves=not is_batch_invariant)
 
 
 def _waves(cells: Sequence[Cell], most: int) -> Iterator[tuple[Cell, ...]]:

@@ -50,10 +50,11 @@ def look(
 
 
 def sample(experiment: Experiment, records: Mapping[str, Any], n_prefixes: int) -> list[Prefix]:
-    """At most so many distinct prefixes of the recorded texts, drawn by the experiment's seed."""
+    """At most so many distinct prefixes of the recorded texts of the token auction, drawn by the experiment's seed."""
     met = {
         Prefix(record["query"], tuple(record["token_ids"][:length]))
         for record in records.values()
+        if "mechanism" not in record
         for length in range(len(record.get("token_ids", ())))
     }
     ordered = sorted(met)

@@ -12,6 +12,11 @@ from .reporting import Reporting, honest
 
 logger = logging.getLogger("tokauction")
 
+RPC_WARNING = (
+    "runtime.rpc: prompts and layers travel unencrypted, and whoever reaches a server's port can use it: trusted "
+    "networks only"
+)
+
 
 def prepare(
     experiment: Experiment,
@@ -28,6 +33,8 @@ def prepare(
     Without `reportings` every agent is honest.
     """
     bidders = _bidders(experiment, reportings or (honest(experiment),), kv_cache)
+    if bidders.files is not None and bidders.files.hardware.rpc:
+        tell(RPC_WARNING)
     if probe and bidders.files is not None:
         bidders.files.probe(tell)
     return bidders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from ..experiment.experiment import Auction, Experiment
+from ..experiment.mechanism_checks import Premises, misfits
 from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..experiment.sweep import terms_of_agents
 from ..mechanism import registry
@@ -49,32 +51,12 @@ class Rules:
     @classmethod
     def of(cls, experiment: Experiment) -> Rules:
         """Raises UsageError for a rule of the user's own that cannot be loaded, and for a payment that fits no rule."""
-        auction = experiment.auction
         own = str(experiment.modules)
         if experiment.trust:  # else a file beside the experiment could pose as any module
             sys.path.insert(0, own)
         try:
-            rules = cls(
-                {name: registry.find("aggregation", name) for name in auction.aggregation},
-                {name: registry.find("payment", name) for name in auction.payments},
-                registry.find("sampling", auction.sampling),
-                {
-                    choice.name: registry.find("mechanism", choice.name, choice.settings)
-                    for choice in auction.mechanisms
-                    if choice.name != TOKEN_AUCTION
-                },
-                {
-                    one.generator: registry.find("aggregation", one.generator)
-                    for one in auction.mechanisms
-                    if one.generator
-                },
-            )
-            reasons: Iterator[str] = (
-                misfit(name, auction.aggregation, auction.sampling, auction.reserve) for name in auction.payments
-            )
-            if auction.alphabet == "words":
-                reasons = chain(_misfits_over_words(auction), reasons)
-            for reason in filter(None, reasons):
+            rules = cls._found(experiment.auction)
+            for reason in filter(None, chain(_misfits(experiment.auction), _misfits_of_mechanisms(experiment, rules))):
                 raise UsageError(f"{experiment.path}: {reason}")
         except registry.UnknownRuleError as error:
             raise UsageError(f"{experiment.path}: {error}") from error
@@ -82,6 +64,17 @@ class Rules:
             if experiment.trust:
                 sys.path.remove(own)
         return rules
+
+    @classmethod
+    def _found(cls, auction: Auction) -> Rules:
+        others = [choice for choice in auction.mechanisms if choice.name != TOKEN_AUCTION]
+        return cls(
+            {name: registry.find("aggregation", name) for name in auction.aggregation},
+            {name: registry.find("payment", name) for name in auction.payments},
+            registry.find("sampling", auction.sampling),
+            {choice.name: registry.find("mechanism", choice.name, choice.settings) for choice in others},
+            {one.generator: registry.find("aggregation", one.generator) for one in others if one.generator},
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,11 +107,27 @@ class Rules:
         return tuple(found)
 
 
-def _misfits_over_words(auction: Auction) -> Iterator[str]:
-    for name in auction.aggregation:
-        yield registry.misfit_over_words("aggregation", name)
-    for name in auction.payments:
-        yield registry.misfit_over_words("payment", name)
+def _misfits(auction: Auction) -> Iterator[str]:
+    """Why payments do not fit, and why rules do not over words; '' for each that does."""
+    if auction.alphabet == "words":
+        yield from (registry.misfit_over_words("aggregation", name) for name in auction.aggregation)
+        yield from (registry.misfit_over_words("payment", name) for name in auction.payments)
+    yield from (misfit(name, auction.aggregation, auction.sampling, auction.reserve) for name in auction.payments)
+
+
+def _misfits_of_mechanisms(experiment: Experiment, rules: Rules) -> Iterator[str]:
+    """The same of mechanisms, which for those of the user's own is known only now."""
+    auction = experiment.auction
+    premises = Premises(
+        alphabet=auction.alphabet,
+        sampling=auction.sampling,
+        reserve=auction.reserve,
+        has_budget=any(math.isfinite(agent.budget) for agent in experiment.agents),
+        has_reference=experiment.reference is not None,
+    )
+    choices = {choice.name: choice for choice in auction.mechanisms}
+    for name, mechanism in rules.mechanisms.items():
+        yield from (why for _, why in misfits(mechanism, choices[name], premises))
 
 
 def terms_of(experiment: Experiment) -> Terms:

@@ -9,15 +9,17 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 from ..experiment.experiment import Experiment, load_experiment
+from ..experiment.shard import Shard
 from ..runs import manifest
-from ..runs.run_folder import RunFolder
+from ..runs.run_folder import PROPOSALS, RunFolder
 from ..system.environment import visible
 from ..system.errors import UsageError
 from ..system.memory import peak_memory
@@ -25,11 +27,11 @@ from .bidder_models import BidderModels
 from .interrupts import Interrupts
 from .plan import Cell, Plan, cells_of, plan_of
 from .prepare import prepare
-from .proposals import KIND as PROPOSALS
-from .proposals import Proposals, is_settled, texts_of
-from .reuse import take_over
+from .proposals import Proposals, candidates_of, is_settled, pools_of, texts_of
+from .reuse import TakenOver, take_over
 from .rules import Rules
 from .run_facts import begin_manifest
+from .settlement import check_listed
 from .workplace import Here, Workplace
 
 logger = logging.getLogger("tokauction")
@@ -77,6 +79,7 @@ def get_ready(
         experiment = workplace.fitted(experiment)
         manifest.check_continued(folder, old)
         rules, kept = Rules.of(experiment), manifest.kv_cache_of(old)
+        check_listed(experiment, rules)
         if kept is not None and experiment.runtime.kv_cache not in ("auto", kept):
             progress.note(f"this run began with a KV cache in {kept}, and keeps it; --fresh begins anew")
         bidders = prepare(experiment, probe=True, kv_cache=kept, tell=progress.note)
@@ -93,16 +96,17 @@ def compute(
 
     `reuse` takes over those that sibling runs have finished.
     """
+    first = texts_of(ready.experiment, ready.rules, cells[:n])
     if ready.bidders.files:
-        ready.bidders.files.measure_batch(sum(cell.id not in done for cell in cells[:n]), progress.note)
-    plan, wanted = _planned(ready, cells, n)
+        ready.bidders.files.measure_batch(sum(text.id not in done for text in first), progress.note)
+    plan, wanted = _planned(ready, cells, n, {text.id for text in first})
     record, changes = begin_manifest(ready.folder, ready.manifest_before, ready.experiment, ready.bidders, plan)
     _tell_changes(progress, changes)
     logger.info("%s", json.dumps({key: value for key, value in record.items() if key not in _NOT_LOGGED}))
     session = manifest.new_session(changes)
     if reuse:
-        taken = take_over(ready.folder, record, ready.experiment, wanted, done, progress.note)
-        session |= {"taken_over": taken.sources} if taken.cells else {}
+        taken = _take_over(ready, record, wanted, done, progress.note)
+        session |= {"taken_over": taken.sources} if taken.sources else {}
         done = done | taken.cells
     if all(cell.id in done for cell in wanted):
         _end(ready.folder, record, session, "finished")
@@ -111,16 +115,27 @@ def compute(
     return record
 
 
-def _planned(ready: Ready, cells: Sequence[Cell], n: int | None) -> tuple[Plan, list[Cell]]:
+def _take_over(
+    ready: Ready, record: manifest.Manifest, wanted: Sequence[Cell], done: Set[str], tell: Callable[[str], None]
+) -> TakenOver:
+    """Copy what siblings have finished of the cells that are wanted, then of the candidates of those that are left."""
+    taken = take_over(ready.folder, record, ready.experiment, wanted, done, tell)
+    left = [cell for cell in wanted if cell.id not in done and cell.id not in taken.cells]
+    pools, proposals = pools_of(ready.experiment, ready.rules, left), ready.folder.of(PROPOSALS)
+    candidates = [cell for pool in pools for cell in candidates_of(ready.experiment, pool)]
+    more = take_over(proposals, record, ready.experiment, candidates, proposals.cells() if candidates else (), tell)
+    return TakenOver(dict(Counter(taken.sources) + Counter(more.sources)), taken.cells)
+
+
+def _planned(ready: Ready, cells: Sequence[Cell], n: int | None, first: Set[str]) -> tuple[Plan, list[Cell]]:
     """The texts to write for the first `n` cells, and the cells that then have a record: whole waves may have more."""
     texts = texts_of(ready.experiment, ready.rules, cells)
     plan = plan_of_cells(texts, ready.bidders, ready.manifest_before.get("lanes"))
-    if n is not None:
-        needed = {text.id for text in texts_of(ready.experiment, ready.rules, cells[:n])}
-        plan = plan.first(1 + max((k for k, text in enumerate(texts) if text.id in needed), default=0))
+    if n is None:
+        return plan, list(cells)
+    plan = plan.only(first)
     written = {text.id for text in plan.cells}
-    wanted = [cell for k, cell in enumerate(cells) if cell.id in written or n is None or k < n]
-    return plan, wanted
+    return plan, [cell for k, cell in enumerate(cells) if k < n or cell.id in written]
 
 
 def experiment_of(folder: RunFolder, known: manifest.Manifest) -> Experiment:
@@ -134,8 +149,13 @@ def experiment_of(folder: RunFolder, known: manifest.Manifest) -> Experiment:
             f"{folder.path}: this is not a run folder (it has no resolved.yaml); `tokauction run` makes one"
         )
     experiment = load_experiment(resolved)
-    origin = known.get("experiment")
-    return replace(experiment, path=Path(origin) if isinstance(origin, str) else resolved, modules=Path.cwd())
+    origin, shard = known.get("experiment"), known.get("shard")
+    return replace(
+        experiment,
+        path=Path(origin) if isinstance(origin, str) else resolved,
+        modules=Path.cwd(),
+        shard=Shard.parse(shard) if isinstance(shard, str) else None,
+    )
 
 
 def plan_for(experiment: Experiment, bidders: BidderModels, slots_before: int | None = None) -> Plan:
@@ -172,14 +192,14 @@ def _compute(
     begun = time.monotonic()
     status = "failed"
     missing = [cell for cell in wanted if cell.id not in done]
-    logger.info("%d cells in %d waves, %d missing", len(wanted), len(plan.waves), len(missing))
+    logger.info("%d cells in %d waves, %d already on disk", len(wanted), len(plan.waves), len(wanted) - len(missing))
     progress.begin(len(wanted), len(wanted) - len(missing))
     waiting = {cell.id for cell in missing}
     settled = [cell for cell in missing if is_settled(cell, ready.rules)]
     proposals = Proposals(ready.experiment, ready.rules, ready.folder, settled)
     with Interrupts() as interrupts:
         try:
-            left = plan.without(proposals.idle(plan, waiting))
+            left = plan.only(waiting | proposals.missing)
             with (
                 ready.workplace.writing(ready.experiment, ready.rules, ready.bidders, left, progress.note) as writing,
                 ready.folder.appending() as appender,
@@ -187,7 +207,7 @@ def _compute(
             ):
                 record["lanes"] = writing.slots
                 progress.step(0, 0, 0.0)
-                for records in chain([[]], writing.batches(interrupts)):
+                for records in chain([[]] if settled else [], writing.batches(interrupts)):
                     with interrupts.held():
                         ready_now = proposals.taken(records, candidates)
                         new = [record for record in ready_now if record["cell"] in waiting]

@@ -32,6 +32,7 @@ def begin_manifest(
         "status": "running",
         "tokauction": __version__,
         "experiment": str(experiment.path.absolute()),
+        **({"shard": str(experiment.shard)} if experiment.shard else {}),
         "models": models,
         **_hardware(bidders),
         "probes": _probes(bidders),
@@ -69,6 +70,7 @@ def _hardware(bidders: BidderModels) -> dict[str, Any]:
         "kv_cache": None if hardware is None else hardware.kv_cache,
         "extra_buffers": None if hardware is None else hardware.uses_extra_buffers,
         "rpc": None if hardware is None else list(hardware.rpc),
+        "split": None if hardware is None else hardware.split._asdict(),
     }
 
 

@@ -122,6 +122,11 @@ class Sampled:
         """What every agent pays for each text in expectation, (n_texts, n_agents)."""
         return np.array([facts.paid[payment] for facts in self._facts[trial]])
 
+    def n_other_texts(self, one: Trial, other: Trial) -> int:
+        """How many texts of the one differ from those of the other."""
+        pairs = zip(self._facts[one], self._facts[other], strict=True)
+        return sum(facts.text != others.text for facts, others in pairs)
+
     def share_cut(self, trial: Trial) -> float:
         """The share of the texts that `max_tokens` cut."""
         return float(np.mean([facts.is_cut for facts in self._facts[trial]]))
@@ -162,6 +167,12 @@ class Payoff:
             return None
         measured = np.stack([self._measured(trial) for trial in others], axis=1)
         return Floor.of(self.utility.value, measured, self._measured(now))
+
+    def n_changed(self, now: Trial, other: Trial) -> int:
+        """In how many texts the other differs from `now`: in that number, where it is whole, else in the text."""
+        if self.utility.kind in WHOLE:
+            return int(np.count_nonzero(self._measured(other) != self._measured(now)))
+        return self.sampled.n_other_texts(other, now)
 
     def gains(self, now: Trial, others: Sequence[Trial]) -> Gains:
         """Of the others, at least one, over `now`."""

@@ -21,7 +21,7 @@ from .audit_texts import AuditTexts
 from .charges import charges_of, has_meaning, may_misreport
 from .reporting import identity
 from .rules import Rules
-from .sampled import Payoff, Sampled, Trial, mean
+from .sampled import WHOLE, Payoff, Sampled, Trial, mean
 from .sampled_game import games_of, played
 from .screened import Choice, Screener, Traced
 from .text_audit_rows import TextAuditRows, few_seeds, no_auction, rough, steps_of, voids
@@ -151,7 +151,8 @@ class Group:
 
     @cached_property
     def _rare(self) -> set[Key]:
-        return set() if self._gains is None else {self._others[k] for k in self._gains.rarely_changed}
+        truth = self.trials[self.truth]
+        return {key for key in self._others if self.payoff.n_changed(truth, self.trials[key]) < FEW_FLIPS}
 
     def rows(self) -> Iterator[Deviation]:
         """A row per deviation; the best says what is known of all of them."""
@@ -165,11 +166,19 @@ class Group:
             yield from self._cut()
             yield from rough(experiment)
         if key in self._rare:
-            yield f"fewer than {FEW_FLIPS} texts differ from truth's"
+            yield self._few_changes
         if self.screened is not None and key.bid == self.screened.bid:
             yield f"tried because of {self.screened.effective_texts:.0f} effective recorded texts"
         yield from few_seeds(experiment)
         yield from voids(experiment)
+
+    @property
+    def _few_changes(self) -> str:
+        """What to say of bounds that rest on the floor, or that should have one."""
+        kind = self.payoff.utility.kind
+        if kind in WHOLE:
+            return f"the {kind} differs from truth's in fewer than {FEW_FLIPS} texts"
+        return f"fewer than {FEW_FLIPS} texts differ from truth's: its interval may be too narrow"
 
     def _statement(self) -> str:
         """What the bounds say together, in one line."""

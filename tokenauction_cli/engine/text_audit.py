@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ..experiment.experiment import Experiment
+from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..experiment.text_audit import Judge
 from ..experiment.text_audit_checks import why_not_audited
 from ..runs.run_folder import RunFolder
@@ -24,7 +25,8 @@ from .worths import Judged
 def check_text_audit(experiment: Experiment) -> None:
     """Raises UsageError where whole texts cannot be audited, before any model is loaded or anything is run."""
     auction = experiment.auction
-    if why := why_not_audited(auction.alphabet, auction.sampling, auction.payments):
+    others = [choice.name for choice in auction.mechanisms if choice.name != TOKEN_AUCTION]
+    if why := why_not_audited(auction.alphabet, auction.sampling, auction.payments, others):
         raise UsageError(f"{experiment.path}: {why}")
     for utilities in experiment.text_audit.utilities.values():
         for utility in utilities:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..experiment.experiment import Experiment
 from ..lm.base import Vocabulary, spelled
-from ..mechanism.distributions import Array
+from ..mechanism.distributions import Array, MechanismError
 from ..mechanism.measures import Measures, measure, posterior
 from ..mechanism.outcome import Outcome
 from ..mechanism.sampling.randomness import DrawKey, Randomness
@@ -94,6 +94,9 @@ class Setting:
 
 class TextState:
     """One cell's prefix, and the sums over its tokens."""
+
+    undefined: MechanismError | None = None
+    """Why nothing can be drawn, whatever the distributions."""
 
     def __init__(self, setting: Setting, cell: Cell, randomness: Randomness, truth: int | None = None) -> None:
         """`truth` is the agent that misreports and whose own model measures the text."""

@@ -1,14 +1,15 @@
 """Does a run folder still hold what its run wrote, and does this machine compute the same?
 
 Three questions: do the files have the digests of the manifest, are the models the files that they were, and are the
-records of a sample of cells, computed again, the same bytes. Of a run over bytes a fourth: how far is q along these
+records of a sample of cells, computed again, the same bytes; cells that choose among candidates are settled again from
+those on disk, and a sample of candidates is written again. Of a run over bytes a fourth: how far is q along these
 texts from that of a covering that follows more. Nothing is written.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +19,13 @@ from ..experiment.experiment import Experiment
 from ..lm.byte_model import ByteModel
 from ..lm.covering import MOST_OFF
 from ..runs import manifest
-from ..runs.run_folder import Record, RunFolder, encode
+from ..runs.run_folder import PROPOSALS, Record, RunFolder, encode
 from ..system.errors import CellError, StoreError, TokauctionError
 from .closeness import Distances, Laws, complete, finer
-from .plan import Cell, Plan
+from .plan import Cell, Plan, cells_of
 from .prepare import prepare
+from .proposals import Proposals, is_settled, kept
+from .rules import Rules
 from .run import experiment_of, plan_for
 from .token_loop import TokenLoop
 
@@ -96,25 +99,47 @@ def _environment(record: dict[str, Any]) -> Iterator[Check]:
 def _cells(folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_cells: int) -> Iterator[Check]:
     """Computed again: the cells of the sample alone, or their whole waves where a batch may change a record."""
     from .auctioneer import Auctioneer
-    from .rules import Rules
 
     rules = Rules.of(experiment)
+    yield from _settled(folder, experiment, rules, n_cells)
     bidders = prepare(experiment, probe=True, kv_cache=manifest.kv_cache_of(record))
-    plan = _sample(plan_for(experiment, bidders, record.get("lanes")), folder.cells(), n_cells)
-    written = folder.raw_lines({cell.id for cell in plan.cells})
+    proposals = folder.of(PROPOSALS)
+    finished = folder.cells() | proposals.cells()
+    plan = _sample(plan_for(experiment, bidders, record.get("lanes")), finished, n_cells)
+    texts = {cell.id for cell in plan.cells}
+    written, candidates = folder.raw_lines(texts), proposals.raw_lines(texts)
     again: list[Record] = []
     with bidders.loaded(plan.slots) as model, closing(Auctioneer(experiment, rules, model.vocabulary)) as auctioneer:
         slots = min(plan.slots, model.slots or plan.slots)
         loop = TokenLoop(model, auctioneer, bidders.prompt_sets)
         for wave in plan.waves:
-            for finished in loop.run(wave, slots, afresh=plan.whole_waves):
-                for cell in finished:
-                    if cell["cell"] in written:
-                        is_same = encode(cell) + b"\n" == written[cell["cell"]]
-                        yield Check(f"cell {cell['cell']}", is_same, "the same bytes" if is_same else "other bytes")
-                        again.append(cell)
+            for found in loop.run(wave, slots, afresh=plan.whole_waves):
+                yield from _compared("cell", found, written)
+                yield from _compared("candidate", map(kept, found), candidates)
+                again += (one for one in found if one["cell"] in written and one["aggregation"])
         if isinstance(model, ByteModel) and experiment.auction.alphabet == "bytes":
             yield from _covering(Laws(experiment, bidders.prompt_sets), complete(again), model)
+
+
+def _settled(folder: RunFolder, experiment: Experiment, rules: Rules, n_cells: int) -> Iterator[Check]:
+    """As many cells as are wanted settled again, from the candidates on disk."""
+    finished = folder.cells()
+    cells = [cell for cell in cells_of(experiment) if is_settled(cell, rules) and cell.id in finished]
+    chosen = random.sample(cells, min(n_cells, len(cells)))
+    proposals = Proposals(experiment, rules, folder, chosen)
+    again = list(proposals.settled())
+    yield from _compared("cell", again, folder.raw_lines({cell.id for cell in chosen}))
+    if len(again) < len(chosen):
+        why = "their candidates are in the run that they were taken over from"
+        yield Check("cells", None, f"{len(chosen) - len(again)} not settled again: {why}")
+
+
+def _compared(what: str, again: Iterable[Record], written: Mapping[str, bytes]) -> Iterator[Check]:
+    """Of what was written and computed again, whether it is the same."""
+    for record in again:
+        if record["cell"] in written:
+            is_same = encode(record) + b"\n" == written[record["cell"]]
+            yield Check(f"{what} {record['cell']}", is_same, "the same bytes" if is_same else "other bytes")
 
 
 def _covering(laws: Laws, records: Sequence[Record], model: ByteModel) -> Iterator[Check]:

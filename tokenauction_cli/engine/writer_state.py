@@ -6,9 +6,11 @@ of them. Distances are those of each agent from who writes. A text that has all 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from ..mechanism.alternatives.mechanisms import WriterMechanism
+from ..mechanism.alternatives.mechanisms import WriterMechanism, check_settled
 from ..mechanism.distributions import MechanismError
 from ..mechanism.measures import Measures
 from ..mechanism.outcome import Outcome
@@ -45,26 +47,32 @@ class WriterState(TextState):
         self._begin_segment()
 
     def receive(self, outcome: Outcome, draw: Draw, draw_key: DrawKey, scores: Scores | None = None) -> None:
-        """Append a drawn token, and see whether it ends the segment or the text."""
+        """Append a drawn token, and see whether it ends the segment or the text.
+
+        A text that is complete with the last token that it may have is no cut one.
+        """
         super().receive(outcome, draw, draw_key, scores)
-        if self.end_reason is None and self._ends_segment(draw.token):
+        if self.end_reason not in (None, "length") or not self._ends_segment(draw.token):
+            return
+        if self._n_segments == self._mechanism.segments or not self._bidding_left.any():
+            self.end_reason = SEGMENTS
+        elif self.end_reason is None:
             self._begin_segment()
 
     def _begin_segment(self) -> None:
-        """Let bids choose who writes it. Where nobody bids from the start, the first draw fails and says so."""
-        if self._n_segments and (self._n_segments == self._mechanism.segments or not self._bidding_left.any()):
-            self.end_reason = SEGMENTS
-            return
+        """Let bids choose who writes it. Where nobody can, the first draw fails, and a text that has begun ends."""
         try:
             bidding = bidding_of(self._setting.terms, tuple(self._bidding_left.tolist()))
             settled = self._mechanism.settle(bidding, DrawKey(self.randomness, self._n_segments))
-        except MechanismError:
+            check_settled(settled, self._mechanism, len(bidding.bids), len(bidding.bids))
+        except MechanismError as error:
+            self.undefined = error
             self.end_reason = SEGMENTS if self._n_segments else None
-            self.bids = (0.0,) * len(self.cell.bids)
             return
         self._pay(settled.payments)
-        self._value += settled.columns.get("welfare", 0.0)
-        self.bids = tuple(np.eye(len(self.cell.bids))[settled.choice].tolist())
+        self._value += settled.columns.get("welfare", math.nan)
+        alone = max(1.0, self._setting.terms.reserve)  # any bid that counts
+        self.bids = tuple((alone * np.eye(len(self.cell.bids))[settled.choice]).tolist())
         self._bidding_left = self._mechanism.next_bids(self._bidding_left, settled.choice)
         self._n_segments += 1
 

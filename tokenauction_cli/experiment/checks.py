@@ -18,6 +18,7 @@ from .expectation_checks import FigureNames, check_expectations
 from .located_yaml import KeyPath
 from .mechanism_checks import check_mechanisms
 from .prompts import did_you_mean, template_mistakes
+from .queries import check_queries, texts_of
 from .rule_checks import check_budgets, check_premises, check_rules
 from .source import agent_names, default_ids
 from .sweep_checks import check_sweep
@@ -33,6 +34,7 @@ VOICES = ("prompt", "chat", "messages")
 def check(draft: Draft, figures: FigureNames | None) -> None:
     """Report every mistake between parts to the draft's source."""
     check_names(draft)
+    check_queries(draft)
     check_voices(draft)
     check_tables(draft)
     check_models(draft)
@@ -169,7 +171,7 @@ def check_prompts(draft: Draft) -> None:
     """Every template can be rendered with the queries: all of them, or the first few hundred."""
     templates = [*(one for voice in draft.voices for one in _templates(voice)), *audit_templates(draft)]
     n_queries = max(1, MAX_RENDERED // max(1, len(templates)))
-    queries = draft.queries[:n_queries] or [""]
+    queries = texts_of(draft, n_queries) or {"": {}}
     query_given = draft.source.get("queries") is not None
     for path, text, agent, is_question in templates:
         for mistake in template_mistakes(text, agent, queries, query_given, is_question=is_question):

@@ -49,6 +49,7 @@ class Draft:
     expect: list[Expectation | None]
     text_audit: TextAudit | None
     queries: list[str]
+    query_rows: list[dict[str, Any]]  # what each query has beside its text
     trust: list[str]
 
     @cached_property

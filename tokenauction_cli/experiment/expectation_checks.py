@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from ..mechanism import registry
 from .draft import Draft
 from .expectation import is_same
-from .file_format import TOKEN_AUCTION, Agent, At, Auction, Expectation, Sweep, TextTest
+from .file_format import TOKEN_AUCTION, At, Auction, Expectation, TextTest
 from .located_yaml import KeyPath
 from .prompts import did_you_mean, first_few
 from .source import default_ids
-from .sweep import SweepPoint, sweep_points
+from .sweep import SweepPoint
 from .values import shown
 
 FigureNames = Callable[[Sequence[str], Sequence[str]], Iterable[str]]
@@ -116,13 +116,13 @@ def _check_mechanism_at(draft: Draft, path: KeyPath, at: At, auction: Auction) -
         _check_one_of(draft, (*path, "aggregation"), at.aggregation, auction.aggregation, "aggregation rule")
 
 
-def check_points(draft: Draft, agents: Sequence[Agent], sweep: Sweep) -> None:
-    """Report every `at` that no sweep point agrees with; of agents and a sweep whose names are resolved."""
+def check_points(draft: Draft, points: Iterable[SweepPoint]) -> None:
+    """Report every `at` that none of the sweep points agrees with."""
     looks = [(("expect", i, "at"), one.at) for i, one in enumerate(draft.expect) if one is not None]
-    points = list(sweep_points(agents, sweep, draft.swept_agent(sweep))) if looks else []
+    listed = list(points) if looks else []
     for path, at in looks:
         if at is not None:
-            _check_points_at(draft, path, at, points)
+            _check_points_at(draft, path, at, listed)
 
 
 def _check_points_at(draft: Draft, path: KeyPath, at: At, points: Sequence[SweepPoint]) -> None:

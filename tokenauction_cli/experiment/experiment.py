@@ -23,8 +23,10 @@ from .expectation import Expectation
 from .expectation_checks import FigureNames
 from .mechanism_choice import TOKEN_AUCTION, MechanismChoice, mechanisms_of
 from .mechanism_format import OF_TOKEN_AUCTION
+from .queries import BID, NO_COLUMNS, Columns
 from .reader import Sections, read_experiment
-from .sweep import SweepPoint, seeds_of, sweep_points, total_bid_of
+from .shard import Shard
+from .sweep import SweepPoint, bidding, seeds_of, sweep_points, total_bid_of
 from .text_audit import TextAudit
 
 NO_EFFECT_ON_RECORDS = ("name", "runtime", "expect", "audit", "trust")
@@ -113,6 +115,9 @@ class Runtime:
     batch: int | str
     gpu_layers: int | str
     rpc: tuple[str, ...]
+    split_mode: str
+    tensor_split: tuple[float, ...]
+    main_gpu: int
     kv_cache: str
     deterministic: bool
 
@@ -140,9 +145,12 @@ class Experiment:
     path: Path
     modules: Path
     source: bytes
-    points: tuple[SweepPoint, ...]  # the bids to try, in the order of the file
+    columns: Mapping[str, Columns]  # what queries have beside their text, of those that have something
+    points: tuple[SweepPoint, ...]  # the bids to try, in the order of the file, by the agents' own bids
+    points_of_queries: Mapping[str, tuple[SweepPoint, ...]]  # of queries with bids of their own
     seeds: tuple[int, ...]  # of the cells of every point
     plain: Mapping[str, Any]
+    shard: Shard | None = None  # the part of the texts that is meant; None: all
 
     @classmethod
     def of(cls, sections: Sections, path: Path, source: bytes) -> Experiment:
@@ -167,10 +175,24 @@ class Experiment:
             path=path,
             modules=path.absolute().parent,
             source=source,
+            columns=sections.columns,
             points=tuple(sweep_points(agents, sections.sweep, swept)),
+            points_of_queries={
+                query: tuple(sweep_points(bidding(agents, columns.bids), sections.sweep, swept))
+                for query, columns in sections.columns.items()
+                if columns.bids
+            },
             seeds=seeds_of(sections.sweep),
             plain=_plain(sections),
         )
+
+    def points_of(self, query: str) -> tuple[SweepPoint, ...]:
+        """The bids to try for a query: as many points for each, with one relative weight where that is swept."""
+        return self.points_of_queries.get(query, self.points)
+
+    def columns_of(self, query: str) -> Mapping[str, str]:
+        """What prompts know of a query beside its text, by name."""
+        return self.columns.get(query, NO_COLUMNS).values
 
     @property
     def audits_texts(self) -> bool:
@@ -217,7 +239,7 @@ def _plain(sections: Sections) -> dict[str, Any]:
     return {
         "name": sections.name,
         "seed": sections.seed,
-        "queries": list(sections.queries),
+        "queries": [_plain_query(query, sections.columns) for query in sections.queries],
         "agents": [_plain_section(agent) for agent in sections.agents],
         **({} if reference is None else {"reference": _plain_section(reference)}),
         "auction": _plain_auction(sections.auction),
@@ -228,6 +250,14 @@ def _plain(sections: Sections) -> dict[str, Any]:
         "blends": sections.blends,
         "trust": list(sections.trust),
     }
+
+
+def _plain_query(query: str, columns: Mapping[str, Columns]) -> str | dict[str, Any]:
+    """The text alone, or with its columns."""
+    if query not in columns:
+        return query
+    values, bids = columns[query]
+    return {"query": query, **values, **{f"{BID}{agent}": bid for agent, bid in bids.items()}}
 
 
 def _plain_auction(auction: file_format.Auction) -> dict[str, Any]:

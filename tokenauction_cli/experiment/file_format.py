@@ -244,7 +244,7 @@ def _list_or_number(value: Any) -> str:
 
 
 # The tags of unions stand in pydantic's locations of errors; they are no keys of the file.
-UNION_TAGS = frozenset({"list", "steps", "number"})
+UNION_TAGS = frozenset({"list", "steps", "number", "query text", "query row"})
 Weights = Annotated[
     Annotated[tuple[Share, ...], Field(min_length=1), Tag("list")] | Annotated[Steps, Tag("steps")],
     Discriminator(
@@ -308,6 +308,16 @@ class Runtime(Section):
     rpc: tuple[Server, ...] = Field(
         default=(), description="Servers of llama.cpp that hold layers, each host:port. Trusted networks only."
     )
+    split_mode: Annotated[Literal["none", "layer", "row"], says("none, layer or row")] = Field(
+        default="layer",
+        description="How several GPUs share a model: by layers, by rows of its matrices, or not at all.",
+    )
+    tensor_split: tuple[Number, ...] = Field(
+        default=(),
+        description="What each GPU holds in proportion, as in [3, 1]; the servers of rpc count as GPUs and come first. "
+        "Default: as their free memory is.",
+    )
+    main_gpu: Whole = Field(default=0, description="The GPU, from 0, that does what is not shared.")
     kv_cache: Annotated[Literal["auto", "f16", "bf16", "q8_0", "f32"], says("auto, f16, bf16, q8_0 or f32")] = Field(
         default="auto",
         description="Format of keys and values. auto: bf16 on CPUs with AMX and AVX512_BF16, else f16.",
@@ -355,13 +365,43 @@ class Expectation(Section):
     )
 
 
+class Query(Section):
+    """A query with columns, as a row of a CSV file has them: {{ column }} in prompts, bid.NAME for an agent's bid."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[
+        str,
+        Annotated[
+            Annotated[str, Strict()] | Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)],
+            says("text, or for a bid a number of at least 0"),
+        ],
+    ]
+
+    query: Text = Field(description="What the user asks.")
+
+
+def _text_or_row(value: Any) -> str:
+    return "query row" if isinstance(value, (dict, Query)) else "query text"
+
+
+Queries = Annotated[
+    tuple[
+        Annotated[Annotated[Text, Tag("query text")] | Annotated[Query, Tag("query row")], Discriminator(_text_or_row)],
+        ...,
+    ],
+    Field(min_length=1),
+]
+
+
 class ExperimentFile(Section):
     """A token auction: agents with language models, an auction that mixes their tokens, a sweep of bids."""
 
     name: ExperimentName = Field(description="Names the folder of results: A-Z a-z 0-9 . _ - without a leading dot.")
     seed: Whole = Field(default=0, description="Seed of the experiment: another seed, other random numbers everywhere.")
-    queries: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
-        default=("",), description="What users ask: {{ query }} in prompts. Each query is a sweep of its own."
+    queries: Queries = Field(
+        default=("",),
+        description="What users ask: {{ query }} in prompts. Each query is a sweep of its own. Or a CSV file (relative "
+        "to this file) with a column query: other columns are {{ column }} in prompts, bid.NAME is the agent's bid.",
     )
     models: dict[FilledText, FilledText] | None = Field(
         default=None,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..mechanism import registry
 from ..mechanism.alternatives.mechanisms import Mechanism
 from .draft import Draft
-from .file_format import TOKEN_AUCTION, Agent, Auction, Sweep
+from .file_format import TOKEN_AUCTION, Agent, Auction
 from .located_yaml import KeyPath
 from .mechanism_choice import MechanismChoice, mechanisms_of
 from .mechanism_format import OF_TOKEN_AUCTION, Segment
-from .sweep import n_seeds, sweep_points
+from .sweep import SweepPoint, n_seeds
 from .sweep_checks import MAX_CELLS, check_labels
 from .values import shown
 
@@ -115,16 +115,17 @@ def _check_keys_of_token_auction(draft: Draft, auction: Auction) -> None:
         return
     for key in OF_TOKEN_AUCTION:
         if draft.source.get("auction", key) is not None:
-            listed = f"; {_payments_of(auction)}" if key == "payments" else ""
+            listed = f"; {known}" if key == "payments" and (known := _payments_of(auction)) else ""
             message = f"{key} is a key of {TOKEN_AUCTION} alone, which is not one of the mechanisms{listed}"
             remedy = f"leave {key} out, or add {TOKEN_AUCTION} to auction.mechanism"
             draft.source.problem(("auction", key), f"{message}; {remedy}", at_key=True)
 
 
 def _payments_of(auction: Auction) -> str:
-    """Which payments the mechanisms have, in words."""
+    """Which payments the mechanisms that are known by name have, in words."""
     made = [_made(choice) for choice in mechanisms_of(auction) if registry.is_known("mechanism", choice.name)]
-    return ", ".join(f"{one.name} has {' and '.join(f'payment.{name}' for name in one.payments)}" for one in made)
+    told = (f"{one.name} has {' and '.join(f'payment.{name}' for name in one.payments)}" for one in made)
+    return ", ".join(dict.fromkeys(told))
 
 
 def _made(choice: MechanismChoice) -> Mechanism:
@@ -133,12 +134,12 @@ def _made(choice: MechanismChoice) -> Mechanism:
     return mechanism
 
 
-def check_winners(draft: Draft, agents: Sequence[Agent], auction: Auction, sweep: Sweep) -> None:
+def check_winners(draft: Draft, agents: Sequence[Agent], auction: Auction, points: Iterable[SweepPoint]) -> None:
     """Report a sweep point where nobody can win a segment; of sections whose names are resolved."""
     relevance = (auction.segment and auction.segment.relevance) or {}
     if 0 not in relevance.values():
         return
-    for point in sweep_points(agents, sweep, draft.swept_agent(sweep)):
+    for point in points:
         if not any(bid * relevance.get(agent.id, 1.0) for bid, agent in zip(point.bids, agents, strict=True)):
             message = f"at point {point.index} of the sweep nobody can win a segment: each bid or relevance is 0"
             draft.source.problem(("auction", "segment", "relevance"), message, at_key=True)

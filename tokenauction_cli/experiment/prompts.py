@@ -23,6 +23,9 @@ MAX_LOOP_DEPTH = 3
 MAX_TAGS = 1_000
 MAX_LISTED = 10  # names in a message
 VARIABLES = ("query", "agent")
+LANGUAGE = (*VARIABLES, "text", "range", "loop", "and", "or", "not", "in", "is", "if", "else", "elif", "endif", "for",
+            "endfor", "set", "endset", "true", "false", "none", "True", "False", "None")  # fmt: skip
+"""Names that a column of a query cannot have."""
 FILTERS = (
     "capitalize",
     "default",
@@ -36,6 +39,7 @@ FILTERS = (
     "upper",
     "wordcount",
 )
+_NONE: Mapping[str, str] = {}
 LOOP_ATTRIBUTES = ("index", "index0", "first", "last", "length", "revindex", "revindex0", "previtem", "nextitem")
 TESTS = ("defined", "eq", "even", "ge", "gt", "in", "le", "lower", "lt", "ne", "none", "number", "odd", "string",
          "undefined", "upper")  # fmt: skip
@@ -75,30 +79,36 @@ class PromptError(UsageError):
         super().__init__(f"line {mistake.line} of the prompt: {mistake.message}")
 
 
-def render_prompt(agent: Speaker, query: str) -> str:
-    """The raw text that an agent with `prompt` continues. Raises PromptError."""
+def render_prompt(agent: Speaker, query: str, columns: Mapping[str, str] = _NONE) -> str:
+    """The raw text that an agent with `prompt` continues, given a query and its columns. Raises PromptError."""
     assert agent.prompt is not None
-    return render(agent.prompt, agent.name, query)
+    return render(agent.prompt, agent.name, query, columns)
 
 
-def render_messages(agent: Speaker, query: str) -> list[dict[str, str]]:
+def render_messages(agent: Speaker, query: str, columns: Mapping[str, str] = _NONE) -> list[dict[str, str]]:
     """The messages of an agent with `chat` or `messages`, as role and content. Raises PromptError."""
-    return [{"role": role, "content": render(text, agent.name, query)} for role, text in agent.messages]
+    return [{"role": role, "content": render(text, agent.name, query, columns)} for role, text in agent.messages]
 
 
-def render_question(prompt: str, agent: str, query: str, text: str) -> str:
+def render_question(prompt: str, agent: str, query: str, text: str, columns: Mapping[str, str] = _NONE) -> str:
     """What a judge is asked about a finished text of an auction in which this agent bids. Raises PromptError."""
-    return _rendered(prompt, {"agent": agent, "query": query, "text": text})
+    return _rendered(prompt, {**columns, "agent": agent, "query": query, "text": text})
 
 
 def template_mistakes(
-    source: str, agent: str, queries: Iterable[str], query_given: bool, *, is_question: bool = False
+    source: str,
+    agent: str,
+    queries: Mapping[str, Mapping[str, str]],
+    query_given: bool,
+    *,
+    is_question: bool = False,
 ) -> list[TemplateMistake]:
-    """What is wrong with a template: what shows without rendering, else the first query that fails.
+    """What is wrong with a template: what shows without rendering, else the first query, with its columns, that fails.
 
     A question to a judge knows {{ text }} too, and asks about it; it is tried on an empty text, for there may be some.
     """
-    known = (*VARIABLES, "text") if is_question else VARIABLES
+    columns = dict.fromkeys(name for of_query in queries.values() for name in of_query)
+    known = (*columns, *VARIABLES, "text") if is_question else (*columns, *VARIABLES)
     try:
         _, names = _compiled(source)
     except PromptError as error:
@@ -111,9 +121,9 @@ def template_mistakes(
     return mistakes or _rendering_mistakes(source, agent, queries)
 
 
-def render(source: str, agent: str, query: str) -> str:
+def render(source: str, agent: str, query: str, columns: Mapping[str, str] = _NONE) -> str:
     """The text of one template. Raises PromptError."""
-    return _rendered(source, {"agent": agent, "query": query})
+    return _rendered(source, {**columns, "agent": agent, "query": query})
 
 
 def _rendered(source: str, values: Mapping[str, str]) -> str:
@@ -131,10 +141,10 @@ def _rendered(source: str, values: Mapping[str, str]) -> str:
     return "".join(pieces)
 
 
-def _rendering_mistakes(source: str, agent: str, queries: Iterable[str]) -> list[TemplateMistake]:
-    for query in queries:
+def _rendering_mistakes(source: str, agent: str, queries: Mapping[str, Mapping[str, str]]) -> list[TemplateMistake]:
+    for query, columns in queries.items():
         try:
-            render_question(source, agent, query, "")
+            render_question(source, agent, query, "", columns)
         except PromptError as error:
             return [error.mistake]
     return []

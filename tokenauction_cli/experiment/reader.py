@@ -7,13 +7,14 @@ wrong type here does not hide a wrong name there.
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from ..mechanism import registry
-from ..system.errors import ExperimentError, Problem
+from ..system.errors import ExperimentError, Problem, UsageError
 from .checks import check
 from .draft import Draft
 from .expectation_checks import FigureNames, check_points
@@ -36,8 +37,10 @@ from .located_yaml import KeyPath
 from .mechanism_checks import check_winners
 from .mechanism_choice import resolved_mechanisms
 from .prompts import did_you_mean
+from .queries import BID, NO_COLUMNS, Columns, columns_of, read_rows
 from .source import Source, default_ids
-from .sweep import total_bid_of
+from .sweep import SweepPoint, bidding, sweep_points, total_bid_of
+from .sweep_checks import check_bids_of_queries
 from .text_audit_checks import check_deviations
 from .text_audit_format import TextAudit, Utilities
 from .values import Section, shown
@@ -51,6 +54,7 @@ class Sections(NamedTuple):
     name: str
     seed: int
     queries: tuple[str, ...]
+    columns: Mapping[str, Columns]  # of the queries that have some
     agents: tuple[Agent, ...]
     reference: Reference | None
     auction: Auction
@@ -83,18 +87,32 @@ def read_experiment(
     if trust:
         source.trust(trust)
     _limit_agents(source)
+    _lay_queries(source, Path(file).parent)
     whole = _validated_file(source)
     draft = _draft(source)
     check(draft, figures)
     if source.problems or whole is None:
         raise ExperimentError(source.problems)
     sections = _resolved(draft, whole)
-    check_points(draft, sections.agents, sections.sweep)
-    check_winners(draft, sections.agents, sections.auction, sections.sweep)
+    bids = {query: columns.bids for query, columns in sections.columns.items()}
+    check_bids_of_queries(draft, sections.agents, sections.sweep, bids)
+    if source.problems:
+        raise ExperimentError(source.problems)
+    check_points(draft, _points(draft, sections))
+    check_winners(draft, sections.agents, sections.auction, _points(draft, sections))
     check_deviations(draft, sections.agents, sections.auction, sections.sweep, sections.text_audit)
     if source.problems:
         raise ExperimentError(source.problems)
     return sections
+
+
+def _points(draft: Draft, sections: Sections) -> Iterator[SweepPoint]:
+    """The sweep points of every query, those by the agents' own bids once."""
+    swept = draft.swept_agent(sections.sweep)
+    own: dict[str, float] = {}
+    bids = [sections.columns.get(query, NO_COLUMNS).bids for query in sections.queries]
+    for of_query in [*([own] if not all(bids) else []), *filter(None, bids)]:
+        yield from sweep_points(bidding(sections.agents, of_query), sections.sweep, swept)
 
 
 def _limit_agents(source: Source) -> None:
@@ -102,6 +120,21 @@ def _limit_agents(source: Source) -> None:
     if isinstance(agents, list) and len(agents) > MAX_AGENTS:
         source.problem(("agents",), f"expected at most {MAX_AGENTS} agents, got {len(agents):,}", at_key=True)
         del agents[MAX_AGENTS:]
+
+
+def _lay_queries(source: Source, folder: Path) -> None:
+    """`queries: file.csv` becomes the list of its rows."""
+    named = source.get("queries")
+    if not isinstance(named, str) or not named:
+        return
+    try:
+        found = read_rows(folder / named)
+    except ExperimentError as error:
+        raise ExperimentError([*source.problems, *error.problems]) from None
+    except UsageError as error:
+        source.problem(("queries",), f"expected a list, or the name of a CSV file, got {shown(named)}: {error}")
+        raise ExperimentError(source.problems) from None
+    source.lay_rows("queries", found.file, found.rows, found.lines)
 
 
 def _validated_file(source: Source) -> ExperimentFile | None:
@@ -175,6 +208,7 @@ def _draft(source: Source) -> Draft:
     entries = source.get("agents")
     models = source.get("models")
     queries = source.get("queries")
+    asked = [_query(query) for query in queries if _has_text(query)] if isinstance(queries, list) else []
     trust = source.get("trust")
     expect = source.get("expect")
     return Draft(
@@ -187,9 +221,21 @@ def _draft(source: Source) -> Draft:
         sweep=_section(Sweep, source.get("sweep") or {}),
         expect=[_section(Expectation, one) for one in expect] if isinstance(expect, list) else [],
         text_audit=_section(TextAudit, source.get("audit", "texts")),
-        queries=[query for query in queries if isinstance(query, str)] if isinstance(queries, list) else [],
+        queries=[query for query, _ in asked],
+        query_rows=[row for _, row in asked],
         trust=[module for module in trust if isinstance(module, str)] if isinstance(trust, list) else [],
     )
+
+
+def _has_text(query: Any) -> bool:
+    return isinstance(query.get("query") if isinstance(query, dict) else query, str)
+
+
+def _query(query: Any) -> tuple[str, dict[str, Any]]:
+    """Its text, and what it has beside that."""
+    if isinstance(query, str):
+        return query, {}
+    return query["query"], {key: value for key, value in query.items() if key != "query"}
 
 
 def _section(model: type[AnySection], data: Any) -> AnySection | None:
@@ -204,7 +250,8 @@ def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
     return Sections(
         name=whole.name,
         seed=whole.seed,
-        queries=whole.queries,
+        queries=tuple(draft.queries) or ("",),
+        columns=columns_of(draft),
         agents=agents,
         reference=None if whole.reference is None else _resolved_voice(draft, whole.reference),
         auction=_resolved_auction(draft, whole.auction or Auction()),
@@ -247,7 +294,7 @@ def _resolved_voice(draft: Draft, voice: AnyVoice) -> AnyVoice:
 def _resolved_sweep(draft: Draft, sweep: Sweep, agents: Sequence[Agent]) -> Sweep:
     """The sweep with agents named by id and its defaults filled in."""
     filled: dict[str, Any] = {"agent": agents[draft.swept_agent(sweep)].id}
-    if sweep.relative_weight is not None:
+    if sweep.relative_weight is not None and not any(key.startswith(BID) for row in draft.query_rows for key in row):
         filled["total_bid"] = total_bid_of(agents, sweep)
     if sweep.bids is not None:
         filled["bids"] = tuple(map(draft.by_id, sweep.bids))

@@ -19,6 +19,9 @@ def json_schema() -> dict[str, Any]:
     schema = ExperimentFile.model_json_schema(by_alias=True)
     for key in ("id", "mentions"):  # their defaults are made from the name
         del schema["$defs"]["Agent"]["properties"][key]["default"]
+    queries = schema["properties"]["queries"]
+    listed = {key: queries.pop(key) for key in ("type", "items", "minItems")}
+    queries["anyOf"] = [{"type": "string", "minLength": 1}, listed]  # the name of a CSV file, or the queries
     auction = schema["$defs"]["Auction"]["properties"]
     auction["mechanism"] = _or_null(auction["mechanism"] | _one_or_list(_rule("mechanism"), at_least=1))
     auction["aggregation"] |= _one_or_list(_rule("aggregation"), at_least=1)

@@ -20,6 +20,7 @@ class Source:
         self.data: dict[str, Any] = self._located.value
         self.problems: list[Problem] = self._located.problems
         self._overridden: dict[KeyPath, str] = {}
+        self._rows: dict[KeyPath, str] = {}  # where each row of another file stands
         for override in overrides:
             self._apply(override)
 
@@ -30,6 +31,11 @@ class Source:
             self.data["trust"] = [*given, *modules]
             for k, module in enumerate(modules, start=len(given)):
                 self._overridden[("trust", k)] = f"--trust {_one_line(module)}"
+
+    def lay_rows(self, key: str, file: str, rows: list[dict[str, Any]], lines: Sequence[int]) -> None:
+        """Put the rows of another file in the place of the value at a key."""
+        self.data[key] = rows
+        self._rows = {(key, i): f"{file}:{line}" for i, line in enumerate(lines)}
 
     def get(self, *path: str | int) -> Any:
         """The value at a path, None where there is none."""
@@ -60,6 +66,9 @@ class Source:
         self.problems.append(self._problem(path, place, message))
 
     def _problem(self, path: KeyPath, place: tuple[int, int], message: str) -> Problem:
+        if path[:2] in self._rows:
+            column = f", column {_one_line(str(path[2]))}" if len(path) > 2 else ""
+            return Problem(f"{self._rows[path[:2]]}{column}", 0, 0, message)
         for n in range(len(path), 0, -1):
             if path[:n] in self._overridden:
                 return Problem(self._overridden[path[:n]], 0, 0, message)

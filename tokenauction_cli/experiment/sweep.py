@@ -8,7 +8,7 @@ others.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple, Protocol
 
@@ -33,6 +33,19 @@ class SweepPoint(NamedTuple):
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     bids: tuple[float, ...]
     relative_weight: float | None
+
+
+class Bidding(NamedTuple):
+    """An agent as a sweep knows it."""
+
+    id: str
+    bid: float
+    reference: bool
+
+
+def bidding(agents: Iterable[Bidder], bids: Mapping[str, float]) -> list[Bidding]:
+    """The agents, some of them, by id, with other bids than their own."""
+    return [Bidding(agent.id, bids.get(agent.id, agent.bid), agent.reference) for agent in agents]
 
 
 def seeds_of(sweep: Sweep) -> tuple[int, ...]:

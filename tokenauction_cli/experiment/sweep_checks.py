@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .draft import Draft
 from .file_format import Agent, Steps, Sweep
 from .located_yaml import KeyPath
 from .prompts import did_you_mean
-from .sweep import n_points, n_seeds
+from .sweep import bidding, n_points, n_seeds, sweep_points
 from .values import shown
 
 MAX_CELLS = 1_000_000
@@ -140,6 +140,26 @@ def _unknown_agent(draft: Draft, path: KeyPath, label: str, at_key: bool) -> Non
     known = draft.known_agents()
     near = did_you_mean(label, known) or f"; there are {', '.join(shown(name) for name in known[:20])}"
     draft.source.problem(path, f"unknown agent {shown(label)}{near}", at_key)
+
+
+def check_bids_of_queries(
+    draft: Draft, agents: Sequence[Agent], sweep: Sweep, bids: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Report queries with bids of their own that leave the auction undefined; of sections whose names are resolved."""
+    swept = draft.swept_agent(sweep)
+    for i, query in enumerate(draft.queries):
+        if not bids.get(query):
+            continue
+        path, bidders = ("queries", i), bidding(agents, bids[query])
+        others = [one.bid for k, one in enumerate(bidders) if k != swept and not one.reference]
+        if sweep.relative_weight is not None and sum(others) == 0:
+            message = f"the bids of all agents but {shown(agents[swept].name)} are zero: they cannot share the rest"
+            draft.source.problem(path, message)
+        elif sweep.relative_weight is not None:
+            _check_sum(draft, path, [one.bid for one in bidders], "for this query")
+        else:
+            for point in sweep_points(bidders, sweep, swept):
+                _check_sum(draft, path, list(point.bids), f"for this query at point {point.index} of the sweep")
 
 
 def _check_bids(draft: Draft, sweep: Sweep, agents: Sequence[Agent]) -> None:

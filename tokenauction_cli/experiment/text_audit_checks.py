@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..mechanism import registry
 from .draft import Draft, PlacedTemplate
-from .file_format import Agent, Auction, Sweep
+from .file_format import TOKEN_AUCTION, Agent, Auction, Sweep
 from .located_yaml import KeyPath
 from .sweep import total_bid_of
 from .sweep_checks import MAX_CELLS, check_labels
@@ -17,6 +17,7 @@ from .text_audit_format import TextAudit as Section
 from .values import shown
 
 TEXTS: KeyPath = ("audit", "texts")
+BEYOND = 64  # times the value and the others' bids: the best bid is looked for so far
 HONEST_ANYHOW = "it pays nothing and does not deviate"
 
 
@@ -36,16 +37,17 @@ def check_text_audit(draft: Draft) -> None:
         _check_reports(draft, audit, audit.reports)
 
 
-def why_not_audited(alphabet: str, sampling: str, payments: Sequence[str]) -> str:
+def why_not_audited(alphabet: str, sampling: str, payments: Sequence[str], mechanisms: Sequence[str] = ()) -> str:
     """Why whole texts of such an auction cannot be audited, '' where they can; of a rule of one's own it is not known.
 
-    What is audited is a text's value minus the expected payments at its prefixes.
+    What is audited is a text's value minus the expected payments: of payment rules at its prefixes, or of `mechanisms`
+    that charge by themselves.
     """
-    if not payments:
+    if not payments and not mechanisms:
         return "an audit of whole texts needs a payment rule; list one in auction.payments"
     if alphabet == "words":
         return "over words there are no expected payments, which an audit of whole texts needs; 'alphabet: bytes' has"
-    if registry.is_known("sampling", sampling) and not registry.find("sampling", sampling).lottery:
+    if payments and registry.is_known("sampling", sampling) and not registry.find("sampling", sampling).lottery:
         return f"with {sampling} sampling there are no expected payments, which an audit of whole texts needs"
     return ""
 
@@ -55,7 +57,9 @@ def _check_premises(draft: Draft) -> None:
     if auction is None:
         return
     sampling = auction.sampling or registry.names("sampling")[0]
-    why = why_not_audited(auction.alphabet or "tokens", sampling, auction.payments)
+    payments = auction.payments if auction.auctions_tokens else ()
+    others = [name for name in auction.mechanisms if name != TOKEN_AUCTION]
+    why = why_not_audited(auction.alphabet or "tokens", sampling, payments, others)
     if why:
         draft.source.problem(TEXTS, why, at_key=True)
 
@@ -163,20 +167,21 @@ def check_deviations(draft: Draft, agents: Sequence[Agent], auction: Auction, sw
         draft.source.problem(path, "all values are zero: no text is worth anything to anybody", at_key=True)
         return
     for i in audit.utilities:
-        _check_deviations_of(draft, agents[i], i, audit)
+        _check_deviations_of(draft, agents[i], i, audit, auction.max_bytes or auction.max_tokens or 1)
     _check_size(draft, agents, auction, section, audit)
 
 
-def _check_deviations_of(draft: Draft, agent: Agent, i: int, audit: TextAudit) -> None:
-    """Where this agent bids 0, somebody else bids; and no sum is infinite."""
+def _check_deviations_of(draft: Draft, agent: Agent, i: int, audit: TextAudit, n_draws: int) -> None:
+    """Where this agent bids 0, somebody else bids; and what a text of so many draws costs is not infinite."""
     others = sum(bid for j, bid in enumerate(audit.at) if j != i)
     bids = _bids(audit, i)
     path = (*TEXTS, "at") if draft.text_audit is not None and draft.text_audit.at is not None else TEXTS
     if not others and 0 in bids:
         message = f"where {shown(agent.name)} bids 0 all bids are zero: no distribution can be made of them"
         draft.source.problem(path, f"{message}; let another agent bid, or list 'bids' above 0", at_key=True)
-    elif math.isinf(others + max(bids)):
-        message = f"the bids are too large where {shown(agent.name)} bids {max(bids):g}: their sum is infinite"
+    elif math.isinf((others + max(bids)) * BEYOND * n_draws):
+        message = f"the bids are too large where {shown(agent.name)} bids {max(bids):g}: a text would cost more than "
+        message += "a number can be; use smaller ones"
         draft.source.problem(path, message, at_key=True)
 
 

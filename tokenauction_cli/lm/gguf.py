@@ -14,6 +14,7 @@ floats. A lone row gets a second one: the token before it is repeated.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from .vocabulary import GgufVocabulary
 _LONG = 512  # cells from which llama.cpp splits the attention of a lone row
 _TO_THE_END = -1
 _NO_WEIGHTS = Hardware(0, 1)
+_SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}  # llama_split_mode, as in llama.h
 _FLOATS = {llama_cpp.LLAMA_FTYPE_ALL_F32, llama_cpp.LLAMA_FTYPE_MOSTLY_F16, llama_cpp.LLAMA_FTYPE_MOSTLY_BF16}
 
 
@@ -82,11 +84,21 @@ def _load(path: Path, hardware: Hardware = _NO_WEIGHTS, *, vocab_only: bool = Fa
     parameters.vocab_only = vocab_only
     parameters.n_gpu_layers = hardware.gpu_layers
     parameters.use_extra_bufts = hardware.uses_extra_buffers
+    parameters.split_mode = _SPLIT_MODES[hardware.split.mode]
+    parameters.main_gpu = hardware.split.main_gpu
+    shares = _shares(hardware)  # llama.cpp reads them while it loads
+    parameters.tensor_split = shares
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
     if not model:
         reason = llama_log.last_reason() or "no reason given"
         raise ModelError(f"{path}: llama.cpp cannot load this model: {reason}")
     return model
+
+
+def _shares(hardware: Hardware) -> ctypes.Array[ctypes.c_float] | None:
+    """As many numbers as llama.cpp reads, 0 for a device that is not named; None: it goes by free memory."""
+    shares = hardware.split.shares
+    return (ctypes.c_float * llama_cpp.llama_max_devices())(*shares) if shares else None
 
 
 class GgufContext:

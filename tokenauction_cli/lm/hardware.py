@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..system.errors import ModelError
 from ..system.processors import processor_has
@@ -16,6 +16,17 @@ GGML_TYPES = {"f32": 0, "f16": 1, "q8_0": 8, "bf16": 30}  # of the KV cache, as 
 BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32, "bf16": 2.0}  # per number
 
 
+class Split(NamedTuple):
+    """How several devices share a model, as llama.cpp has it; without `shares` it goes by free memory."""
+
+    mode: str = "layer"
+    shares: tuple[float, ...] = ()
+    main_gpu: int = 0
+
+
+_BY_MEMORY = Split()
+
+
 @dataclass(frozen=True)
 class Hardware:
     """Where and how llama.cpp computes. `gpu_layers` is -1 for all of them."""
@@ -25,11 +36,13 @@ class Hardware:
     kv_cache: str = "f16"
     uses_extra_buffers: bool = True  # weights are put in other order for AMX and other wide instructions
     rpc: tuple[str, ...] = ()  # host:port of servers that hold layers
+    split: Split = _BY_MEMORY
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Hardware:
         """From `dataclasses.asdict`, by way of JSON."""
-        return cls(**{**plain, "rpc": tuple(plain["rpc"])})
+        mode, shares, main_gpu = plain["split"]
+        return cls(**{**plain, "rpc": tuple(plain["rpc"]), "split": Split(mode, tuple(shares), main_gpu)})
 
     @property
     def chunk(self) -> int:
@@ -45,20 +58,26 @@ class Hardware:
     def fallbacks(self) -> list[Hardware]:
         """What to try, one after the other, where llama.cpp crashes with these."""
         plain = replace(self, uses_extra_buffers=False)
-        on_cpu = replace(self, gpu_layers=0, rpc=())
+        on_cpu = replace(self, gpu_layers=0, rpc=(), split=_BY_MEMORY)
         wanted = [self, plain, *([on_cpu, replace(on_cpu, uses_extra_buffers=False)] if self.gpu_layers else [])]
         return list(dict.fromkeys(wanted))
 
 
 def choose_hardware(
-    device: str, gpu_layers: int | str, n_threads: int, kv_cache: str = "auto", rpc: tuple[str, ...] = ()
+    device: str,
+    gpu_layers: int | str,
+    n_threads: int,
+    kv_cache: str = "auto",
+    rpc: tuple[str, ...] = (),
+    split: Split = _BY_MEMORY,
 ) -> Hardware:
     """Resolve `runtime` against what this build of llama.cpp can do on this processor."""
     if device == "cpu" and rpc:
         raise ModelError("runtime.rpc names servers for layers, but runtime.device is cpu: leave one of them out")
     libraries.connect(rpc)
     layers = _layers(device, gpu_layers, can_offload=bool(libraries.gpus()))
-    return Hardware(layers, n_threads, kv_format(layers) if kv_cache == "auto" else kv_cache, rpc=rpc)
+    _check_split(split, libraries.gpus() if layers else [])
+    return Hardware(layers, n_threads, kv_format(layers) if kv_cache == "auto" else kv_cache, rpc=rpc, split=split)
 
 
 def kv_format(gpu_layers: int) -> str:
@@ -70,6 +89,20 @@ def kv_format(gpu_layers: int) -> str:
     """
     multiplies = libraries.computes_with("AVX512_BF16") and processor_has("amx_int8")
     return "bf16" if multiplies and not gpu_layers else "f16"
+
+
+def _check_split(split: Split, gpus: list[str]) -> None:
+    """Raises ModelError where llama.cpp would not find the GPUs that are named, or would read no share of one."""
+    there_are = f"{len(gpus)} in use ({', '.join(gpus)})" if gpus else "none in use"
+    if len(split.shares) > len(gpus):
+        raise ModelError(
+            f"runtime.tensor_split has a share for each of {len(split.shares)} GPUs, but there are {there_are}: a "
+            "server of runtime.rpc counts as one"
+        )
+    if split.shares and not any(split.shares):
+        raise ModelError("runtime.tensor_split: every share is 0; at least one GPU must hold something")
+    if split.main_gpu and split.main_gpu >= len(gpus):
+        raise ModelError(f"runtime.main_gpu is {split.main_gpu}, counted from 0, but of GPUs there are {there_are}")
 
 
 def _layers(device: str, gpu_layers: int | str, *, can_offload: bool) -> int:

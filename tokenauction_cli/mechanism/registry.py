@@ -12,7 +12,7 @@ from typing import Any, Literal
 from .aggregation.dictatorship import RandomDictator, WinnerTakeAll
 from .aggregation.power_mean import PowerMean
 from .aggregation.rules import AggregationRule, Linear, LogLinear
-from .alternatives.mechanisms import Mechanism, TokenAuction
+from .alternatives.mechanisms import CandidateMechanism, TokenAuction, WriterMechanism
 from .alternatives.mosaic import Mosaic
 from .alternatives.segment import Segment
 from .alternatives.text_pool import TextPool
@@ -32,12 +32,8 @@ _RULES: dict[Kind, tuple[Any, ...]] = {
     "payment": (PayYourBid, SecondPrice, Clarke, MyersonTV, PayBidTimesInfluence),
     "mechanism": (TokenAuction, Mosaic, Segment, Lottery, Highest, TextPool),
 }
-_SHAPES: dict[Kind, type] = {
-    "aggregation": AggregationRule,
-    "sampling": SamplingRule,
-    "payment": PaymentRule,
-    "mechanism": Mechanism,
-}
+_SHAPES: dict[Kind, type] = {"aggregation": AggregationRule, "sampling": SamplingRule, "payment": PaymentRule}
+_MECHANISMS: dict[str, type] = {shape.writers: shape for shape in (CandidateMechanism, WriterMechanism)}
 _FAMILY = "power_mean_"
 
 
@@ -101,14 +97,23 @@ def _custom(kind: Kind, name: str, settings: Mapping[str, Any]) -> Any:
     module, _, attribute = name.partition(":")
     try:
         made = getattr(importlib.import_module(module), attribute)
-        if isinstance(made, type) and not issubclass(made, _SHAPES[kind]):
+        shape = _mechanism_like(made) if kind == "mechanism" else _SHAPES[kind]
+        if isinstance(made, type) and not issubclass(made, shape):
             # gives it the defaults of what it leaves out
-            made = type(made.__name__, (made, _SHAPES[kind]), {"__module__": module})
+            made = type(made.__name__, (made, shape), {"__module__": module})
         rule = made(**settings)
     except (ImportError, AttributeError, TypeError) as error:
         raise UnknownRuleError(f"{words(kind)} {name!r} cannot be loaded: {error}") from error
     rule.name = name
     return rule
+
+
+def _mechanism_like(made: Any) -> type:
+    """Which of the two kinds of mechanism a class of the user's own is. Raises TypeError where it does not say."""
+    shape = _MECHANISMS.get(getattr(made, "writers", ""))
+    if shape is None:
+        raise TypeError(f"it needs `writers = ...`, one of {', '.join(map(repr, _MECHANISMS))}")
+    return shape
 
 
 def misfit_over_words(kind: Kind, name: str) -> str:

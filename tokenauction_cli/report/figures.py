@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.comparable import groups_of
-from ..analysis.mechanism_names import others
+from ..analysis.mechanism_names import others, payments_of
 from ..analysis.per_bytes import BYTES
 from ..analysis.run import Run
+from ..experiment.experiment import Experiment
 from ..experiment.prompts import did_you_mean
+from ..experiment.sweep import SweepPoint
 from ..mechanism.registry import label
 from ..system.errors import UsageError
 
@@ -99,12 +101,23 @@ def horizontal_of(runs: Sequence[Run]) -> Horizontal:
     title = f"relative weight of {swept.pop()}" if len(swept) == 1 else "relative weight of the swept agent"
     for run in runs:
         weights = [point.relative_weight for point in run.experiment.points]
-        if None in weights or len(set(weights)) < len(weights):
+        if None in weights or len(set(weights)) < len(weights) or _has_other_weights(run.experiment):
             longest = max((run.experiment.points for run in runs), key=len)
-            labels = tuple(" : ".join(f"{bid:g}" for bid in point.bids) for point in longest)
+            by_number = any(run.experiment.points_of_queries for run in runs)
+            labels = tuple(_label(point, by_number) for point in longest)
             bidders = " : ".join(agent.name for agent in runs[0].experiment.agents)
             return Horizontal(f"bids ({bidders})" if len(runs) == 1 else "bids", False, labels)
     return Horizontal(f"{title} (share of the bids)", True)
+
+
+def _has_other_weights(experiment: Experiment) -> bool:
+    """Whether a query's own bids make other relative weights of the same points."""
+    weights = [point.relative_weight for point in experiment.points]
+    return any([one.relative_weight for one in points] != weights for points in experiment.points_of_queries.values())
+
+
+def _label(point: SweepPoint, by_number: bool) -> str:
+    return f"point {point.index}" if by_number else " : ".join(f"{bid:g}" for bid in point.bids)
 
 
 def agent_colours(runs: Sequence[Run]) -> dict[str, int]:
@@ -280,7 +293,7 @@ def _payments(
             by_agent(f"payment.{rule}"),
         )
     revenues = [Series(label(rule), f"revenue.{rule}", k + 2) for k, rule in enumerate(rules)]
-    named = {rule for run in runs for rule in run.experiment.auction.payments}
+    named = {rule for run in runs for rule in payments_of(run.experiment)}
     main = tuple(series for series, rule in zip(revenues, rules, strict=True) if rule in named)
     chapter = ("What the seller earns", "Mean revenue for a text, by payment rule.")
     unit = "revenue per text, in units of the bids"
@@ -291,7 +304,8 @@ def _payments(
     ratio = f"revenue_per_{BYTES}_bytes"
     per_bytes = tuple(replace(series, column=series.column.replace("revenue", ratio, 1)) for series in main)
     unit = f"revenue per {BYTES:,} bytes, in units of the bids"
-    yield _Kind(ratio, *chapter, f"per {BYTES:,} bytes", unit, per_bytes)
+    if main:
+        yield _Kind(ratio, *chapter, f"per {BYTES:,} bytes", unit, per_bytes)
 
 
 def _middles(columns: dict[str, None], prefix: str, agents: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from ..analysis.intervals import Estimate
 from ..analysis.mechanism_names import others
 from ..analysis.mechanism_tables import mechanism_tables
 from ..analysis.run import Run, statistics_frames
-from ..analysis.tables import shown
+from ..analysis.tables import Table, shown
 from ..experiment.mentions import mention_pattern
 from ..mechanism.registry import label
 from .audit_data import audit_payload
@@ -60,11 +60,12 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
         "is_pooled": len(run.pooled) > 0,
         "queries": list(experiment.queries),
         "points": [{"weight": point.relative_weight, "bids": list(point.bids)} for point in experiment.points],
+        "bids_of": _bids_of(experiment),
         "seeds": list(dict.fromkeys(int(seed) for seed in cells["seed"])),
         "n_seeds": len(experiment.seeds),
         "rough": run.what_is_rough,
         **_texts(run, cells),
-        "compared": _compared(run),
+        "compared": [_compared(table) for table in mechanism_tables(run)],
         "tables": _tables(run),
         "audit": audit_payload(run),
         "config": _config(run),
@@ -94,6 +95,13 @@ def _payment_columns(run: Run) -> list[str]:
     last = f".{run.experiment.agents[0].id}"
     columns = [c for c in run.cells.columns if c.startswith("payment.") and c.endswith(last)]
     return [c.removeprefix("payment.").removesuffix(last) for c in columns]
+
+
+def _bids_of(experiment: Experiment) -> dict[int, list[list[float]]]:
+    """The bids at every point, by the number of the query, of those with bids of their own."""
+    own = experiment.points_of_queries
+    numbered = {query: k for k, query in enumerate(experiment.queries)}
+    return {numbered[query]: [list(point.bids) for point in points] for query, points in own.items()}
 
 
 def _texts(run: Run, cells: pd.DataFrame) -> dict[str, Any]:
@@ -131,14 +139,12 @@ def _marked(text: str, patterns: Sequence[re.Pattern[str]]) -> list[list[Any]]:
     return [*pieces, [text[at:], -1]] if at < len(text) or not pieces else pieces
 
 
-def _compared(run: Run) -> dict[str, Any] | None:
-    """The table of mechanisms with these in columns; None where there is none."""
-    for table in mechanism_tables(run):
-        mechanisms = [label(str(row[0] if row[1] == "" else row[1])) for row in table.rows]
-        rows = zip(table.columns[2:], *(row[2:] for row in table.rows), strict=True)
-        told = [[head, *map(_with_interval, values)] for head, *values in rows]
-        return {"title": table.title, "columns": ["", *mechanisms], "rows": told, "notes": list(table.notes)}
-    return None
+def _compared(table: Table) -> dict[str, Any]:
+    """A table of mechanisms with these in columns."""
+    mechanisms = [label(str(row[0] if row[1] == "" else row[1])) for row in table.rows]
+    rows = zip(table.columns[2:], *(row[2:] for row in table.rows), strict=True)
+    told = [[head, *map(_with_interval, values)] for head, *values in rows]
+    return {"title": table.title, "columns": ["", *mechanisms], "rows": told, "notes": list(table.notes)}
 
 
 def _with_interval(value: Any) -> list[str]:

@@ -158,13 +158,17 @@ def _where(run: Run, rows: pd.DataFrame, row: pd.Series[Any]) -> str:
 def _place(run: Run, rows: pd.DataFrame, row: pd.Series[Any]) -> str:
     if _is_sweep(rows):
         return f" at weight {row['relative_weight']:g}"
-    bids = " : ".join(f"{bid:g}" for bid in run.experiment.points[int(row["point"])].bids)
-    return f" at the bids {bids}" if rows["point"].nunique() > 1 else ""
+    if rows["point"].nunique() == 1:
+        return ""
+    if run.experiment.points_of_queries:  # there are other bids for other queries
+        return f" at point {int(row['point'])} of the sweep"
+    return f" at the bids {' : '.join(f'{bid:g}' for bid in run.experiment.points[int(row['point'])].bids)}"
 
 
 def _is_sweep(summary: pd.DataFrame) -> bool:
     weights = summary.drop_duplicates("point")["relative_weight"]
-    return len(weights) > 1 and bool(weights.notna().all()) and weights.nunique() == len(weights)
+    is_one = summary.groupby("point")["relative_weight"].nunique().max() == 1  # whatever the query bids
+    return len(weights) > 1 and bool(weights.notna().all()) and weights.nunique() == len(weights) and is_one
 
 
 def how_drawn(run: Run) -> str:

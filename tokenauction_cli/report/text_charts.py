@@ -58,6 +58,9 @@ class TextChart:
     panels: tuple[TextPanel, ...]
 
 
+OTHERS = "other mechanisms"
+
+
 class Bidder(NamedTuple):
     """An agent as charts show it."""
 
@@ -67,12 +70,12 @@ class Bidder(NamedTuple):
 
 
 def regret_charts(rows: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[TextChart]:
-    """What the best deviation gains: a chart per utility, a panel per aggregation rule."""
+    """What the best deviation gains: a chart per utility, a panel per aggregation rule and one for mechanisms."""
     by_utility = grouped(rows, lambda row: row["utility"])
     for utility, of_utility in by_utility.items():
         panels = [
             TextPanel(label(rule), "", (0.0,), tuple(_regrets(found, bidders)))
-            for rule, found in grouped(of_utility, lambda row: row["aggregation"]).items()
+            for rule, found in grouped(of_utility, _panel_of).items()
         ]
         yield TextChart(
             chart_id("text_regret", (utility, by_utility)),
@@ -188,8 +191,13 @@ def _on_a_curve(row: Row, column: str, utility_at_truth: float | None) -> dict[s
     }
 
 
+def _panel_of(row: Row) -> str:
+    return OTHERS if row["aggregation"] == row["payment"] else row["aggregation"]
+
+
 def rules_label(aggregation: str, payment: str) -> str:
-    return f"{label(aggregation)}, {label(payment)}"
+    """A rule and a payment; a mechanism has one payment, of its own name."""
+    return label(payment) if aggregation == payment else f"{label(aggregation)}, {label(payment)}"
 
 
 def _measured(row: Row, column: str, ends: Ends) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..analysis.columns import explained
 from ..analysis.run import Run
-from .file_tables import FileRows, as_audits_write_it, file_table, paragraphs, read_rows
+from .file_tables import FileRows, Row, as_audits_write_it, file_table, paragraphs, read_rows
 from .prose import listed
 from .text_charts import Bidder, TextChart, curve_charts, gain_of, regret_charts
 from .text_paths import outcomes_of, path_charts
@@ -77,19 +77,24 @@ def _bidders(run: Run, colours: Mapping[str, int]) -> list[Bidder]:
 def _charts(paths: Mapping[str, Path], bidders: list[Bidder]) -> list[TextChart]:
     charts = []
     with as_audits_write_it(paths[AUDIT]):
-        rows = _rows(paths[AUDIT]).rows
+        rows = _named(paths[AUDIT])
         charts += [*regret_charts(rows, bidders), *curve_charts(rows, bidders)]
-    ends = _rows(paths[EQUILIBRIUM]).rows
+    ends = _named(paths[EQUILIBRIUM])
     with as_audits_write_it(paths[EQUILIBRIUM]):
         outcomes = outcomes_of(ends)
     with as_audits_write_it(paths[DYNAMICS]):
-        charts += path_charts(_rows(paths[DYNAMICS]).rows, outcomes, bidders)
+        charts += path_charts(_named(paths[DYNAMICS]), outcomes, bidders)
     return charts
 
 
 def _rows(path: Path) -> FileRows:
     with as_audits_write_it(path):
         return read_rows(path) if path.is_file() else _NOTHING
+
+
+def _named(path: Path) -> list[Row]:
+    """The rows of a file, with the name of a mechanism in the place of an aggregation rule."""
+    return [{**row, "aggregation": row["aggregation"] or row.get("mechanism", "")} for row in _rows(path).rows]
 
 
 def _table(name: str, found: FileRows) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from ..system.environment import versions
 from ..system.errors import StoreError, UsageError
 from ..system.processors import processor_name
-from .run_folder import RunFolder
+from .run_folder import PROPOSALS, RECORDS, RunFolder
 
 Manifest = dict[str, Any]
 Session = dict[str, Any]
@@ -61,7 +61,8 @@ def new_session(changed: list[str]) -> Session:
 
 def add_digests(folder: RunFolder, manifest: Manifest, tables: Iterable[str]) -> None:
     """The sha256 of every file that is there to stay; one that is written once keeps the digest that it had first."""
-    written_once = ["experiment.yaml", "resolved.yaml", *(path.name for path in folder.record_files())]
+    records = (path.name for kind in (RECORDS, PROPOSALS) for path in folder.of(kind).record_files())
+    written_once = ["experiment.yaml", "resolved.yaml", *records]
     files = manifest.setdefault("files", {})
     for name in written_once:
         if name not in files:

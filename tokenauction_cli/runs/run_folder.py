@@ -21,15 +21,16 @@ from typing import Any
 from ..system.errors import StoreError
 
 Record = dict[str, Any]
+RECORDS, PROPOSALS = "records", "proposals"  # kinds of records: those of cells, those of candidates
 _CELL = slice(0, len('{"cell":"0123456789ab"'))  # how a line begins
 _FAILED = b'"end_reason":"failed"'  # as it stands in no text, where quotes are escaped
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class RunFolder:
-    """One run's files on disk. Records are in files `<kind>-<k>.jsonl`: those of the run, or of an audit of it."""
+    """One run's files on disk. Records are in files `<kind>-<k>.jsonl`: those of the run, its candidates, an audit."""
 
-    def __init__(self, path: Path, kind: str = "records") -> None:
+    def __init__(self, path: Path, kind: str = RECORDS) -> None:
         self.path = path
         self.kind = kind
 

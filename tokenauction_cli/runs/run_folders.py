@@ -19,8 +19,9 @@ _OF_EXPERIMENTS = (".yaml", ".yml")
 
 
 def folder_of(experiment: Experiment, results: Path) -> RunFolder:
-    """`<results>/<name>-<hash of the resolved experiment>`."""
-    return RunFolder(results / f"{experiment.name}-{experiment.semantic_hash}")
+    """`<results>/<name>-<hash of the resolved experiment>`, and of a shard `.shard-3-of-8` behind it."""
+    suffix = experiment.shard.suffix if experiment.shard else ""
+    return RunFolder(results / f"{experiment.name}-{experiment.semantic_hash}{suffix}")
 
 
 def is_run(path: Path) -> bool:
@@ -70,9 +71,11 @@ def _run_of_experiment(path: Path, results: Path) -> Path:
     run = folder_of(experiment, results).path
     if is_run(run):
         return run
-    prefix = re.compile(re.escape(experiment.name) + "-[0-9a-f]{8}")
-    others = [other for other in runs_in(results) if prefix.fullmatch(other.name)]
+    prefix, there = re.compile(re.escape(experiment.name) + "-[0-9a-f]{8}"), runs_in(results)
+    others = [other for other in there if prefix.fullmatch(other.name)]
+    shards = [other for other in there if other.name.startswith(f"{run.name}.shard-")]
     also = f"; with other settings there is {_named(others)}" if others else ""
+    also = f", with the texts of {_named(shards)}{also}" if shards else also
     raise UsageError(f"{path}: this experiment has not run in {results}: `tokauction run {path}` runs it{also}")
 
 

@@ -3,7 +3,8 @@
 TokauctionError          exit 1  the run cannot go on
 |-- UsageError           exit 2  a bad option, an empty selection
 |   |-- ExperimentError  exit 2  a bad file: a list of problems, each with file:line:column
-|   `-- ModelError       exit 2  a model that is missing, broken or unfit for the auction
+|   |-- ModelError       exit 2  a model that is missing, broken or unfit for the auction
+|   `-- NothingInShardError  exit 0  a part of an experiment without a text: nothing is wrong
 |-- StoreError           exit 1  the run folder cannot be read or written
 `-- CellError            exit 3  one cell cannot be computed; the others go on
 """
@@ -50,6 +51,12 @@ class ExperimentError(UsageError):
 
 class ModelError(UsageError):
     """A model that is missing, broken or unfit for the auction."""
+
+
+class NothingInShardError(UsageError):
+    """Of more parts than there are blocks some have no text: who asked for all of them asked for nothing wrong."""
+
+    exit_code = 0
 
 
 class StoreError(TokauctionError):

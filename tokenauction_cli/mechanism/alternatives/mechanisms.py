@@ -19,7 +19,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from ..distributions import Array
+from ..distributions import Array, MechanismError
 from ..sampling.randomness import DrawKey
 from ..terms import Bidding, bidding_of
 from .candidates import Candidates
@@ -58,7 +58,8 @@ class Mechanism(ABC):
     """The fields of `Candidates` without which it cannot settle."""
     truthful_for: frozenset[str] = frozenset()
     """What a bid of one's value is best for, whatever others bid: a value times `log_ratio`, `mention` or `reverse_kl`
-    of the text, or a fixed value of each text or segment one writes (`writing`)."""
+    of the text, or a fixed value of each text or segment one writes (`writing`; with a reserve, if another bid counts).
+    """
     takes_reserve: bool = False
     """Whether a reserve has a meaning: bids below it count as 0, and whoever pays at all pays at least that."""
 
@@ -149,6 +150,17 @@ class WriterMechanism(Mechanism):
                         following[left] = following.get(left, 0.0) + chance * float(mean.chances[winner])
             reached = following
         return Expected(chances, payments)
+
+
+def check_settled(settled: Settled, mechanism: Mechanism, n_choices: int, n_agents: int) -> None:
+    """Raises MechanismError for a choice that is not there, and for payments that are missing or not finite."""
+    if not 0 <= settled.choice < n_choices:
+        raise MechanismError(f"{mechanism.name} chose {settled.choice}; choices are numbered from 0 to {n_choices - 1}")
+    for name in mechanism.payments:
+        amounts = np.asarray(settled.payments.get(name, ()))
+        if amounts.shape != (n_agents,) or not np.isfinite(amounts).all():
+            message = f"{mechanism.name} settled without a payment {name!r} of {n_agents} finite numbers, one per agent"
+            raise MechanismError(message)
 
 
 def due(bidding: Bidding, amounts: Array) -> Array:

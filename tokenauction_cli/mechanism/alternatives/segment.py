@@ -13,7 +13,8 @@ A bid of one's value per segment is best, whatever others bid, for q free of bid
 text, without it within one segment only, since who wins now decides against whom others bid later (d).
 
 A race: e^(g_i) = 1 / E_i with E_i standard exponential, so the winner is argmax q_i b_i / E_i. E depends on the seed,
-the segment and the agent's id, and not on bids. With a reserve r bids below it count as 0, and the price is at least r.
+the segment and the agent's id, and not on bids. With a reserve r bids below it count as 0, and the price is at least r
+unless nobody else has a bid that counts: then it is 0, and truth is not best for values below r.
 """
 
 from __future__ import annotations

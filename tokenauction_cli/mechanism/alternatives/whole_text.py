@@ -13,7 +13,8 @@ tokens drawn one by one from the p_i(. | x) with the weights b_i p_i(x) of the t
 
 One number of the seed decides who writes at all bids; whoever wins goes on winning as its bid rises. Of equal highest
 bids the first listed is taken, and pays its bid. With a reserve bids below it count as 0, and whoever pays at all pays
-at least the reserve.
+at least the reserve. A lone bidder pays nothing, as everywhere, so with a reserve truth is best only where another bid
+counts: alone, a value below the reserve gains by bidding the reserve.
 """
 
 from __future__ import annotations

@@ -38,7 +38,11 @@ Integers = NDArray[np.int64]
 
 RESAMPLES = 2000
 FEW_QUERIES = 5
+"""Of fewer, but more than one, bounds are too narrow: of 95 %, some 70 of 2 queries, 90 of 4."""
+
 FEW_FLIPS = 10
+"""Where fewer texts change, the bounds of a whole number rest on its floor; those of other kinds have none."""
+
 LEAST_CRITICAL = 2.75
 _AT_ONCE = 250  # resamples
 _LEAST_SHARE = 0.25  # of the sample's se, in a resample
@@ -88,7 +92,6 @@ class Gains:
     critical_upper: float
     n_texts: int
     n_queries: int
-    flips: Integers | None
 
     @property
     def best(self) -> int:
@@ -104,16 +107,6 @@ class Gains:
     def gains_at_least(self) -> float:
         """Some deviation gains that much, with probability `level`; 0 where none is known to gain."""
         return max(0.0, float(self.lower.max()))
-
-    @property
-    def is_rough(self) -> bool:
-        """Whether a few queries stand for all: then bounds are too narrow (of 95 %, some 70 of 2 queries, 90 of 4)."""
-        return 1 < self.n_queries < FEW_QUERIES
-
-    @property
-    def rarely_changed(self) -> tuple[int, ...]:
-        """The deviations that changed the outcome of fewer than 10 texts: their bounds rest on the floor."""
-        return () if self.flips is None else tuple(np.flatnonzero(self.flips < FEW_FLIPS).tolist())
 
 
 def estimate_gains(differences: Array, clusters: Integers, level: float = 0.975, floor: Floor | None = None) -> Gains:
@@ -135,7 +128,6 @@ def estimate_gains(differences: Array, clusters: Integers, level: float = 0.975,
         critical_upper=up,
         n_texts=len(differences),
         n_queries=len(np.unique(clusters)),
-        flips=floor.flips if floor else None,
     )
 
 

@@ -71,7 +71,7 @@ async function fillInspector() {
 }
 
 function inspectorHead(run, point) {
-  const place = AXIS.is_weight ? `weight ${number(XS[state.x])}` : `bids ${point < 0 ? placeName(state.x) : run.points[point].bids.join(" : ")}`;
+  const place = AXIS.is_weight ? `weight ${number(XS[state.x])}` : `bids ${point < 0 ? placeName(state.x) : bidsOf(run, point).join(" : ")}`;
   const name = (RUNS.length > 1 ? `${run.name} · ` : "") + run.rules[open.rule].name;
   return h("header", {}, h("h2", {}, name, h("small", { title: `${DATA.explained.weight} ${DATA.explained.seed}` }, ` ${place} · seed ${state.seed}`)),
     h("button", { type: "button", cls: "close", "aria-label": "close", on: { click: () => dialog.close() } }, "×"));
@@ -185,7 +185,7 @@ function thresholdOf(run, trace, k, point) {
   if (trace.d && trace.d[k] !== null) return h("p", { cls: "block" }, `Drawn from the distribution of ${run.agents[trace.d[k]].name}.`);
   if (!trace.s) return null;
   const at = trace.s[k] === null ? null : trace.s[k] / 1000;
-  const { bids } = run.points[point], now = bids[run.swept] / bids.reduce((a, b) => a + b, 0);
+  const bids = bidsOf(run, point), now = bids[run.swept] / bids.reduce((a, b) => a + b, 0);
   const who = run.agents[run.swept];
   const what = run.symbol;
   const words = at === null || at >= 1 ? `This seed draws this ${what} at every weight of ${who.name}.`

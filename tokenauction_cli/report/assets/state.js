@@ -50,6 +50,9 @@ function pointOf(run, x = state.x) {
   return run.points.findIndex((point) => point.weight === XS[x]);
 }
 
+// The bids at a sweep point: a query may have its own.
+const bidsOf = (run, point) => run.bids_of[queryOf(run)]?.[point] ?? run.points[point].bids;
+
 const placeOf = (run, point) => (AXIS.is_weight ? XS.indexOf(run.points[point].weight) : XS.indexOf(point));
 const placeName = (x) => (AXIS.is_weight ? XS[x].toFixed(2) : AXIS.labels[XS[x]] ?? String(XS[x]));
 const queryName = (query) => `“${seen(query) || "(no query)"}”`;

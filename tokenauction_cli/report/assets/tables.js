@@ -12,7 +12,7 @@ function paperTable(run) {
     const asked = DATA.queries.length > 1 ? `${queryName(run.queries[query])}, ` : "";
     caption.textContent = `${RUNS.length > 1 ? `${run.name}, ` : ""}${asked}seed ${state.seed}`;
     refill(body, order.map((point) => h("tr", { cls: point === current ? "current" : "", on: { click: () => goTo(run, point) } },
-      h("th", { scope: "row", cls: "n", title: DATA.explained.weight }, AXIS.is_weight ? run.points[point].weight.toFixed(2) : run.points[point].bids.map((bid) => number(bid)).join(" : ")),
+      h("th", { scope: "row", cls: "n", title: DATA.explained.weight }, AXIS.is_weight ? run.points[point].weight.toFixed(2) : bidsOf(run, point).map((bid) => number(bid)).join(" : ")),
       run.rules.map((_, rule) => {
         const cell = cellOf(run, rule, point, state.seed);
         return h("td", { dir: "auto" }, cell === undefined ? "" : textOf(run, cell));
@@ -45,11 +45,11 @@ function plainTable(table) {
     h("tbody", {}, table.rows.map((row) => h("tr", {}, row.map(cell))))));
 }
 
-// Rules and mechanisms in columns, at equal bids.
+// Rules and mechanisms in columns, at equal bids and at equal values.
 function mechanismsSection() {
-  const compared = RUNS.filter((run) => run.compared);
+  const compared = RUNS.flatMap((run) => run.compared.map((table) => ({ name: run.name, ...table })));
   if (!compared.length) return null;
-  return section("The mechanisms side by side", "Every mechanism at the bids that are most nearly equal, with 95 % intervals.", compared.map(({ name, compared: { title, columns, rows, notes } }) =>
+  return section("The mechanisms side by side", "Every mechanism at the bids that are most nearly equal, and at those of agents with equal values, with 95 % intervals.", compared.map(({ name, title, columns, rows, notes }) =>
     h("article", { cls: "compared" }, h("h3", {}, `${RUNS.length > 1 ? `${name}: ` : ""}${title}`),
       h("div", { cls: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, columns.map((column) => h("th", {}, seen(column))))),
         h("tbody", {}, rows.map(([head, ...cells]) => h("tr", {}, h("th", { scope: "row" }, seen(head)),

@@ -47,7 +47,7 @@ function biddings() {
 function sharesOf(runs) {
   const run = runs.find((one) => pointOf(one) >= 0);
   if (!run) return null;
-  const { bids } = run.points[pointOf(run)];
+  const bids = bidsOf(run, pointOf(run));
   const total = bids.reduce((a, b) => a + b, 0) || 1;
   const order = [...bids.keys()].sort((a, b) => (b === run.swept) - (a === run.swept));
   return order.map((k) =>
@@ -187,7 +187,7 @@ function ratesOf(run, cells) {
 function plotOf(run, map) {
   const points = pointsOf(run), seeds = seedsShown(run);
   if (!hasSquares(run)) return null;
-  const name = (point) => (AXIS.is_weight ? number(run.points[point].weight) : run.points[point].bids.map((bid) => number(bid)).join(" : "));
+  const name = (point) => (AXIS.is_weight ? number(run.points[point].weight) : bidsOf(run, point).map((bid) => number(bid)).join(" : "));
   const title = DATA.explained.seed;
   if (points.length < 2) return h("div", { cls: "plot flat" }, map, h("div", { cls: "across", title }, h("span", {}, seeds[0]), h("span", {}, "seed"), h("span", {}, seeds.at(-1))));
   return h("div", { cls: "plot" },
@@ -236,7 +236,7 @@ function square(run, rule, point, seed) {
   const who = cell !== undefined && isFailed(run, cell) ? "nobody: it failed" : agents.map((agent) => run.agents[agent].name).join(" and ") || "nobody";
   return h("i", {
     cls: cell === undefined || isFailed(run, cell) ? "gone" : "", "data-point": point, "data-seed": seed, vars: { "--fill": fillOf(agents.map((agent) => colour(run.agents[agent].colour))) },
-    title: `${AXIS.is_weight ? `weight ${number(run.points[point].weight)}` : `bids ${run.points[point].bids.join(" : ")}`}, seed ${seed}: ${cell === undefined ? "no text" : `names ${who}`}`,
+    title: `${AXIS.is_weight ? `weight ${number(run.points[point].weight)}` : `bids ${bidsOf(run, point).join(" : ")}`}, seed ${seed}: ${cell === undefined ? "no text" : `names ${who}`}`,
   });
 }
 
