@@ -21,7 +21,7 @@ def written(tmp_path: Path) -> None:
 def rules_in(folder: Path, name: str) -> set[str]:
     (path,) = folder.glob(f"results/*/{name}")
     with path.open(encoding="utf-8", newline="") as file:
-        return {row.get("rule") or row["aggregation"] for row in csv.DictReader(file)}
+        return {row.get("rule") or row["aggregation"] or row["mechanism"] for row in csv.DictReader(file)}
 
 
 def test_play(in_process: Command) -> None:
