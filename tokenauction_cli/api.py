@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .analysis.expectations import figure_names
-from .analysis.mechanism_names import others
 from .analysis.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.reading import read_csv as read_csv
 from .analysis.run import Run, files_of
@@ -247,7 +246,7 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
 
 def _n_candidates(experiment: Experiment, plan: Plan) -> int:
     """How many of the texts of a plan are no cell of the experiment."""
-    if not others(experiment):
+    if not experiment.auction.others:
         return 0
     cells = {cell.id for cell in cells_of(experiment)}
     return sum(text.id not in cells for text in plan.cells)

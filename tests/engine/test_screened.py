@@ -33,7 +33,7 @@ COUNT = Utility("count", 1.0)
 
 def run_of(read: Reader, folder: Path, text: str = TRACED) -> tuple[Run, list[Traced]]:
     run = run_experiment(read(text), folder, SilentProgress())
-    return run, traced_texts(run.folder)
+    return run, traced_texts(run.experiment, run.folder)
 
 
 def screener(experiment: Experiment, texts: list[Traced]) -> Screener:

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..experiment.experiment import Experiment
-from .mechanism_names import others
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +40,7 @@ def _common_welfare(experiment: Experiment, cells: pd.DataFrame) -> Array:
     measure = "log_prob" if experiment.reference is None else "log_ratio"
     total = np.zeros(len(cells))
     for agent in experiment.agents:
-        bids, liked = cells[f"bid.{agent.id}"].to_numpy(dtype=float), _numbers(cells, f"{measure}.{agent.id}")
+        bids, liked = cells[f"bid.{agent.id}"].to_numpy(dtype=float), numbers(cells, f"{measure}.{agent.id}")
         total += bids * np.where(bids > 0, liked, 0.0)
     return total
 
@@ -53,13 +52,13 @@ def _revenue_share(experiment: Experiment, cells: pd.DataFrame) -> Array:
     for rule in dict.fromkeys(cells["aggregation"]):
         here = (cells["aggregation"] == rule).to_numpy()
         offered = (bids * _units(experiment, rule, cells))[here]
-        revenue = _numbers(cells, f"revenue.{charged_payment(experiment, cells, rule)}")[here]
+        revenue = numbers(cells, f"revenue.{charged_payment(experiment, cells, rule)}")[here]
         share[here] = np.divide(revenue, offered, out=np.full(len(offered), np.nan), where=offered > 0)
     return share
 
 
 def _units(experiment: Experiment, rule: str, cells: pd.DataFrame) -> Array:
-    choice = others(experiment).get(rule)
+    choice = experiment.auction.others.get(rule)
     if choice is None:
         return cells["tokens"].to_numpy(dtype=float)
     return np.full(len(cells), float(choice.settings.get("segments", 1)))
@@ -68,7 +67,7 @@ def _units(experiment: Experiment, rule: str, cells: pd.DataFrame) -> Array:
 def charged_payment(experiment: Experiment, cells: pd.DataFrame, rule: str) -> str:
     """The column, after `revenue.`, of what is charged under a rule or mechanism; '' where nothing is."""
     auction = experiment.auction
-    if rule in others(experiment):
+    if rule in experiment.auction.others:
         return rule
     named = [auction.charge] if auction.charge else auction.payments
     of_rule = cells[cells["aggregation"] == rule]
@@ -83,7 +82,7 @@ def repetition(text: str) -> float:
     return 1 - len(set(grams)) / len(grams) if grams else math.nan
 
 
-def _numbers(cells: pd.DataFrame, column: str) -> Array:
+def numbers(cells: pd.DataFrame, column: str) -> Array:
     """A column, NaN where there is none."""
     if column not in cells:
         return np.full(len(cells), np.nan)

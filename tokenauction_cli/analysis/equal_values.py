@@ -31,10 +31,10 @@ from ..experiment.sweep import SweepPoint, share_of
 from ..mechanism.alternatives.mechanisms import CandidateMechanism, WriterMechanism
 from ..mechanism.sampling.randomness import DrawKey, Randomness
 from ..mechanism.terms import bidding_of
-from .common_measures import charged_payment
-from .figure_tables import heading
+from .common_measures import charged_payment, numbers
+from .figure_tables import heading, mention_figures
 from .intervals import Estimate
-from .mechanism_names import keys_of, others
+from .mechanism_names import keys_of
 from .metrics import cells_frame, summary_frame
 from .pooled import pooled_frame
 from .tables import Table
@@ -87,7 +87,7 @@ def equal_value_tables(run: Run) -> list[Table]:
     """One table; none where the token auction is the only mechanism, or a bid says nothing of another."""
     experiment, values = run.experiment, values_of(run.experiment)
     is_proportional = not experiment.auction.reserve and all(math.isinf(agent.budget) for agent in experiment.agents)
-    if not others(experiment) or not any(values.each) or not is_proportional or experiment.trust:
+    if not experiment.auction.others or not any(values.each) or not is_proportional or experiment.trust:
         return []
     auctions = _Auctions(run, values)
     found = [written for written in auctions.all() if len(written.texts)]
@@ -159,13 +159,13 @@ class _Auctions:
     def _settled(self, rule: str) -> Written:
         """By the candidates of the run folder."""
         experiment, bids = self._experiment, self._bids(np.array(self._values.each))
-        identity = others(experiment)[rule].identity
+        identity = experiment.auction.others[rule].identity
         places = product(experiment.queries, experiment.seeds)
         cells = [Cell(query, rule, 0, None, tuple(bids.tolist()), seed, mechanism=identity) for query, seed in places]
         records = Proposals(experiment, self.rules, self._run.folder, cells).settled()
         done = [record for record in records if record["end_reason"] != "failed"]
         texts = cells_frame(experiment, done) if done else self._written.iloc[:0]
-        return Written(rule, bids, bids, texts, _numbers(texts, f"revenue.{rule}"))
+        return Written(rule, bids, bids, texts, numbers(texts, f"revenue.{rule}"))
 
     def _drawn(self, rule: str, mechanism: WriterMechanism, bids: Array) -> Iterator[Written]:
         """By the agents' own texts, one of which is taken for each (query, seed)."""
@@ -191,14 +191,8 @@ class _Auctions:
         if point is None:
             return
         here = self._written[(self._written["aggregation"] == rule) & (self._written["point"] == point.index)]
-        earned = _numbers(here, f"revenue.{charged_payment(self._experiment, self._run.cells, rule)}")
+        earned = numbers(here, f"revenue.{charged_payment(self._experiment, self._run.cells, rule)}")
         yield Written(rule, bids, np.array(point.bids), here, earned * bids.sum() / sum(point.bids))
-
-
-def _numbers(texts: pd.DataFrame, column: str) -> Array:
-    if column not in texts:
-        return np.full(len(texts), np.nan)
-    return np.asarray(texts[column].astype("Float64").to_numpy(dtype=float, na_value=np.nan))
 
 
 def _summary(experiment: Experiment, values: Values, found: list[Written]) -> pd.DataFrame:
@@ -221,9 +215,7 @@ def _cells(experiment: Experiment, values: Values, written: Written) -> pd.DataF
 
 
 def _figures(experiment: Experiment) -> list[str]:
-    mentions = [f"mention_rate.{agent.id}" for agent in experiment.agents]
-    together = ["co_mention_rate"] if len(experiment.agents) > 1 else []
-    return [*mentions, *together, WELFARE, REVENUE, "quality", "tokens"]
+    return [*mention_figures(experiment), WELFARE, REVENUE, "quality", "tokens"]
 
 
 def _notes_of(experiment: Experiment, found: list[Written]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..engine.proposals import KIND, Pool, candidates_of
 from ..experiment.experiment import Experiment
 from ..runs.run_folder import Record, RunFolder
-from .mechanism_names import named, others
+from .mechanism_names import named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ def _candidates(
     experiment: Experiment, rule: str, settled: Iterable[Mapping[str, Any]], candidates: Mapping[str, Record]
 ) -> list[Mapping[str, Any]]:
     """The records of the candidates that these texts were chosen among; none where some are not in the folder."""
-    choice = others(experiment)[rule]
+    choice = experiment.auction.others[rule]
     places = dict.fromkeys((record["query"], record["seed"]) for record in settled)
     pools = (Pool(query, seed, choice.generator, choice.candidates) for query, seed in places)
     wanted = [cell.id for pool in pools for cell in candidates_of(experiment, pool)]

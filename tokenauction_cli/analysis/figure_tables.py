@@ -11,7 +11,7 @@ from ..system.errors import UsageError
 from .columns import RATIOS
 from .comparable import groups_of
 from .intervals import Estimate
-from .mechanism_names import keys_of, others, payments_of
+from .mechanism_names import keys_of, payments_of
 from .metrics import figures_of_summary
 from .per_bytes import BYTES
 from .pooled import FEW
@@ -71,7 +71,7 @@ def _tables(name: str, experiment: Experiment, frames: Frames, choice: Choice, f
     tables = []
     for keys, title, group in _groups(experiment, frames):
         shown = [f for f in figures if choice.constant or choice.columns or len(group) == 1 or group[f].nunique() > 1]
-        shown = [f for f in shown if choice.columns or not others(experiment) or group[f].notna().any()]
+        shown = [f for f in shown if choice.columns or not experiment.auction.others or group[f].notna().any()]
         if shown:
             heads = _heads(experiment, frames.summary, group)
             columns = (*heads[0], *(headings[figure] for figure in shown))
@@ -149,6 +149,12 @@ def named_figures(names: Iterable[str], known: Sequence[str]) -> list[str]:
             raise UsageError(f"there is no column {name!r} in the summary of this run{near}; there are {listed}")
         found |= dict.fromkeys(meant)
     return list(found)
+
+
+def mention_figures(experiment: Experiment) -> list[str]:
+    """How often each agent is mentioned and, where there are several, all together: columns of summaries."""
+    each = [f"mention_rate.{agent.id}" for agent in experiment.agents]
+    return [*each, "co_mention_rate"] if len(each) > 1 else each
 
 
 def heading(figure: str, experiment: Experiment) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..experiment.experiment import Experiment
-from ..experiment.mechanism_choice import TOKEN_AUCTION, MechanismChoice
+from ..experiment.mechanism_choice import TOKEN_AUCTION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,14 +19,9 @@ if TYPE_CHECKING:
 AGGREGATION, MECHANISM = "aggregation", "mechanism"
 
 
-def others(experiment: Experiment) -> dict[str, MechanismChoice]:
-    """The mechanisms beside the token auction, by name."""
-    return {one.name: one for one in experiment.auction.mechanisms if one.name != TOKEN_AUCTION}
-
-
 def payments_of(experiment: Experiment) -> list[str]:
     """The columns, after `payment.`, that people ask for first: the payment rules, and what each mechanism charges."""
-    return [*experiment.auction.payments, *others(experiment)]
+    return [*experiment.auction.payments, *experiment.auction.others]
 
 
 def named(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -38,7 +33,7 @@ def named(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def keys_of(experiment: Experiment, rule: str) -> tuple[tuple[str, str], ...]:
     """A name of frames as columns for programs, and what they hold."""
-    mechanisms = others(experiment)
+    mechanisms = experiment.auction.others
     if not mechanisms:
         return ((AGGREGATION, rule),)
     is_other = rule in mechanisms
@@ -47,7 +42,7 @@ def keys_of(experiment: Experiment, rule: str) -> tuple[tuple[str, str], ...]:
 
 def for_programs(experiment: Experiment, frame: pd.DataFrame) -> pd.DataFrame:
     """A frame of an experiment with its names as columns for programs."""
-    mechanisms = others(experiment)
+    mechanisms = experiment.auction.others
     if not mechanisms or AGGREGATION not in frame:
         return frame
     names = frame[AGGREGATION]

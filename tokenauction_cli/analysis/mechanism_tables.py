@@ -15,9 +15,9 @@ from ..experiment.sweep import SweepPoint
 from .common_measures import charged_payment
 from .equal_values import equal_value_tables
 from .evaluations import costs
-from .figure_tables import heading
+from .figure_tables import heading, mention_figures
 from .intervals import Estimate
-from .mechanism_names import MECHANISM, keys_of, others
+from .mechanism_names import MECHANISM, keys_of
 from .reading import read_csv
 from .run import Run
 from .tables import Table
@@ -60,7 +60,7 @@ def _at_equal_bids(run: Run) -> list[Table]:
     experiment, point = run.experiment, most_equal_point(run.experiment)
     written = run.cells[run.cells["end_reason"] != "failed"]
     cells = written[written["point"] == point.index]
-    if not others(experiment) or not len(cells):
+    if not experiment.auction.others or not len(cells):
         return []
     figures = [figure for figure in _figures(experiment) if figure in run.summary]
     cost, regrets = costs(experiment, run.folder, written, run.manifest), _regrets(run)
@@ -98,9 +98,7 @@ def most_equal_point(experiment: Experiment) -> SweepPoint:
 
 
 def _figures(experiment: Experiment) -> list[str]:
-    mentions = [f"mention_rate.{agent.id}" for agent in experiment.agents]
-    together = ["co_mention_rate"] if len(experiment.agents) > 1 else []
-    return [*mentions, *together, *_HEADS, "tokens"]
+    return [*mention_figures(experiment), *_HEADS, "tokens"]
 
 
 def _title(experiment: Experiment, point: SweepPoint) -> str:

@@ -16,7 +16,7 @@ from .bootstrap import mean_intervals
 from .columns import FIGURES, RATES
 from .common_measures import common_measures
 from .intervals import Estimate
-from .mechanism_names import named, others
+from .mechanism_names import named
 from .per_bytes import per_bytes, ratio_names, sizes_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def cells_frame_of(experiment: Experiment, rows: Rows) -> pd.DataFrame:
         frame[f"first_mention.{agent.id}"] = pd.array([mentions.first for mentions in found], dtype="Int64")
     if "candidate" in frame:
         frame["candidate"] = frame["candidate"].astype("Int64")
-    if others(experiment):
+    if experiment.auction.others:
         frame = frame.assign(**common_measures(experiment, frame))
     if experiment.blends:
         blend = blend_pattern([agent.mentions for agent in experiment.agents])

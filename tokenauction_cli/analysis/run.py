@@ -16,7 +16,7 @@ from .comparison import comparisons_frame
 from .expectations import Verdict, verdicts
 from .figure_tables import Choice, Frames, payment_tables, rate_tables
 from .long import long_frame, trace_frame
-from .mechanism_names import for_programs, others
+from .mechanism_names import for_programs
 from .pooled import FEW, pooled_frame
 from .tables import Table
 from .text_tables import By, samplers_of, text_tables
@@ -159,7 +159,7 @@ class Run:
         if "ess" not in self.summary:
             return ""
         fewest = self.summary.groupby("aggregation", sort=False)["ess"].min()
-        wide = [name for name, one in others(self.experiment).items() if one.settings.get("tau") != 0]
+        wide = [name for name, one in self.experiment.auction.others.items() if one.settings.get("tau") != 0]
         few = [f"{name} {fewest[name]:.2g}" for name in wide if fewest.get(name, FEW_CANDIDATES) < FEW_CANDIDATES]
         if not few:
             return ""

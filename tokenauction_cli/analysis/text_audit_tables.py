@@ -195,11 +195,12 @@ def text_audit_paragraphs(experiment: Experiment, found: TextAuditRows) -> list[
         by_rule.setdefault(key, []).append(_of_group(experiment, group))
     for row in found.equilibria:
         by_rule.setdefault((row.aggregation, row.payment), []).append(_of_equilibrium(experiment, row))
-    said = ["\n".join([f"{_rules_label(*rules)}:", *lines]) for rules, lines in by_rule.items()]
+    said = ["\n".join([f"{rules_label(*rules)}:", *lines]) for rules, lines in by_rule.items()]
     return [*said, " ".join([*cautions(experiment, found.deviations), _LIMITS])]
 
 
-def _rules_label(rule: str, payment: str) -> str:
+def rules_label(rule: str, payment: str) -> str:
+    """A rule and a payment; a mechanism has one payment, of its own name."""
     return label(rule) if payment == rule else f"{label(rule)}, {label(payment)}"
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from ..analysis.mechanism_names import others
 from ..analysis.tables import Table
 from ..api import Checked
 from ..engine.bidder_models import BidderModels
@@ -39,7 +38,7 @@ _NOT_MEASURED = "not measured yet: `check --probe` does, and `run`"
 def plan_facts(checked: Checked) -> dict[str, Any]:
     """By the keys that docs/cli.md explains."""
     experiment, plan = checked.experiment, checked.plan
-    mechanisms = others(experiment)
+    mechanisms = experiment.auction.others
     return {
         "name": experiment.name,
         "agents": _agents(experiment, checked.bidders),
@@ -125,7 +124,7 @@ def plan_tables(checked: Checked) -> list[Table]:
     """What `tokauction check` prints."""
     facts = plan_facts(checked)
     counted = checked.experiment.auction.counted
-    told = [key for key in _COUNTS if others(checked.experiment) or key not in _OF_OTHER_MECHANISMS]
+    told = [key for key in _COUNTS if checked.experiment.auction.others or key not in _OF_OTHER_MECHANISMS]
     counts = ((_COUNTS[key].format(counted=counted), facts[key]) for key in told)
     plan = Table("Plan", ("what", "how many"), (*counts, *_cost(facts)))
     models = [row for model in facts["models"] for row in _model_rows(model)]

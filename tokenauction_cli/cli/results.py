@@ -43,10 +43,9 @@ def chosen_tables(result: Run, names: Sequence[TableName], by: By, seed: int | N
 
 
 def _mechanisms(result: Run) -> list[Table]:
-    from ..analysis.mechanism_names import others
     from ..analysis.mechanism_tables import mechanism_tables
 
-    if not others(result.experiment):
+    if not result.experiment.auction.others:
         raise UsageError(f"{result.path}: it has no mechanism beside the token auction; auction.mechanism lists them")
     return mechanism_tables(result)
 

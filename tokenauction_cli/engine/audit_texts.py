@@ -6,7 +6,6 @@ are no part of the run: a text of a run has one way to be charged, and agents th
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -32,8 +31,6 @@ from .text_state import FAILED
 from .token_loop import TokenLoop
 from .work_left import WorkLeft
 from .workplace import in_batches
-
-logger = logging.getLogger("tokauction")
 
 KIND = "text_audit"
 _BY_MODEL = {"log_ratio": ("log_ratio", 1), "tv": ("tv_sum", -1), "reverse_kl": ("reverse_kl_sum", -1)}

@@ -20,7 +20,7 @@ from ..system.processors import processor_identity
 from .bidder_models import BidderModels
 from .gguf_files import GgufFiles
 
-_PACKAGES = ("jinja2", "llama-cpp-python", "numpy")
+PACKAGES = ("jinja2", "llama-cpp-python", "numpy")
 _OF_MANIFESTS = ("format", "records", "tokauction", "llama", "passes")  # what wrote the records
 _READ_OFF_THE_TEXT = ("mentions",)  # of agents: counted in finished texts
 _PART_OF_THE_CELL = ("aggregation", "mechanisms")  # of auctions
@@ -43,7 +43,7 @@ def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> 
         "auction": _without(asdict(experiment.auction), _PART_OF_THE_CELL),
         "swept": experiment.swept_agent,  # stable sampling draws by whose weight moves
         "models": _models(experiment, bidders.files) if bidders.files else None,
-        "versions": versions(_PACKAGES),
+        "versions": versions(PACKAGES),
         "machine": [platform.machine(), *platform.libc_ver(), processor_identity()],
     }
     return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode("ascii")).hexdigest()

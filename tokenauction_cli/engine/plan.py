@@ -58,6 +58,20 @@ class Cell:
         )
 
     @property
+    def head(self) -> dict[str, Any]:
+        """How its record begins."""
+        where = {"cell": self.id, "query": self.query, **self.rule, "point": self.point}
+        return where | {"relative_weight": self.relative_weight, "seed": self.seed}
+
+    def offers(self, ids: Iterable[str]) -> dict[str, float]:
+        """The bid and the weight of every agent, as columns of its record."""
+        columns: dict[str, float] = {}
+        total = sum(self.bids)
+        for agent, bid in zip(ids, self.bids, strict=True):
+            columns |= {f"bid.{agent}": bid, f"weight.{agent}": bid / total if total else 0.0}
+        return columns
+
+    @property
     def prompt_set(self) -> str:
         """The name of its prompt set among those of the bidder models."""
         return prompt_set_name(self.query, self.report)

@@ -11,7 +11,7 @@ from ..experiment.text_audit import Misreport
 from .plan import prompt_set_name
 from .token_loop import PromptSet
 
-HONEST = ""
+NO_MISREPORT = ""
 
 BY_OWN_MODEL = ("log_ratio", "tv", "reverse_kl")
 """Kinds of utility that the agent's own model measures."""
@@ -36,7 +36,7 @@ class Reporting(NamedTuple):
 
 def honest(experiment: Experiment) -> Reporting:
     """Every agent reports its own model."""
-    return Reporting(HONEST, experiment.agents, () if experiment.reference is None else (experiment.reference,))
+    return Reporting(NO_MISREPORT, experiment.agents, () if experiment.reference is None else (experiment.reference,))
 
 
 def misreported(experiment: Experiment, misreport: Misreport) -> Reporting:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from ..experiment.experiment import Auction, Experiment
 from ..experiment.mechanism_checks import Premises, misfits
-from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..experiment.sweep import terms_of_agents
 from ..mechanism import registry
 from ..mechanism.aggregation.rules import AggregationRule, Linear
@@ -67,7 +66,7 @@ class Rules:
 
     @classmethod
     def _found(cls, auction: Auction) -> Rules:
-        others = [choice for choice in auction.mechanisms if choice.name != TOKEN_AUCTION]
+        others = auction.others.values()
         return cls(
             {name: registry.find("aggregation", name) for name in auction.aggregation},
             {name: registry.find("payment", name) for name in auction.payments},

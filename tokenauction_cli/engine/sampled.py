@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..experiment.experiment import Experiment
-from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..experiment.text_audit import Utility
 from ..mechanism.distributions import Array
 from ..mechanism.terms import Terms
@@ -22,7 +21,7 @@ from ..mechanism.whole_texts.tree import total
 from .audit_texts import AuditTexts, Facts
 from .judge import Question
 from .plan import Cell
-from .reporting import HONEST
+from .reporting import NO_MISREPORT
 from .rules import terms_of
 from .worths import Judged
 
@@ -38,7 +37,7 @@ class Trial(NamedTuple):
 
     rule: str
     bids: tuple[float, ...]
-    report: str = HONEST
+    report: str = NO_MISREPORT
     is_fresh: bool = False
 
 
@@ -50,8 +49,7 @@ class Sampled:
         self.text_audit = experiment.text_audit
         self.terms: Terms = terms_of(experiment)
         self.queries = tuple(dict.fromkeys(experiment.queries))
-        others = (one for one in experiment.auction.mechanisms if one.name != TOKEN_AUCTION)
-        self._mechanisms = {choice.name: choice.identity for choice in others}
+        self._mechanisms = {name: choice.identity for name, choice in experiment.auction.others.items()}
         self._texts = texts
         self._judged = judged
         self._facts: dict[Trial, list[Facts]] = {}

@@ -19,7 +19,7 @@ from ..mechanism.whole_texts.tree import replaced
 from ..system.errors import UsageError
 from .audit_texts import AuditTexts
 from .charges import charges_of, has_meaning, may_misreport
-from .reporting import identity
+from .reporting import NO_MISREPORT, identity
 from .rules import Rules
 from .sampled import WHOLE, Payoff, Sampled, Trial, mean
 from .sampled_game import games_of, played
@@ -98,7 +98,7 @@ class Group:
         """Every bid under every report that leaves an auction."""
         sampled, audit = self.sampled, self.sampled.text_audit
         own = [one for one in audit.misreports if one.agent == self.payoff.agent and self.with_misreports]
-        reports = {HONEST: ""} | {one.name: identity(sampled.experiment, one) for one in own}
+        reports = {HONEST: NO_MISREPORT} | {one.name: identity(sampled.experiment, one) for one in own}
         trials = {
             Key(name, bid): Trial(self.rule, replaced(audit.at, self.payoff.agent, bid), report)
             for name, report in reports.items()

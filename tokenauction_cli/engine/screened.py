@@ -42,8 +42,10 @@ class Traced(NamedTuple):
     expected_prices: Sequence[Sequence[float]]
 
 
-def traced_texts(folder: RunFolder) -> list[Traced]:
+def traced_texts(experiment: Experiment, folder: RunFolder) -> list[Traced]:
     """The texts of a run that keep log p of their draws."""
+    if experiment.auction.trace == "none":
+        return []
     records = folder.records()
     return [_traced(records[cell], trace) for cell, _, trace in folder.traces()]
 

@@ -55,7 +55,8 @@ class Settlement:
             yield from (self._failed(cell, why) for cell in cells)
             return
         proposed = self._proposed(candidates) if candidates else self._every_text()
-        yield from (self._record(cell, proposed) for cell in cells)
+        draw_key = DrawKey(Randomness(self._experiment.seed, cells[0].query, cells[0].seed), 0)
+        yield from (self._record(cell, proposed, draw_key) for cell in cells)
 
     def _proposed(self, records: Sequence[Record]) -> Proposed:
         """What is known of candidates that were written.
@@ -81,10 +82,9 @@ class Settlement:
     def _mentions(self, records: Sequence[Record]) -> Array:
         return np.array([[float(find_mentions(p, record["text"]).count) for record in records] for p in self._patterns])
 
-    def _record(self, cell: Cell, proposed: Proposed) -> Record:
+    def _record(self, cell: Cell, proposed: Proposed, draw_key: DrawKey) -> Record:
         mechanism = self._rules.mechanisms[cell.aggregation]
         assert isinstance(mechanism, CandidateMechanism)
-        draw_key = DrawKey(Randomness(self._experiment.seed, cell.query, cell.seed), 0)
         try:
             bidding = bidding_of(self._terms, tuple(self._terms.effective(cell.bids).tolist()))
             settled = mechanism.settle(proposed.candidates, bidding, draw_key)
@@ -96,12 +96,7 @@ class Settlement:
 
     def _head(self, cell: Cell) -> Record:
         """What a record says of its cell."""
-        total = sum(cell.bids)
-        head: Record = {"cell": cell.id, "query": cell.query, **cell.rule, "point": cell.point}
-        head |= {"relative_weight": cell.relative_weight, "seed": cell.seed}
-        for agent, bid in zip(self._experiment.agents, cell.bids, strict=True):
-            head |= {f"bid.{agent.id}": bid, f"weight.{agent.id}": bid / total if total else 0.0}
-        return head
+        return cell.head | cell.offers(agent.id for agent in self._experiment.agents)
 
     def _failed(self, cell: Cell, why: str) -> Record:
         empty = {"sampling": "", "text": "", "tokens": 0, "end_reason": FAILED, "error": why, "token_ids": []}

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ..experiment.experiment import Experiment
-from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..experiment.text_audit import Judge
 from ..experiment.text_audit_checks import why_not_audited
 from ..runs.run_folder import RunFolder
@@ -19,14 +18,12 @@ from .run import Progress
 from .sampled_audit import sampled_audit
 from .screened import traced_texts
 from .text_audit_rows import TextAuditRows, few_seeds
-from .worths import Judged
 
 
 def check_text_audit(experiment: Experiment) -> None:
     """Raises UsageError where whole texts cannot be audited, before any model is loaded or anything is run."""
     auction = experiment.auction
-    others = [choice.name for choice in auction.mechanisms if choice.name != TOKEN_AUCTION]
-    if why := why_not_audited(auction.alphabet, auction.sampling, auction.payments, others):
+    if why := why_not_audited(auction.alphabet, auction.sampling, auction.payments, list(auction.others)):
         raise UsageError(f"{experiment.path}: {why}")
     for utilities in experiment.text_audit.utilities.values():
         for utility in utilities:
@@ -52,12 +49,9 @@ def text_audit(experiment: Experiment, folder: RunFolder, progress: Progress) ->
         exact = {mechanism.name for mechanism in exact_mechanisms(experiment, rules)}
         others = {name: one for name, one in rules.mechanisms.items() if name not in exact}
         sampled = replace(rules, aggregation={}, mechanisms=others)
-    return found + _sampled(experiment, sampled, folder, progress, ask) if sampled.names else found
-
-
-def _sampled(experiment: Experiment, rules: Rules, folder: RunFolder, progress: Progress, ask: Judged) -> TextAuditRows:
-    """The audit of these rules and mechanisms on texts that are drawn."""
+    if not sampled.names:
+        return found
     for warning in few_seeds(experiment):
         progress.note(f"{experiment.path}: {warning}")
-    with audit_texts(experiment, Rules.of(experiment), folder, progress) as texts:
-        return sampled_audit(experiment, rules, texts, ask, traced_texts(folder))
+    with audit_texts(experiment, rules, folder, progress) as texts:
+        return found + sampled_audit(experiment, sampled, texts, ask, traced_texts(experiment, folder))

@@ -203,22 +203,14 @@ class TextState:
         `unfollowed` is asked over bytes and words; without it the record says nothing of that.
         """
         cell, agents = self.cell, self._setting.experiment.agents
-        total = sum(cell.bids)
         record: Record = {
-            "cell": cell.id,
-            "query": cell.query,
-            **cell.rule,
-            "point": cell.point,
-            "relative_weight": cell.relative_weight,
-            "seed": cell.seed,
+            **cell.head,
             "sampling": self._sampling,
             "text": self.text(),
             "tokens": self.n_tokens,
             "end_reason": self.end_reason,
         }
-        for i, agent in enumerate(agents):
-            record[f"bid.{agent.id}"] = cell.bids[i]
-            record[f"weight.{agent.id}"] = cell.bids[i] / total if total else 0.0
+        record |= cell.offers(agent.id for agent in agents)
         if self.end_reason == FAILED:
             return record | {"error": self._error, "token_ids": self._tokens}
         measures = Measures.of(self._measured)

@@ -33,14 +33,13 @@ from ..system.environment import versions
 from ..system.errors import ModelError, TokauctionError, UsageError
 from ..system.processors import processor_identity
 from .auctioneer import Auctioneer
+from .basis import PACKAGES
 from .beginnings import unlike_beginnings
 from .bidder_models import BidderModels
 from .plan import Cell
 from .prepare import prepare
 from .rules import Rules
 from .token_loop import TokenLoop
-
-_PACKAGES = ("jinja2", "llama-cpp-python", "numpy")
 
 
 class Written(NamedTuple):
@@ -105,7 +104,7 @@ def assignment_of(experiment: Experiment, bidders: BidderModels, modules: Mappin
 
 def build_of(bidders: BidderModels | None) -> dict[str, str]:
     """What decides the bits of records beside the experiment, in words: equal builds compute equally."""
-    build = {"processor": processor_identity(), "passes": passes_build(), **versions(_PACKAGES)}
+    build = {"processor": processor_identity(), "passes": passes_build(), **versions(PACKAGES)}
     if bidders is None or bidders.files is None:
         return build
     from ..lm.libraries import digests

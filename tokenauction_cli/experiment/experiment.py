@@ -67,6 +67,11 @@ class Auction:
         return tuple(name for several in names for name in several)
 
     @property
+    def others(self) -> dict[str, MechanismChoice]:
+        """The mechanisms beside the token auction, by name."""
+        return {one.name: one for one in self.mechanisms if one.name != TOKEN_AUCTION}
+
+    @property
     def symbol(self) -> str:
         """What is drawn, as messages and tables call one: token, byte or word."""
         return self.alphabet.removesuffix("s")

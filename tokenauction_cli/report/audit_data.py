@@ -14,7 +14,7 @@ from typing import Any
 from ..analysis.glossary import AUDIT_TERMS
 from ..analysis.run import Run
 from ..mechanism.registry import label
-from .file_tables import Row, as_audits_write_it, file_table, paragraphs, read_rows
+from .file_tables import Row, as_audits_write_it, file_table, grouped, paragraphs, read_rows
 from .prose import UNIT, listed, number, percent
 
 ORDERS = {"robust": "robust order", "tv": "TV", "kl": "forward KL", "reverse_kl": "reverse KL"}
@@ -40,7 +40,7 @@ def _payload(run: Run, path: Path) -> dict[str, Any]:
     names = {agent.id: agent.name for agent in run.experiment.agents}
     return {
         "prefixes": max((int(row["prefixes"]) for row in usable), default=0),
-        "rules": [_rule(rule, of, names) for rule, of in _grouped(usable, lambda row: row["rule"]).items()],
+        "rules": [_rule(rule, of, names) for rule, of in grouped(usable, lambda row: row["rule"]).items()],
         "words": paragraphs(path.with_name("audit.txt")),
         "glossary": [[term, meaning] for term, meaning in _MEANINGS.items() if _is_met(term, usable)],
         "table": _table(columns, rows),
@@ -51,11 +51,11 @@ def _rule(rule: str, rows: Sequence[Row], names: Mapping[str, str]) -> dict[str,
     """One aggregation rule: regret in words, and grids of checks against orders."""
 
     def by_payment(check: str) -> Groups:
-        return _grouped([row for row in rows if row["check"].split(":")[0] == check], lambda row: label(row["payment"]))
+        return grouped([row for row in rows if row["check"].split(":")[0] == check], lambda row: label(row["payment"]))
 
     gains = "The most that any agent gains, per token, in units of the bids."
     shares = "Share of the prefixes at which it fails, for the agent for whom it fails most often."
-    checks = _grouped([row for row in rows if row["check"] in _OF_THE_RULE], lambda row: row["check"].replace("_", " "))
+    checks = grouped([row for row in rows if row["check"] in _OF_THE_RULE], lambda row: row["check"].replace("_", " "))
     regrets = by_payment("regret")
     kinds = (
         _Kind("regret", "Regret", f"What another bid gains. {gains}", regrets, _most, number, "0"),
@@ -76,7 +76,7 @@ def _rule(rule: str, rows: Sequence[Row], names: Mapping[str, str]) -> dict[str,
 
 def _in_words(payment: str, found: Sequence[Row]) -> str:
     """Regret under one payment: in which orders the value is the best bid, and what another bid gains in the others."""
-    by_order = _grouped(found, lambda row: ORDERS.get(row["order"], row["order"]))
+    by_order = grouped(found, lambda row: ORDERS.get(row["order"], row["order"]))
     best = [order for order, of in by_order.items() if not _failing(of)]
     gains = [f"{number(_most(of))} in {order}" for order, of in by_order.items() if _failing(of)]
     if not gains:
@@ -100,7 +100,7 @@ class _Kind:
 
 def _grid(kind: _Kind, names: Mapping[str, str]) -> dict[str, Any]:
     """A row per payment or check, a column per order; a check that knows no order has one cell, under ''."""
-    by_order = {name: _grouped(found, lambda row: row["order"]) for name, found in kind.groups.items()}
+    by_order = {name: grouped(found, lambda row: row["order"]) for name, found in kind.groups.items()}
     met = {order for cells in by_order.values() for order in cells}
     largest = 1.0 if kind.form is percent else max(map(kind.size, kind.groups.values()))
     rows = [
@@ -134,13 +134,6 @@ def _about(row: Row, names: Mapping[str, str]) -> str:
     detail = "; ".join(filter(None, (report, row["detail"])))
     sizes = f"up to {number(float(row['worst']))}" + (f" ({detail})" if detail else "")
     return f"{who}{sizes}, at {percent(float(row['violated']))}{interval} of {row['prefixes']} prefixes."
-
-
-def _grouped(rows: Sequence[Row], key: Callable[[Row], str]) -> Groups:
-    groups: Groups = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return groups
 
 
 def _failing(found: Sequence[Row]) -> list[Row]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.comparable import groups_of
-from ..analysis.mechanism_names import others, payments_of
+from ..analysis.mechanism_names import payments_of
 from ..analysis.per_bytes import BYTES
 from ..analysis.run import Run
 from ..experiment.experiment import Experiment
@@ -251,7 +251,7 @@ def _welfare(runs: Sequence[Run]) -> Iterator[_Kind]:
     question = (
         "Welfare of a text: the sum of bid times how much each agent likes it, by the rule’s own measure. 0 is best."
     )
-    if any(others(run.experiment) for run in runs):
+    if any(run.experiment.auction.others for run in runs):
         question = "Welfare of a text, by each mechanism’s own measure, or by one for all: bids times log-probability."
     unit = "welfare per text, bids × nats"
     yield _Kind("welfare", chapter, question, "welfare", unit, (Series("welfare", "welfare", INK),), False, False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..analysis.columns import explained
 from ..system.errors import StoreError
@@ -15,6 +15,7 @@ from ..system.errors import StoreError
 MOST_ROWS = 400
 
 Row = Mapping[str, str]
+Key = TypeVar("Key", bound=Hashable)
 
 
 class FileRows(NamedTuple):
@@ -44,6 +45,14 @@ def read_rows(path: Path) -> FileRows:
         if None in row or None in row.values():
             raise ValueError(f"row {number} has not {len(columns)} entries")
     return FileRows(columns, rows)
+
+
+def grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """Rows by key, both in the order in which they come."""
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def paragraphs(path: Path) -> list[str]:

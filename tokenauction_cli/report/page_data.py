@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.columns import explained, figure_explained
 from ..analysis.intervals import Estimate
-from ..analysis.mechanism_names import others
 from ..analysis.mechanism_tables import mechanism_tables
 from ..analysis.run import Run, statistics_frames
 from ..analysis.tables import Table, shown
@@ -76,7 +75,7 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
 
 def _rule(experiment: Experiment, rule: str) -> dict[str, Any]:
     """Traces are kept of the token auction alone."""
-    return {"id": rule, "name": label(rule), "traced": rule not in others(experiment)}
+    return {"id": rule, "name": label(rule), "traced": rule not in experiment.auction.others}
 
 
 def _agent(agent: Agent, colour: int) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.mechanism_names import others
 from ..analysis.run import Run
 from ..mechanism.registry import label
 from .figures import ALL_QUERIES, Figure, Horizontal, Panel, Series, queries_of
@@ -38,7 +37,7 @@ _KINDS = (
 
 def path_figures(runs: Sequence[Run], axis: Horizontal) -> Iterator[Figure]:
     """Those for which there are numbers; none where every run has the token auction alone."""
-    several = [(k, run) for k, run in enumerate(runs) if others(run.experiment)]
+    several = [(k, run) for k, run in enumerate(runs) if run.experiment.auction.others]
     queries = queries_of(runs)
     rules = list(dict.fromkeys(rule for _, run in several for rule in run.experiment.auction.rules))
     along = axis.title.removesuffix(" (share of the bids)") if axis.is_weight else "sweep"

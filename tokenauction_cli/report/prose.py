@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..analysis.columns import figure_explained
-from ..analysis.mechanism_names import others
 from ..analysis.run import Run
 from ..analysis.trend import trends_frame
 from ..mechanism.registry import is_known, label
@@ -56,8 +55,8 @@ def what_was_done(run: Run) -> str:
 
 def _by_what(run: Run) -> str:
     """The rules of the token auction, and the other mechanisms."""
-    auction, mechanisms = run.experiment.auction, [label(name) for name in others(run.experiment)]
-    rules = [label(rule) for rule in auction.rules if rule not in others(run.experiment)]
+    auction, mechanisms = run.experiment.auction, [label(name) for name in run.experiment.auction.others]
+    rules = [label(rule) for rule in auction.rules if rule not in run.experiment.auction.others]
     auctioned = f"{auction.symbol} by {auction.symbol}, under {listed(rules)} aggregation" if rules else ""
     return ", and ".join(filter(None, (auctioned, f"by {listed(mechanisms)}" if mechanisms else "")))
 
@@ -173,7 +172,7 @@ def _is_sweep(summary: pd.DataFrame) -> bool:
 
 def how_drawn(run: Run) -> str:
     """What texts of one seed have in common, down a column (weights) and between columns (rules), as was recorded."""
-    mechanisms = others(run.experiment)
+    mechanisms = run.experiment.auction.others
     auctioned = _how_auctioned(run) if len(mechanisms) < len(run.experiment.auction.rules) else _SAME_NUMBERS
     return " ".join([auctioned, *_how_else(run, list(mechanisms))])
 
@@ -210,7 +209,7 @@ def _rules_by_sampler(run: Run) -> dict[str, list[str]]:
     used: dict[str, list[str]] = {}
     pairs = run.cells[["aggregation", "sampling"]].dropna().drop_duplicates()
     for rule, sampler in pairs.itertuples(index=False, name=None):
-        if sampler and rule not in others(run.experiment):
+        if sampler and rule not in run.experiment.auction.others:
             used.setdefault(str(sampler), []).append(str(rule))
     return used
 

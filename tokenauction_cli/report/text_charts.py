@@ -11,18 +11,18 @@ Rows carry the numbers of the files unchanged, but for a utility's interval: the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
+from ..analysis.text_audit_tables import rules_label
 from ..experiment.text_audit import HONEST
 from ..mechanism.registry import label
 from .audit_data import ORDERS
 from .figures import INK, Series
-from .file_tables import Row
+from .file_tables import Row, grouped
 
 Kind = Literal["regret", "curves", "plane", "steps"]
-Key = TypeVar("Key", bound=Hashable)
 Ends = tuple[float | None, float | None]
 
 BEST = "best"
@@ -195,11 +195,6 @@ def _panel_of(row: Row) -> str:
     return OTHERS if row["aggregation"] == row["payment"] else row["aggregation"]
 
 
-def rules_label(aggregation: str, payment: str) -> str:
-    """A rule and a payment; a mechanism has one payment, of its own name."""
-    return label(payment) if aggregation == payment else f"{label(aggregation)}, {label(payment)}"
-
-
 def _measured(row: Row, column: str, ends: Ends) -> dict[str, Any]:
     """A number of a deviation, and what a tooltip says of it."""
     return {
@@ -236,10 +231,3 @@ def utility_label(utility: str) -> str:
 def chart_id(name: str, *parts: tuple[str, Mapping[str, Any]]) -> str:
     """The name, and of every kind of part that has several the one that is meant."""
     return ".".join([name, *(part for part, all_of_them in parts if len(all_of_them) > 1)])
-
-
-def grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
-    groups: dict[Key, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return groups

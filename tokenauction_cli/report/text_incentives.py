@@ -44,11 +44,12 @@ def text_incentives(run: Run, colours: Mapping[str, int]) -> TextIncentives | No
     there = {name: path for name, path in paths.items() if path.is_file()}
     if not there:
         return None
+    found = {name: _rows(path) for name, path in paths.items()}
     missing = [name for name in paths if name not in there]
     return TextIncentives(
-        tuple(_charts(paths, _bidders(run, colours))),
+        tuple(_charts(paths, found, _bidders(run, colours))),
         paragraphs(run.folder.path / "text_audit.txt"),
-        [_table(name, _rows(path)) for name, path in there.items()],
+        [_table(name, found[name]) for name in there],
         f"The run folder has no {listed(missing)}: audit again to see the rest." if missing else "",
     )
 
@@ -74,16 +75,15 @@ def _bidders(run: Run, colours: Mapping[str, int]) -> list[Bidder]:
     return [Bidder(agent.id, agent.name, colours[agent.name]) for agent in agents]
 
 
-def _charts(paths: Mapping[str, Path], bidders: list[Bidder]) -> list[TextChart]:
+def _charts(paths: Mapping[str, Path], found: Mapping[str, FileRows], bidders: list[Bidder]) -> list[TextChart]:
     charts = []
     with as_audits_write_it(paths[AUDIT]):
-        rows = _named(paths[AUDIT])
+        rows = _named(found[AUDIT])
         charts += [*regret_charts(rows, bidders), *curve_charts(rows, bidders)]
-    ends = _named(paths[EQUILIBRIUM])
     with as_audits_write_it(paths[EQUILIBRIUM]):
-        outcomes = outcomes_of(ends)
+        outcomes = outcomes_of(_named(found[EQUILIBRIUM]))
     with as_audits_write_it(paths[DYNAMICS]):
-        charts += path_charts(_named(paths[DYNAMICS]), outcomes, bidders)
+        charts += path_charts(_named(found[DYNAMICS]), outcomes, bidders)
     return charts
 
 
@@ -92,9 +92,9 @@ def _rows(path: Path) -> FileRows:
         return read_rows(path) if path.is_file() else _NOTHING
 
 
-def _named(path: Path) -> list[Row]:
+def _named(found: FileRows) -> list[Row]:
     """The rows of a file, with the name of a mechanism in the place of an aggregation rule."""
-    return [{**row, "aggregation": row["aggregation"] or row.get("mechanism", "")} for row in _rows(path).rows]
+    return [{**row, "aggregation": row["aggregation"] or row.get("mechanism", "")} for row in found.rows]
 
 
 def _table(name: str, found: FileRows) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..analysis.text_audit_tables import rules_label
 from .figures import Series
-from .file_tables import Row
-from .text_charts import Bidder, TextChart, TextPanel, chart_id, finite, grouped, rules_label, utility_label
+from .file_tables import Row, grouped
+from .text_charts import Bidder, TextChart, TextPanel, chart_id, finite, utility_label
 
 _MOST_RUNS_NAMED = 2
 _NEAR = 0.08  # of the width of a panel: the room of a number
