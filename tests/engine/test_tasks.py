@@ -6,7 +6,7 @@ import pytest
 from conftest import Reader
 
 from tokenauction_cli.engine.plan import Plan, cells_of, make_plan
-from tokenauction_cli.engine.tasks import LEAST_SECONDS, TARGET_SECONDS, Task, Tasks
+from tokenauction_cli.engine.tasks import LEAST_SECONDS, MOST_SECONDS, TARGET_SECONDS, Task, Tasks
 
 EXPERIMENT = """name: t
 queries: [a, b]
@@ -34,21 +34,37 @@ def test_every_cell_is_in_one_task_and_no_block_is_cut(plan: Plan, read: Reader)
     assert all(len(block) == 3 for task in tasks for block in task.blocks)
 
 
-def test_a_task_takes_the_seconds_that_it_should(plan: Plan) -> None:
-    tasks = Tasks(plan, seconds_per_cell=TARGET_SECONDS / 30)
+def sizes(tasks: Tasks, n_workers: int = 2) -> list[int]:
+    return [len(task.cells) for task in all_of(tasks, n_workers)]
+
+
+def test_a_query_is_whole_while_there_are_as_many_as_workers_and_then_cut_into_equal_parts(read: Reader) -> None:
+    plan = make_plan(read(EXPERIMENT.replace("[a, b]", "[a, b, c]")), 64, is_batch_invariant=True)
+    assert sizes(Tasks(plan, TARGET_SECONDS / 300)) == [300, 300, 150, 150]
+    assert sizes(Tasks(plan, TARGET_SECONDS / 300), 3) == [300, 150, 150, 99, 99, 102]
+    assert sizes(Tasks(plan, TARGET_SECONDS / 300), 5) == [150, 150, 99, 99, 102, 60, 60, 60, 60, 60]
+
+
+def test_short_queries_are_joined_until_a_task_takes_the_seconds_that_it_should(read: Reader) -> None:
+    text = EXPERIMENT.replace("[a, b]", "[a, b, c, d, e, f, g, h]").replace("seeds: 100", "seeds: 10")
+    plan = make_plan(read(text), 64, is_batch_invariant=True)
+    assert sizes(Tasks(plan, TARGET_SECONDS / 70)) == [60, 60, 60, 30, 15, 15]
+    assert sizes(Tasks(plan, TARGET_SECONDS / 70), 1) == [60, 60, 60, 60]
+
+
+def test_a_long_query_is_cut_by_what_tasks_took(plan: Plan) -> None:
+    tasks = Tasks(plan, seconds_per_cell=MOST_SECONDS / 30)
     first = tasks.next(1)
     assert first is not None
     assert len(first.cells) == 30
-    tasks.took(30, TARGET_SECONDS / 3)  # three times as fast: the mean is twice as fast
+    tasks.took(30, MOST_SECONDS / 3)  # three times as fast: the mean is twice as fast
     second = tasks.next(1)
     assert second is not None
-    assert len(second.cells) == 60
+    assert len(second.cells) == 54  # of 270 left, in equal parts of at most 60
 
 
-def test_tasks_shrink_towards_the_end(plan: Plan) -> None:
-    rate = 600 / LEAST_SECONDS / 10  # the shortest task has 60 cells, the longest could have all
-    sizes = [len(task.cells) for task in all_of(Tasks(plan, 1 / rate))]
-    assert sizes == [99, 81, 69, 60, 60, 60, 60, 60, 51]
+def test_no_task_is_shorter_than_it_is_worth(plan: Plan) -> None:
+    assert sizes(Tasks(plan, LEAST_SECONDS / 60), 50) == [60] * 10
 
 
 def test_whole_waves_are_tasks_where_batches_matter(read: Reader) -> None:

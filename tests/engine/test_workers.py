@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from tiny_gguf import recurrent_model
 
 from tokenauction_cli import api
 from tokenauction_cli.analysis.run import Run
+from tokenauction_cli.engine import worker as worker_module
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.engine.workers import TASKS_WAITING_PER_WORKER, Workers
 from tokenauction_cli.experiment.experiment import load_experiment
@@ -230,6 +232,23 @@ def test_a_model_that_differs_is_refused(tmp_path: Path, on_cluster: Callable[..
 
     with pytest.raises(UsageError, match=r"worker .*:\d+: .*tiny\.gguf is not the model of the run .* copy"):
         on_cluster(path, Replacing())
+
+
+def test_a_worker_whose_logits_differ_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_cluster: Callable[..., Run]
+) -> None:
+    """Here they seem to: the workers' own probes answer as they would."""
+    recurrent_model(tmp_path / "tiny.gguf")
+    path = tmp_path / "t.yaml"
+    path.write_text("name: t\nagents: [{name: A, model: tiny.gguf, prompt: a}]\nauction: {max_tokens: 2}\n")
+    key, build_of = "digest of logits (tiny.gguf)", worker_module.build_of
+    monkeypatch.setattr(worker_module, "build_of", lambda bidders: build_of(bidders) | {key: "0123456789ab"})
+    progress = Noting()
+    on_cluster(path, progress)
+    told = [note for note in progress.notes if "computes with another" in note]
+    assert len(told) == 1
+    said = rf"worker .*:\d+ computes with another {re.escape(key)} [0-9a-f]{{12}}, here 0123456789ab: its last bits.*"
+    assert re.fullmatch(said, told[0])
 
 
 def test_only_some_tasks_wait(

@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,21 @@ def test_a_memory_that_says_nothing(model: Path, content: bytes) -> None:
     assert remembered(model, CPU, SMALL) is None
 
 
+@pytest.mark.parametrize(("hours", "is_known"), [(0.9, True), (1.1, False)])
+def test_what_there_was_no_time_for_is_tried_again_an_hour_later(model: Path, hours: float, is_known: bool) -> None:
+    find(model, CPU, SMALL, seconds=0.0)
+    memory = next((cache_folder() / "probes").iterdir())
+    then = time.time() - hours * 3600
+    os.utime(memory, (then, then))
+    assert (remembered(model, CPU, SMALL) is not None) == is_known
+
+
+def test_what_was_measured_is_not_tried_again(model: Path) -> None:
+    found = find(model, CPU, SMALL)
+    os.utime(next((cache_folder() / "probes").iterdir()), (1, 1))
+    assert remembered(model, CPU, SMALL) == found
+
+
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, model: Path) -> None:
     (tmp_path / "cache").write_text("a file in its place")
     assert find(model, CPU, SMALL).keeps_bits
@@ -342,6 +358,14 @@ def test_a_prompt_in_other_chunks(model: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "move logits by up to 1.0e-03" in examined(model)["moved"]
 
 
+def test_logits_have_one_digest_whatever_the_threads_and_the_run(model: Path, tmp_path: Path) -> None:
+    digest = examined(model)["digest"]
+    asked = (CPU, Shape(2, CELL_BLOCK), (2,), 0.0), (Hardware(0, 1, CPU.kv_cache), Shape(9, 100), SIZES, None)
+    assert [probe_child.examine(model, *question)["digest"] for question in asked] == [digest, digest]
+    other = bigram_model(tmp_path / "other.gguf", {k: {9: 1.5} for k in range(4, 200)})
+    assert examined(other)["digest"] != digest
+
+
 @pytest.mark.parametrize("n_tokens", [1, 8, 64, 150])
 def test_a_model_of_short_texts(tmp_path: Path, n_tokens: int) -> None:
     path = bigram_model(tmp_path / "short.gguf", metadata={"llama.context_length": n_tokens})
@@ -356,7 +380,7 @@ def test_what_there_is_no_time_for_counts_as_no(model: Path) -> None:
     answer = examined(model, seconds=0.0)
     assert answer["moved"] is None
     assert "check --probe" in answer["why_not"]
-    finding = Finding(CPU, SMALL, None, answer["why_not"])
+    finding = Finding(CPU, SMALL, answer["digest"], None, answer["why_not"])
     assert not finding.keeps_bits
     assert finding.in_words.startswith("not measured: it takes about 0 s here")
 

@@ -1,21 +1,27 @@
-"""What a worker is given at a time: whole (query, seed) blocks, as many as take it some seconds.
+"""What a worker is given at a time: the blocks of a query, or of several short ones; a block is (query, seed).
 
-A block is never cut, for its cells share most. Where a batch may change bits a task is a whole wave of the plan, which
-is a function of the experiment alone. Otherwise the sizes follow what tasks took so far, and shrink towards the end, so
-that no worker is left with a long task alone. Who works on which task is not decided here.
+Cells of a block share most, blocks of a query share some, and queries share nothing. So a block is never cut, and a
+query is cut only where it takes a worker too long, or where fewer queries are left than workers: then into equal parts.
+Where a batch may change bits a task is a whole wave of the plan, which is a function of the experiment alone. Who works
+on which task is not decided here.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from .plan import CELLS_PER_WAVE, Cell, Plan, blocks_of
 
-TARGET_SECONDS = 5.0
+TARGET_SECONDS = 5.0  # short queries are joined until a task takes so long
+MOST_SECONDS = 60.0  # a longer task is cut: what a dead worker had is written again
 LEAST_SECONDS = 0.5  # below, handing tasks out costs more than it evens out
-FIRST_CELLS = 64  # where nobody has timed the models
-_TASKS_LEFT_PER_WORKER = 3  # a task is at most this part of a worker's share of what is left
+FIRST_CELLS = 64  # in TARGET_SECONDS, where nobody has timed the models
+
+_Blocks = Sequence[tuple[Cell, ...]]
 
 
 class Task(NamedTuple):
@@ -39,31 +45,46 @@ class Tasks:
 
     def __init__(self, plan: Plan, seconds_per_cell: float | None = None) -> None:
         """`seconds_per_cell` is what a worker needs for a cell, as far as that is known beforehand."""
+        self._uncut = deque[_Blocks]([wave] for wave in plan.waves) if plan.whole_waves else deque(_queries(plan))
         self._whole_waves = plan.whole_waves
-        self._blocks = deque(map(tuple, plan.waves if plan.whole_waves else blocks_of(plan.cells)))
         self._n_cells = plan.n_cells
-        self._again: deque[Task] = deque()
+        self._ready: deque[Task] = deque()
         self._cells_per_second = 1 / seconds_per_cell if seconds_per_cell else FIRST_CELLS / TARGET_SECONDS
 
     def next(self, n_workers: int) -> Task | None:
         """The next task; None where there is none."""
-        if self._again:
-            return self._again.popleft()
-        if not self._blocks:
-            return None
-        blocks, most = [self._blocks.popleft()], 0.0 if self._whole_waves else self._size(n_workers)
-        n_cells = len(blocks[0])
-        while self._blocks and n_cells + len(self._blocks[0]) <= most:
-            n_cells += len(self._blocks[0])
-            blocks.append(self._blocks.popleft())
-        self._n_cells -= n_cells
-        return Task(tuple(blocks))
+        if not self._ready and self._uncut:
+            self._cut(self._blocks(n_workers), n_workers)
+        return self._ready.popleft() if self._ready else None
 
-    def _size(self, n_workers: int) -> float:
-        """How many cells a task may have, if they are not of one block."""
-        share = self._n_cells / (_TASKS_LEFT_PER_WORKER * max(1, n_workers))
-        seconds = min(TARGET_SECONDS, max(LEAST_SECONDS, share / self._cells_per_second))
-        return min(seconds * self._cells_per_second, CELLS_PER_WAVE)
+    def _blocks(self, n_workers: int) -> _Blocks:
+        """The next query, or several short ones together."""
+        blocks = [*self._uncut.popleft()]
+        room = min(self._share(n_workers), self._cells_in(TARGET_SECONDS), CELLS_PER_WAVE) - _n_cells(blocks)
+        while not self._whole_waves and self._uncut and (n_more := _n_cells(self._uncut[0])) <= room:
+            blocks += self._uncut.popleft()
+            room -= n_more
+        return blocks
+
+    def _cut(self, blocks: _Blocks, n_workers: int) -> None:
+        """Make tasks of these blocks: equal parts; of very many only the first, for what it takes tells more."""
+        n_cells = _n_cells(blocks)
+        longest = min(self._cells_in(MOST_SECONDS), CELLS_PER_WAVE)
+        most = min(longest, max(self._share(n_workers), self._cells_in(LEAST_SECONDS)))
+        n_parts = 1 if self._whole_waves else min(math.ceil(n_cells / most), len(blocks))
+        ends = [len(blocks) * (k + 1) // n_parts for k in range(n_parts)]
+        if n_parts > n_workers:
+            self._uncut.appendleft(blocks[ends[0] :])
+            ends = ends[:1]
+        self._ready.extend(Task(tuple(blocks[a:b])) for a, b in pairwise([0, *ends]))
+        self._n_cells -= sum(len(task.cells) for task in self._ready)
+
+    def _share(self, n_workers: int) -> float:
+        """How many of the cells that are left are a worker's."""
+        return self._n_cells / max(1, n_workers)
+
+    def _cells_in(self, seconds: float) -> float:
+        return seconds * self._cells_per_second
 
     def took(self, n_cells: int, seconds: float) -> None:
         """A worker needed so long; what came last counts for half."""
@@ -72,9 +93,19 @@ class Tasks:
 
     def again(self, task: Task) -> None:
         """Give a task out once more."""
-        self._again.append(task)
+        self._ready.appendleft(task)
 
     def part(self, task: Task) -> bool:
         """Give out the blocks of a task that failed one by one, to find the one that fails; False where it is one."""
-        self._again.extend(Task((block,)) for block in task.blocks if len(task.blocks) > 1)
+        self._ready.extendleft(Task((block,)) for block in reversed(task.blocks) if len(task.blocks) > 1)
         return len(task.blocks) > 1
+
+
+def _queries(plan: Plan) -> Iterator[_Blocks]:
+    """The blocks of every query."""
+    for _, blocks in groupby(blocks_of(plan.cells), lambda block: block[0].query):
+        yield [tuple(block) for block in blocks]
+
+
+def _n_cells(blocks: _Blocks) -> int:
+    return sum(map(len, blocks))

@@ -111,6 +111,7 @@ def build_of(bidders: BidderModels | None) -> dict[str, str]:
 
     hardware = replace(bidders.files.hardware, n_threads=0)  # bits do not depend on threads
     computes = {"hardware": str(hardware), "batches keep bits": str(bidders.is_batch_invariant)}
+    computes |= {f"digest of logits ({path.name})": found.digest for path, found in bidders.files.findings.items()}
     return build | computes | {name: digest[:12] for name, digest in digests().items()}
 
 

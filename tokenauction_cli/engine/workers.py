@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 SECONDS_TO_CONNECT = 10
 TASKS_WAITING_PER_WORKER = 3
 DEATHS_ALLOWED = 2  # a task that three workers died of is given up
+_NOT_SHARED = 0.1  # of what is evaluated for a cell, about; what tasks took corrects it
 _SECONDS_BETWEEN_LOOKS = 0.02
 _SECONDS_BETWEEN_COUNTS = 2.0
 _INSTALL = "pip install 'tokenauction-cli[cluster]'"
@@ -230,11 +231,11 @@ def _sources(experiment: Experiment) -> dict[str, str]:
 
 
 def _seconds_per_cell(experiment: Experiment, bidders: BidderModels) -> float | None:
-    """What a cell that shares nothing takes, by the probe; None for tables, and where it timed none."""
+    """What a cell takes, by the probe, where it shares as cells do; None for tables, and where it timed none."""
     if bidders.files is None:
         return None
     whole, prompts = (bidders.files.seconds(n) for n in (experiment.auction.max_draws, 0))
-    return None if whole is None or prompts is None else whole - prompts
+    return None if whole is None or prompts is None else (whole - prompts) * _NOT_SHARED
 
 
 class _Writing:

@@ -6,7 +6,8 @@ settings (`Hardware.fallbacks`), and the run uses what works. Whether a batch ma
 never read off a file's type; what there was no time to measure counts as no.
 
 A finding is remembered by the file, llama.cpp's libraries, the processor and the settings, as one JSON file in the
-user's cache folder, which may be deleted at any time; a folder that cannot be written is no error.
+user's cache folder, which may be deleted at any time; a folder that cannot be written is no error. Bits that there was
+no time to measure are tried again an hour later: the machine may have been busy.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,6 +36,7 @@ from .metadata import how_it_ended
 SIZES = (2, 3, 8, 17, 32)  # of batches
 SECONDS = 20.0  # for measuring bits: a model of some hundred million parameters takes 2 or 3
 LOADING_SECONDS = 3600.0  # a large model on a slow disk is read as a whole
+UNMEASURED_SECONDS = 3600.0  # for which a finding without a measurement is remembered
 SILENT_SECONDS = 300.0  # between two words of a child that evaluates
 _ISSUE = "llama.cpp issue 20824"
 _CHILD = "tokenauction_cli.lm.probe_child"
@@ -77,6 +80,7 @@ class Finding:
 
     hardware: Hardware
     shape: Shape
+    digest: str  # of some logits: machines with equal ones compute equally
     moved: str | None  # the shape that moved bits most, '' where none did, None where that was not measured
     why_not: str = ""  # it was not measured
     crashes: tuple[Crash, ...] = ()
@@ -104,8 +108,11 @@ class Finding:
 
 def remembered(path: Path, hardware: Hardware, shape: Shape) -> Finding | None:
     """What was found out before, for as many sequences of as many tokens."""
+    memory = _memory(path, hardware, shape)
     try:
-        plain = json.loads(_memory(path, hardware, shape).read_bytes())
+        plain = json.loads(memory.read_bytes())
+        if plain["why_not"] and time.time() - memory.stat().st_mtime > UNMEASURED_SECONDS:
+            return None
         crashes = tuple(Crash(Hardware.of(crash.pop("hardware")), **crash) for crash in plain.pop("crashes"))
         rates = _rates(plain.pop("rows_per_second", {}))
         about = Hardware.of(plain.pop("hardware")), Shape(*plain.pop("shape"))
@@ -137,9 +144,8 @@ def find(
             continue
         if "error" in answer:
             raise ModelError(f"{path}: {answer['error']}")
-        moved, why_not = answer["moved"], answer["why_not"]
-        rates = _rates(answer["rows_per_second"])
-        finding = Finding(setting, Shape(*answer["shape"]), moved, why_not, tuple(crashes), rates)
+        about = Shape(*answer["shape"]), answer["digest"], answer["moved"], answer["why_not"]
+        finding = Finding(setting, *about, tuple(crashes), _rates(answer["rows_per_second"]))
         for crash in crashes:
             tell(crash.in_words)
         _remember(path, hardware, finding)

@@ -8,6 +8,7 @@ and batches are timed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -27,6 +28,7 @@ from .gguf import GgufContext, OneByOneContext, OutOfMemoryError, cells_per_sequ
 from .hardware import CELL_BLOCK, Hardware
 from .probe import Shape
 
+DIGESTED = (16, 17)  # lengths of texts, a chunk and a lone row more, whose logits are digested
 N_STEPS = 3  # tokens that each text gets beyond a fork
 LENGTHS = (4, 37, 103, 160, CELL_BLOCK - N_STEPS, CELL_BLOCK + 34, 2 * CELL_BLOCK + 3)  # tokens at a fork
 REFILLED = (37, 103)  # lengths that are reached in chunks that begin elsewhere
@@ -67,6 +69,12 @@ class Examination:
         self.evaluate({0: 2})
         self.evaluate({0: n})
         return (perf_counter() - begun) / (n + 1)
+
+    def digest(self) -> str:
+        """Of logits that every machine with this file can have: those after a few tokens and after one more."""
+        self.context.forget()
+        found = [self.evaluate({0: min(n, len(self.text))})[0].tobytes() for n in DIGESTED]
+        return hashlib.sha256(b"".join(found)).hexdigest()[:12]
 
     def batches(self, sizes: Iterable[int]) -> None:
         """One token of so many sequences together: timed, but not compared."""
@@ -157,8 +165,15 @@ def examine(path: Path, hardware: Hardware, shape: Shape, sizes: Sequence[int], 
     at_work = Examination(context, _text(context, min(cells_per_sequence(shape.n_tokens), LENGTHS[-1] + N_STEPS)))
     sizes = sorted({size for size in (*sizes, shape.n_sequences) if 1 < size <= context.n_sequences})
     needed = at_work.begin() * at_work.cost(sizes)
+    digest = at_work.digest()
     known = shape._replace(n_sequences=max(shape.n_sequences, context.n_sequences))
-    answer = {"shape": known, "moved": None, "why_not": "", "rows_per_second": at_work.rows_per_second}
+    answer = {
+        "shape": known,
+        "digest": digest,
+        "moved": None,
+        "why_not": "",
+        "rows_per_second": at_work.rows_per_second,
+    }
     if shape.alone:
         at_work.batches(sizes)
         return answer
