@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from conftest import Command, Reader
 
-from tokenauction_cli.cli.progress import BarProgress, LineProgress, Pace, QuietProgress
+from tokenauction_cli.cli.progress import BarProgress, LineProgress, Pace, QuietProgress, in_words
+from tokenauction_cli.engine.workplace import WorkerPace
 from tokenauction_cli.mechanism.sampling.rules import InverseCdf
 
 SLOW = """
@@ -50,6 +51,41 @@ def test_lines_say_cells_tokens_and_the_time_left(clock: list[float], capsys: py
         "40 of 440 cells, 3,000 tokens, 500/s, about 0:00:24 left",
         "440 of 440 cells, 9,000 tokens, 300/s",
     ]
+
+
+def test_few_workers_are_told_one_by_one_and_many_by_their_ends() -> None:
+    paces = [WorkerPace(f"host:{k}", 1_000.0 + k, 0.5) for k in range(9)]
+    assert in_words(paces[:0]) == ""
+    assert in_words(paces[:1]) == "1 worker: 1,000/s"
+    assert in_words(paces[:3]) == "3 workers: 1,000/s, 1,001/s, 1,002/s"
+    assert in_words(paces) == "9 workers: 1,000/s to 1,008/s"
+
+
+def test_lines_say_how_fast_workers_are(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    lines = LineProgress("tokens")
+    lines.begin(440, 0)
+    lines.step(0, 0, 0.0)
+    clock.append(clock[-1] + 10.0)
+    lines.workers([WorkerPace("b:2", 60.0, 0.5), WorkerPace("a:1", 40.0, 0.1)])
+    lines.step(0, 1_000, 0.5)
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "0 of 440 cells, 1,000 tokens, 100/s, 2 workers: 40/s, 60/s, about 0:00:10 left"
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_workers", "rows"),
+    [(0, []), (2, ["host:0, 1,000/s", "host:1, 1,001/s"]), (9, ["9 workers: 1,000/s to 1,008/s"])],
+)
+def test_a_bar_has_a_row_for_each_of_few_workers(n_workers: int, rows: list[str]) -> None:
+    bars = BarProgress("tokens")
+    bars.begin(440, 0)
+    for _ in range(2):
+        bars.workers([WorkerPace(f"host:{k}", 1_000.0 + k, 0.5) for k in range(n_workers)])
+        bars.step(1, 100, 0.1)
+    assert bars._bar is not None
+    assert [row.description for row in bars._bar.tasks[1:]] == rows
+    bars.end()
 
 
 def test_what_begins_again_is_counted_anew(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:

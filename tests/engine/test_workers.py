@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.engine import worker as worker_module
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.engine.workers import TASKS_WAITING_PER_WORKER, Workers
+from tokenauction_cli.engine.workplace import WorkerPace
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.mechanism.sampling.randomness import Randomness
 from tokenauction_cli.system.errors import CellError, TokauctionError, UsageError
@@ -115,12 +116,16 @@ class Noting(SilentProgress):
 
     def __init__(self, deed: Callable[[], object] = lambda: None) -> None:
         self.notes: list[str] = []
+        self.paces: list[WorkerPace] = []
         self._deed: Callable[[], object] | None = deed
 
     def step(self, n_cells: int, n_tokens: int, share: float) -> None:
         if n_cells and self._deed:
             self._deed, deed = None, self._deed
             deed()
+
+    def workers(self, paces: Sequence[WorkerPace]) -> None:
+        self.paces += paces
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -249,6 +254,16 @@ def test_a_worker_whose_logits_differ_is_told(
     assert len(told) == 1
     said = rf"worker .*:\d+ computes with another {re.escape(key)} [0-9a-f]{{12}}, here 0123456789ab: its last bits.*"
     assert re.fullmatch(said, told[0])
+
+
+def test_workers_tell_how_far_they_are(with_deeds: Path, on_cluster: Callable[..., Run]) -> None:
+    for seed in range(4):
+        do("time.sleep(0.2)", with_deeds, "a", seed)
+    progress = Noting()
+    run = on_cluster(with_deeds, progress, trust=["deeds"])
+    assert progress.paces
+    assert {pace.worker for pace in progress.paces} <= set(sessions(run)[0]["workers"])
+    assert all(pace.n_drawn_per_second > 0 and 0 <= pace.share <= 1 for pace in progress.paces)
 
 
 def test_only_some_tasks_wait(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..engine.run import note_on_stderr
+from ..engine.workplace import WorkerPace
 from ..system.environment import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
 _SECONDS_BETWEEN_LINES = 5.0
+_WORKERS_SHOWN = 8
 
 
 class Pace(NamedTuple):
@@ -37,6 +40,15 @@ class Pace(NamedTuple):
         return f"about {timedelta(seconds=seconds)} left"
 
 
+def in_words(paces: Sequence[WorkerPace]) -> str:
+    """How fast each worker is, or from the slowest to the fastest; '' where there are none."""
+    rates = sorted(pace.n_drawn_per_second for pace in paces)
+    if len(rates) > _WORKERS_SHOWN:
+        return f"{len(rates):,} workers: {rates[0]:,.0f}/s to {rates[-1]:,.0f}/s"
+    listed = ", ".join(f"{rate:,.0f}/s" for rate in rates)
+    return f"{len(rates)} {'worker' if len(rates) == 1 else 'workers'}: {listed}" if rates else ""
+
+
 class QuietProgress:
     """Counts and says nothing (`-q`), but for notes."""
 
@@ -45,6 +57,7 @@ class QuietProgress:
         self._n_cells: int | None = None
         self._n_done = 0
         self._begun: float | None = None
+        self._workers: Sequence[WorkerPace] = ()
 
     @property
     def kept(self) -> str:
@@ -60,6 +73,9 @@ class QuietProgress:
         if self._begun is None:
             self._begun = now
         self._show(Pace(now - self._begun, n_tokens, self._counted, share))
+
+    def workers(self, paces: Sequence[WorkerPace]) -> None:
+        self._workers = paces
 
     def note(self, text: str) -> None:
         note_on_stderr(text)
@@ -85,12 +101,12 @@ class LineProgress(QuietProgress):
         is_over = self._n_done == self._n_cells
         if is_over or now - self._last > _SECONDS_BETWEEN_LINES:
             self._last = now
-            left = "" if is_over else pace.left
-            print(", ".join(filter(None, (self.kept, pace.drawn, left))), file=sys.stderr, flush=True)
+            left, workers = ("", "") if is_over else (pace.left, in_words(self._workers))
+            print(", ".join(filter(None, (self.kept, pace.drawn, workers, left))), file=sys.stderr, flush=True)
 
 
 class BarProgress(QuietProgress):
-    """A bar of the work, with cells, tokens or bytes, and the time left."""
+    """A bar of the work, with cells, tokens or bytes, and the time left; below, one of every worker's task."""
 
     def __init__(self, counted: str) -> None:
         super().__init__(counted)
@@ -116,6 +132,19 @@ class BarProgress(QuietProgress):
             words = ", ".join(filter(None, (self.kept, pace.drawn, pace.left)))
             furthest = max(pace.share, self._bar.tasks[0].completed)  # an estimate may sink, a bar does not
             self._bar.update(self._task, completed=furthest, description=words)
+            self._show_workers(self._bar)
+
+    def _show_workers(self, bar: RichProgress) -> None:
+        """A row each, or one for many."""
+        for row in bar.task_ids:
+            if row != self._task:
+                bar.remove_task(row)
+        if len(self._workers) > _WORKERS_SHOWN:
+            bar.add_task(in_words(self._workers), total=None)
+            return
+        for pace in sorted(self._workers):
+            rate = f"{pace.n_drawn_per_second:,.0f}/s"
+            bar.update(bar.add_task(f"{pace.worker}, {rate}", total=1.0), completed=pace.share)
 
     def end(self) -> None:
         if self._bar is not None:

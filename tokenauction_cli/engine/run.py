@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..experiment.experiment import Experiment, load_experiment
 from ..experiment.shard import Shard
@@ -32,7 +32,7 @@ from .reuse import TakenOver, take_over
 from .rules import Rules
 from .run_facts import begin_manifest
 from .settlement import check_listed
-from .workplace import Here, Workplace
+from .workplace import Here, WorkerPace, Workplace
 
 logger = logging.getLogger("tokauction")
 
@@ -53,6 +53,15 @@ class Progress(Protocol):
         ...
 
     def note(self, text: str) -> None: ...
+
+
+@runtime_checkable
+class WorkersProgress(Protocol):
+    """Hears what the workers of a cluster do, too."""
+
+    def workers(self, paces: Sequence[WorkerPace]) -> None:
+        """How fast each is, and how far its task; before every `step` while they write."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -215,6 +224,8 @@ def _compute(
                             appender.append(new)
                         session["cells"] += len(new)
                         session |= writing.facts
+                        if isinstance(progress, WorkersProgress):
+                            progress.workers(writing.paces)
                         progress.step(len(new), writing.n_tokens, writing.share)
             status = "finished"
         except KeyboardInterrupt:

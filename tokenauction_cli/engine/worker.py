@@ -13,7 +13,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,10 +36,13 @@ from .auctioneer import Auctioneer
 from .basis import PACKAGES
 from .beginnings import unlike_beginnings
 from .bidder_models import BidderModels
-from .plan import Cell
+from .plan import Cell, Plan
 from .prepare import prepare
 from .rules import Rules
 from .token_loop import TokenLoop
+from .work_left import WorkLeft
+
+_SECONDS_BETWEEN_SIGNS = 1.0
 
 
 class Written(NamedTuple):
@@ -54,6 +57,15 @@ class Written(NamedTuple):
     notes: Sequence[str] = ()
     error: str = ""
     is_unfit: bool = False  # the error is the worker's: none of its tasks can be written
+
+
+class Sign(NamedTuple):
+    """How far a task is: the share of its work that is done, about."""
+
+    worker: str
+    share: float
+    n_tokens: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -136,8 +148,8 @@ class ExperimentPlugin(WorkerPlugin):
             if self._loaded is not None:
                 self._loaded.close()
 
-    def write(self, cells: Sequence[Cell]) -> Written:
-        """The records of these cells, or why not all of them are there."""
+    def write(self, cells: Sequence[Cell], tell: Callable[[Sign], None]) -> Written:
+        """The records of these cells, or why not all of them are there; tells how far it is."""
         with self._lock:
             try:
                 if self._loaded is None:
@@ -145,14 +157,15 @@ class ExperimentPlugin(WorkerPlugin):
             except (TokauctionError, MemoryError) as error:
                 why = str(error) or "out of memory while the models were loaded"
                 return Written(name_of_process(), {}, error=why, is_unfit=True)
-            return self._loaded.write(cells, self._stopped)
+            return self._loaded.write(cells, self._stopped, tell)
 
 
 def write(plugin: str, cells: Sequence[Cell]) -> Written:
-    """A task."""
-    found = get_worker().plugins[plugin]
+    """A task, whose signs are events under the name of the plugin."""
+    worker = get_worker()
+    found, task = worker.plugins[plugin], worker.get_current_task()
     assert isinstance(found, ExperimentPlugin)
-    return found.write(cells)
+    return found.write(cells, lambda sign: worker.log_event(plugin, [task, *sign]))
 
 
 def name_of_process() -> str:
@@ -206,13 +219,19 @@ class _Loaded:
             self._slots = min(assignment.slots, model.slots or assignment.slots)
             self.close = stack.pop_all().close
         self._build = build_of(self._bidders)
+        self._most_tokens = experiment.auction.max_draws
 
-    def write(self, cells: Sequence[Cell], stopped: threading.Event) -> Written:
-        loop = TokenLoop(self._model, self._auctioneer, self._bidders.prompt_sets)
+    def write(self, cells: Sequence[Cell], stopped: threading.Event, tell: Callable[[Sign], None]) -> Written:
+        left = WorkLeft(Plan((tuple(cells),), self._slots, False), self._bidders.prompt_sets, self._most_tokens)
+        loop = TokenLoop(self._model, self._auctioneer, self._bidders.prompt_sets, left.heard)
         begun, records, error = time.monotonic(), list[Record](), ""
+        told = begun
         try:
             for finished in self._steps(loop, cells, stopped):
                 records += finished
+                if time.monotonic() - told > _SECONDS_BETWEEN_SIGNS:
+                    told = time.monotonic()
+                    tell(Sign(name_of_process(), left.share, loop.n_tokens, told - begun))
         except (TokauctionError, MemoryError) as failure:
             error = str(failure) or "out of memory"
             records = [] if self._assignment.whole_waves else records

@@ -28,18 +28,19 @@ from .interrupts import Interrupts
 from .plan import Plan
 from .rules import Rules
 from .tasks import Task, Tasks
-from .workplace import Here, Tell, Workplace, Writing
+from .workplace import Here, Tell, WorkerPace, Workplace, Writing
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-    from .worker import Process, Written
+    from .worker import Process, Sign, Written
 
 SECONDS_TO_CONNECT = 10
 TASKS_WAITING_PER_WORKER = 3
 DEATHS_ALLOWED = 2  # a task that three workers died of is given up
 _NOT_SHARED = 0.1  # of what is evaluated for a cell, about; what tasks took corrects it
 _SECONDS_BETWEEN_LOOKS = 0.02
+_SECONDS_BETWEEN_STEPS = 0.5
 _SECONDS_BETWEEN_COUNTS = 2.0
 _INSTALL = "pip install 'tokenauction-cli[cluster]'"
 
@@ -201,12 +202,14 @@ class Cluster:
             raise UsageError(f"a worker cannot load tokauction ({error}): install the same version there") from error
         tasks = Tasks(plan, _seconds_per_cell(experiment, bidders))
         writing = _Writing(self._client, plugin.name, plan, tasks, build_of(bidders), tell)
+        self._client.subscribe_topic(plugin.name, writing.hear)
         try:
             yield writing
         finally:
             if self._client.status == "running":
                 writing.cancel()
                 with suppress(OSError, TimeoutError):
+                    self._client.unsubscribe_topic(plugin.name)
                     self._client.unregister_worker_plugin(plugin.name)
 
 
@@ -245,7 +248,7 @@ class _Writing:
         self, client: Client, plugin: str, plan: Plan, tasks: Tasks, build: dict[str, str], tell: Tell
     ) -> None:
         self.slots = plan.slots
-        self.n_tokens = 0
+        self._n_tokens = 0
         self._n_evaluations = 0
         self._n_written = 0
         self._n_cells = plan.n_cells
@@ -255,6 +258,8 @@ class _Writing:
         self._build = build
         self._tell = tell
         self._under_way: dict[Future[Written], Task] = {}
+        self._signs: dict[Any, Sign] = {}  # by the key of the task
+        self._heard = self._looked = -math.inf
         self._by_worker: defaultdict[str, dict[str, int]] = defaultdict(lambda: {"blocks": 0, "cells": 0})
         self._told: set[str] = set()
         self._given_up: list[str] = []
@@ -262,12 +267,34 @@ class _Writing:
         self._counted = -math.inf
 
     @property
+    def n_tokens(self) -> int:
+        return self._n_tokens + sum(sign.n_tokens for sign, _ in self._signs_now())
+
+    @property
     def share(self) -> float:
-        return self._n_written / self._n_cells if self._n_cells else 1.0
+        under_way = sum(sign.share * len(task.cells) for sign, task in self._signs_now())
+        return min(1.0, (self._n_written + under_way) / self._n_cells) if self._n_cells else 1.0
+
+    @property
+    def paces(self) -> list[WorkerPace]:
+        return [WorkerPace(sign.worker, sign.n_tokens / sign.seconds, sign.share) for sign, _ in self._signs_now()]
+
+    def _signs_now(self) -> list[tuple[Sign, Task]]:
+        """The last sign of every task that is under way."""
+        signs = [(self._signs.get(future.key), task) for future, task in self._under_way.items()]
+        return [(sign, task) for sign, task in signs if sign is not None]
+
+    def hear(self, event: tuple[float, Sequence[Any]]) -> None:
+        """A sign has come, on the thread of the client."""
+        from .worker import Sign
+
+        task, *sign = event[1]
+        self._signs[task] = Sign(*sign)
+        self._heard = time.monotonic()
 
     @property
     def facts(self) -> dict[str, Any]:
-        counted = {"tokens": self.n_tokens, "evaluations": self._n_evaluations}
+        counted = {"tokens": self._n_tokens, "evaluations": self._n_evaluations}
         return counted | {"workers": {name: dict(did) for name, did in sorted(self._by_worker.items())}}
 
     def cancel(self) -> None:
@@ -293,7 +320,11 @@ class _Writing:
             if not coming.has_ready():
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             for future in coming.next_batch(block=False) if coming.has_ready() else ():
+                self._signs.pop(future.key, None)
                 yield from self._taken(future, self._under_way.pop(future))
+            if self._heard > self._looked and time.monotonic() - self._looked > _SECONDS_BETWEEN_STEPS:
+                self._looked = time.monotonic()
+                yield []  # nothing to append, but workers are further
             interrupts.check()
 
     def _fill(self, coming: Any) -> bool:
@@ -373,7 +404,7 @@ class _Writing:
             self._tell_once(note)
 
     def _add(self, written: Written, task: Task) -> None:
-        self.n_tokens += written.n_tokens
+        self._n_tokens += written.n_tokens
         self._n_evaluations += written.n_evaluations
         self._n_written += len(written.records)
         self._tasks.took(len(written.records), written.seconds)

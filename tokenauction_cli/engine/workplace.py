@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..experiment.experiment import Experiment
 from ..lm.base import LanguageModel
@@ -25,6 +25,14 @@ SECONDS_BETWEEN_APPENDS = 0.5
 Tell = Callable[[str], None]
 
 
+class WorkerPace(NamedTuple):
+    """How fast a worker writes, and which share of its task is done."""
+
+    worker: str
+    n_drawn_per_second: float
+    share: float
+
+
 class Writing(Protocol):
     """The texts of a plan on their way."""
 
@@ -41,6 +49,11 @@ class Writing(Protocol):
     @property
     def share(self) -> float:
         """The part of the work that is done, about; from 0 to 1."""
+        ...
+
+    @property
+    def paces(self) -> Sequence[WorkerPace]:
+        """Of the workers that write now; none where this process writes itself."""
         ...
 
     @property
@@ -91,6 +104,8 @@ class Here:
 
 
 class _WritingHere:
+    paces: Sequence[WorkerPace] = ()
+
     def __init__(self, loop: TokenLoop, plan: Plan, left: WorkLeft) -> None:
         self._loop = loop
         self._plan = plan
