@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from json import dumps, loads
 from pathlib import Path
 from typing import Any
 
 import llama_cpp
 import pytest
-from conftest import Command
+from conftest import Command, Reader
 from tiny_gguf import attention_model
 
 from tokenauction_cli.lm import gguf, libraries
-from tokenauction_cli.lm.hardware import Hardware, Split, choose_hardware
+from tokenauction_cli.lm.hardware import Hardware, Split, choose_hardware, part_of_gpus
 from tokenauction_cli.system.errors import ModelError
 
 TEXT = """
@@ -41,6 +41,33 @@ def test_what_llama_cpp_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for split in (Split(), Split("row", (3.0, 1.0), 1), Split("none")):
         gguf.GgufContext(model, Hardware(-1, 1, split=split), n_sequences=1, n_tokens=8).close()
     assert told == [(1, 0, None), (2, 1, [3.0, 1.0, 0.0]), (0, 0, None)]
+
+
+@pytest.mark.parametrize(
+    ("n_processes", "n_gpus", "parts"),
+    [
+        (2, 0, [Split()] * 2),
+        (3, 1, [Split()] * 3),
+        (2, 2, [Split("none", (), 0), Split("none", (), 1)]),
+        (4, 2, [Split("none", (), gpu) for gpu in (0, 0, 1, 1)]),
+        (3, 4, [Split("none", (), 0), Split("none", (), 1), Split("layer", (0.0, 0.0, 1.0, 1.0), 2)]),
+        (1, 2, [Split("layer", (1.0, 1.0), 0)]),
+    ],
+)
+def test_processes_divide_the_gpus_of_a_machine(n_processes: int, n_gpus: int, parts: list[Split]) -> None:
+    assert [part_of_gpus(place, n_processes, n_gpus) for place in range(n_processes)] == parts
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_worker_takes_its_part_unless_the_file_says_which_gpus(read: Reader) -> None:
+    pytest.importorskip("distributed")
+    from tokenauction_cli.engine.worker import with_part_of_gpus
+
+    runtime = read(TEXT).runtime
+    parts = [with_part_of_gpus(runtime, worker, 2) for worker in range(2)]
+    assert [(part.split_mode, part.main_gpu) for part in parts] == [("none", 0), ("none", 1)]
+    said = replace(runtime, tensor_split=(1.0, 3.0))
+    assert with_part_of_gpus(said, 1, 2) == said
 
 
 @pytest.mark.usefixtures("two_gpus")

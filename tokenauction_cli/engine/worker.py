@@ -18,13 +18,13 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 from distributed import Worker, WorkerPlugin, get_worker
 
 from .. import __version__
-from ..experiment.experiment import Experiment
+from ..experiment.experiment import Experiment, Runtime
 from ..experiment.reader import read_experiment
 from ..lm.native_output import quiet
 from ..runs.manifest import passes_build
@@ -85,19 +85,36 @@ class Assignment:
     kv_cache: str | None
     slots: int
     whole_waves: bool
+    n_here: int  # workers of one machine, which divide its GPUs; 0 where they are on machines of their own
 
     @property
     def name(self) -> str:
         """Equal assignments have one name: what a worker has loaded for one serves the next."""
         return f"tokauction-{hashlib.sha256(pickle.dumps(self)).hexdigest()[:16]}"
 
-    def experiment(self) -> Experiment:
-        """Relative paths of models start where they do at the driver's."""
+    def experiment(self, worker: Any) -> Experiment:
+        """As the worker of this name computes it. Relative paths of models start where they do at the driver's."""
         experiment = Experiment.of(read_experiment(self.plain, self.path, (), ()), Path(self.path), self.source)
-        return replace(experiment, runtime=replace(experiment.runtime, threads=self.threads))
+        runtime = replace(experiment.runtime, threads=self.threads)
+        if self.n_here and self.sha256s and runtime.device != "cpu":
+            runtime = with_part_of_gpus(runtime, int(worker), self.n_here)
+        return replace(experiment, runtime=runtime)
 
 
-def assignment_of(experiment: Experiment, bidders: BidderModels, modules: Mapping[str, str], slots: int) -> Assignment:
+def with_part_of_gpus(runtime: Runtime, worker: int, n_workers: int) -> Runtime:
+    """With the GPUs of this machine that are this worker's, unless the file says which GPUs hold what."""
+    from ..lm.hardware import Split, part_of_gpus
+    from ..lm.libraries import gpus
+
+    if runtime.rpc or Split(runtime.split_mode, runtime.tensor_split, runtime.main_gpu) != Split():
+        return runtime
+    mode, shares, main_gpu = part_of_gpus(worker, n_workers, len(gpus()))
+    return replace(runtime, split_mode=mode, tensor_split=shares, main_gpu=main_gpu)
+
+
+def assignment_of(
+    experiment: Experiment, bidders: BidderModels, modules: Mapping[str, str], slots: int, n_here: int
+) -> Assignment:
     """What the workers of this run must know."""
     files = bidders.files
     return Assignment(
@@ -111,6 +128,7 @@ def assignment_of(experiment: Experiment, bidders: BidderModels, modules: Mappin
         kv_cache=files.hardware.kv_cache if files else None,
         slots=slots,
         whole_waves=not bidders.is_batch_invariant,
+        n_here=n_here,
     )
 
 
@@ -119,9 +137,10 @@ def build_of(bidders: BidderModels | None) -> dict[str, str]:
     build = {"processor": processor_identity(), "passes": passes_build(), **versions(PACKAGES)}
     if bidders is None or bidders.files is None:
         return build
+    from ..lm.hardware import Split
     from ..lm.libraries import digests
 
-    hardware = replace(bidders.files.hardware, n_threads=0)  # bits do not depend on threads
+    hardware = replace(bidders.files.hardware, n_threads=0, split=Split())  # neither threads nor GPUs decide bits
     computes = {"hardware": str(hardware), "batches keep bits": str(bidders.is_batch_invariant)}
     computes |= {f"digest of logits ({path.name})": found.digest for path, found in bidders.files.findings.items()}
     return build | computes | {name: digest[:12] for name, digest in digests().items()}
@@ -138,6 +157,7 @@ class ExperimentPlugin(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         self._loaded: _Loaded | None = None
+        self._worker = worker.name
         self._stopped = threading.Event()
         self._lock = threading.Lock()
 
@@ -153,7 +173,7 @@ class ExperimentPlugin(WorkerPlugin):
         with self._lock:
             try:
                 if self._loaded is None:
-                    self._loaded = _Loaded(self._assignment)
+                    self._loaded = _Loaded(self._assignment, self._worker)
             except (TokauctionError, MemoryError) as error:
                 why = str(error) or "out of memory while the models were loaded"
                 return Written(name_of_process(), {}, error=why, is_unfit=True)
@@ -196,13 +216,13 @@ def process() -> Process:
 class _Loaded:
     """An experiment with its rules, its models and its auctioneer."""
 
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(self, assignment: Assignment, worker: Any) -> None:
         if assignment.version != __version__:
             raise UsageError(f"it has tokauction {__version__}, the run is of {assignment.version}: install that")
         self._assignment = assignment
         for name, source in assignment.modules.items():
             _define(name, source)
-        experiment = assignment.experiment()
+        experiment = assignment.experiment(worker)
         rules = Rules.of(experiment)
         self._bidders = prepare(experiment, probe=True, kv_cache=assignment.kv_cache)
         _check_models(assignment, self._bidders)

@@ -195,7 +195,7 @@ class Cluster:
         from .worker import ExperimentPlugin, assignment_of, build_of
 
         modules = _sources(experiment)
-        plugin = ExperimentPlugin(assignment_of(experiment, bidders, modules, plan.slots))
+        plugin = ExperimentPlugin(assignment_of(experiment, bidders, modules, plan.slots, self._workers.count or 0))
         try:
             self._client.register_plugin(plugin)
         except (ImportError, AttributeError, TypeError) as error:

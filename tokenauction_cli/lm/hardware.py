@@ -80,6 +80,20 @@ def choose_hardware(
     return Hardware(layers, n_threads, kv_format(layers) if kv_cache == "auto" else kv_cache, rpc=rpc, split=split)
 
 
+def part_of_gpus(place: int, n_processes: int, n_gpus: int) -> Split:
+    """The GPUs of one of several processes, numbered from 0, that divide those of a machine among them.
+
+    So many GPUs are each of one process, or of several where there are more processes.
+    """
+    first = place * n_gpus // n_processes
+    end = max(first + 1, (place + 1) * n_gpus // n_processes)
+    if n_gpus < 2:
+        return _BY_MEMORY
+    if end - first == 1:
+        return Split("none", main_gpu=first)
+    return Split(shares=tuple(float(first <= gpu < end) for gpu in range(n_gpus)), main_gpu=first)
+
+
 def kv_format(gpu_layers: int) -> str:
     """`runtime.kv_cache: auto`: a rule, not a timing, so that a file gives one result on one machine.
 
