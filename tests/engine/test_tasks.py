@@ -72,6 +72,15 @@ def test_whole_waves_are_tasks_where_batches_matter(read: Reader) -> None:
     assert [tuple(task.cells) for task in all_of(Tasks(plan), 50)] == list(plan.waves)
 
 
+def test_what_is_left_of_a_task(plan: Plan) -> None:
+    task = Tasks(plan).next(100)
+    assert task is not None
+    first, second, *_ = task.blocks
+    left = task.without({*(cell.id for cell in first), second[1].id})
+    assert left.blocks == ((second[0], second[2]), *task.blocks[2:])
+    assert task.without({cell.id for cell in task.cells}).blocks == ()
+
+
 def test_the_blocks_of_a_task_that_failed_are_tried_alone(plan: Plan) -> None:
     tasks = Tasks(plan)
     failed = tasks.next(2)

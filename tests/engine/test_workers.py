@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class Doing(InverseCdf):
             exec(deed.read_text())
         return super().draw(outcome, draw_key)
 """
+Begin = Callable[..., "subprocess.Popen[str]"]
 DIE = "os.kill(os.getpid(), 9)"
 WITH_DEEDS = EXPERIMENT.replace("max_tokens: 6", 'max_tokens: 6, sampling: "deeds:Doing"') + "trust: [deeds]\n"
 
@@ -257,13 +259,33 @@ def test_a_worker_whose_logits_differ_is_told(
 
 
 def test_workers_tell_how_far_they_are(with_deeds: Path, on_cluster: Callable[..., Run]) -> None:
-    for seed in range(4):
-        do("time.sleep(0.2)", with_deeds, "a", seed)
+    do("time.sleep(0.2)", with_deeds, "a", 0)
     progress = Noting()
     run = on_cluster(with_deeds, progress, trust=["deeds"])
     assert progress.paces
     assert {pace.worker for pace in progress.paces} <= set(sessions(run)[0]["workers"])
     assert all(pace.n_drawn_per_second > 0 and 0 <= pace.share <= 1 for pace in progress.paces)
+
+
+def test_ctrl_c_keeps_what_is_finished_of_a_task(with_deeds: Path, tmp_path: Path, begin: Begin) -> None:
+    """As in a terminal, where it reaches the workers too."""
+    texts = with_deeds.read_text().replace("z: 0.2}", "z: 0.1, <end>: 0.1}").replace("max_tokens: 6", "max_tokens: 600")
+    with_deeds.write_text(texts)
+    for query, seed in product("ab", range(60)):
+        do("time.sleep(0.005)", with_deeds, query, seed)
+    process = begin("-m", "tokenauction_cli", "run", "t.yaml", "--workers", "2", "--trust", "deeds", session=True)
+    assert process.stderr is not None
+    while "2 workers: " not in process.stderr.readline():
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    kept = re.search(r"Interrupted\. Kept (\d+) of 360 cells", errors)
+    assert kept
+    assert 0 < int(kept[1]) < 360
+    undo(with_deeds)
+    done = api.run(with_deeds, tmp_path / "results", trust=["deeds"])
+    assert lines(done) == lines(alone(with_deeds, tmp_path))
 
 
 def test_only_some_tasks_wait(
@@ -317,13 +339,15 @@ def test_workers_need_dask(monkeypatch: pytest.MonkeyPatch, experiment: Path, tm
 
 
 @pytest.fixture
-def begin(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def begin(environment: dict[str, str], tmp_path: Path) -> Iterator[Begin]:
     """Starts Python with these arguments in `tmp_path`; what still runs at the end is killed."""
     processes = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
+    def start(*arguments: str, session: bool = False) -> subprocess.Popen[str]:
         pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        process = subprocess.Popen([sys.executable, *arguments], cwd=tmp_path, env=environment, text=True, **pipes)
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment, text=True, start_new_session=session, **pipes
+        )
         processes.append(process)
         return process
 
@@ -340,9 +364,7 @@ def until(is_so: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def test_ctrl_c_stops_the_tasks(
-    with_deeds: Path, tmp_path: Path, cluster: Any, begin: Callable[..., subprocess.Popen[str]]
-) -> None:
+def test_ctrl_c_stops_the_tasks(with_deeds: Path, tmp_path: Path, cluster: Any, begin: Begin) -> None:
     run = ("-m", "tokenauction_cli", "run", "t.yaml", "--scheduler", cluster.scheduler_address, "--trust", "deeds")
     for seed in range(60):
         do("time.sleep(0.05)", with_deeds, "b", seed)
@@ -359,7 +381,7 @@ def test_ctrl_c_stops_the_tasks(
     assert lines(done) == lines(alone(with_deeds, tmp_path))
 
 
-def test_a_scheduler_that_dies(with_deeds: Path, tmp_path: Path, begin: Callable[..., subprocess.Popen[str]]) -> None:
+def test_a_scheduler_that_dies(with_deeds: Path, tmp_path: Path, begin: Begin) -> None:
     scheduler = begin("-m", "dask", "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", "s.json")
     until((tmp_path / "s.json").exists)
     address = json.loads((tmp_path / "s.json").read_text())["address"]
@@ -394,9 +416,7 @@ def test_two_workers_with_a_real_model(
 
 
 @pytest.mark.slow
-def test_a_driver_that_is_killed_leaves_no_process(
-    with_deeds: Path, tmp_path: Path, begin: Callable[..., subprocess.Popen[str]]
-) -> None:
+def test_a_driver_that_is_killed_leaves_no_process(with_deeds: Path, tmp_path: Path, begin: Begin) -> None:
     for seed in range(60):
         do("time.sleep(0.05)", with_deeds, "b", seed)
     process = begin("-m", "tokenauction_cli", "run", "t.yaml", "--workers", "2", "--trust", "deeds")

@@ -98,6 +98,7 @@ class AuditTexts:
                     ready = [one for one in proposals.taken(records, self._candidates) if one["cell"] in wanted]
                     self._progress.step(self._keep(ready), loop.n_tokens, work.share)
                 self._check(ready)
+            interrupts.check()
         self.n_evaluations += loop.n_evaluations
 
     def _keep(self, records: Iterable[Record]) -> int:

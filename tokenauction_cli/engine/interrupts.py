@@ -1,6 +1,6 @@
 """Ctrl-C and SIGTERM while a run writes.
 
-Either raises KeyboardInterrupt at once, except while what is finished is on its way to the disk: then right after.
+Either raises KeyboardInterrupt at once; while what is finished is on its way to the disk, it waits for the next `check`.
 Python swallows an exception that is raised while llama.cpp calls back; `check` raises it again.
 """
 
@@ -40,13 +40,12 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Whatever arrives waits until the end."""
+        """Whatever arrives waits for the next `check`."""
         self._is_held = True
         try:
             yield
         finally:
             self._is_held = False
-        self.check()
 
     def check(self) -> None:
         """Raise what is still waiting."""

@@ -227,6 +227,7 @@ def _compute(
                         if isinstance(progress, WorkersProgress):
                             progress.workers(writing.paces)
                         progress.step(len(new), writing.n_tokens, writing.share)
+                interrupts.check()
             status = "finished"
         except KeyboardInterrupt:
             status = "interrupted"
@@ -236,6 +237,7 @@ def _compute(
                 session["seconds"] = round(time.monotonic() - begun, 3)
                 session["peak_memory_mib"] = peak_memory() >> 20
                 _end(ready.folder, record, session, status)
+            interrupts.check()
 
 
 def _end(folder: RunFolder, record: manifest.Manifest, session: manifest.Session, status: str) -> None:

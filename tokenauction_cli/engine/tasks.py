@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from .plan import CELLS_PER_WAVE, Cell, Plan, blocks_of
 
 TARGET_SECONDS = 5.0  # short queries are joined until a task takes so long
-MOST_SECONDS = 60.0  # a longer task is cut: what a dead worker had is written again
+MOST_SECONDS = 120.0  # a longer task is cut: what a dead worker had is written again
 LEAST_SECONDS = 0.5  # below, handing tasks out costs more than it evens out
 FIRST_CELLS = 64  # in TARGET_SECONDS, where nobody has timed the models
 
@@ -32,6 +32,11 @@ class Task(NamedTuple):
     @property
     def cells(self) -> list[Cell]:
         return [cell for block in self.blocks for cell in block]
+
+    def without(self, done: Container[str]) -> Task:
+        """What is left when these cells, by id, are written."""
+        left = (tuple(cell for cell in block if cell.id not in done) for block in self.blocks)
+        return Task(tuple(filter(None, left)))
 
     @property
     def in_words(self) -> str:
@@ -48,17 +53,22 @@ class Tasks:
         self._uncut = deque[_Blocks]([wave] for wave in plan.waves) if plan.whole_waves else deque(_queries(plan))
         self._whole_waves = plan.whole_waves
         self._n_cells = plan.n_cells
+        self._long: _Blocks = []  # what is left of the query that is being cut
         self._ready: deque[Task] = deque()
         self._cells_per_second = 1 / seconds_per_cell if seconds_per_cell else FIRST_CELLS / TARGET_SECONDS
 
     def next(self, n_workers: int) -> Task | None:
         """The next task; None where there is none."""
-        if not self._ready and self._uncut:
-            self._cut(self._blocks(n_workers), n_workers)
+        if not self._ready and (self._long or self._uncut):
+            tasks = self._cut(self._blocks(n_workers), n_workers)
+            self._n_cells -= sum(len(task.cells) for task in tasks)
+            self._ready.extend(tasks)
         return self._ready.popleft() if self._ready else None
 
     def _blocks(self, n_workers: int) -> _Blocks:
-        """The next query, or several short ones together."""
+        """What is left of a long query, or the next one, or several short ones together."""
+        if self._long:
+            return self._long
         blocks = [*self._uncut.popleft()]
         room = min(self._share(n_workers), self._cells_in(TARGET_SECONDS), CELLS_PER_WAVE) - _n_cells(blocks)
         while not self._whole_waves and self._uncut and (n_more := _n_cells(self._uncut[0])) <= room:
@@ -66,18 +76,22 @@ class Tasks:
             room -= n_more
         return blocks
 
-    def _cut(self, blocks: _Blocks, n_workers: int) -> None:
-        """Make tasks of these blocks: equal parts; of very many only the first, for what it takes tells more."""
-        n_cells = _n_cells(blocks)
+    def _cut(self, blocks: _Blocks, n_workers: int) -> list[Task]:
+        """These blocks as one task or in equal parts; of more than a part for every worker only the next one.
+
+        Such parts shrink towards the end, so that no worker is left with a long one alone.
+        """
         longest = min(self._cells_in(MOST_SECONDS), CELLS_PER_WAVE)
-        most = min(longest, max(self._share(n_workers), self._cells_in(LEAST_SECONDS)))
-        n_parts = 1 if self._whole_waves else min(math.ceil(n_cells / most), len(blocks))
-        ends = [len(blocks) * (k + 1) // n_parts for k in range(n_parts)]
-        if n_parts > n_workers:
-            self._uncut.appendleft(blocks[ends[0] :])
-            ends = ends[:1]
-        self._ready.extend(Task(tuple(blocks[a:b])) for a, b in pairwise([0, *ends]))
-        self._n_cells -= sum(len(task.cells) for task in self._ready)
+        least, share = self._cells_in(LEAST_SECONDS), self._share(n_workers)
+        n_cells = _n_cells(blocks)
+        n_parts = 1 if self._whole_waves else min(math.ceil(n_cells / min(longest, max(share, least))), len(blocks))
+        if self._long or n_parts > n_workers:
+            n_parts = max(n_parts, min(math.ceil(n_cells / max(share / 2, least)), len(blocks)))
+            n_first = len(blocks) // n_parts
+            self._long = blocks[n_first:]
+            return [Task(tuple(blocks[:n_first]))]
+        ends = [len(blocks) * k // n_parts for k in range(n_parts + 1)]
+        return [Task(tuple(blocks[a:b])) for a, b in pairwise(ends)]
 
     def _share(self, n_workers: int) -> float:
         """How many of the cells that are left are a worker's."""

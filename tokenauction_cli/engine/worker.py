@@ -10,10 +10,11 @@ import hashlib
 import os
 import pickle
 import platform
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ from .rules import Rules
 from .token_loop import TokenLoop
 from .work_left import WorkLeft
 
+LEFT = "it was asked to stop"
 _SECONDS_BETWEEN_SIGNS = 1.0
 
 
@@ -158,7 +160,10 @@ class ExperimentPlugin(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         self._loaded: _Loaded | None = None
         self._worker = worker.name
+        if self._assignment.n_here and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the driver's, which asks to stop
         self._stopped = threading.Event()
+        self._unwanted: set[Any] = set()
         self._lock = threading.Lock()
 
     def teardown(self, worker: Worker) -> None:
@@ -168,7 +173,11 @@ class ExperimentPlugin(WorkerPlugin):
             if self._loaded is not None:
                 self._loaded.close()
 
-    def write(self, cells: Sequence[Cell], tell: Callable[[Sign], None]) -> Written:
+    def stop(self, tasks: Iterable[Any]) -> None:
+        """End these tasks after their next token: what they have finished comes back."""
+        self._unwanted.update(tasks)
+
+    def write(self, cells: Sequence[Cell], task: Any, tell: Callable[[Sign], None]) -> Written:
         """The records of these cells, or why not all of them are there; tells how far it is."""
         with self._lock:
             try:
@@ -177,15 +186,25 @@ class ExperimentPlugin(WorkerPlugin):
             except (TokauctionError, MemoryError) as error:
                 why = str(error) or "out of memory while the models were loaded"
                 return Written(name_of_process(), {}, error=why, is_unfit=True)
-            return self._loaded.write(cells, self._stopped, tell)
+            return self._loaded.write(cells, lambda: self._stopped.is_set() or task in self._unwanted, tell)
 
 
 def write(plugin: str, cells: Sequence[Cell]) -> Written:
     """A task, whose signs are events under the name of the plugin."""
     worker = get_worker()
-    found, task = worker.plugins[plugin], worker.get_current_task()
+    task = worker.get_current_task()
+    return _plugin(worker, plugin).write(cells, task, lambda sign: worker.log_event(plugin, [task, *sign]))
+
+
+def stop(plugin: str, tasks: Sequence[Any], dask_worker: Worker) -> None:
+    """End these tasks, where they are here."""
+    _plugin(dask_worker, plugin).stop(tasks)
+
+
+def _plugin(worker: Worker, name: str) -> ExperimentPlugin:
+    found = worker.plugins[name]
     assert isinstance(found, ExperimentPlugin)
-    return found.write(cells, lambda sign: worker.log_event(plugin, [task, *sign]))
+    return found
 
 
 def name_of_process() -> str:
@@ -241,13 +260,13 @@ class _Loaded:
         self._build = build_of(self._bidders)
         self._most_tokens = experiment.auction.max_draws
 
-    def write(self, cells: Sequence[Cell], stopped: threading.Event, tell: Callable[[Sign], None]) -> Written:
+    def write(self, cells: Sequence[Cell], is_over: Callable[[], bool], tell: Callable[[Sign], None]) -> Written:
         left = WorkLeft(Plan((tuple(cells),), self._slots, False), self._bidders.prompt_sets, self._most_tokens)
         loop = TokenLoop(self._model, self._auctioneer, self._bidders.prompt_sets, left.heard)
         begun, records, error = time.monotonic(), list[Record](), ""
         told = begun
         try:
-            for finished in self._steps(loop, cells, stopped):
+            for finished in self._steps(loop, cells, is_over):
                 records += finished
                 if time.monotonic() - told > _SECONDS_BETWEEN_SIGNS:
                     told = time.monotonic()
@@ -259,12 +278,12 @@ class _Loaded:
         counted = records, loop.n_tokens, loop.n_evaluations, seconds
         return Written(name_of_process(), self._build, *counted, self._notes, error)
 
-    def _steps(self, loop: TokenLoop, cells: Sequence[Cell], stopped: threading.Event) -> Iterator[list[Record]]:
+    def _steps(self, loop: TokenLoop, cells: Sequence[Cell], is_over: Callable[[], bool]) -> Iterator[list[Record]]:
         whole = self._assignment.whole_waves
         for finished in loop.run(cells, self._slots if whole else min(self._slots, len(cells)), afresh=whole):
             yield finished
-            if stopped.is_set():
-                raise TokauctionError("the run has ended")
+            if is_over():
+                raise TokauctionError(LEFT)
 
 
 def _define(name: str, source: str) -> None:

@@ -10,6 +10,7 @@ import inspect
 import logging
 import math
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .worker import Process, Sign, Written
 
 SECONDS_TO_CONNECT = 10
+SECONDS_TO_STOP = 10
 TASKS_WAITING_PER_WORKER = 3
 DEATHS_ALLOWED = 2  # a task that three workers died of is given up
 _NOT_SHARED = 0.1  # of what is evaluated for a cell, about; what tasks took corrects it
@@ -307,10 +309,42 @@ class _Writing:
 
         try:
             yield from self._as_they_come(interrupts)
+        except KeyboardInterrupt:
+            self._stop_tasks()
+            with interrupts.held():
+                yield self._finished_now()
+            raise
         except (OSError, TimeoutError, ClosedClientError) as error:
             raise self._lost() from error
         if self._given_up:
             raise CellError(f"not written: {'; '.join(self._given_up)}. All else is kept; the same command tries again")
+
+    def _stop_tasks(self) -> None:
+        """Have all tasks end, and wait for what they have finished; but not long for one that does not answer."""
+        self._tell("stopping: the workers send what they have finished; Ctrl-C again leaves at once")
+        threading.Thread(target=self._ask_to_stop, daemon=True).start()
+        end = time.monotonic() + SECONDS_TO_STOP
+        while time.monotonic() < end and not all(future.done() for future in self._under_way):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    def _ask_to_stop(self) -> None:
+        from distributed.client import ClosedClientError
+
+        from .worker import stop
+
+        keys = [future.key for future in self._under_way]
+        with suppress(OSError, TimeoutError, ClosedClientError, CancelledError):
+            self._client.run(stop, self._plugin, keys, on_error="ignore")
+
+    def _finished_now(self) -> list[Record]:
+        """The records of the tasks that have ended."""
+        records: list[Record] = []
+        for future in [future for future in self._under_way if future.status == "finished"]:
+            with suppress(OSError, TimeoutError, CancelledError):
+                written = future.result(timeout=SECONDS_TO_STOP)
+                self._add(written, self._under_way.pop(future))
+                records += written.records
+        return records
 
     def _as_they_come(self, interrupts: Interrupts) -> Iterator[list[Record]]:
         from distributed import as_completed
@@ -320,8 +354,10 @@ class _Writing:
             if not coming.has_ready():
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             for future in coming.next_batch(block=False) if coming.has_ready() else ():
-                self._signs.pop(future.key, None)
-                yield from self._taken(future, self._under_way.pop(future))
+                with interrupts.held():
+                    self._signs.pop(future.key, None)
+                    yield self._taken(future, self._under_way.pop(future))
+                interrupts.check()
             if self._heard > self._looked and time.monotonic() - self._looked > _SECONDS_BETWEEN_STEPS:
                 self._looked = time.monotonic()
                 yield []  # nothing to append, but workers are further
@@ -357,35 +393,42 @@ class _Writing:
             "the scheduler is gone: what came back is kept; the same command continues, with workers or without"
         )
 
-    def _taken(self, future: Future[Written], task: Task) -> Iterator[list[Record]]:
-        """The records of a task that has ended, before the error that it ended with."""
+    def _taken(self, future: Future[Written], task: Task) -> list[Record]:
+        """The records of a task that has ended. Raises UsageError where the worker can do none."""
         from distributed import KilledWorker
 
         if future.status not in ("finished", "error"):
             self._ask_again(task)
-            return
+            return []
         try:
             error = future.exception()
             written = None if error else future.result()
         except CancelledError:
             self._ask_again(task)
-            return
+            return []
         if isinstance(error, KilledWorker):
             if not self._tasks.part(task):
                 self._given_up.append(f"{task.in_words} (three workers died of it)")
-            return
+            return []
         if error is not None:
             raise error
         assert written is not None
         self._compare(written)
         if written.is_unfit:
             raise UsageError(f"worker {written.worker}: {written.error}")
-        if written.error and self._tasks.part(task):
-            return
         self._add(written, task)
-        yield list(written.records)
         if written.error:
-            self._given_up.append(f"{task.in_words} (worker {written.worker}: {written.error})")
+            self._try_again(task.without({record["cell"] for record in written.records}), written)
+        return list(written.records)
+
+    def _try_again(self, left: Task, written: Written) -> None:
+        """Give out what an error has left of a task, the blocks one by one; one that fails alone is given up."""
+        from .worker import LEFT
+
+        if written.error == LEFT:
+            self._tasks.again(left)
+        elif not self._tasks.part(left):
+            self._given_up.append(f"{left.in_words} (worker {written.worker}: {written.error})")
 
     def _ask_again(self, task: Task) -> None:
         """What a task wrote was lost on the way with its worker; raises TokauctionError where the scheduler is gone."""

@@ -154,6 +154,7 @@ def in_batches(loop: TokenLoop, plan: Plan, interrupts: Interrupts) -> Iterator[
                 if time.monotonic() - last > SECONDS_BETWEEN_APPENDS:
                     ready, waiting = ([], waiting) if plan.whole_waves else (waiting, [])
                     yield ready
+                    interrupts.check()
                     last = time.monotonic()
         except (KeyboardInterrupt, MemoryError, TokauctionError):
             yield waiting
