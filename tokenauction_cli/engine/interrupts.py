@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM while a run writes.
 
-Either raises KeyboardInterrupt at once; while what is finished is on its way to the disk, it waits for the next `check`.
-Python swallows an exception that is raised while llama.cpp calls back; `check` raises it again.
+Either raises KeyboardInterrupt at once, or at the next `check` while what is finished is on its way to the disk. Python
+swallows an exception that is raised while llama.cpp calls back; `check` raises it again.
 """
 
 from __future__ import annotations
