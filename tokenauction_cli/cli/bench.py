@@ -24,6 +24,14 @@ Row = TypeVar("Row", "Calibrated", "Replayed")
 OF_TOKENS, OF_BYTES, OF_CANDIDATES = (
     Path(__file__).with_name(f"{name}.yaml") for name in ("bench", "bench-bytes", "bench-mosaic")
 )
+OF_WORKERS = Path(__file__).with_name("bench-workers.yaml")
+SHARED = {
+    "times_alone": ("texts/s, over those of the one", "{:.2f}"),
+    "share_of_linear": ("the same, divided by the number of workers", "{:.2f}"),
+    "evaluation_rate": ("evaluations/s, over those of the one", "{:.2f}"),
+    "evaluations_over_alone": ("evaluations, over those of the one", "{:.2f}"),
+    "share_without_task": ("share of the workers' time without a task, or while they load", "{:.1%}"),
+}
 SCENARIOS: dict[str, tuple[Path, list[str]]] = {
     "one text alone": (OF_TOKENS, ["sweep.relative_weight=[0.5]"]),
     "11 weights, linear, one seed": (OF_TOKENS, []),
@@ -66,8 +74,15 @@ def bench(
     covering: Annotated[
         bool, typer.Option("--covering", help="Over bytes: what the knobs of auction.covering cost and lose.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, help="How well N processes share EXP, or models that sleep."),
+    ] = None,
 ) -> None:
     """Measure speed in ratios, on a quiet machine: against one Llama object per agent and against bare decoding."""
+    if workers is not None:
+        _share(experiment, workers, overrides or [], how)
+        return
     if replay:
         _replay(experiment, repeat, overrides or [], how)
         return
@@ -90,6 +105,21 @@ def bench(
         typer.echo(json.dumps(medians, indent=2))
     else:
         _print_table(medians)
+
+
+def _share(file: Path | None, n_workers: int, overrides: list[str], how: TableOrJson) -> None:
+    """Print what workers gain."""
+    from ..engine.workers_benchmark import measure_workers
+    from ..experiment.experiment import load_experiment
+
+    loaded = load_experiment(file or OF_WORKERS, overrides)
+    measured = measure_workers(loaded, n_workers, loaded.name)
+    if how is TableOrJson.json:
+        typer.echo(json.dumps(asdict(measured), indent=2))
+        return
+    typer.echo(f"{measured.scenario}: {measured.cells:,} texts, {n_workers} workers, compared with {measured.alone}")
+    for name, (label, shape) in SHARED.items():
+        typer.echo(f"{shape.format(getattr(measured, name)):>8}  {label}")
 
 
 def _calibrate(file: Path | None, overrides: list[str], how: TableOrJson) -> None:

@@ -262,7 +262,9 @@ class _Writing:
         self._under_way: dict[Future[Written], Task] = {}
         self._signs: dict[Any, Sign] = {}  # by the key of the task
         self._heard = self._looked = -math.inf
-        self._by_worker: defaultdict[str, dict[str, int]] = defaultdict(lambda: {"blocks": 0, "cells": 0})
+        self._by_worker: defaultdict[str, dict[str, float]] = defaultdict(
+            lambda: {"blocks": 0, "cells": 0, "seconds": 0.0}
+        )
         self._told: set[str] = set()
         self._given_up: list[str] = []
         self._n_workers = 0
@@ -454,6 +456,7 @@ class _Writing:
         did = self._by_worker[written.worker]
         did["blocks"] += len(task.blocks)
         did["cells"] += len(written.records)
+        did["seconds"] = round(did["seconds"] + written.seconds, 3)
 
     def _tell_once(self, note: str) -> None:
         if note not in self._told:
