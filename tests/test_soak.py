@@ -34,6 +34,7 @@ from tokenauction_cli.engine import workplace
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.system.memory import peak_memory
 from tokenauction_cli.engine.run import SilentProgress
+from tokenauction_cli.engine.workers import Workers
 workplace.SECONDS_BETWEEN_APPENDS = 0.0
 
 class Allocated(ctypes.Structure):
@@ -52,8 +53,8 @@ class Meter(SilentProgress):
             print(self.n_done, resident - large, large, len(os.listdir("/proc/self/fd")))
 
 descriptors = len(os.listdir("/proc/self/fd"))
-run_experiment(load_experiment(Path("e.yaml")), Path("results"), Meter())
-assert len(os.listdir("/proc/self/fd")) == descriptors
+run_experiment(load_experiment(Path("e.yaml")), Path("results"), Meter(), workers=Workers.chosen(N_WORKERS, None))
+assert N_WORKERS or len(os.listdir("/proc/self/fd")) == descriptors  # Dask keeps some
 print(peak_memory())
 """
 TABLES = """
@@ -78,11 +79,13 @@ def has_mallinfo2() -> bool:
     return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallinfo2")
 
 
-def measured(folder: Path, text: str, environment: dict[str, str]) -> tuple[pd.DataFrame, int]:
+def measured(
+    folder: Path, text: str, environment: dict[str, str], n_workers: int | None = None
+) -> tuple[pd.DataFrame, int]:
     """Cells, bytes and descriptors at every append of a run in a process of its own; and the most bytes at any time."""
     (folder / "e.yaml").write_text(text)
     done = subprocess.run(
-        [sys.executable, "-c", MEASURED_RUN],
+        [sys.executable, "-c", f"N_WORKERS = {n_workers}\n{MEASURED_RUN}"],
         cwd=folder,
         env={**environment, "MALLOC_MMAP_THRESHOLD_": str(LARGE)},
         stdout=subprocess.PIPE,
@@ -98,7 +101,6 @@ def measured(folder: Path, text: str, environment: dict[str, str]) -> tuple[pd.D
 def assert_flat(steps: pd.DataFrame, n_cells: int) -> None:
     """After the first quarter: what a first cell brings with it is loaded by then."""
     assert steps["cells"].iloc[-1] == n_cells
-    assert steps["files"].nunique() == 1
     settled = steps[steps["cells"] > n_cells / 4]
     assert np.polyfit(settled["cells"], settled["bytes"], 1)[0] < BYTES_PER_CELL
     middle = settled["cells"] <= n_cells * 5 / 8
@@ -110,9 +112,19 @@ def assert_flat(steps: pd.DataFrame, n_cells: int) -> None:
 def test_many_cells_of_tables(tmp_path: Path, environment: dict[str, str], n_seeds: int) -> None:
     n_cells = 22 * n_seeds
     steps, peak = measured(tmp_path, TABLES.format(n_seeds), environment)
+    assert steps["files"].nunique() == 1
     assert_flat(steps, n_cells)
     libraries = 120 << 20  # pandas and scipy
     assert peak - steps["bytes"].iloc[-1] < libraries + TABLE_BYTES_PER_CELL * n_cells
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_mallinfo2(), reason="memory is read from /proc and glibc")
+def test_many_cells_of_many_workers(tmp_path: Path, environment: dict[str, str]) -> None:
+    pytest.importorskip("distributed")
+    n_seeds = 4546
+    steps, _ = measured(tmp_path, TABLES.format(n_seeds), environment, n_workers=16)
+    assert_flat(steps, 22 * n_seeds)
 
 
 @pytest.mark.model
