@@ -123,6 +123,15 @@ def test_traces_are_read_one_by_one(folder: RunFolder) -> None:
     assert list(folder.traces()) == [("a", [5], {"n": 1})]
 
 
+def test_traces_of_some_cells_leave_other_lines_unread(folder: RunFolder) -> None:
+    first, second = ({"cell": name * 12, "token_ids": [5], "trace": {"n": name}} for name in "ab")
+    append(folder, first, second)
+    (path,) = folder.record_files()
+    spaced = [json.dumps(second | {"cell": name * 12}) + "\n" for name in "cd"]  # as another program writes it
+    path.write_text(f'{path.read_text()}{{"cell":"eeeeeeeeeeee" and no JSON\n{"".join(spaced)}')
+    assert list(folder.traces({"b" * 12, "c" * 12})) == [("b" * 12, [5], {"n": "b"}), ("c" * 12, [5], {"n": "b"})]
+
+
 def test_a_full_disk_keeps_what_is_whole(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second append stops within a line: the advice is to free space, and running again continues."""
     real = os.write

@@ -44,6 +44,7 @@ Array = NDArray[np.float64]
 KEY = ["query", "point", "relative_weight", "first", "second", "first_sampling", "second_sampling"]
 PAIRED, UNPAIRED = "paired by seed", "unpaired"
 FLIPS = 2000
+_FLIPS_AT_ONCE = 100
 _MOST_SEEDS_FOR_ALL_SIGNS = 10
 _Z_ONE_SIDED = 1.6448536269514722
 
@@ -165,7 +166,8 @@ def is_paired(correlation: float, n: int) -> bool:
 def sign_flip(differences: Array) -> float:
     """Two-sided p-value of the mean difference being 0: exact for up to 10 differences, from 2000 flips for more."""
     signs = _signs(len(differences))
-    means = np.abs(np.einsum("rn,n->r", signs, differences))
+    parts = (signs[k : k + _FLIPS_AT_ONCE].astype(float) for k in range(0, len(signs), _FLIPS_AT_ONCE))
+    means = np.abs(np.concatenate([np.einsum("rn,n->r", part, differences) for part in parts]))
     observed = abs(float(differences.sum()))
     as_far = int((means >= observed * (1 - 1e-12)).sum())
     exact = len(differences) <= _MOST_SEEDS_FOR_ALL_SIGNS
@@ -173,7 +175,9 @@ def sign_flip(differences: Array) -> float:
 
 
 @lru_cache(maxsize=8)
-def _signs(n: int) -> Array:
+def _signs(n: int) -> NDArray[np.int8]:
     if n <= _MOST_SEEDS_FOR_ALL_SIGNS:
-        return np.array(list(product((1.0, -1.0), repeat=n)))
-    return np.random.default_rng(n).choice((-1.0, 1.0), size=(FLIPS, n))
+        return np.array(list(product((1, -1), repeat=n)), dtype=np.int8)
+    random = np.random.default_rng(n)
+    parts = [min(_FLIPS_AT_ONCE, FLIPS - k) for k in range(0, FLIPS, _FLIPS_AT_ONCE)]
+    return np.concatenate([random.choice(np.array([-1, 1], dtype=np.int8), size=(rows, n)) for rows in parts])

@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 GROUP = ["query", "aggregation", "point"]
 ROWS_AT_ONCE = 2_000
 _NOT_TABULAR = ("token_ids", "trace")
-_REPEATED = ("query", "aggregation", "sampling", "end_reason")
+_REPEATED = ("query", "aggregation", "sampling", "end_reason")  # columns of few different texts: once in memory
 _LEADING = [
     *("cell", "query", "aggregation", "point", "relative_weight", "seed"),
     *("sampling", "text", "tokens", "bytes", "end_reason", "candidate"),
@@ -75,17 +75,21 @@ class Rows:
 
     def add(self, records: Iterable[Mapping[str, Any]]) -> None:
         for record in records:
-            row = {k: _shared(k, v) for k, v in named(record).items() if k not in _NOT_TABULAR}
+            row = {column: value for column, value in named(record).items() if column not in _NOT_TABULAR}
+            row |= {column: intern(row[column]) for column in _REPEATED if type(row.get(column)) is str}
             self._columns.setdefault((row["end_reason"] == "failed", row["aggregation"]), {}).update(dict.fromkeys(row))
             self._waiting.append(row)
             if len(self._waiting) == ROWS_AT_ONCE:
                 self._parts.append(self._frame())
 
     def _frame(self) -> pd.DataFrame:
-        """What waits, as a part; pandas is loaded only now, after the models of a fresh run are gone."""
+        """What waits, as a part; pandas is loaded only now, after the models of a fresh run are gone.
+
+        A copy: pandas' columns of texts are views that keep the objects of all columns.
+        """
         import pandas as pd
 
-        part, self._waiting = pd.DataFrame(self._waiting), []
+        part, self._waiting = pd.DataFrame(self._waiting).copy(), []
         return part
 
     def __len__(self) -> int:
@@ -97,19 +101,15 @@ class Rows:
         return list(dict.fromkeys(column for kind in ordered for column in self._columns[kind]))
 
     def frame(self) -> pd.DataFrame:
-        """Every record that was added, in that order."""
+        """Every record that was added, in that order; it takes them, for two copies need twice the memory."""
         import pandas as pd
 
         if self._waiting:
             self._parts.append(self._frame())
-        if len(self._parts) < 2:
-            return self._parts[0] if self._parts else pd.DataFrame()
-        return pd.concat(self._parts, ignore_index=True).infer_objects()
-
-
-def _shared(column: str, value: Any) -> Any:
-    """The same text once in memory, in columns of few different texts."""
-    return intern(value) if column in _REPEATED and type(value) is str else value
+        parts, self._parts = self._parts, []
+        if len(parts) < 2:
+            return parts[0] if parts else pd.DataFrame()
+        return pd.concat(parts, ignore_index=True).infer_objects()
 
 
 def _ordered(columns: Sequence[str], ids: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -90,17 +90,24 @@ class Run:
         """
         if cell not in set(self.cells["cell"]):
             raise UsageError(f"{self.path}: there is no cell {cell!r} in this run; the column `cell` names them")
-        for name, trace in self.traces(words=words):
-            if name == cell:
-                return trace_frame(self.experiment, trace)
+        for _, trace in self.traces({cell}, words=words):
+            return trace_frame(self.experiment, trace)
         raise UsageError(f"{self.path}: this run kept no trace of cell {cell}; set auction.trace to chosen or top_k")
 
-    def traces(self, *, words: bool = False) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Each traced cell and its trace, with `words` the bytes of every word together."""
-        rows: dict[str, dict[str, Any]] = self.cells.set_index("cell").to_dict("index")  # type: ignore[assignment]
-        for cell, drawn, trace in self.folder.traces():
+    def traces(self, cells: Set[str] | None = None, *, words: bool = False) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Each traced cell, or each of these, and its trace, with `words` the bytes of every word together."""
+        rows: dict[str, int] = {cell: k for k, cell in enumerate(self.cells["cell"]) if cells is None or cell in cells}
+        for cell, drawn, trace in self.folder.traces(cells):
             if words and self.experiment.auction.alphabet == "bytes":
-                yield cell, in_words(self.experiment, rows[cell], drawn, trace)
+                yield (
+                    cell,
+                    in_words(
+                        self.experiment,
+                        {str(key): value for key, value in self.cells.iloc[rows[cell]].items()},
+                        drawn,
+                        trace,
+                    ),
+                )
             else:
                 yield cell, trace
 

@@ -30,13 +30,11 @@ class PackedTraces(NamedTuple):
 def packed_traces(run: Run, position: dict[str, int], most_bytes: int = MOST_BYTES) -> PackedTraces:
     """The traces of as many seeds as fit, keyed by the cell's `position` in the page."""
     seeds = list(run.experiment.seeds)
-    seed_of = dict(zip(run.cells["cell"], run.cells["seed"], strict=True))
     per_seed = max(1, len(run.cells) // max(1, len(seeds)))
     kept = seeds[: max(1, MOST_CELLS // per_seed)]
     while kept:
-        wanted = set(kept)
-        chosen = ((position[cell], trace) for cell, trace in run.traces(words=True) if seed_of.get(cell) in wanted)
-        pack = _Pack(chosen)
+        wanted = set(run.cells.loc[run.cells["seed"].isin(kept), "cell"])
+        pack = _Pack((position[cell], trace) for cell, trace in run.traces(wanted, words=True))
         if not pack.cells:
             return PackedTraces("", (), len(seeds))
         data = deflated(pack.plain())

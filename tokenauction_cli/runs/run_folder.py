@@ -22,6 +22,7 @@ from ..system.errors import StoreError
 
 Record = dict[str, Any]
 RECORDS, PROPOSALS = "records", "proposals"  # kinds of records: those of cells, those of candidates
+_AS_WRITTEN = re.compile(rb'\{"cell":"([0-9a-f]{12})"')
 _CELL = slice(0, len('{"cell":"0123456789ab"'))  # how a line begins
 _FAILED = b'"end_reason":"failed"'  # as it stands in no text, where quotes are escaped
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -168,13 +169,13 @@ class RunFolder:
                         failed.setdefault(line[_CELL], _FAILED in line)
         return len(failed), sum(failed.values())
 
-    def traces(self) -> Iterator[tuple[str, list[int], Record]]:
-        """Each traced cell, the ids of what was drawn, and the trace.
+    def traces(self, cells: Set[str] | None = None) -> Iterator[tuple[str, list[int], Record]]:
+        """Each traced cell, or those of these cells, the ids of what was drawn, and the trace.
 
         One at a time: those of a whole run need not fit into memory.
         """
         seen: set[str] = set()
-        for record in self._lines():
+        for record in (record for path in self.record_files() for record, _ in self.lines_of(path, cells=cells)):
             cell, trace = record["cell"], record.get("trace")
             if cell not in seen and trace is not None:
                 yield cell, record["token_ids"], trace
@@ -196,19 +197,25 @@ class RunFolder:
         for path in self.record_files():
             yield from self.lines_of(path)
 
-    def lines_of(self, path: Path, key: str = "cell") -> Iterator[tuple[Record, bytes]]:
-        """Every complete line of one file of records, each with a text at `key`; a torn last line is dropped."""
+    def lines_of(self, path: Path, key: str = "cell", cells: Set[str] | None = None) -> Iterator[tuple[Record, bytes]]:
+        """Every complete line of one file of records, each with a text at `key`; a torn last line is dropped.
+
+        Where only some `cells` are asked for, lines of others are not parsed.
+        """
         with _explained(path), open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     break
+                if cells is not None and _is_of_another(line, cells):
+                    continue
                 try:
                     record = decode(line)
                     if not isinstance(record.get(key), str):
                         raise ValueError
                 except (ValueError, TypeError, AttributeError, RecursionError):
                     raise StoreError(f"{path}:{number}: this line is not a record; was the file edited?") from None
-                yield record, line
+                if cells is None or record[key] in cells:
+                    yield record, line
 
     @contextmanager
     def appending(self) -> Iterator[Appender]:
@@ -267,6 +274,12 @@ class Appender:
             os.fsync(self._descriptor)
 
 
+def _is_of_another(line: bytes, cells: Set[str]) -> bool:
+    """Whether a line as we write it is of none of these cells; a line in other words has to be parsed."""
+    cell = _AS_WRITTEN.match(line)
+    return cell is not None and cell[1].decode() not in cells
+
+
 def encode(record: Record) -> bytes:
     """One line of JSON; infinite numbers are the strings "inf" and "-inf", which `decode` reads back."""
     try:
@@ -293,7 +306,7 @@ def _spelled(value: Any) -> Any:
 def decode(line: bytes) -> Record:
     """The record of one line. Only columns of numbers spell infinity; `text` may say "inf" and mean it."""
     record: Record = json.loads(line)
-    for key, value in record.items():
+    for key, value in record.items() if b'inf"' in line else ():
         if isinstance(value, str) and value in ("inf", "-inf") and key not in ("text", "query"):
             record[key] = float(value)
     return record
