@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from tokenauction_cli.engine import worker as worker_module
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.engine.workers import TASKS_WAITING_PER_WORKER, Workers
 from tokenauction_cli.engine.workplace import WorkerPace
+from tokenauction_cli.engine.written_by import worker_of_blocks
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.mechanism.sampling.randomness import Randomness
 from tokenauction_cli.system.errors import CellError, TokauctionError, UsageError
@@ -155,7 +157,10 @@ def test_two_processes_write_what_one_does(experiment: Path, tmp_path: Path) -> 
     assert (shared.path / "cells.csv").read_bytes() == (one.path / "cells.csv").read_bytes()
     (session,) = sessions(shared)
     assert sum(did["cells"] for did in session["workers"].values()) == session["cells"] == 360
-    assert sum(did["blocks"] for did in session["workers"].values()) == 120
+    blocks = worker_of_blocks({"sessions": [session]})
+    assert set(blocks) == set(product("ab", range(60)))
+    assert set(blocks.values()) == set(session["workers"])
+    assert all(did["seconds"] > 0 for did in session["workers"].values())
     assert session["tokens"] == sessions(one)[0]["tokens"]
 
 
@@ -189,7 +194,8 @@ def test_whole_waves_where_batches_matter(tmp_path: Path, on_cluster: Callable[.
     )
     shared = on_cluster(path)
     assert lines(shared) == lines(alone(path, tmp_path))
-    assert sum(did["blocks"] for did in sessions(shared)[0]["workers"].values()) == 2  # 128 and 72 cells
+    blocks = [did["blocks"] for did in sessions(shared)[0]["workers"].values()]
+    assert sorted(ranges for of in blocks for ranges in of.values()) == ["0-127", "128-199"]
 
 
 def test_a_killed_worker_costs_no_record(
@@ -425,6 +431,28 @@ def test_a_driver_that_is_killed_leaves_no_process(with_deeds: Path, tmp_path: P
     assert len(workers) >= 2
     process.kill()
     until(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
+    undo(with_deeds)
+    done = api.run(with_deeds, tmp_path / "results", trust=["deeds"])
+    assert lines(done) == lines(alone(with_deeds, tmp_path))
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments(with_deeds: Path, tmp_path: Path, begin: Begin) -> None:
+    """Of the driver and of workers; what is left is written at the end, and no record is lost or doubled."""
+    random = Random(16)
+    with_deeds.write_text(with_deeds.read_text().replace("[a, b]", "[a, b, c, d, e, f, g, h]"))
+    for query, seed in product("abcdefgh", range(60)):
+        do("time.sleep(0.003)", with_deeds, query, seed)
+    n_kept = [0]
+    for _ in range(8):
+        process = begin("-m", "tokenauction_cli", "run", "t.yaml", "--workers", "2", "--trust", "deeds", "-q")
+        time.sleep(random.uniform(2, 12))
+        victim = process.pid if random.random() < 0.5 else random.choice([*children_of(process.pid), process.pid])
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+        process.communicate(timeout=120)
+        n_kept.append(sum(path.read_text().count("\n") for path in tmp_path.glob("results/*/records-*.jsonl")))
+    assert n_kept == sorted(n_kept)
     undo(with_deeds)
     done = api.run(with_deeds, tmp_path / "results", trust=["deeds"])
     assert lines(done) == lines(alone(with_deeds, tmp_path))

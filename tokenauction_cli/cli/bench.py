@@ -109,7 +109,7 @@ def bench(
 
 def _share(file: Path | None, n_workers: int, overrides: list[str], how: TableOrJson) -> None:
     """Print what workers gain."""
-    from ..engine.workers_benchmark import measure_workers
+    from ..engine.workers_benchmark import ONE_WORKER, measure_workers
     from ..experiment.experiment import load_experiment
 
     loaded = load_experiment(file or OF_WORKERS, overrides)
@@ -119,6 +119,8 @@ def _share(file: Path | None, n_workers: int, overrides: list[str], how: TableOr
         return
     typer.echo(f"{measured.scenario}: {measured.cells:,} texts, {n_workers} workers, compared with {measured.alone}")
     for name, (label, shape) in SHARED.items():
+        if name == "share_of_linear" and measured.alone != ONE_WORKER:
+            continue  # this process has the processors of all
         typer.echo(f"{shape.format(getattr(measured, name)):>8}  {label}")
 
 

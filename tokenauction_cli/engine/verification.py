@@ -28,6 +28,7 @@ from .proposals import Proposals, is_settled, kept
 from .rules import Rules
 from .run import experiment_of, plan_for
 from .token_loop import TokenLoop
+from .written_by import in_turns, worker_of_blocks
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _cells(folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_
     bidders = prepare(experiment, probe=True, kv_cache=manifest.kv_cache_of(record))
     proposals = folder.of(PROPOSALS)
     finished = folder.cells() | proposals.cells()
-    plan = _sample(plan_for(experiment, bidders, record.get("lanes")), finished, n_cells)
+    plan = _sample(plan_for(experiment, bidders, record.get("lanes")), finished, n_cells, worker_of_blocks(record))
     texts = {cell.id for cell in plan.cells}
     written, candidates = folder.raw_lines(texts), proposals.raw_lines(texts)
     again: list[Record] = []
@@ -161,14 +162,18 @@ def _covering(laws: Laws, records: Sequence[Record], model: ByteModel) -> Iterat
     yield Check("covering", None, found)
 
 
-def _sample(plan: Plan, finished: set[str], n_cells: int) -> Plan:
-    """As many finished cells, drawn anew each time."""
+def _sample(plan: Plan, finished: set[str], n_cells: int, workers: Mapping[tuple[str, int], str]) -> Plan:
+    """As many finished cells, drawn anew each time, of all the workers that wrote some."""
     if not plan.whole_waves:
-        cells = [cell for cell in plan.cells if cell.id in finished]
-        wave = tuple(random.sample(cells, min(n_cells, len(cells))))
+        cells = [(cell, workers.get((cell.query, cell.seed), "")) for cell in plan.cells if cell.id in finished]
+        wave = tuple(in_turns(random.sample(cells, len(cells)))[:n_cells])
         return replace(plan, waves=(wave,) if wave else (), slots=max(1, min(plan.slots, len(wave))))
-    complete = [wave for wave in plan.waves if any(cell.id in finished for cell in wave)]
-    return replace(plan, waves=tuple(_enough(random.sample(complete, len(complete)), n_cells)))
+    complete = [
+        (wave, workers.get((wave[0].query, wave[0].seed), ""))
+        for wave in plan.waves
+        if any(cell.id in finished for cell in wave)
+    ]
+    return replace(plan, waves=tuple(_enough(in_turns(random.sample(complete, len(complete))), n_cells)))
 
 
 def _enough(waves: Sequence[tuple[Cell, ...]], n_cells: int) -> Iterator[tuple[Cell, ...]]:

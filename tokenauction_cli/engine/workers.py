@@ -12,8 +12,7 @@ import math
 import sys
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from .plan import Plan
 from .rules import Rules
 from .tasks import Task, Tasks
 from .workplace import Here, Tell, WorkerPace, Workplace, Writing
+from .written_by import WrittenBy
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -203,7 +203,7 @@ class Cluster:
         except (ImportError, AttributeError, TypeError) as error:
             raise UsageError(f"a worker cannot load tokauction ({error}): install the same version there") from error
         tasks = Tasks(plan, _seconds_per_cell(experiment, bidders))
-        writing = _Writing(self._client, plugin.name, plan, tasks, build_of(bidders), tell)
+        writing = _Writing(self._client, plugin.name, plan, tasks, set(experiment.seeds), build_of(bidders), tell)
         self._client.subscribe_topic(plugin.name, writing.hear)
         try:
             yield writing
@@ -247,7 +247,14 @@ class _Writing:
     """Tasks on their way: some wait at the scheduler, and what is finished comes back in any order."""
 
     def __init__(
-        self, client: Client, plugin: str, plan: Plan, tasks: Tasks, build: dict[str, str], tell: Tell
+        self,
+        client: Client,
+        plugin: str,
+        plan: Plan,
+        tasks: Tasks,
+        seeds: Set[int],
+        build: dict[str, str],
+        tell: Tell,
     ) -> None:
         self.slots = plan.slots
         self._n_tokens = 0
@@ -262,9 +269,7 @@ class _Writing:
         self._under_way: dict[Future[Written], Task] = {}
         self._signs: dict[Any, Sign] = {}  # by the key of the task
         self._heard = self._looked = -math.inf
-        self._by_worker: defaultdict[str, dict[str, float]] = defaultdict(
-            lambda: {"blocks": 0, "cells": 0, "seconds": 0.0}
-        )
+        self._written_by = WrittenBy(seeds)
         self._told: set[str] = set()
         self._given_up: list[str] = []
         self._n_workers = 0
@@ -299,7 +304,7 @@ class _Writing:
     @property
     def facts(self) -> dict[str, Any]:
         counted = {"tokens": self._n_tokens, "evaluations": self._n_evaluations}
-        return counted | {"workers": {name: dict(did) for name, did in sorted(self._by_worker.items())}}
+        return counted | {"workers": self._written_by.plain}
 
     def cancel(self) -> None:
         with suppress(OSError, TimeoutError):
@@ -344,7 +349,8 @@ class _Writing:
         for future in [future for future in self._under_way if future.status == "finished"]:
             with suppress(OSError, TimeoutError, CancelledError):
                 written = future.result(timeout=SECONDS_TO_STOP)
-                self._add(written, self._under_way.pop(future))
+                del self._under_way[future]
+                self._add(written)
                 records += written.records
         return records
 
@@ -418,7 +424,7 @@ class _Writing:
         self._compare(written)
         if written.is_unfit:
             raise UsageError(f"worker {written.worker}: {written.error}")
-        self._add(written, task)
+        self._add(written)
         if written.error:
             self._try_again(task.without({record["cell"] for record in written.records}), written)
         return list(written.records)
@@ -448,15 +454,12 @@ class _Writing:
         for note in written.notes:
             self._tell_once(note)
 
-    def _add(self, written: Written, task: Task) -> None:
+    def _add(self, written: Written) -> None:
         self._n_tokens += written.n_tokens
         self._n_evaluations += written.n_evaluations
         self._n_written += len(written.records)
         self._tasks.took(len(written.records), written.seconds)
-        did = self._by_worker[written.worker]
-        did["blocks"] += len(task.blocks)
-        did["cells"] += len(written.records)
-        did["seconds"] = round(did["seconds"] + written.seconds, 3)
+        self._written_by.add(written.worker, written.records, written.seconds)
 
     def _tell_once(self, note: str) -> None:
         if note not in self._told:

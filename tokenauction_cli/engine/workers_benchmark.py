@@ -13,6 +13,8 @@ from .plan import cells_of
 from .run import SilentProgress, compute, get_ready
 from .workers import Workers, workplace_of
 
+ONE_WORKER, THIS_PROCESS = "one worker", "this process"
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -51,7 +53,7 @@ def measure_workers(experiment: Experiment, n_workers: int, scenario: str) -> Sh
     return Shared(
         scenario=scenario,
         workers=n_workers,
-        alone="one worker" if is_stand_in else "this process",
+        alone=ONE_WORKER if is_stand_in else THIS_PROCESS,
         cells=cells,
         evaluations=shared["evaluations"],
         seconds=shared["seconds"],
