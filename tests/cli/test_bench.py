@@ -10,7 +10,9 @@ import pytest
 from conftest import Command
 from tiny_gguf import bigram_model, of_byte, pieces
 
+from tokenauction_cli.cli.bench import OF_WORKERS
 from tokenauction_cli.engine.replay import Shape, made, recorded, replay, replayed
+from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.lm.gguf import GgufContext, OutOfMemoryError
 from tokenauction_cli.lm.hardware import Hardware
@@ -194,3 +196,43 @@ def test_tokens_have_no_covering(experiment: Path, in_process: Command) -> None:
     done = in_process("bench", str(experiment), "--covering")
     assert done.returncode == 2
     assert "only an auction over bytes has a covering; set auction.alphabet: bytes" in done.stderr
+
+
+SHARED = """
+name: shared
+queries: [a, b]
+agents: [{name: A, distribution: {x: 0.5, y: 0.5}}, {name: B, distribution: {x: 0.5, y: 0.5}}]
+auction: {max_tokens: 2}
+sweep: {relative_weight: [0.2, 0.8], seeds: 5}
+"""
+
+
+def test_what_workers_gain(tmp_path: Path, tokauction: Command) -> None:
+    pytest.importorskip("distributed")
+    (tmp_path / "e.yaml").write_text(SHARED)
+    done = tokauction("bench", "e.yaml", "--workers", "2", "--format", "json")
+    row = json.loads(done.stdout)
+    assert (row["scenario"], row["workers"], row["alone"], row["cells"]) == ("shared", 2, "one worker", 20)
+    assert row["times_alone"] == pytest.approx(row["seconds_alone"] / row["seconds"])
+    assert row["share_of_linear"] == pytest.approx(row["times_alone"] / 2)
+    assert row["evaluations_over_alone"] == pytest.approx(row["evaluations"] / row["evaluations_alone"])
+    assert row["evaluation_rate"] == pytest.approx(row["evaluations_over_alone"] * row["times_alone"])
+    assert 0 < row["share_without_task"] < 1
+
+
+def test_what_workers_gain_in_words(experiment: Path, tokauction: Command) -> None:
+    pytest.importorskip("distributed")
+    done = tokauction("bench", str(experiment), "--workers", "2")
+    first, *others = done.stdout.splitlines()
+    assert first == "tiny: 3 texts, 2 workers, compared with this process"
+    assert [line.split(maxsplit=1)[1] for line in others][:3] == [
+        "texts/s, over those of the one",
+        "evaluations/s, over those of the one",
+        "evaluations, over those of the one",
+    ]
+
+
+def test_the_stand_in_sleeps() -> None:
+    loaded = load_experiment(OF_WORKERS, ["sweep.seeds=1", "sweep.relative_weight=[0.5]"])
+    assert Rules.of(loaded).sampling.name == "tokenauction_cli.engine.stand_in:Asleep"
+    assert "tokenauction_cli.engine.stand_in" in loaded.trust
