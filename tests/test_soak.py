@@ -125,6 +125,8 @@ def test_many_cells_of_many_workers(tmp_path: Path, environment: dict[str, str])
     n_seeds = 4546
     steps, _ = measured(tmp_path, TABLES.format(n_seeds), environment, n_workers=16)
     assert_flat(steps, 22 * n_seeds)
+    is_late = steps["cells"] > 11 * n_seeds
+    assert steps["files"][is_late].max() <= steps["files"][~is_late].max()
 
 
 @pytest.mark.model

@@ -56,7 +56,8 @@ def test_a_signal_waits_while_it_is_held() -> None:
     after = []
     with Interrupts() as interrupts:
         with interrupts.held():
-            os.kill(os.getpid(), signal.SIGTERM)
+            with interrupts.held():
+                os.kill(os.getpid(), signal.SIGTERM)
             after.append("it goes on")
         with pytest.raises(KeyboardInterrupt):
             interrupts.check()

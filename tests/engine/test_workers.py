@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from importlib import import_module
+from itertools import islice, product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,9 +24,10 @@ from tiny_gguf import recurrent_model
 
 from tokenauction_cli import api
 from tokenauction_cli.analysis.run import Run
-from tokenauction_cli.engine import worker as worker_module
+from tokenauction_cli.engine.plan import Cell, blocks_of, make_plan
 from tokenauction_cli.engine.run import SilentProgress
-from tokenauction_cli.engine.workers import TASKS_WAITING_PER_WORKER, Workers
+from tokenauction_cli.engine.tasks import Task, Tasks
+from tokenauction_cli.engine.workers import TASKS_WAITING_PER_WORKER, Workers, _Writing
 from tokenauction_cli.engine.workplace import WorkerPace
 from tokenauction_cli.engine.written_by import worker_of_blocks
 from tokenauction_cli.experiment.experiment import load_experiment
@@ -33,6 +35,7 @@ from tokenauction_cli.mechanism.sampling.randomness import Randomness
 from tokenauction_cli.system.errors import CellError, TokauctionError, UsageError
 
 distributed = pytest.importorskip("distributed")
+worker_module: Any = import_module("tokenauction_cli.engine.worker")  # which imports Dask
 
 EXPERIMENT = """name: t
 queries: [a, b]
@@ -157,7 +160,7 @@ def test_two_processes_write_what_one_does(experiment: Path, tmp_path: Path) -> 
     assert (shared.path / "cells.csv").read_bytes() == (one.path / "cells.csv").read_bytes()
     (session,) = sessions(shared)
     assert sum(did["cells"] for did in session["workers"].values()) == session["cells"] == 360
-    blocks = worker_of_blocks({"sessions": [session]})
+    blocks = worker_of_blocks({"sessions": [session]}, set(range(60)))
     assert set(blocks) == set(product("ab", range(60)))
     assert set(blocks.values()) == set(session["workers"])
     assert all(did["seconds"] > 0 for did in session["workers"].values())
@@ -434,6 +437,80 @@ def test_a_driver_that_is_killed_leaves_no_process(with_deeds: Path, tmp_path: P
     undo(with_deeds)
     done = api.run(with_deeds, tmp_path / "results", trust=["deeds"])
     assert lines(done) == lines(alone(with_deeds, tmp_path))
+
+
+def under_way(experiment: Path, n_blocks: int) -> tuple[Any, Task, list[str]]:
+    """What is being written of an experiment, a task of so many blocks, and what is told; there is no cluster."""
+    loaded = load_experiment(experiment)
+    plan, told = make_plan(loaded, 8, is_batch_invariant=True), list[str]()
+    tasks = Tasks(plan)
+    while tasks.next(1):
+        pass  # all are given out
+    writing = _Writing(None, "p", plan, tasks, set(loaded.seeds), {"processor": "this"}, told.append)  # type: ignore
+    return writing, Task(tuple(map(tuple, islice(blocks_of(plan.cells), n_blocks)))), told
+
+
+def written(cells: Sequence[Cell], error: str, processor: str = "this") -> Any:
+    return worker_module.Written("w", {"processor": processor}, [cell.head for cell in cells], error=error)
+
+
+def test_a_block_that_failed_in_company_is_tried_alone(experiment: Path) -> None:
+    writing, task, _ = under_way(experiment, 2)
+    finished = [*task.blocks[0], task.blocks[1][1]]
+    assert [record["cell"] for record in writing._taken(written(finished, "no memory"), task)] == [
+        cell.id for cell in finished
+    ]
+    assert writing._given_up == []
+    (again,) = iter(lambda: writing._tasks.next(1), None)
+    assert again.blocks == ((task.blocks[1][0], task.blocks[1][2]),)
+    writing._taken(written([], "no memory"), again)
+    assert writing._given_up == ["query 'a', seed 1 (worker w: no memory)"]
+
+
+@pytest.mark.parametrize("n_finished", [0, 4, 6])
+def test_what_a_worker_left_is_given_out_again(experiment: Path, n_finished: int) -> None:
+    writing, task, _ = under_way(experiment, 2)
+    writing._taken(written(task.cells[:n_finished], worker_module.LEFT), task)
+    again = list(iter(lambda: writing._tasks.next(1), None))
+    assert [cell for left in again for cell in left.cells] == task.cells[n_finished:]
+    assert len(again) <= 1
+    assert writing._given_up == []
+
+
+class Interrupted:
+    """A task that has ended when Ctrl-C comes."""
+
+    key, status = "k", "finished"
+
+    def __init__(self, result: Any) -> None:
+        self.result = lambda timeout: result
+
+    def done(self) -> bool:
+        return True
+
+
+def test_what_comes_with_ctrl_c_is_compared_too(experiment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writing, task, told = under_way(experiment, 2)
+    monkeypatch.setattr(writing, "_ask_to_stop", lambda keys: None)
+    writing._under_way[Interrupted(written(task.cells[:4], worker_module.LEFT, "another"))] = task
+    assert [record["cell"] for record in writing._stopped()] == [cell.id for cell in task.cells[:4]]
+    assert told[1:] == ["worker w computes with another processor another, here this: its last bits may differ"]
+
+
+def test_two_drivers_share_a_scheduler(
+    with_deeds: Path, tmp_path: Path, cluster: Any, begin: Begin, on_cluster: Callable[..., Run]
+) -> None:
+    """Parts of one experiment: who ends first takes nothing from the other."""
+    for seed in range(60):
+        do("time.sleep(0.01)", with_deeds, "b", seed)
+    address, trust = cluster.scheduler_address, ("--trust", "deeds", "-q")
+    first = begin("-m", "tokenauction_cli", "run", "t.yaml", "--shard", "1/2", "--scheduler", address, *trust)
+    on_cluster(with_deeds, trust=["deeds"], shard="2/2")
+    assert first.wait(timeout=60) == 0
+    undo(with_deeds)
+    files = [*tmp_path.glob("results/*/records-*.jsonl"), *tmp_path.glob("cluster/*/records-*.jsonl")]
+    both = sorted(line for path in files for line in path.read_text().splitlines())
+    assert both == lines(alone(with_deeds, tmp_path))
 
 
 @pytest.mark.slow

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
+import pytest
 from conftest import Reader
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,11 +34,19 @@ def test_what_a_manifest_keeps_is_read_back(tasks: list[list[tuple[str, int]]]) 
     for k, task in enumerate(tasks):
         written.add(f"w{k}", [{"query": query, "seed": seed} for query, seed in task], 0.0)
         expected |= {block: f"w{k}" for block in task if block[1] < 20}
-    assert worker_of_blocks({"sessions": [{}, {"workers": written.plain}]}) == expected
+    assert worker_of_blocks({"sessions": [{}, {"workers": written.plain}]}, set(range(20))) == expected
 
 
-def test_manifests_of_earlier_versions_count_blocks() -> None:
-    assert worker_of_blocks({"sessions": [{"workers": {"w": {"blocks": 3, "cells": 9}}}]}) == {}
+@pytest.mark.parametrize("workers", [[], {"w": 3}, {"w": {}}, {"w": {"blocks": 3, "cells": 9}}, {"w": {"blocks": []}}])
+def test_what_others_wrote_into_a_manifest_is_passed_over(workers: Any) -> None:
+    """Versions before this one counted the blocks."""
+    assert worker_of_blocks({"sessions": [{"workers": workers}]}, {0}) == {}
+
+
+def test_ranges_cost_no_more_than_there_are_seeds() -> None:
+    blocks = {"q": "0-99999999999999999,x,7,-3,4-2", "r": 5, "s": None}
+    found = worker_of_blocks({"sessions": [{"workers": {"w": {"blocks": blocks}}}]}, {1, 5})
+    assert found == {("q", 1): "w", ("q", 5): "w", ("r", 5): "w"}
 
 
 def test_workers_come_in_turns() -> None:

@@ -51,7 +51,7 @@ def test_what_llama_cpp_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (2, 2, [Split("none", (), 0), Split("none", (), 1)]),
         (4, 2, [Split("none", (), gpu) for gpu in (0, 0, 1, 1)]),
         (3, 4, [Split("none", (), 0), Split("none", (), 1), Split("layer", (0.0, 0.0, 1.0, 1.0), 2)]),
-        (1, 2, [Split("layer", (1.0, 1.0), 0)]),
+        (1, 2, [Split()]),
     ],
 )
 def test_processes_divide_the_gpus_of_a_machine(n_processes: int, n_gpus: int, parts: list[Split]) -> None:

@@ -26,7 +26,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._is_pending = False
-        self._is_held = False
+        self._n_held = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -40,12 +40,12 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Whatever arrives waits for the next `check`."""
-        self._is_held = True
+        """Whatever arrives waits for the next `check`; may be nested."""
+        self._n_held += 1
         try:
             yield
         finally:
-            self._is_held = False
+            self._n_held -= 1
 
     def check(self) -> None:
         """Raise what is still waiting."""
@@ -55,7 +55,7 @@ class Interrupts:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self._is_pending = True
-        if not self._is_held:
+        if not self._n_held:
             interrupt(number, frame)
 
 

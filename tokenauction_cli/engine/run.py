@@ -32,7 +32,7 @@ from .reuse import TakenOver, take_over
 from .rules import Rules
 from .run_facts import begin_manifest
 from .settlement import check_listed
-from .workplace import Here, WorkerPace, Workplace
+from .workplace import Here, WorkerPace, Workplace, Writing
 
 logger = logging.getLogger("tokauction")
 
@@ -206,6 +206,7 @@ def _compute(
     waiting = {cell.id for cell in missing}
     settled = [cell for cell in missing if is_settled(cell, ready.rules)]
     proposals = Proposals(ready.experiment, ready.rules, ready.folder, settled)
+    writing: Writing | None = None
     with Interrupts() as interrupts:
         try:
             left = plan.only(waiting | proposals.missing)
@@ -223,7 +224,6 @@ def _compute(
                         if new:
                             appender.append(new)
                         session["cells"] += len(new)
-                        session |= writing.facts
                         if isinstance(progress, WorkersProgress):
                             progress.workers(writing.paces)
                         progress.step(len(new), writing.n_tokens, writing.share)
@@ -234,6 +234,7 @@ def _compute(
             raise
         finally:
             with interrupts.held():
+                session |= {} if writing is None else writing.facts
                 session["seconds"] = round(time.monotonic() - begun, 3)
                 session["peak_memory_mib"] = peak_memory() >> 20
                 _end(ready.folder, record, session, status)

@@ -33,6 +33,10 @@ class Task(NamedTuple):
     def cells(self) -> list[Cell]:
         return [cell for block in self.blocks for cell in block]
 
+    @property
+    def n_cells(self) -> int:
+        return _n_cells(self.blocks)
+
     def without(self, done: Container[str]) -> Task:
         """What is left when these cells, by id, are written."""
         left = (tuple(cell for cell in block if cell.id not in done) for block in self.blocks)
@@ -61,7 +65,7 @@ class Tasks:
         """The next task; None where there is none."""
         if not self._ready and (self._long or self._uncut):
             tasks = self._cut(self._blocks(n_workers), n_workers)
-            self._n_cells -= sum(len(task.cells) for task in tasks)
+            self._n_cells -= sum(task.n_cells for task in tasks)
             self._ready.extend(tasks)
         return self._ready.popleft() if self._ready else None
 

@@ -106,7 +106,12 @@ def _cells(folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_
     bidders = prepare(experiment, probe=True, kv_cache=manifest.kv_cache_of(record))
     proposals = folder.of(PROPOSALS)
     finished = folder.cells() | proposals.cells()
-    plan = _sample(plan_for(experiment, bidders, record.get("lanes")), finished, n_cells, worker_of_blocks(record))
+    plan = _sample(
+        plan_for(experiment, bidders, record.get("lanes")),
+        finished,
+        n_cells,
+        worker_of_blocks(record, set(experiment.seeds)),
+    )
     texts = {cell.id for cell in plan.cells}
     written, candidates = folder.raw_lines(texts), proposals.raw_lines(texts)
     again: list[Record] = []

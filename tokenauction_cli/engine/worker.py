@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import platform
 import signal
 import sys
@@ -20,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import yaml
 from distributed import Worker, WorkerPlugin, get_worker
@@ -89,11 +89,6 @@ class Assignment:
     whole_waves: bool
     n_here: int  # workers of one machine, which divide its GPUs; 0 where they are on machines of their own
 
-    @property
-    def name(self) -> str:
-        """Equal assignments have one name: what a worker has loaded for one serves the next."""
-        return f"tokauction-{hashlib.sha256(pickle.dumps(self)).hexdigest()[:16]}"
-
     def experiment(self, worker: Any) -> Experiment:
         """As the worker of this name computes it. Relative paths of models start where they do at the driver's."""
         experiment = Experiment.of(read_experiment(self.plain, self.path, (), ()), Path(self.path), self.source)
@@ -154,7 +149,7 @@ class ExperimentPlugin(WorkerPlugin):
     idempotent = True
 
     def __init__(self, assignment: Assignment) -> None:
-        self.name = assignment.name
+        self.name = f"tokauction-{uuid4().hex[:16]}"  # another driver's plugin is another one
         self._assignment = assignment
 
     def setup(self, worker: Worker) -> None:
@@ -179,14 +174,20 @@ class ExperimentPlugin(WorkerPlugin):
 
     def write(self, cells: Sequence[Cell], task: Any, tell: Callable[[Sign], None]) -> Written:
         """The records of these cells, or why not all of them are there; tells how far it is."""
+
+        def is_over() -> bool:
+            return self._stopped.is_set() or task in self._unwanted
+
         with self._lock:
+            if is_over():
+                return Written(name_of_process(), {}, error=LEFT)
             try:
                 if self._loaded is None:
                     self._loaded = _Loaded(self._assignment, self._worker)
             except (TokauctionError, MemoryError) as error:
                 why = str(error) or "out of memory while the models were loaded"
                 return Written(name_of_process(), {}, error=why, is_unfit=True)
-            return self._loaded.write(cells, lambda: self._stopped.is_set() or task in self._unwanted, tell)
+            return self._loaded.write(cells, is_over, tell)
 
 
 def write(plugin: str, cells: Sequence[Cell]) -> Written:

@@ -43,6 +43,8 @@ DEATHS_ALLOWED = 2  # a task that three workers died of is given up
 _NOT_SHARED = 0.1  # of what is evaluated for a cell, about; what tasks took corrects it
 _SECONDS_BETWEEN_LOOKS = 0.02
 _SECONDS_BETWEEN_STEPS = 0.5
+_SECONDS_TO_SEND = 1.0
+_SECONDS_OF_A_SIGN = 30.0  # then its worker is gone, or very slow
 _SECONDS_BETWEEN_COUNTS = 2.0
 _INSTALL = "pip install 'tokenauction-cli[cluster]'"
 
@@ -267,7 +269,7 @@ class _Writing:
         self._build = build
         self._tell = tell
         self._under_way: dict[Future[Written], Task] = {}
-        self._signs: dict[Any, Sign] = {}  # by the key of the task
+        self._signs: dict[Any, tuple[Sign, float]] = {}  # by the key of the task, with the time at which it came
         self._heard = self._looked = -math.inf
         self._written_by = WrittenBy(seeds)
         self._told: set[str] = set()
@@ -281,7 +283,7 @@ class _Writing:
 
     @property
     def share(self) -> float:
-        under_way = sum(sign.share * len(task.cells) for sign, task in self._signs_now())
+        under_way = sum(sign.share * task.n_cells for sign, task in self._signs_now())
         return min(1.0, (self._n_written + under_way) / self._n_cells) if self._n_cells else 1.0
 
     @property
@@ -290,16 +292,17 @@ class _Writing:
 
     def _signs_now(self) -> list[tuple[Sign, Task]]:
         """The last sign of every task that is under way."""
-        signs = [(self._signs.get(future.key), task) for future, task in self._under_way.items()]
-        return [(sign, task) for sign, task in signs if sign is not None]
+        now = time.monotonic()
+        signs = [(*self._signs.get(future.key, (None, now)), task) for future, task in self._under_way.items()]
+        return [(sign, task) for sign, heard, task in signs if sign is not None and now - heard < _SECONDS_OF_A_SIGN]
 
     def hear(self, event: tuple[float, Sequence[Any]]) -> None:
         """A sign has come, on the thread of the client."""
         from .worker import Sign
 
         task, *sign = event[1]
-        self._signs[task] = Sign(*sign)
         self._heard = time.monotonic()
+        self._signs[task] = Sign(*sign), self._heard
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -317,42 +320,42 @@ class _Writing:
         try:
             yield from self._as_they_come(interrupts)
         except KeyboardInterrupt:
-            self._stop_tasks()
+            records = self._stopped()
             with interrupts.held():
-                yield self._finished_now()
+                yield records
             raise
         except (OSError, TimeoutError, ClosedClientError) as error:
             raise self._lost() from error
         if self._given_up:
             raise CellError(f"not written: {'; '.join(self._given_up)}. All else is kept; the same command tries again")
 
-    def _stop_tasks(self) -> None:
-        """Have all tasks end, and wait for what they have finished; but not long for one that does not answer."""
+    def _stopped(self) -> list[Record]:
+        """Have all tasks end: what they have finished; but nothing of one that does not answer soon."""
         self._tell("stopping: the workers send what they have finished; Ctrl-C again leaves at once")
-        threading.Thread(target=self._ask_to_stop, daemon=True).start()
+        keys = [future.key for future in self._under_way]
+        threading.Thread(target=self._ask_to_stop, args=(keys,), daemon=True).start()
         end = time.monotonic() + SECONDS_TO_STOP
         while time.monotonic() < end and not all(future.done() for future in self._under_way):
             time.sleep(_SECONDS_BETWEEN_LOOKS)
+        records: list[Record] = []
+        for future in [future for future in self._under_way if future.status == "finished"]:
+            with suppress(OSError, TimeoutError, CancelledError):
+                written = future.result(timeout=max(_SECONDS_TO_SEND, end - time.monotonic()))
+                del self._under_way[future]
+                self._compare(written)
+                self._add(written)
+                records += written.records
+            if time.monotonic() > end + _SECONDS_TO_SEND:
+                break
+        return records
 
-    def _ask_to_stop(self) -> None:
+    def _ask_to_stop(self, keys: Sequence[Any]) -> None:
         from distributed.client import ClosedClientError
 
         from .worker import stop
 
-        keys = [future.key for future in self._under_way]
         with suppress(OSError, TimeoutError, ClosedClientError, CancelledError):
             self._client.run(stop, self._plugin, keys, on_error="ignore")
-
-    def _finished_now(self) -> list[Record]:
-        """The records of the tasks that have ended."""
-        records: list[Record] = []
-        for future in [future for future in self._under_way if future.status == "finished"]:
-            with suppress(OSError, TimeoutError, CancelledError):
-                written = future.result(timeout=SECONDS_TO_STOP)
-                del self._under_way[future]
-                self._add(written)
-                records += written.records
-        return records
 
     def _as_they_come(self, interrupts: Interrupts) -> Iterator[list[Record]]:
         from distributed import as_completed
@@ -362,13 +365,15 @@ class _Writing:
             if not coming.has_ready():
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             for future in coming.next_batch(block=False) if coming.has_ready() else ():
+                ended = self._ended(future)  # it may be long in coming; what interrupts leaves it under way
                 with interrupts.held():
                     self._signs.pop(future.key, None)
-                    yield self._taken(future, self._under_way.pop(future))
+                    yield self._taken(ended, self._under_way.pop(future))
                 interrupts.check()
             if self._heard > self._looked and time.monotonic() - self._looked > _SECONDS_BETWEEN_STEPS:
                 self._looked = time.monotonic()
-                yield []  # nothing to append, but workers are further
+                with interrupts.held():
+                    yield []  # nothing to append, but workers are further
             interrupts.check()
 
     def _fill(self, coming: Any) -> bool:
@@ -401,42 +406,45 @@ class _Writing:
             "the scheduler is gone: what came back is kept; the same command continues, with workers or without"
         )
 
-    def _taken(self, future: Future[Written], task: Task) -> list[Record]:
+    def _ended(self, future: Future[Written]) -> Written | BaseException | None:
+        """What a task that has ended has written, or why it has not; None where that was lost on the way."""
+        if future.status not in ("finished", "error"):
+            return None
+        try:
+            return future.exception() or future.result()
+        except CancelledError:
+            return None
+
+    def _taken(self, ended: Written | BaseException | None, task: Task) -> list[Record]:
         """The records of a task that has ended. Raises UsageError where the worker can do none."""
         from distributed import KilledWorker
 
-        if future.status not in ("finished", "error"):
+        if ended is None:
             self._ask_again(task)
             return []
-        try:
-            error = future.exception()
-            written = None if error else future.result()
-        except CancelledError:
-            self._ask_again(task)
-            return []
-        if isinstance(error, KilledWorker):
+        if isinstance(ended, KilledWorker):
             if not self._tasks.part(task):
                 self._given_up.append(f"{task.in_words} (three workers died of it)")
             return []
-        if error is not None:
-            raise error
-        assert written is not None
-        self._compare(written)
-        if written.is_unfit:
-            raise UsageError(f"worker {written.worker}: {written.error}")
-        self._add(written)
-        if written.error:
-            self._try_again(task.without({record["cell"] for record in written.records}), written)
-        return list(written.records)
+        if isinstance(ended, BaseException):
+            raise ended
+        self._compare(ended)
+        if ended.is_unfit:
+            raise UsageError(f"worker {ended.worker}: {ended.error}")
+        self._add(ended)
+        left = task.without({record["cell"] for record in ended.records})
+        if ended.error and left.blocks:
+            self._try_again(task, left, ended)
+        return list(ended.records)
 
-    def _try_again(self, left: Task, written: Written) -> None:
-        """Give out what an error has left of a task, the blocks one by one; one that fails alone is given up."""
+    def _try_again(self, task: Task, left: Task, ended: Written) -> None:
+        """Give out what an error has left of a task, block by block; a block that was alone is given up."""
         from .worker import LEFT
 
-        if written.error == LEFT:
+        if len(task.blocks) == 1 and ended.error != LEFT:
+            self._given_up.append(f"{left.in_words} (worker {ended.worker}: {ended.error})")
+        elif ended.error == LEFT or not self._tasks.part(left):
             self._tasks.again(left)
-        elif not self._tasks.part(left):
-            self._given_up.append(f"{left.in_words} (worker {written.worker}: {written.error})")
 
     def _ask_again(self, task: Task) -> None:
         """What a task wrote was lost on the way with its worker; raises TokauctionError where the scheduler is gone."""

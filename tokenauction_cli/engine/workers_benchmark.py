@@ -43,7 +43,7 @@ def measure_workers(experiment: Experiment, n_workers: int, scenario: str) -> Sh
     cells = len(cells_of(experiment))
     is_stand_in = all(agent.model is None for agent in experiment.agents)
     trusted = tuple(experiment.trust)
-    n = cells // n_workers if is_stand_in else cells
+    n = max(1, cells // n_workers) if is_stand_in else cells
     alone = _session(experiment, Workers(1, None, trusted) if is_stand_in else None, n)
     shared = _session(experiment, Workers(n_workers, None, trusted), cells)
     seconds_alone = alone["seconds"] * cells / n

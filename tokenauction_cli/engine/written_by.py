@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..runs.manifest import Manifest
 from ..runs.run_folder import Record
+
+_RANGE = re.compile(r"\b([0-9]{1,18})(?:-([0-9]{1,18}))?\b")
 
 
 @dataclass
@@ -52,21 +55,27 @@ class WrittenBy:
         return {worker: did.plain for worker, did in sorted(self._by_worker.items())}
 
 
-def worker_of_blocks(known: Manifest) -> dict[tuple[str, int], str]:
-    """By (query, seed), of a manifest; nothing of blocks that no worker wrote."""
+def worker_of_blocks(known: Manifest, seeds: Set[int]) -> dict[tuple[str, int], str]:
+    """By (query, seed) of these seeds, of a manifest; nothing of blocks that no worker wrote.
+
+    What is not as it is written here is passed over: a run folder may come from a stranger.
+    """
     found: dict[tuple[str, int], str] = {}
     for session in known.get("sessions", []):
-        for worker, did in session.get("workers", {}).items():
-            found |= dict.fromkeys(_blocks(did.get("blocks")), worker)
+        workers = session.get("workers")
+        for worker, did in workers.items() if isinstance(workers, Mapping) else ():
+            blocks = did.get("blocks") if isinstance(did, Mapping) else None
+            for query, ranges in blocks.items() if isinstance(blocks, Mapping) else ():
+                found |= dict.fromkeys(((query, seed) for seed in _seeds(str(ranges), seeds)), str(worker))
     return found
 
 
-def _blocks(plain: Any) -> Iterator[tuple[str, int]]:
-    """Earlier versions kept their number alone."""
-    for query, ranges in plain.items() if isinstance(plain, Mapping) else ():
-        for part in ranges.split(","):
-            first, _, last = part.partition("-")
-            yield from ((query, seed) for seed in range(int(first), int(last or first) + 1))
+def _seeds(ranges: str, among: Set[int]) -> Iterator[int]:
+    for first, last in _RANGE.findall(ranges):
+        within = range(int(first), int(last or first) + 1)
+        yield from (
+            filter(within.__contains__, among) if len(within) > len(among) else filter(among.__contains__, within)
+        )
 
 
 def _range(seeds: tuple[int, int]) -> str:

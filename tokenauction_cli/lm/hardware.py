@@ -87,7 +87,7 @@ def part_of_gpus(place: int, n_processes: int, n_gpus: int) -> Split:
     """
     first = place * n_gpus // n_processes
     end = max(first + 1, (place + 1) * n_gpus // n_processes)
-    if n_gpus < 2:
+    if n_gpus < 2 or n_processes == 1:
         return _BY_MEMORY
     if end - first == 1:
         return Split("none", main_gpu=first)

@@ -6,8 +6,8 @@ settings (`Hardware.fallbacks`), and the run uses what works. Whether a batch ma
 never read off a file's type; what there was no time to measure counts as no.
 
 A finding is remembered by the file, llama.cpp's libraries, the processor and the settings, as one JSON file in the
-user's cache folder, which may be deleted at any time; a folder that cannot be written is no error. Bits that there was
-no time to measure are tried again an hour later: the machine may have been busy.
+user's cache folder, which may be deleted at any time; a folder that cannot be written is no error. Bits that were
+not measured are tried again an hour later: the machine may have been busy.
 """
 
 from __future__ import annotations
