@@ -42,7 +42,8 @@ def test_lines_say_cells_tokens_and_the_time_left(clock: list[float], capsys: py
     lines.begin(440, 40)
     clock.append(60.0)  # loading is not counted
     lines.step(0, 0, 0.0)
-    for seconds, n_cells, n_tokens, share in ((61.0, 0, 500, 0.1), (66.0, 0, 3_000, 0.2), (90.0, 400, 9_000, 1.0)):
+    steps = (61.0, 0, 500, 0.1), (66.0, 0, 3_000, 0.2), (90.0, 400, 9_000, 1.0), (90.5, 0, 9_000, 1.0)
+    for seconds, n_cells, n_tokens, share in steps:
         clock.append(seconds)
         lines.step(n_cells, n_tokens, share)
     assert capsys.readouterr().err.splitlines() == [

@@ -27,7 +27,7 @@ from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.engine.plan import Cell, blocks_of, make_plan
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.engine.tasks import Task, Tasks
-from tokenauction_cli.engine.workers import TASKS_WAITING_PER_WORKER, Workers, _Writing
+from tokenauction_cli.engine.workers import TASKS_WAITING_PER_WORKER, Workers, _without_interrupts, _Writing
 from tokenauction_cli.engine.workplace import WorkerPace
 from tokenauction_cli.engine.written_by import worker_of_blocks
 from tokenauction_cli.experiment.experiment import load_experiment
@@ -276,8 +276,11 @@ def test_workers_tell_how_far_they_are(with_deeds: Path, on_cluster: Callable[..
     assert all(pace.n_drawn_per_second > 0 and 0 <= pace.share <= 1 for pace in progress.paces)
 
 
-def test_ctrl_c_keeps_what_is_finished_of_a_task(with_deeds: Path, tmp_path: Path, begin: Begin) -> None:
-    """As in a terminal, where it reaches the workers too."""
+@pytest.mark.parametrize("is_again", [False, True])
+def test_ctrl_c_keeps_what_is_finished_of_a_task(
+    with_deeds: Path, tmp_path: Path, begin: Begin, is_again: bool
+) -> None:
+    """As in a terminal, whose whole group of processes has the signal. A second one leaves at once, quietly."""
     texts = with_deeds.read_text().replace("z: 0.2}", "z: 0.1, <end>: 0.1}").replace("max_tokens: 6", "max_tokens: 600")
     with_deeds.write_text(texts)
     for query, seed in product("ab", range(60)):
@@ -287,14 +290,31 @@ def test_ctrl_c_keeps_what_is_finished_of_a_task(with_deeds: Path, tmp_path: Pat
     while "2 workers: " not in process.stderr.readline():
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
+    if is_again:
+        while "stopping: " not in process.stderr.readline():
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "Logging error" not in errors
     kept = re.search(r"Interrupted\. Kept (\d+) of 360 cells", errors)
     assert kept
-    assert 0 < int(kept[1]) < 360
+    assert (0 if is_again else 1) <= int(kept[1]) < 360
     undo(with_deeds)
     done = api.run(with_deeds, tmp_path / "results", trust=["deeds"])
     assert lines(done) == lines(alone(with_deeds, tmp_path))
+
+
+def test_ctrl_c_waits_while_workers_start_and_never_reaches_them() -> None:
+    child = [sys.executable, "-c", "import signal; print(signal.SIGINT in signal.pthread_sigmask(0, []))"]
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        with _without_interrupts():
+            os.kill(os.getpid(), signal.SIGINT)
+            said = subprocess.run(child, capture_output=True, text=True, check=True).stdout
+        pytest.fail("it waited longer")
+    assert said == "True\n"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_only_some_tasks_wait(
@@ -330,7 +350,9 @@ def test_an_unreachable_scheduler(experiment: Path, in_process: Command, monkeyp
     [
         (["--workers", "0"], "greater than or equal to 1"),
         (["--workers", "2", "--scheduler", "tcp://x:1"], "choose one"),
-        (["--scheduler", "nonsense://x"], "no Dask scheduler answers there"),
+        (["--scheduler", "nonsense://x:1"], "no Dask scheduler answers there"),
+        (["--scheduler", "tcp://127.0.0.1"], "expected an address with a port"),
+        (["--scheduler", ""], "expected an address with a port"),
     ],
 )
 def test_bad_options(experiment: Path, in_process: Command, options: list[str], complaint: str) -> None:
@@ -492,6 +514,7 @@ class Interrupted:
 def test_what_comes_with_ctrl_c_is_compared_too(experiment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writing, task, told = under_way(experiment, 2)
     monkeypatch.setattr(writing, "_ask_to_stop", lambda keys: None)
+    writing._addresses = {"tcp://w:1"}
     writing._under_way[Interrupted(written(task.cells[:4], worker_module.LEFT, "another"))] = task
     assert [record["cell"] for record in writing._stopped()] == [cell.id for cell in task.cells[:4]]
     assert told[1:] == ["worker w computes with another processor another, here this: its last bits may differ"]

@@ -150,6 +150,7 @@ def test_texts_are_not_shared_between_columns(tmp_path: Path) -> None:
         ("query,\na,b\n", "log.csv:2, column : '' is no name"),
         ("query,bid.Alfa\na,1\n", "log.csv:2, column bid.Alfa: unknown agent 'Alfa'; did you mean 'Alpha'?"),
         ("query,bid.Alpha\na,1\nb,much\n", "log.csv:3, column bid.Alpha: expected a number of at least 0, got 'much'"),
+        ("query,bid.Alpha\na,1\n ,3\n", "log.csv:3: the query is empty"),
         ("query,bid.Alpha\na,-1\n", "log.csv:2, column bid.Alpha: expected text, or for a bid a number of at least 0"),
         (
             "query,bid.Alpha\na,.nan\n",

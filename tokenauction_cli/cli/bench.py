@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from ..system.errors import UsageError
 from .options import TableOrJson, TablesAs
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ OF_TOKENS, OF_BYTES, OF_CANDIDATES = (
     Path(__file__).with_name(f"{name}.yaml") for name in ("bench", "bench-bytes", "bench-mosaic")
 )
 OF_WORKERS = Path(__file__).with_name("bench-workers.yaml")
+SEEDS_PER_WORKER = 100  # of models that sleep: some twenty seconds
 SHARED = {
     "times_alone": ("texts/s, over those of the one", "{:.2f}"),
     "share_of_linear": ("the same, divided by the number of workers", "{:.2f}"),
@@ -80,6 +82,8 @@ def bench(
     ] = None,
 ) -> None:
     """Measure speed in ratios, on a quiet machine: against one Llama object per agent and against bare decoding."""
+    if (workers is not None) + replay + covering > 1:
+        raise UsageError("--workers, --replay and --covering measure different things: choose one")
     if workers is not None:
         _share(experiment, workers, overrides or [], how)
         return
@@ -112,8 +116,9 @@ def _share(file: Path | None, n_workers: int, overrides: list[str], how: TableOr
     from ..engine.workers_benchmark import ONE_WORKER, measure_workers
     from ..experiment.experiment import load_experiment
 
-    loaded = load_experiment(file or OF_WORKERS, overrides)
-    measured = measure_workers(loaded, n_workers, loaded.name)
+    seeds = [] if file else [f"sweep.seeds={SEEDS_PER_WORKER * n_workers}"]
+    loaded = load_experiment(file or OF_WORKERS, [*seeds, *overrides])
+    measured = measure_workers(loaded, n_workers, loaded.name, lambda said: typer.echo(said, err=True))
     if how is TableOrJson.json:
         typer.echo(json.dumps(asdict(measured), indent=2))
         return

@@ -63,12 +63,13 @@ def _print_workers(scheduler: str, how: TableOrJson) -> None:
     for answer in answers:
         if isinstance(answer, str):
             raise TokauctionError(f"worker {answer}: install tokauction {here.tokauction} there")
-        rows.append((*answer[:-1], round(answer.clock, 1)))
-    columns = ("worker", "tokauction", "python", "llama.cpp", "AMX", "processor", "clock ahead [s]")
+        rows.append((*answer[:-1], round(answer.clock, 1) + 0.0))  # no -0.0
+    columns = ("worker", "tokauction", "python", "Dask", "NumPy", "llama.cpp", "AMX", "processor", "clock ahead [s]")
     print_plain([Table(f"Workers at {scheduler}", columns, tuple(rows))], Format(how.value))
     if not answers:
         typer.echo("There is no worker.", err=True)
-    unlike = [row[0] for row in rows if (row[1], row[3], row[5]) != (rows[0][1], rows[0][3], rows[0][5])]
+    bits = [(row[1], *row[4:6], row[7]) for row in rows]
+    unlike = [row[0] for row, own in zip(rows, bits, strict=True) if own != bits[0]]
     if unlike:
         typer.echo(f"Their records may differ in the last bits: {', '.join(unlike)}", err=True)
 

@@ -92,15 +92,15 @@ class LineProgress(QuietProgress):
 
     def begin(self, n_cells: int, n_done: int) -> None:
         super().begin(n_cells, n_done)
-        self._last = time.monotonic()
+        self._last, self._is_told = time.monotonic(), False
         already = f", {n_done} already on disk" if n_done else ""
         print(f"{n_cells} cells{already}", file=sys.stderr, flush=True)
 
     def _show(self, pace: Pace) -> None:
         now = time.monotonic()
         is_over = self._n_done == self._n_cells
-        if is_over or now - self._last > _SECONDS_BETWEEN_LINES:
-            self._last = now
+        if (is_over and not self._is_told) or now - self._last > _SECONDS_BETWEEN_LINES:
+            self._last, self._is_told = now, is_over
             left, workers = ("", "") if is_over else (pace.left, in_words(self._workers))
             print(", ".join(filter(None, (self.kept, pace.drawn, workers, left))), file=sys.stderr, flush=True)
 

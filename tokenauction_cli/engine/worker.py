@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import signal
 import sys
 import threading
 import time
@@ -155,8 +154,6 @@ class ExperimentPlugin(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         self._loaded: _Loaded | None = None
         self._worker = worker.name
-        if self._assignment.n_here and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the driver's, which asks to stop
         self._stopped = threading.Event()
         self._unwanted: set[Any] = set()
         self._lock = threading.Lock()
@@ -218,6 +215,8 @@ class Process(NamedTuple):
     name: str
     tokauction: str
     python: str
+    dask: str
+    numpy: str
     llama: str
     amx: str
     processor: str
@@ -229,8 +228,9 @@ def process() -> Process:
     from ..lm.libraries import amx, digests
 
     llama = hashlib.sha256(repr(sorted(digests().items())).encode()).hexdigest()[:12]
-    about = __version__, platform.python_version(), llama, amx(), processor_identity()
-    return Process(name_of_process(), *about)
+    installed = versions(("distributed", "numpy"))
+    about = __version__, platform.python_version(), installed["distributed"], installed["numpy"]
+    return Process(name_of_process(), *about, llama, amx(), processor_identity())
 
 
 class _Loaded:

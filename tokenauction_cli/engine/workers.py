@@ -9,6 +9,9 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+import os
+import re
+import signal
 import sys
 import threading
 import time
@@ -17,6 +20,7 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from ..experiment.experiment import Experiment
@@ -44,6 +48,7 @@ _NOT_SHARED = 0.1  # of what is evaluated for a cell, about; what tasks took cor
 _SECONDS_BETWEEN_LOOKS = 0.02
 _SECONDS_BETWEEN_STEPS = 0.5
 _SECONDS_TO_SEND = 1.0
+_SECONDS_TO_END = 0.5
 _SECONDS_OF_A_SIGN = 30.0  # then its worker is gone, or very slow
 _SECONDS_BETWEEN_COUNTS = 2.0
 _INSTALL = "pip install 'tokenauction-cli[cluster]'"
@@ -77,7 +82,7 @@ def workplace_of(workers: Workers | None, tell: Tell) -> Iterator[Workplace]:
         return
     with quiet_dask(), ExitStack() as stack:
         if workers.scheduler is None:
-            client = stack.enter_context(closing(_started(workers.count or 1, stack)))
+            client = _started(workers.count or 1, stack)
         else:
             client = stack.enter_context(closing(connected(workers.scheduler)))
             _tell_of(client, workers.scheduler, tell)
@@ -85,9 +90,9 @@ def workplace_of(workers: Workers | None, tell: Tell) -> Iterator[Workplace]:
 
 
 def _started(count: int, stack: ExitStack) -> Client:
-    """A client of so many processes of this machine, which end with the stack.
+    """A client of so many processes of this machine; both end with the stack.
 
-    Their memory is not limited: weights that are mapped into it are no memory of theirs.
+    Their memory is not limited: weights that are mapped into it are no memory of theirs. They never hear Ctrl-C.
     """
     dask = _dask()
     from distributed import Client, LocalCluster
@@ -97,21 +102,57 @@ def _started(count: int, stack: ExitStack) -> Client:
             {"distributed.scheduler.allowed-failures": DEATHS_ALLOWED, "distributed.scheduler.worker-saturation": 1.0}
         )
     )
-    cluster = LocalCluster(
-        n_workers=count,
-        threads_per_worker=1,
-        processes=True,
-        memory_limit=None,
-        dashboard_address="127.0.0.1:0",  # a free port
-        silence_logs=logging.CRITICAL,
-    )
-    stack.callback(cluster.close)
-    return Client(cluster, set_as_default=False)
+    with _without_interrupts():
+        cluster = LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=None,
+            dashboard_address="127.0.0.1:0",  # a free port
+            silence_logs=logging.CRITICAL,
+        )
+        client = Client(cluster, set_as_default=False)
+        stack.callback(_end, client, cluster)
+    return client
+
+
+def _end(client: Client, cluster: Any) -> None:
+    """Close both, and end processes that take their time: their work is taken, or not wanted."""
+    processes = [nanny.pid for nanny in cluster.workers.values() if nanny.pid]
+    killing = threading.Timer(_SECONDS_TO_END, _kill, [processes])
+    killing.daemon = True
+    with _without_interrupts():
+        killing.start()
+        client.close()
+        cluster.close()
+        killing.cancel()
+
+
+def _kill(processes: Sequence[int]) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C waits until the end; threads and processes that begin here never get one."""
+    resource_tracker.ensure_running()  # where it begins, Python unblocks signals
+    with Interrupts() as interrupts:
+        with interrupts.held():
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+            try:
+                yield
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        interrupts.check()
 
 
 def connected(address: str) -> Client:
     """A client of a scheduler; raises UsageError where there is none."""
     _dask()
+    if not re.fullmatch(r"([a-z]+://)?.+:[0-9]+/?", address):
+        raise UsageError(f"--scheduler {address}: expected an address with a port, as in tcp://10.0.0.5:8786")
     from distributed import Client
 
     try:
@@ -135,17 +176,19 @@ def _dask() -> Any:
 
 @contextmanager
 def quiet_dask() -> Iterator[None]:
-    """What Dask logs in this process stays unsaid: what matters is told, or an error."""
-    logger = logging.getLogger("distributed")
+    """What Dask logs in this process stays unsaid: what matters is told, or an error.
+
+    After an error for good: some of its threads say more on their way out.
+    """
     _dask()
-    filters = [(handler, handler.level) for handler in logger.handlers]
-    for handler, _ in filters:
-        handler.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for handler, level in filters:
-            handler.setLevel(level)
+    speak: list[Any] = [*logging.getLogger("distributed").handlers]
+    speak += map(logging.getLogger, ("asyncio", "tornado.application"))
+    levels = [one.level for one in speak]
+    for one in speak:
+        one.setLevel(logging.CRITICAL + 1)
+    yield
+    for one, level in zip(speak, levels, strict=True):
+        one.setLevel(level)
 
 
 def _tell_of(client: Client, address: str, tell: Tell) -> None:
@@ -167,7 +210,7 @@ def processes_at(address: str) -> tuple[Process, list[Process | str]]:
         late = (time.time() - begun) / 2  # an answer is as old as its way back
     return process(), [
         answer._replace(clock=clocks[worker] - begun - late) if isinstance(answer, Process) else f"{worker}: {answer}"
-        for worker, answer in answers.items()
+        for worker, answer in sorted(answers.items())
         if worker in clocks
     ]
 
@@ -274,7 +317,7 @@ class _Writing:
         self._written_by = WrittenBy(seeds)
         self._told: set[str] = set()
         self._given_up: list[str] = []
-        self._n_workers = 0
+        self._addresses: set[str] = set()
         self._counted = -math.inf
 
     @property
@@ -331,6 +374,8 @@ class _Writing:
 
     def _stopped(self) -> list[Record]:
         """Have all tasks end: what they have finished; but nothing of one that does not answer soon."""
+        if not self._addresses:
+            return []
         self._tell("stopping: the workers send what they have finished; Ctrl-C again leaves at once")
         keys = [future.key for future in self._under_way]
         threading.Thread(target=self._ask_to_stop, args=(keys,), daemon=True).start()
@@ -381,8 +426,9 @@ class _Writing:
         from .worker import write
 
         self._count_workers()
-        while len(self._under_way) < TASKS_WAITING_PER_WORKER * max(1, self._n_workers):
-            task = self._tasks.next(self._n_workers)
+        n_workers = len(self._addresses)
+        while len(self._under_way) < TASKS_WAITING_PER_WORKER * max(1, n_workers):
+            task = self._tasks.next(n_workers)
             if task is None:
                 break
             future = self._client.submit(write, self._plugin, task.cells, pure=False)
@@ -396,14 +442,17 @@ class _Writing:
             raise self._lost()
         if time.monotonic() - self._counted < _SECONDS_BETWEEN_COUNTS:
             return
-        self._n_workers = len(self._client.nthreads())
+        before, self._addresses = self._addresses, set(self._client.nthreads())
         self._counted = time.monotonic()
-        if not self._n_workers:
+        for gone in sorted(before - self._addresses):
+            self._tell_once(f"worker {gone} is gone: what it was writing goes to another one")
+        if not self._addresses:
             self._tell_once("there is no worker: waiting for one; Ctrl-C leaves, and what is finished is kept")
 
     def _lost(self) -> TokauctionError:
         return TokauctionError(
-            "the scheduler is gone: what came back is kept; the same command continues, with workers or without"
+            "the scheduler is gone: what came back is kept; the same command continues, with another scheduler and its "
+            "workers, or without --scheduler"
         )
 
     def _ended(self, future: Future[Written]) -> Written | BaseException | None:

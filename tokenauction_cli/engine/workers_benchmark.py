@@ -12,6 +12,7 @@ from ..runs.run_folder import RunFolder
 from .plan import cells_of
 from .run import SilentProgress, compute, get_ready
 from .workers import Workers, workplace_of
+from .workplace import Tell
 
 ONE_WORKER, THIS_PROCESS = "one worker", "this process"
 
@@ -38,13 +39,16 @@ class Shared:
     share_without_task: float  # of the workers' time
 
 
-def measure_workers(experiment: Experiment, n_workers: int, scenario: str) -> Shared:
+def measure_workers(experiment: Experiment, n_workers: int, scenario: str, tell: Tell) -> Shared:
     """Tables are written by one worker, a part of the cells of N; models by this process, with all of its threads."""
     cells = len(cells_of(experiment))
     is_stand_in = all(agent.model is None for agent in experiment.agents)
     trusted = tuple(experiment.trust)
     n = max(1, cells // n_workers) if is_stand_in else cells
+    by = ONE_WORKER if is_stand_in else THIS_PROCESS
+    tell(f"{n:,} texts by {by}")
     alone = _session(experiment, Workers(1, None, trusted) if is_stand_in else None, n)
+    tell(f"{cells:,} texts by {n_workers} workers")
     shared = _session(experiment, Workers(n_workers, None, trusted), cells)
     seconds_alone = alone["seconds"] * cells / n
     evaluations_alone = alone["evaluations"] * cells // n
@@ -53,7 +57,7 @@ def measure_workers(experiment: Experiment, n_workers: int, scenario: str) -> Sh
     return Shared(
         scenario=scenario,
         workers=n_workers,
-        alone=ONE_WORKER if is_stand_in else THIS_PROCESS,
+        alone=by,
         cells=cells,
         evaluations=shared["evaluations"],
         seconds=shared["seconds"],

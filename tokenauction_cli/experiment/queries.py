@@ -58,6 +58,8 @@ def read_rows(file: Path) -> Rows:
         for line, cells in _with_lines(table):
             if len(cells) != len(header):
                 raise _mistake(file, line, f"expected {len(header)} fields, as in the first row, got {len(cells)}")
+            if not cells[header.index("query")].strip():
+                raise _mistake(file, line, "the query is empty")
             rows.append(_row(dict(zip(header, cells, strict=True))))
             lines.append(line)
     except csv.Error as error:

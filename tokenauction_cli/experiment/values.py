@@ -58,9 +58,8 @@ def says(expected: str) -> WrapValidator:
 def _hint(expected: str, value: Any) -> str:
     if isinstance(value, str) and "number" in expected:
         return "; remove the quotes" if isinstance(resolve(value[:100]), (int, float)) else ""
-    if isinstance(value, (bool, int, float)) and expected.startswith(("text", "a name", "an id")):
-        return "; put it in quotes"
-    return ""
+    is_text = expected.startswith(("text", "a name", "an id")) and "number" not in expected
+    return "; put it in quotes" if is_text and isinstance(value, (bool, int, float)) else ""
 
 
 def _requires(test: Callable[[str], bool]) -> BeforeValidator:
