@@ -29,7 +29,7 @@ def test_it_says_everything(in_process: Command, model_path: Path) -> None:
 
 
 def test_as_json(in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenauction_cli.cli.doctor._demo_model", lambda: None)
+    monkeypatch.setattr("tokenauction_cli.engine.self_test.demo_model", lambda: None)
     done = in_process("doctor", "--format", "json")
     said = json.loads(done.stdout)
     assert set(said) == set(DOCTOR)
@@ -49,7 +49,7 @@ def test_a_test_that_fails_is_an_error(tmp_path: Path, in_process: Command, monk
     from tokenauction_cli.engine import self_test as tests
 
     monkeypatch.setattr(tests, "_SHARE_OF_LARGE", 0.7)
-    monkeypatch.setattr("tokenauction_cli.cli.doctor._demo_model", lambda: None)
+    monkeypatch.setattr("tokenauction_cli.engine.self_test.demo_model", lambda: None)
     done = in_process("doctor")
     assert done.returncode == 1
     assert "FAILED: 0.5" in done.stdout

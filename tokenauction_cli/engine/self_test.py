@@ -6,9 +6,15 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..system.errors import TokauctionError
+from ..system.errors import ModelError, TokauctionError
+
+if TYPE_CHECKING:
+    from ..lm.probe import Finding
+    from ..model_files.models import LocalModel
+
+DEMO_MODEL = "smollm2-135m-instruct"
 
 _TABLES = b"""
 name: self-test
@@ -97,12 +103,27 @@ def _probe(path: Path | None) -> tuple[bool | None, str]:
     """As before a run: whether llama.cpp survives, and keeps its bits in batches."""
     if path is None:
         return None, "no model to try: pip install 'tokenauction-cli[demo]'"
+    finding = probed(path)
+    return True, "; ".join(
+        [*(crash.in_words for crash in finding.crashes), finding.hardware.in_words, finding.in_words]
+    )
+
+
+def probed(path: Path) -> Finding:
+    """What a child process finds out about a model here. Raises ModelError where it cannot be evaluated."""
     from ..lm.hardware import CELL_BLOCK, choose_hardware
     from ..lm.probe import Shape, find
     from ..system.processors import usable_processors
 
     hardware = choose_hardware("auto", "auto", usable_processors())
-    finding = find(path, hardware, Shape(_N_SEQUENCES, CELL_BLOCK))
-    return True, "; ".join(
-        [*(crash.in_words for crash in finding.crashes), finding.hardware.in_words, finding.in_words]
-    )
+    return find(path, hardware, Shape(_N_SEQUENCES, CELL_BLOCK))
+
+
+def demo_model() -> LocalModel | None:
+    """The small model, where it is on this machine."""
+    from ..model_files.models import locate, parse_reference
+
+    try:
+        return locate(parse_reference(DEMO_MODEL, Path()), offline=True)
+    except ModelError:
+        return None

@@ -27,6 +27,7 @@ from .. import __version__
 from ..experiment.experiment import Experiment, Runtime
 from ..experiment.reader import read_experiment
 from ..lm.native_output import quiet
+from ..model_files.models import verify
 from ..runs.manifest import passes_build
 from ..runs.run_folder import Record
 from ..system.environment import versions
@@ -39,6 +40,7 @@ from .bidder_models import BidderModels
 from .plan import Cell, Plan
 from .prepare import prepare
 from .rules import Rules
+from .self_test import demo_model, probed
 from .token_loop import TokenLoop
 from .work_left import WorkLeft
 
@@ -210,7 +212,10 @@ def name_of_process() -> str:
 
 
 class Process(NamedTuple):
-    """What a worker's process is: `llama` is a digest of llama.cpp's libraries, `clock` the seconds it is ahead."""
+    """What a worker's process is: `llama` is a digest of llama.cpp's libraries, `clock` the seconds it is ahead.
+
+    `model` is the digest of the small model, and `probe` that of its logits: what a child process evaluates there.
+    """
 
     name: str
     tokauction: str
@@ -220,6 +225,8 @@ class Process(NamedTuple):
     llama: str
     amx: str
     processor: str
+    model: str
+    probe: str
     clock: float = 0.0
 
 
@@ -230,7 +237,18 @@ def process() -> Process:
     llama = hashlib.sha256(repr(sorted(digests().items())).encode()).hexdigest()[:12]
     installed = versions(("distributed", "numpy"))
     about = __version__, platform.python_version(), installed["distributed"], installed["numpy"]
-    return Process(name_of_process(), *about, llama, amx(), processor_identity())
+    return Process(name_of_process(), *about, llama, amx(), processor_identity(), *_small_model())
+
+
+def _small_model() -> tuple[str, str]:
+    """Its digest, and that of its logits; '' where it is not here."""
+    model = demo_model()
+    if model is None:
+        return "", ""
+    try:
+        return verify(model)[0][:12], probed(model.path).digest
+    except TokauctionError as error:
+        return "", f"FAILED: {error}"
 
 
 class _Loaded:
