@@ -178,7 +178,7 @@ def _dask() -> Any:
 def quiet_dask() -> Iterator[None]:
     """What Dask logs in this process stays unsaid: what matters is told, or an error.
 
-    After an error for good: some of its threads say more on their way out.
+    After Ctrl-C for good: some of its threads say more on their way out.
     """
     _dask()
     speak: list[Any] = [*logging.getLogger("distributed").handlers]
@@ -186,9 +186,15 @@ def quiet_dask() -> Iterator[None]:
     levels = [one.level for one in speak]
     for one in speak:
         one.setLevel(logging.CRITICAL + 1)
-    yield
-    for one, level in zip(speak, levels, strict=True):
-        one.setLevel(level)
+    is_interrupted = False
+    try:
+        yield
+    except KeyboardInterrupt:
+        is_interrupted = True
+        raise
+    finally:
+        for one, level in zip(speak, levels, strict=True) if not is_interrupted else ():
+            one.setLevel(level)
 
 
 def _tell_of(client: Client, address: str, tell: Tell) -> None:
