@@ -237,16 +237,25 @@ def test_rules_are_sent_only_where_the_command_trusts_them(
     assert not list((tmp_path / "cluster").iterdir())
 
 
-def test_a_model_that_differs_is_refused(tmp_path: Path, on_cluster: Callable[..., Run]) -> None:
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes() + bytes(32)), "tiny.gguf is not the model of the run .* copy"),
+        (Path.unlink, "/tiny.gguf: there is no such file"),
+    ],
+)
+def test_a_worker_without_the_runs_model_is_named(
+    tmp_path: Path, on_cluster: Callable[..., Run], change: Callable[[Path], object], complaint: str
+) -> None:
     model = recurrent_model(tmp_path / "tiny.gguf")
     path = tmp_path / "t.yaml"
     path.write_text("name: t\nagents: [{name: A, model: tiny.gguf, prompt: a}]\nauction: {max_tokens: 2}\n")
 
     class Replacing(SilentProgress):
         def begin(self, n_cells: int, n_done: int) -> None:
-            model.write_bytes(model.read_bytes() + bytes(32))
+            change(model)
 
-    with pytest.raises(UsageError, match=r"worker .*:\d+: .*tiny\.gguf is not the model of the run .* copy"):
+    with pytest.raises(UsageError, match=rf"worker .*:\d+: .*{complaint}"):
         on_cluster(path, Replacing())
 
 
