@@ -14,7 +14,7 @@ from ..experiment.mentions import blend_pattern, find_mentions, mention_pattern
 from ..mechanism.audit.finding import wilson
 from .bootstrap import mean_intervals
 from .columns import FIGURES, RATES
-from .common_measures import common_measures
+from .common_measures import common_measures, numbers
 from .intervals import Estimate
 from .mechanism_names import named
 from .per_bytes import per_bytes, ratio_names, sizes_of
@@ -134,7 +134,7 @@ def observations(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
         columns["blend_rate"] = (cells["blends"] > 0).astype(float)
     for name in cells.columns:
         if name.split(".")[0] in FIGURES and pd.api.types.is_numeric_dtype(cells[name]):
-            columns[name] = cells[name].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+            columns[name] = numbers(cells, name)
     return pd.DataFrame(columns, index=cells.index)
 
 

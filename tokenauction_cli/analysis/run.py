@@ -96,18 +96,12 @@ class Run:
 
     def traces(self, cells: Set[str] | None = None, *, words: bool = False) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Each traced cell, or each of these, and its trace, with `words` the bytes of every word together."""
-        rows: dict[str, int] = {cell: k for k, cell in enumerate(self.cells["cell"]) if cells is None or cell in cells}
+        is_worded = words and self.experiment.auction.alphabet == "bytes"
+        places = {cell: k for k, cell in enumerate(self.cells["cell"])} if is_worded else {}
         for cell, drawn, trace in self.folder.traces(cells):
-            if words and self.experiment.auction.alphabet == "bytes":
-                yield (
-                    cell,
-                    in_words(
-                        self.experiment,
-                        {str(key): value for key, value in self.cells.iloc[rows[cell]].items()},
-                        drawn,
-                        trace,
-                    ),
-                )
+            if is_worded:
+                row = {str(column): value for column, value in self.cells.iloc[places[cell]].items()}
+                yield cell, in_words(self.experiment, row, drawn, trace)
             else:
                 yield cell, trace
 

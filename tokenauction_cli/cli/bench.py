@@ -118,7 +118,7 @@ def _share(file: Path | None, n_workers: int, overrides: list[str], how: TableOr
 
     seeds = [] if file else [f"sweep.seeds={SEEDS_PER_WORKER * n_workers}"]
     loaded = load_experiment(file or OF_WORKERS, [*seeds, *overrides])
-    measured = measure_workers(loaded, n_workers, loaded.name, lambda said: typer.echo(said, err=True))
+    measured = measure_workers(loaded, n_workers, lambda said: typer.echo(said, err=True))
     if how is TableOrJson.json:
         typer.echo(json.dumps(asdict(measured), indent=2))
         return

@@ -58,11 +58,12 @@ def _print_workers(scheduler: str, how: TableOrJson) -> None:
     from .results import print_plain
 
     here, answers = processes_at(scheduler)
-    rows = [("(here)", *here[1:])]
+    rows, unlike = [("(here)", *here[1:])], []
     for answer in answers:
         if isinstance(answer, str):
             raise TokauctionError(f"worker {answer}: install tokauction {here.tokauction} there")
         rows.append((*answer[:-1], round(answer.clock, 1) + 0.0))  # no -0.0
+        unlike += [answer.name] if answer.computes != here.computes else []
     columns = (
         *("worker", "tokauction", "python", "Dask", "NumPy", "llama.cpp", "AMX", "processor"),
         *("small model", "its probe", "clock ahead [s]"),
@@ -70,8 +71,6 @@ def _print_workers(scheduler: str, how: TableOrJson) -> None:
     print_plain([Table(f"Workers at {scheduler}", columns, tuple(rows))], Format(how.value))
     if not answers:
         typer.echo("There is no worker.", err=True)
-    bits = [(row[1], *row[4:6], row[7], row[9]) for row in rows]
-    unlike = [row[0] for row, own in zip(rows, bits, strict=True) if own != bits[0]]
     if unlike:
         typer.echo(f"Their records may differ in the last bits: {', '.join(unlike)}", err=True)
 

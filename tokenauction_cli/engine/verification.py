@@ -169,15 +169,15 @@ def _covering(laws: Laws, records: Sequence[Record], model: ByteModel) -> Iterat
 
 def _sample(plan: Plan, finished: set[str], n_cells: int, workers: Mapping[tuple[str, int], str]) -> Plan:
     """As many finished cells, drawn anew each time, of all the workers that wrote some."""
+
+    def by(cell: Cell) -> str:
+        return workers.get((cell.query, cell.seed), "")
+
     if not plan.whole_waves:
-        cells = [(cell, workers.get((cell.query, cell.seed), "")) for cell in plan.cells if cell.id in finished]
+        cells = [(cell, by(cell)) for cell in plan.cells if cell.id in finished]
         wave = tuple(in_turns(random.sample(cells, len(cells)))[:n_cells])
         return replace(plan, waves=(wave,) if wave else (), slots=max(1, min(plan.slots, len(wave))))
-    complete = [
-        (wave, workers.get((wave[0].query, wave[0].seed), ""))
-        for wave in plan.waves
-        if any(cell.id in finished for cell in wave)
-    ]
+    complete = [(wave, by(wave[0])) for wave in plan.waves if any(cell.id in finished for cell in wave)]
     return replace(plan, waves=tuple(_enough(in_turns(random.sample(complete, len(complete))), n_cells)))
 
 

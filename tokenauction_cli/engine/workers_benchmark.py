@@ -39,7 +39,7 @@ class Shared:
     share_without_task: float  # of the workers' time
 
 
-def measure_workers(experiment: Experiment, n_workers: int, scenario: str, tell: Tell) -> Shared:
+def measure_workers(experiment: Experiment, n_workers: int, tell: Tell) -> Shared:
     """Tables are written by one worker, a part of the cells of N; models by this process, with all of its threads."""
     cells = len(cells_of(experiment))
     is_stand_in = all(agent.model is None for agent in experiment.agents)
@@ -55,7 +55,7 @@ def measure_workers(experiment: Experiment, n_workers: int, scenario: str, tell:
     times_alone = seconds_alone / shared["seconds"]
     of_evaluations = shared["evaluations"] / max(1, evaluations_alone)
     return Shared(
-        scenario=scenario,
+        scenario=experiment.name,
         workers=n_workers,
         alone=by,
         cells=cells,

@@ -175,7 +175,7 @@ class RunFolder:
         One at a time: those of a whole run need not fit into memory.
         """
         seen: set[str] = set()
-        for record in (record for path in self.record_files() for record, _ in self.lines_of(path, cells=cells)):
+        for record in self._lines(cells):
             cell, trace = record["cell"], record.get("trace")
             if cell not in seen and trace is not None:
                 yield cell, record["token_ids"], trace
@@ -184,18 +184,17 @@ class RunFolder:
     def raw_lines(self, cells: Set[str]) -> dict[str, bytes]:
         """The first complete line of each of these cells, as it stands in its file."""
         found: dict[str, bytes] = {}
-        for record, line in self._lines_and_bytes():
-            if record["cell"] in cells:
-                found.setdefault(record["cell"], line)
+        for record, line in self._lines_and_bytes(cells):
+            found.setdefault(record["cell"], line)
         return found
 
-    def _lines(self) -> Iterator[Record]:
-        return (record for record, _ in self._lines_and_bytes())
+    def _lines(self, cells: Set[str] | None = None) -> Iterator[Record]:
+        return (record for record, _ in self._lines_and_bytes(cells))
 
-    def _lines_and_bytes(self) -> Iterator[tuple[Record, bytes]]:
-        """Every complete line of every file of records, oldest first."""
+    def _lines_and_bytes(self, cells: Set[str] | None = None) -> Iterator[tuple[Record, bytes]]:
+        """Every complete line of every file of records, or those of these cells, oldest first."""
         for path in self.record_files():
-            yield from self.lines_of(path)
+            yield from self.lines_of(path, cells=cells)
 
     def lines_of(self, path: Path, key: str = "cell", cells: Set[str] | None = None) -> Iterator[tuple[Record, bytes]]:
         """Every complete line of one file of records, each with a text at `key`; a torn last line is dropped.
