@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenauction_cli.analysis.columns import FIGURES, RATES, range_of
-from tokenauction_cli.analysis.intervals import (
+from tokenauction_cli.analysis.metrics import columns_of
+from tokenauction_cli.analysis.pooled import how, pooled_frame
+from tokenauction_cli.statistics.intervals import (
     Estimate,
     difference,
     mean_over_clusters,
     rate_over_clusters,
     t_quantile,
+    wilson,
 )
-from tokenauction_cli.analysis.metrics import columns_of
-from tokenauction_cli.analysis.pooled import how, pooled_frame
-from tokenauction_cli.mechanism.audit.finding import wilson
 
 ANY = (-math.inf, math.inf)
 NOTHING = math.nan

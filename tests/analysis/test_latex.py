@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenauction_cli.analysis.figure_tables import Choice
-from tokenauction_cli.analysis.intervals import Estimate
 from tokenauction_cli.analysis.latex import escaped
 from tokenauction_cli.analysis.layout import Needs, parts, widths
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.analysis.tables import Table, render
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
+from tokenauction_cli.statistics.intervals import Estimate
 
 LONG_RUN = """
 name: long

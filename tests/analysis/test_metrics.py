@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from conftest import Reader
 
-from tokenauction_cli.analysis.bootstrap import mean_intervals
-from tokenauction_cli.analysis.intervals import Estimate
 from tokenauction_cli.analysis.metrics import cells_frame, summary_frame
 from tokenauction_cli.experiment.mentions import find_mentions, mention_pattern
-from tokenauction_cli.mechanism.audit.finding import wilson
+from tokenauction_cli.statistics.bootstrap import mean_intervals
+from tokenauction_cli.statistics.intervals import Estimate, wilson
 
 # Mentions
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import tokenauction_cli as tokauction
-from tokenauction_cli.analysis.bootstrap import MOST_RESAMPLED, Ratio, mean_intervals
 from tokenauction_cli.analysis.per_bytes import sizes_of
+from tokenauction_cli.statistics.bootstrap import MOST_RESAMPLED, Ratio, mean_intervals
 
 LETTERS = """
 name: letters

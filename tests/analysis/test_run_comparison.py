@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tokenauction_cli as tokauction
-from tokenauction_cli.analysis.comparison import rate_difference
 from tokenauction_cli.analysis.comparison_tables import comparison_tables
 from tokenauction_cli.analysis.run_comparison import Comparison
-from tokenauction_cli.mechanism.audit.finding import Z, wilson
+from tokenauction_cli.statistics.intervals import Z, wilson
+from tokenauction_cli.statistics.pairs import rate_difference
 
 DUEL: dict[str, Any] = {
     "name": "duel",

@@ -13,17 +13,20 @@ from conftest import Reader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenauction_cli.analysis.bootstrap import mean_intervals
 from tokenauction_cli.analysis.comparable import are_comparable, groups_of
-from tokenauction_cli.analysis.comparison import PAIRED, UNPAIRED, compared, comparisons_frame, pearson, sign_flip
-from tokenauction_cli.analysis.intervals import Estimate
+from tokenauction_cli.analysis.comparison import comparisons_frame
 from tokenauction_cli.analysis.metrics import figures_of_summary
 from tokenauction_cli.analysis.pooled import pooled_frame
 from tokenauction_cli.analysis.run import Run, statistics_frames
-from tokenauction_cli.analysis.trend import isotonic, kendall_tau, trend, trends_frame
+from tokenauction_cli.analysis.trend import trends_frame
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.mentions import blend_pattern, find_mentions
+from tokenauction_cli.statistics.bootstrap import mean_intervals
+from tokenauction_cli.statistics.intervals import Estimate
+from tokenauction_cli.statistics.pairs import PAIRED, UNPAIRED, compared, pearson
+from tokenauction_cli.statistics.sign_flips import sign_flip
+from tokenauction_cli.statistics.trends import isotonic, kendall_tau, trend
 
 finite = st.floats(-1e6, 1e6, allow_subnormal=False)
 

@@ -13,14 +13,13 @@ import pytest
 from conftest import Reader
 
 from tokenauction_cli.analysis.figure_tables import Choice, Frames, heading, payment_tables, rate_tables
-from tokenauction_cli.analysis.intervals import Estimate
 from tokenauction_cli.analysis.metrics import cells_frame, summary_frame
 from tokenauction_cli.analysis.pooled import pooled_frame
 from tokenauction_cli.analysis.tables import CutText, Table, render, shown
 from tokenauction_cli.analysis.text_tables import samplers_of, text_tables
 from tokenauction_cli.cli.terminal import rich_tables
 from tokenauction_cli.experiment.experiment import Experiment
-from tokenauction_cli.mechanism.audit.finding import wilson
+from tokenauction_cli.statistics.intervals import Estimate, wilson
 from tokenauction_cli.system.environment import visible
 from tokenauction_cli.system.errors import UsageError
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from conftest import Reader
 
-from tokenauction_cli.analysis.intervals import Estimate
 from tokenauction_cli.analysis.tables import render
 from tokenauction_cli.analysis.text_audit_tables import (
     best_of,
@@ -23,6 +22,7 @@ from tokenauction_cli.analysis.text_audit_tables import (
 from tokenauction_cli.engine.text_audit_rows import TextAuditRows
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.mechanism.whole_texts.finding import Deviation, Equilibrium, Step
+from tokenauction_cli.statistics.intervals import Estimate
 
 TWO = """
 name: two

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tokenauction_cli.analysis.figure_tables import heading
-from tokenauction_cli.analysis.intervals import Estimate
 from tokenauction_cli.analysis.tables import Table, shown
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.cli.sparklines import PLAIN, curve_tables, sparkline
 from tokenauction_cli.cli.terminal import rich_table
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Experiment, load_experiment
+from tokenauction_cli.statistics.intervals import Estimate
 
 
 def test_a_sparkline_goes_from_low_to_high() -> None:

@@ -15,7 +15,7 @@ from tokenauction_cli.mechanism.aggregation.rules import AggregationRule, Linear
 from tokenauction_cli.mechanism.audit.audit import Audit
 from tokenauction_cli.mechanism.audit.bidder import Bidder, pooled
 from tokenauction_cli.mechanism.audit.equilibrium import equilibrium
-from tokenauction_cli.mechanism.audit.finding import AuditError, Finding, wilson
+from tokenauction_cli.mechanism.audit.finding import AuditError, Finding
 from tokenauction_cli.mechanism.audit.misreport import boosted, misreports, sharpened, split
 from tokenauction_cli.mechanism.audit.monotone import monotone
 from tokenauction_cli.mechanism.audit.prose import in_words
@@ -24,6 +24,7 @@ from tokenauction_cli.mechanism.audit.universal_stability import universally_sta
 from tokenauction_cli.mechanism.distributions import Profile
 from tokenauction_cli.mechanism.registry import find, names
 from tokenauction_cli.mechanism.terms import Terms
+from tokenauction_cli.statistics.intervals import wilson
 
 OVERSHOOT = Profile.of([[0.40, 0.59, 0.01], [0.40, 0.01, 0.59]])
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..experiment.prompts import did_you_mean
+from ..statistics.intervals import Estimate
 from ..system.errors import UsageError
-from .intervals import Estimate
 from .mechanism_tables import mechanism_tables
 from .run_comparison import FIGURES, PER_DRAW, Comparison, letters
 from .tables import Table

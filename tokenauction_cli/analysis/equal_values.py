@@ -31,9 +31,9 @@ from ..experiment.sweep import SweepPoint, share_of
 from ..mechanism.alternatives.mechanisms import CandidateMechanism, WriterMechanism
 from ..mechanism.sampling.randomness import DrawKey, Randomness
 from ..mechanism.terms import bidding_of
+from ..statistics.intervals import Estimate
 from .common_measures import charged_payment, numbers
 from .figure_tables import heading, mention_figures
-from .intervals import Estimate
 from .mechanism_names import keys_of
 from .metrics import cells_frame, summary_frame
 from .pooled import pooled_frame

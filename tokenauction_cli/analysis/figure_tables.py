@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..experiment.experiment import Experiment
 from ..experiment.prompts import did_you_mean
+from ..statistics.intervals import Estimate
 from ..system.errors import UsageError
 from .columns import RATIOS
 from .comparable import groups_of
-from .intervals import Estimate
 from .mechanism_names import keys_of, payments_of
 from .metrics import figures_of_summary
 from .per_bytes import BYTES

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from ..experiment.experiment import Experiment
 from ..experiment.mechanism_choice import TOKEN_AUCTION
 from ..experiment.sweep import SweepPoint
+from ..statistics.intervals import Estimate
 from .common_measures import charged_payment
 from .equal_values import equal_value_tables
 from .evaluations import costs
 from .figure_tables import heading, mention_figures
-from .intervals import Estimate
 from .mechanism_names import MECHANISM, keys_of
 from .reading import read_csv
 from .run import Run

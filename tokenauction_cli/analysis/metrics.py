@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from ..experiment.experiment import Experiment
 from ..experiment.mentions import blend_pattern, find_mentions, mention_pattern
-from ..mechanism.audit.finding import wilson
-from .bootstrap import mean_intervals
+from ..statistics.bootstrap import mean_intervals
+from ..statistics.intervals import Estimate, wilson
 from .columns import FIGURES, RATES
 from .common_measures import common_measures, numbers
-from .intervals import Estimate
 from .mechanism_names import named
 from .per_bytes import per_bytes, ratio_names, sizes_of
 

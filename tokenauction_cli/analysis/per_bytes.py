@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .bootstrap import Ratio
+from ..statistics.bootstrap import Ratio
 from .columns import RATIOS
 
 if TYPE_CHECKING:

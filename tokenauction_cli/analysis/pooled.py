@@ -1,8 +1,8 @@
 """Several queries together: the mean over queries of each query's mean, with a 95 % interval clustered by query.
 
 Texts of one query resemble each other, so the queries are the observations. Rates have Wilson's interval of their
-effective number of texts, other figures a t interval that stays in the figure's range: `intervals.py`. With fewer than
-5 queries the column `interval` says so. `pooled.csv` has a row per (aggregation, point).
+effective number of texts, other figures a t interval that stays in the figure's range: `statistics/intervals.py`. With
+fewer than 5 queries the column `interval` says so. `pooled.csv` has a row per (aggregation, point).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..mechanism import registry
+from ..statistics.intervals import Estimate, mean_over_clusters, rate_over_clusters
 from .columns import BY_OBJECTIVE, range_of
-from .intervals import Estimate, mean_over_clusters, rate_over_clusters
 from .metrics import columns_of, figures_of_summary, is_rate
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ weight where it tells every run's points apart, else the bids. Each seed then gi
 
     difference   mean over the seeds of (this run - the first run), with its 95 % interval `low`, `high`
 
-The interval is BCa's over the seeds, and for a rate Newcombe's as `comparison.py` has it, so that 0 of 8 texts against
-0 of 8 has one too. A row without a place averages each seed over the places first. Payments per 1,000 bytes are ratios
-of sums over the seeds, and their difference is that of the ratios; the runs may auction tokens, bytes or words.
+The interval is BCa's over the seeds, and for a rate Newcombe's as `statistics/pairs.py` has it, so that 0 of 8 texts
+against 0 of 8 has one too. A row without a place averages each seed over the places first. Payments per 1,000 bytes are
+ratios of sums over the seeds, and their difference is that of the ratios; the runs may auction tokens, bytes or words.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..statistics.bootstrap import mean_intervals
+from ..statistics.intervals import Estimate
+from ..statistics.pairs import rate_difference
 from ..system.errors import UsageError
-from .bootstrap import mean_intervals
-from .comparison import rate_difference
 from .differences import differing, made_with, settings, shown
-from .intervals import Estimate
 from .metrics import is_rate, observations
 from .per_bytes import per_bytes, ratio_names, sizes_of
 from .run import Run

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..statistics.intervals import Estimate
 from ..system.environment import visible
-from .intervals import Estimate
 from .latex import PaperTable, latex
 
 if TYPE_CHECKING:

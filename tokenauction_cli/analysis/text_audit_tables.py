@@ -12,7 +12,7 @@ from ..experiment.experiment import Experiment
 from ..experiment.text_audit import HONEST
 from ..mechanism.registry import label
 from ..mechanism.whole_texts.finding import BY_SEEDS, Deviation, Equilibrium, Step
-from .intervals import Estimate
+from ..statistics.intervals import Estimate
 from .mechanism_names import keys_of
 from .tables import Table, shown
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.columns import explained, figure_explained
-from ..analysis.intervals import Estimate
 from ..analysis.mechanism_tables import mechanism_tables
 from ..analysis.run import Run, statistics_frames
 from ..analysis.tables import Table, shown
 from ..experiment.mentions import mention_pattern
 from ..mechanism.registry import label
+from ..statistics.intervals import Estimate
 from .audit_data import audit_payload
 from .prose import counted, how_drawn
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
-Z = 1.959963984540054  # the 97.5 % point of the normal distribution
+from ...statistics.intervals import wilson
 
 
 class AuditError(ValueError):
@@ -72,22 +71,3 @@ def count(
         return Finding(*key, len(found), share, low, high, 0.0, detail=detail)
     failure = found[worst]
     return Finding(*key, len(found), share, low, high, failure.size, worst, failure.token, failure.detail, failure.bid)
-
-
-class Interval(NamedTuple):
-    low: float
-    high: float
-
-
-def wilson(successes: float, trials: float) -> Interval:
-    """The 95 % interval of the probability behind `successes` out of `trials`; [0, 1] without a trial.
-
-    Of dependent trials it takes their effective number, which need not be whole.
-    """
-    if trials == 0:
-        return Interval(0.0, 1.0)
-    share, z2 = successes / trials, Z * Z / trials
-    middle = (share + z2 / 2) / (1 + z2)
-    half = Z / (1 + z2) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials))
-    low = max(0.0, middle - half) if successes else 0.0
-    return Interval(low, min(1.0, middle + half) if successes < trials else 1.0)

@@ -21,10 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mechanism.audit.finding import Z, wilson
-
 Array = NDArray[np.float64]
 
+Z = 1.959963984540054  # the 97.5 % point of the normal distribution
 LEVEL = 0.95
 _ROUNDING = 1e-9
 
@@ -35,6 +34,25 @@ class Estimate(NamedTuple):
     mean: float
     low: float
     high: float
+
+
+class Interval(NamedTuple):
+    low: float
+    high: float
+
+
+def wilson(successes: float, trials: float) -> Interval:
+    """The 95 % interval of the probability behind `successes` out of `trials`; [0, 1] without a trial.
+
+    Of dependent trials it takes their effective number, which need not be whole.
+    """
+    if trials == 0:
+        return Interval(0.0, 1.0)
+    share, z2 = successes / trials, Z * Z / trials
+    middle = (share + z2 / 2) / (1 + z2)
+    half = Z / (1 + z2) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials))
+    low = max(0.0, middle - half) if successes else 0.0
+    return Interval(low, min(1.0, middle + half) if successes < trials else 1.0)
 
 
 def mean_over_clusters(clusters: Array, bounds: tuple[float, float]) -> Estimate:

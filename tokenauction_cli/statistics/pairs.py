@@ -1,0 +1,95 @@
+"""A figure under two conditions, in pairs: its mean difference with a 95 % interval and a p-value.
+
+difference  mean over the pairs of (first - second)
+interval    'paired by seed' where r > tanh(1.645 / sqrt(n - 3)), that is where r, the correlation of the pairs, is
+            above 0 beyond chance (R. A. Fisher's z, one-sided 5 %); 'unpaired' otherwise, in particular of 3 pairs
+            or fewer
+low, high   paired: BCa of the differences. Unpaired: `intervals.difference` of the two sides' own intervals, with r
+            where it is negative and 0 otherwise, so that nothing is gained from a pairing that was not found. Of
+            rates always the latter: where they are paired with r, its covariance less 1/(2n), as Newcombe corrects
+            it. So 0 of 8 texts against 0 of 8 has an interval too
+p_value     sign-flip test: how often random signs on the differences give a mean at least as far from 0. It holds
+            whether or not the pairs are alike
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bootstrap import mean_intervals
+from .intervals import Estimate, difference, rate_over_clusters, wilson
+from .sign_flips import sign_flip
+
+Array = NDArray[np.float64]
+
+PAIRED, UNPAIRED = "paired by seed", "unpaired"
+_Z_ONE_SIDED = 1.6448536269514722
+
+
+class Compared(NamedTuple):
+    """The columns of a row after `seeds`; `correlation` is NaN where the figure is constant under one of the rules."""
+
+    difference: float
+    low: float
+    high: float
+    interval: str
+    correlation: float
+    p_value: float
+
+
+def compared(first: Array, second: Array, n_texts: int | None = None) -> Compared:
+    """Of a figure of n > 1 common seeds, (n,) under either rule; of a rate `n_texts` is how many texts it is of."""
+    r = pearson(first, second)
+    paired = is_paired(r, len(first))
+    if n_texts is not None:
+        apart = rate_difference(first, second, n_texts)
+    elif paired:
+        (apart,) = mean_intervals((first - second)[:, None])
+    else:
+        own = mean_intervals(np.column_stack([first, second]))
+        apart = difference(own[0], own[1], _unshared(r))
+    return Compared(*apart, PAIRED if paired else UNPAIRED, r, sign_flip(first - second))
+
+
+def rate_difference(first: Array, second: Array, n_texts: int) -> Estimate:
+    """first - second, of a rate of common seeds, (n,) of each, in `n_texts` texts; several to a seed need n > 1."""
+    r = pearson(first, second)
+    counted = _correlation_of_rates(first, second) if is_paired(r, len(first)) else _unshared(r)
+    return difference(_rate(first, n_texts), _rate(second, n_texts), counted)
+
+
+def _unshared(correlation: float) -> float:
+    """What counts of a correlation that is not above 0 beyond chance."""
+    return correlation if correlation < 0 else 0.0
+
+
+def _rate(rates: Array, n_texts: int) -> Estimate:
+    """Of one text per seed Wilson's; over several points the seeds are clusters."""
+    if n_texts == len(rates):
+        return Estimate(float(rates.mean()), *wilson(float(rates.sum()), n_texts))
+    return rate_over_clusters(rates, n_texts)
+
+
+def _correlation_of_rates(first: Array, second: Array) -> float:
+    """With Newcombe's correction: 1/(2n) less covariance, and 0 where nothing is left."""
+    covariance = float(np.mean(first * second) - first.mean() * second.mean()) - 1 / (2 * len(first))
+    return max(0.0, covariance) / float(first.std() * second.std())
+
+
+def pearson(first: Array, second: Array) -> float:
+    """The correlation of pairs; NaN where one side does not move but for rounding."""
+    a, b = (side - side.mean() for side in (first, second))
+    spreads = [math.sqrt(float(side @ side)) for side in (a, b)]
+    sizes = [float(np.abs(side).max()) for side in (first, second)]
+    if any(spread <= 1e-12 * size * math.sqrt(len(a)) for spread, size in zip(spreads, sizes, strict=True)):
+        return math.nan
+    return max(-1.0, min(1.0, float(a @ b) / (spreads[0] * spreads[1])))
+
+
+def is_paired(correlation: float, n: int) -> bool:
+    """Whether the correlation of n pairs is above 0 beyond chance."""
+    return n > 3 and correlation > math.tanh(_Z_ONE_SIDED / math.sqrt(n - 3))
