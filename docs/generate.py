@@ -570,8 +570,11 @@ def columns_page() -> str:
 ABOUT_AUDITS = """\
 `tokauction audit` asks of every aggregation and payment rule of a run: does a higher bid ever hurt, does another bid
 pay better than one's value, does a false report? It takes the agents' distributions after the prefixes that the run met
-and works out what the rules do there: no text is written. Agents that are small tables are audited at every prefix, so
-that shares are exact; others at a sample (`--prefixes`), with 95 % intervals.
+and works out what the rules do there: no text is written. Tables say all that there is, so agents that are tables are
+audited at every distinct set of distributions that a text can meet, whatever its length. Each counts once, however many
+prefixes have it, and shares are exact. A prefix after which some agent has no distribution is left out and counted.
+Where tables name more than 10,000 prefixes, and for language models, the audit looks at a sample of the prefixes that
+the run met (`--prefixes`), with 95 % intervals.
 
 It prints a table and a paragraph per aggregation rule. `audit.csv` in the run folder has every finding
 (`docs/columns.md` has its columns), `audit.txt` the paragraphs. A payment is audited with the aggregation rules that it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,16 @@ def findings_frame(audited: Audited) -> pd.DataFrame:
 
 def paragraphs(audited: Audited) -> list[str]:
     """`audit.txt`: what was found, a paragraph per rule."""
-    return [in_words(findings) for findings in _by_rule(audited.findings).values()]
+    return [" ".join([in_words(findings), *left_out(audited)]) for findings in _by_rule(audited.findings).values()]
+
+
+def left_out(audited: Audited) -> Iterator[str]:
+    """What an audit of tables could not look at."""
+    prefixes = audited.looked.left_out
+    if prefixes:
+        first = _text(prefixes[0].tokens, audited.vocabulary)
+        n = f"{len(prefixes)} prefix{'es' if len(prefixes) > 1 else ''}"
+        yield f"Left out: {n} after which some agent has no distribution, the first {first!r}."
 
 
 def audit_tables(audited: Audited) -> list[Table]:

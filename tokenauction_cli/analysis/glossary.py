@@ -7,7 +7,7 @@ from __future__ import annotations
 
 AUDIT_TERMS = {
     "prefix": "A text so far, as its tokens; the auction is held anew after each. An audit looks at prefixes that the "
-    "run met, or, where agents are small tables, at every text that can arise.",
+    "run met; where agents are tables, at one prefix for every distinct set of distributions that a text can meet.",
     "forward KL": "KL(p, q) = sum p log(p/q), of an agent's own distribution p and the auction's q: large where q "
     "misses what the agent would say. In files `kl`.",
     "reverse KL": "KL(q, p) = sum q log(q/p): large where q says what the agent would not. In files `reverse_kl`.",

@@ -18,6 +18,8 @@ from ..mechanism.audit.finding import Failure, Finding, count
 from ..mechanism.audit.universal_stability import universally_stable
 from ..mechanism.distributions import MechanismError
 from ..runs.run_folder import Record
+from ..system.errors import UsageError
+from .bidder_models import GgufBidders
 from .prefixes import Looked, look
 from .prepare import prepare
 from .rules import Rules, terms_of
@@ -44,8 +46,10 @@ def audit(
     rules = Rules.of(experiment)
     bidders = prepare(experiment, probe=True, kv_cache=kv_cache)
     with bidders.loaded(1) as model:
-        over_bytes = experiment.auction.alphabet == "bytes"  # whose single letters are nobody's brand
-        looked = look(experiment, bidders, model, records, n_prefixes)
+        has_brands = isinstance(bidders, GgufBidders)  # tables have no tokenizer, and a single byte is nobody's brand
+        looked = look(experiment, rules, bidders, model, records, n_prefixes)
+        if not looked.profiles:
+            raise UsageError(f"{experiment.path}: no text of the run has a prefix to audit{_why_not(looked)}")
         made = Audit(
             rules=list(rules.aggregation.values()),
             payments=list(rules.payments.values()),
@@ -53,7 +57,7 @@ def audit(
             terms=terms_of(experiment),
             bids=tuple(agent.bid for agent in experiment.agents),
             orders=tuple(orders or ORDERS),
-            brand_tokens={} if looked.exact or over_bytes else _brand_tokens(experiment, model.vocabulary),
+            brand_tokens=_brand_tokens(experiment, model.vocabulary) if has_brands else {},
             exact=looked.exact,
         )
         tell(f"auditing {', '.join(rule.name for rule in made.rules)}; prefixes: {len(looked.profiles)}")
@@ -61,6 +65,10 @@ def audit(
         if looked.exact and len(experiment.agents) <= 3 and model.vocabulary.size <= 4:
             findings += [_universally_stable(rule, looked) for rule in made.rules]
         return Audited(looked, findings, model.vocabulary)
+
+
+def _why_not(looked: Looked) -> str:
+    return f": some agent has no distribution for {len(looked.left_out)} of them" if looked.left_out else ""
 
 
 def _universally_stable(rule: AggregationRule, looked: Looked) -> Finding:

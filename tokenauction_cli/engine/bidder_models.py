@@ -62,7 +62,7 @@ class TableBidders(BidderModels):
 
     def __init__(self, experiment: Experiment, reportings: Sequence[Reporting]) -> None:
         voices = voices_of(reportings)
-        self._vocabulary = TableVocabulary([voice.distributions for voice in voices if voice.distributions is not None])
+        self.vocabulary = TableVocabulary([voice.distributions for voice in voices if voice.distributions is not None])
         prompts = dict.fromkeys(experiment.queries, tuple(map(table_prompt, voices)))
         self.prompt_sets: Mapping[str, PromptSet] = prompt_sets_of(reportings, voices, prompts)
         self._n_agents = len(experiment.agents)
@@ -72,7 +72,7 @@ class TableBidders(BidderModels):
 
     @contextmanager
     def loaded(self, slots: int, observe: Observer = unobserved) -> Iterator[LanguageModel]:
-        yield TableModel(self._vocabulary)
+        yield TableModel(self.vocabulary)
 
 
 class GgufBidders(BidderModels):

@@ -49,6 +49,10 @@ class TableVocabulary:
     def name(self, token: int) -> str:
         return self.tokens[token]
 
+    def prefix(self, tokens: Sequence[int]) -> str:
+        """By what name tables know this text so far."""
+        return self.joiner.decode().join(self.tokens[token] for token in tokens)
+
 
 class TableModel:
     """Looks distributions up; the logits are the logarithms of the probabilities, -inf for tokens not listed."""
@@ -68,7 +72,7 @@ class TableModel:
         """Nothing is kept anyway."""
 
     def _answer(self, request: Request) -> list[Logits] | CellError:
-        text = " ".join(self.vocabulary.tokens[token] for token in request.text)
+        text = self.vocabulary.prefix(request.text)
         try:
             return [
                 NO_LOGITS if k in request.left_out else self._row(prompt, text)
