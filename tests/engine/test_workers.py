@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
@@ -24,10 +25,11 @@ from tiny_gguf import recurrent_model
 
 from tokenauction_cli import api
 from tokenauction_cli.analysis.run import Run
+from tokenauction_cli.engine.clusters import without_interrupts
 from tokenauction_cli.engine.plan import Cell, blocks_of, make_plan
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.engine.tasks import Task, Tasks
-from tokenauction_cli.engine.workers import TASKS_WAITING_PER_WORKER, Workers, _without_interrupts, _Writing
+from tokenauction_cli.engine.workers import TASKS_WAITING_PER_WORKER, Workers, _Writing
 from tokenauction_cli.engine.workplace import WorkerPace
 from tokenauction_cli.engine.written_by import worker_of_blocks
 from tokenauction_cli.experiment.experiment import load_experiment
@@ -318,7 +320,7 @@ def test_ctrl_c_keeps_what_is_finished_of_a_task(
 def test_ctrl_c_waits_while_workers_start_and_never_reaches_them() -> None:
     child = [sys.executable, "-c", "import signal; print(signal.SIGINT in signal.pthread_sigmask(0, []))"]
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012
-        with _without_interrupts():
+        with without_interrupts():
             os.kill(os.getpid(), signal.SIGINT)
             said = subprocess.run(child, capture_output=True, text=True, check=True).stdout
         pytest.fail("it waited longer")
@@ -344,7 +346,7 @@ def test_only_some_tasks_wait(
 
 
 def test_an_unreachable_scheduler(experiment: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenauction_cli.engine.workers.SECONDS_TO_CONNECT", 1)
+    monkeypatch.setattr("tokenauction_cli.engine.clusters.SECONDS_TO_CONNECT", 1)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
@@ -352,6 +354,53 @@ def test_an_unreachable_scheduler(experiment: Path, in_process: Command, monkeyp
     assert done.returncode == 2
     assert f"--scheduler {address}: no Dask scheduler answers there within 1 seconds" in done.stderr
     assert not list((experiment.parent / "results").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (b"", r"no answer within 2 seconds"),
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "another program has this port"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "another program has this port"),
+        (bytes(64), "another program has this port"),
+    ],
+    ids=["silence", "HTTP", "SSH", "zeros"],
+)
+def test_a_port_of_something_else(
+    experiment: Path, begin: Begin, tmp_path: Path, answer: bytes, complaint: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answering, args=(server, answer), daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        run = f"import sys; sys.argv[1:] = ['run', 't.yaml', '--scheduler', {address!r}]; {IMPATIENT}"
+        process = begin("-W", "error", "-W", "ignore::ResourceWarning", "-c", run)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2, errors
+    (line,) = errors.splitlines()
+    assert f"--scheduler {address}: no Dask scheduler answers there within 2 seconds ({complaint})" in line
+    assert not list((tmp_path / "results").glob("*"))
+
+
+IMPATIENT = "from tokenauction_cli.engine import clusters; clusters.SECONDS_TO_CONNECT = 2; " + (
+    "from tokenauction_cli.cli.app import main; main()"
+)
+
+
+def answering(server: socket.socket, answer: bytes) -> None:
+    """Accept, say this, and then nothing."""
+    with contextlib.ExitStack() as held, contextlib.suppress(OSError):  # the test closes it
+        while True:
+            held.enter_context(server.accept()[0]).sendall(answer)
+
+
+def test_ctrl_c_while_a_port_is_silent(experiment: Path, begin: Begin) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        process = begin("-m", "tokenauction_cli", "run", "t.yaml", "--scheduler", address)
+        with server.accept()[0]:
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.count("\n")) == (130, 1), errors
 
 
 @pytest.mark.parametrize(
@@ -571,13 +620,18 @@ def children_of(process: int) -> list[int]:
     return [int(child) for text in said for child in text.split()]
 
 
-def test_a_worker_that_hangs_is_left(with_deeds: Path, tmp_path: Path, own_cache: None) -> None:
+def test_a_worker_that_hangs_is_left(
+    with_deeds: Path, tmp_path: Path, own_cache: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By this program's limit: Dask's own is 5 minutes, and it looks every 5 minutes."""
     import dask
 
+    monkeypatch.setattr("tokenauction_cli.engine.clusters.SECONDS_OF_SILENCE", 4.0)
+    monkeypatch.setattr("tokenauction_cli.engine.clusters._SECONDS_BETWEEN_WATCHES", 0.5)
     for seed in range(60):
         do("time.sleep(0.005)", with_deeds, "b", seed)
     with (
-        dask.config.set({"distributed.scheduler.worker-ttl": "3s", "distributed.scheduler.worker-saturation": 1.0}),
+        dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, memory_limit=None, dashboard_address="127.0.0.1:0", silence_logs=60
         ) as cluster,
@@ -588,7 +642,31 @@ def test_a_worker_that_hangs_is_left(with_deeds: Path, tmp_path: Path, own_cache
         done = api.run(with_deeds, tmp_path / "results", progress, scheduler=address, trust=["deeds"])
         with contextlib.suppress(ProcessLookupError):
             os.kill(hanging, signal.SIGCONT)
+    assert any("is gone: what it was writing goes to another one" in note for note in progress.notes)
     undo(with_deeds)
+    assert lines(done) == lines(alone(with_deeds, tmp_path))
+
+
+@pytest.mark.parametrize("who", ["worker", "scheduler"])
+def test_ctrl_c_does_not_wait_for_what_is_stopped(with_deeds: Path, tmp_path: Path, begin: Begin, who: str) -> None:
+    """A stopped process keeps its connections and answers nothing: Dask's own limits are minutes."""
+    scheduler = begin("-m", "dask", "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", "s.json")
+    until((tmp_path / "s.json").exists)
+    address = json.loads((tmp_path / "s.json").read_text())["address"]
+    worker = begin("-m", "dask", "worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny")
+    for seed in range(60):
+        do("time.sleep(0.05)", with_deeds, "b", seed)
+    run = begin("-m", "tokenauction_cli", "run", "t.yaml", "--scheduler", address, "--trust", "deeds")
+    until(lambda: any(path.stat().st_size for path in tmp_path.glob("results/*/records-*.jsonl")))
+    (worker if who == "worker" else scheduler).send_signal(signal.SIGSTOP)
+    time.sleep(1)  # where it is, it waits for the answer of who is stopped
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert re.search(r"Interrupted\. Kept [1-9]\d* of 360 cells", errors)
+    assert "Traceback" not in errors
+    undo(with_deeds)
+    done = api.run(with_deeds, tmp_path / "results", trust=["deeds"])
     assert lines(done) == lines(alone(with_deeds, tmp_path))
 
 

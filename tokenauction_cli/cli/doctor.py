@@ -53,7 +53,7 @@ def doctor(
 def _print_workers(scheduler: str, how: TableOrJson) -> None:
     """A row for this machine and for every worker; then who computes with something else."""
     from ..analysis.tables import Table
-    from ..engine.workers import processes_at
+    from ..engine.clusters import processes_at
     from .options import Format
     from .results import print_plain
 

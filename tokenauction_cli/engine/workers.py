@@ -1,4 +1,4 @@
-"""Texts written by the workers of a Dask cluster: processes that are started here, or a scheduler's that is there.
+"""Texts written by the workers of a Dask cluster.
 
 Dask says who works on what, and gives a task to another worker where one dies. This process cuts the tasks, keeps only
 some of them waiting, and takes the records as they come; the run appends them as it does its own.
@@ -7,20 +7,14 @@ some of them waiting, and takes the records as they come; the run appends them a
 from __future__ import annotations
 
 import inspect
-import logging
 import math
-import os
-import re
-import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
-from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from ..experiment.experiment import Experiment
@@ -28,6 +22,7 @@ from ..runs.run_folder import Record
 from ..system.errors import CellError, TokauctionError, UsageError
 from ..system.processors import usable_processors
 from .bidder_models import BidderModels
+from .clusters import connected, leave, quiet_dask, started, tell_of, watched
 from .interrupts import Interrupts
 from .plan import Plan
 from .rules import Rules
@@ -38,20 +33,16 @@ from .written_by import WrittenBy
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-    from .worker import Process, Sign, Written
+    from .worker import ExperimentPlugin, Sign, Written
 
-SECONDS_TO_CONNECT = 10
-SECONDS_TO_STOP = 10
+SECONDS_TO_STOP = 6  # with what follows it is within 10 that Ctrl-C ends a run
 TASKS_WAITING_PER_WORKER = 3
-DEATHS_ALLOWED = 2  # a task that three workers died of is given up
 _NOT_SHARED = 0.1  # of what is evaluated for a cell, about; what tasks took corrects it
 _SECONDS_BETWEEN_LOOKS = 0.02
 _SECONDS_BETWEEN_STEPS = 0.5
 _SECONDS_TO_SEND = 1.0
-_SECONDS_TO_END = 0.5
 _SECONDS_OF_A_SIGN = 30.0  # then its worker is gone, or very slow
 _SECONDS_BETWEEN_COUNTS = 2.0
-_INSTALL = "pip install 'tokenauction-cli[cluster]'"
 
 
 @dataclass(frozen=True)
@@ -82,143 +73,11 @@ def workplace_of(workers: Workers | None, tell: Tell) -> Iterator[Workplace]:
         return
     with quiet_dask(), ExitStack() as stack:
         if workers.scheduler is None:
-            client = _started(workers.count or 1, stack)
+            client = started(workers.count or 1, stack)
         else:
-            client = stack.enter_context(closing(connected(workers.scheduler)))
-            _tell_of(client, workers.scheduler, tell)
+            client = stack.enter_context(connected(workers.scheduler))
+            tell_of(client, workers.scheduler, tell)
         yield Cluster(client, workers)
-
-
-def _started(count: int, stack: ExitStack) -> Client:
-    """A client of so many processes of this machine; both end with the stack.
-
-    Their memory is not limited: weights that are mapped into it are no memory of theirs. They never hear Ctrl-C.
-    """
-    dask = _dask()
-    from distributed import Client, LocalCluster
-
-    stack.enter_context(
-        dask.config.set(
-            {"distributed.scheduler.allowed-failures": DEATHS_ALLOWED, "distributed.scheduler.worker-saturation": 1.0}
-        )
-    )
-    with _without_interrupts():
-        cluster = LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=None,
-            dashboard_address="127.0.0.1:0",  # a free port
-            silence_logs=logging.CRITICAL,
-        )
-        client = Client(cluster, set_as_default=False)
-        stack.callback(_end, client, cluster)
-    return client
-
-
-def _end(client: Client, cluster: Any) -> None:
-    """Close both, and end processes that take their time: their work is taken, or not wanted."""
-    processes = [nanny.pid for nanny in cluster.workers.values() if nanny.pid]
-    killing = threading.Timer(_SECONDS_TO_END, _kill, [processes])
-    killing.daemon = True
-    with _without_interrupts():
-        killing.start()
-        client.close()
-        cluster.close()
-        killing.cancel()
-
-
-def _kill(processes: Sequence[int]) -> None:
-    for process in processes:
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Ctrl-C waits until the end; threads and processes that begin here never get one."""
-    resource_tracker.ensure_running()  # where it begins, Python unblocks signals
-    with Interrupts() as interrupts:
-        with interrupts.held():
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-            try:
-                yield
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        interrupts.check()
-
-
-def connected(address: str) -> Client:
-    """A client of a scheduler; raises UsageError where there is none."""
-    _dask()
-    if not re.fullmatch(r"([a-z]+://)?.+:[0-9]+/?", address):
-        raise UsageError(f"--scheduler {address}: expected an address with a port, as in tcp://10.0.0.5:8786")
-    from distributed import Client
-
-    try:
-        return Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False, name="tokauction")
-    except (OSError, ValueError, TimeoutError) as error:
-        raise UsageError(
-            f"--scheduler {address}: no Dask scheduler answers there within {SECONDS_TO_CONNECT} seconds "
-            f"({str(error) or type(error).__name__}): start one with `dask scheduler`, or see that its port is open"
-        ) from error
-
-
-def _dask() -> Any:
-    """Dask's settings; raises UsageError where Dask is not installed."""
-    try:
-        import dask
-        import distributed  # noqa: F401
-    except ImportError as error:
-        raise UsageError(f"--workers and --scheduler need Dask: {_INSTALL}") from error
-    return dask
-
-
-@contextmanager
-def quiet_dask() -> Iterator[None]:
-    """What Dask logs in this process stays unsaid: what matters is told, or an error.
-
-    After Ctrl-C for good: some of its threads say more on their way out.
-    """
-    _dask()
-    speak: list[Any] = [*logging.getLogger("distributed").handlers]
-    speak += map(logging.getLogger, ("asyncio", "tornado.application"))
-    levels = [one.level for one in speak]
-    for one in speak:
-        one.setLevel(logging.CRITICAL + 1)
-    is_interrupted = False
-    try:
-        yield
-    except KeyboardInterrupt:
-        is_interrupted = True
-        raise
-    finally:
-        for one, level in zip(speak, levels, strict=True) if not is_interrupted else ():
-            one.setLevel(level)
-
-
-def _tell_of(client: Client, address: str, tell: Tell) -> None:
-    n_workers = len(client.nthreads())
-    if n_workers:
-        tell(f"{n_workers} {'worker' if n_workers == 1 else 'workers'} at {address}")
-    if client.dashboard_link and find_spec("bokeh"):  # without it there is nothing to see
-        tell(f"Dask's dashboard: {client.dashboard_link}")
-
-
-def processes_at(address: str) -> tuple[Process, list[Process | str]]:
-    """This process, and each worker of a scheduler by its address: or why it cannot answer."""
-    with quiet_dask(), closing(connected(address)) as client:
-        from .worker import Process, process
-
-        answers = client.run(process, on_error="return")
-        begun = time.time()
-        clocks = client.run(time.time)
-        late = (time.time() - begun) / 2  # an answer is as old as its way back
-    return process(), [
-        answer._replace(clock=clocks[worker] - begun - late) if isinstance(answer, Process) else f"{worker}: {answer}"
-        for worker, answer in sorted(answers.items())
-        if worker in clocks
-    ]
 
 
 class Cluster:
@@ -249,21 +108,27 @@ class Cluster:
 
         modules = _sources(experiment)
         plugin = ExperimentPlugin(assignment_of(experiment, bidders, modules, plan.slots, self._workers.count or 0))
+        tasks = Tasks(plan, _seconds_per_cell(experiment, bidders))
+        writing = _Writing(self._client, plugin.name, plan, tasks, set(experiment.seeds), build_of(bidders), tell)
+        with watched(self._client):
+            self._bring(plugin)
+            self._client.subscribe_topic(plugin.name, writing.hear)
+            try:
+                yield writing
+            finally:
+                if self._client.status == "running":
+                    leave(writing.cancel, lambda: self._forget(plugin.name))
+
+    def _bring(self, plugin: ExperimentPlugin) -> None:
+        """Give it to every worker, also to those that come later."""
         try:
             self._client.register_plugin(plugin)
         except (ImportError, AttributeError, TypeError) as error:
             raise UsageError(f"a worker cannot load tokauction ({error}): install the same version there") from error
-        tasks = Tasks(plan, _seconds_per_cell(experiment, bidders))
-        writing = _Writing(self._client, plugin.name, plan, tasks, set(experiment.seeds), build_of(bidders), tell)
-        self._client.subscribe_topic(plugin.name, writing.hear)
-        try:
-            yield writing
-        finally:
-            if self._client.status == "running":
-                writing.cancel()
-                with suppress(OSError, TimeoutError):
-                    self._client.unsubscribe_topic(plugin.name)
-                    self._client.unregister_worker_plugin(plugin.name)
+
+    def _forget(self, plugin: str) -> None:
+        self._client.unsubscribe_topic(plugin)
+        self._client.unregister_worker_plugin(plugin)
 
 
 def _check_trust(experiment: Experiment, trusted: Sequence[str]) -> None:
@@ -359,9 +224,7 @@ class _Writing:
         return counted | {"workers": self._written_by.plain}
 
     def cancel(self) -> None:
-        with suppress(OSError, TimeoutError):
-            self._client.cancel(list(self._under_way), force=True)
-        self._under_way.clear()
+        self._client.cancel(list(self._under_way), force=True)
 
     def batches(self, interrupts: Interrupts) -> Iterator[list[Record]]:
         from distributed.client import ClosedClientError
