@@ -148,7 +148,7 @@ def connected(address: str) -> Iterator[Client]:
 async def _greet(address: str) -> None:
     """Say hello as a client of Dask does, which itself waits for an answer without limit."""
     from distributed import Security
-    from distributed.comm import connect
+    from distributed.comm.core import connect
 
     greeting = connect(address, SECONDS_TO_CONNECT, **Security().get_connection_args("client"))
     (await asyncio.wait_for(greeting, SECONDS_TO_CONNECT)).abort()
