@@ -75,7 +75,7 @@ docs: $(STAMP) ## write the pages of docs/ that come from the code anew
 
 lock: $(STAMP) ## pin again what make installs, for every Python from 3.10 on
 	@$(PIP) install --quiet uv
-	@$(BIN)/uv pip compile pyproject.toml --extra demo --extra stats --extra report --extra cluster --extra dev \
+	@$(BIN)/uv pip compile pyproject.toml --extra demo --extra report --extra cluster --extra dev \
 	  --universal --python-version 3.10 --upgrade --quiet --no-config \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file requirements.lock
 

@@ -265,18 +265,10 @@ def check_audit(orders: Sequence[str]) -> None:
     from .experiment.prompts import did_you_mean
     from .mechanism.aggregation.rules import ORDERS
 
-    _require_scipy()
     for order in orders:
         if order not in ORDERS:
             known = f"the orders are {', '.join(ORDERS)}{did_you_mean(order, ORDERS)}"
             raise UsageError(f"unknown order {order!r}: {known}")
-
-
-def _require_scipy() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("scipy") is None:
-        raise UsageError("audits need scipy: install it with `pip install 'tokenauction-cli[stats]'`")
 
 
 def check_auditable(experiment: Experiment) -> None:
@@ -344,10 +336,7 @@ def audit_texts(run: Run, progress: Progress) -> TextAudit:
 def check_text_audit(experiment: Experiment) -> None:
     """Raises UsageError where whole texts of this experiment cannot be audited."""
     from .engine.text_audit import check_text_audit as check
-    from .engine.text_audit import is_enumerated
 
-    if is_enumerated(experiment):
-        _require_scipy()
     check(experiment)
 
 

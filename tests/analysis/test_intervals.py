@@ -31,13 +31,6 @@ def test_quantiles_of_students_table(df: int, t: float) -> None:
     assert t_quantile(df) == pytest.approx(t, abs=1e-4)
 
 
-def test_quantiles_are_scipys() -> None:
-    from scipy.special import stdtrit
-
-    for df in (*range(1, 40), 100, 999, 5000):
-        assert t_quantile(df) == pytest.approx(stdtrit(df, 0.975), rel=1e-9)
-
-
 def clusters(*means: float) -> np.ndarray:
     return np.array([[mean, NOTHING, NOTHING] for mean in means])
 

@@ -18,7 +18,7 @@ def test_it_says_everything(in_process: Command, model_path: Path) -> None:
     done = in_process("doctor")
     assert (done.returncode, done.stderr) == (0, "")
     facts = {line[:36].strip(): line[36:] for line in done.stdout.splitlines()}
-    versions = ("tokauction", "python", "llama-cpp-python", "numpy", "extra stats", "extra demo")
+    versions = ("tokauction", "python", "llama-cpp-python", "numpy", "scipy", "extra demo")
     machine = ("system", "processor", "threads used", "free memory", "llama.cpp", "AMX", "GPUs")
     for name in (*versions, *machine, "hub cache", "HF_TOKEN", "HF_ENDPOINT"):
         assert facts[name]

@@ -169,7 +169,6 @@ def test_a_run_that_cannot_begin_leaves_nothing(read: Reader, tmp_path: Path) ->
 def test_an_interrupted_audit_says_how_to_continue(
     read: Reader, in_process: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("scipy")
     read(BABBLE)
     monkeypatch.setattr(InverseCdf, "draw", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     done = in_process("audit", "experiment.yaml", "--order", "tv")

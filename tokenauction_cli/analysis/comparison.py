@@ -10,6 +10,7 @@ corrected for their number.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..experiment.experiment import Experiment
+from ..mechanism.registry import is_lottery
 from ..statistics.pairs import Compared, compared
 from .comparable import are_comparable
 from .metrics import is_rate, observations, sampling_of_rules
@@ -36,8 +38,8 @@ def comparisons_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFra
     values = observations(experiment, finished)
     keys = [finished[name].rename(name) for name in ("query", "aggregation", "point", "seed")]
     table = values.set_axis(pd.MultiIndex.from_arrays(keys), axis=0)
-    weight_of = dict(zip(finished["point"], finished["relative_weight"], strict=True))
-    samplers = sampling_of_rules(finished)
+    weight_of = finished.groupby(["query", "point"])["relative_weight"].first().to_dict()
+    samplers, is_random = sampling_of_rules(finished), is_lottery(experiment.auction.sampling)
     rows: list[tuple[Any, ...]] = []
     for query in dict.fromkeys(finished["query"]):
         here = table.xs(query, level="query")
@@ -45,10 +47,10 @@ def comparisons_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFra
         for pair in combinations(rules, 2):
             names = (*pair, *(samplers[rule] for rule in pair))
             first, second = _matched(here, *pair)
-            rows += _rows((query, None, None, *names), first, second)
+            rows += _rows((query, None, None, *names), first, second, is_random=is_random)
             for point in sorted(set(first.index.get_level_values("point"))):
-                here_too = (one.xs(point, level="point") for one in (first, second))
-                rows += _rows((query, point, weight_of.get(point), *names), *here_too)
+                here_too = [one.xs(point, level="point") for one in (first, second)]
+                rows += _rows((query, point, weight_of.get((query, point)), *names), *here_too, is_random=is_random)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.astype({"point": "Int64"})
 
@@ -64,11 +66,12 @@ def _matched(table: Any, first: str, second: str) -> tuple[pd.DataFrame, pd.Data
     return left.where(usable), right.where(usable)
 
 
-def _rows(key: tuple[Any, ...], first: Any, second: Any) -> Iterator[tuple[Any, ...]]:
-    """One row per figure that both rules have in two seeds or more."""
+def _rows(key: tuple[Any, ...], first: Any, second: Any, *, is_random: bool) -> Iterator[tuple[Any, ...]]:
+    """One row per figure that both rules have in two seeds or more; without a p-value where seeds move no draw."""
     n_texts = first.groupby(level="seed").count().sum()
     left, right = (one.groupby(level="seed").mean() for one in (first, second))
     for figure in left.columns:
         a, b = (one[figure].dropna().to_numpy(dtype=float) for one in (left, right))
         if len(a) > 1:
-            yield (*key, figure, len(a), *compared(a, b, int(n_texts[figure]) if is_rate(figure) else None))
+            found = compared(a, b, int(n_texts[figure]) if is_rate(figure) else None)
+            yield (*key, figure, len(a), *(found if is_random else found._replace(p_value=math.nan)))

@@ -37,6 +37,24 @@ def ratio_names(columns: Iterable[str]) -> dict[str, str]:
     return {f"{amounts[first]}.{rest}": column for column, first, _, rest in parts if first in amounts}
 
 
+def parts_of_ratios(figures: pd.DataFrame, sizes: Array, groups: pd.DataFrame) -> pd.DataFrame:
+    """What every text makes of the ratios of its group, as `Ratio.parts` has it: their mean is the ratio."""
+    import pandas as pd
+
+    keys = [column.to_numpy() for _, column in groups.items()]
+    found = {}
+    for name, column in ratio_names(figures.columns).items():
+        amounts = BYTES * figures[column]
+        below = amounts.notna() * sizes
+        above_of, below_of = (one.groupby(keys).transform("sum") for one in (amounts, below))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = above_of / below_of
+            found[name] = ratio + (amounts - ratio * below) / below.where(amounts.notna()).groupby(keys).transform(
+                "mean"
+            )
+    return pd.DataFrame(found, index=figures.index)
+
+
 def per_bytes(amounts: pd.Series, sizes: Array) -> Ratio:
     """Per 1,000 bytes; texts without the amount, to which a payment rule does not apply, are left out."""
     above = amounts.to_numpy(dtype=float)

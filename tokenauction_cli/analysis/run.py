@@ -61,7 +61,7 @@ class Run:
 
     @cached_property
     def trends(self) -> pd.DataFrame:
-        return trends_frame(self.summary)
+        return trends_frame(self.experiment, self.cells, self.summary, self.pooled)
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:

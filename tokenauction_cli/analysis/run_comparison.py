@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ..statistics.bootstrap import mean_intervals
 from ..statistics.intervals import Estimate
 from ..statistics.pairs import rate_difference
+from ..statistics.rounding import apart
 from ..system.errors import UsageError
 from .differences import differing, made_with, settings, shown
 from .metrics import is_rate, observations
@@ -153,17 +154,17 @@ def _rows(
     first = means[0].to_numpy(dtype=float)
     for run, frame in zip(runs, means, strict=True):
         own = frame.to_numpy(dtype=float)
-        for k, interval in enumerate(mean_intervals(own - first)):
+        for k, interval in enumerate(mean_intervals(apart(own, first))):
             usable = ~np.isnan(own[:, k])
             if not usable.any():
                 continue
             figure = str(frame.columns[k])
-            apart = interval
+            found = interval
             if run is runs[0]:
-                apart = Estimate(np.nan, np.nan, np.nan)
+                found = Estimate(np.nan, np.nan, np.nan)
             elif is_rate(figure) and (len(own) > 1 or n_texts == 1):
-                apart = rate_difference(own[usable, k], first[usable, k], n_texts)
-            yield (*key, figure, str(run.path), int(usable.sum()), float(own[usable, k].mean()), *apart)
+                found = rate_difference(own[usable, k], first[usable, k], n_texts)
+            yield (*key, figure, str(run.path), int(usable.sum()), float(own[usable, k].mean()), *found)
     yield from _rows_of_ratios(runs, key, values)
 
 
@@ -174,6 +175,6 @@ def _rows_of_ratios(
     for figure, amounts in ratio_names(values[0].columns).items():
         ratios = [per_bytes(frame[amounts], frame[_SIZE].to_numpy(dtype=float)) for frame in values]
         for run, ratio in zip(runs, ratios, strict=True):
-            apart = ratio.less(ratios[0]).estimate if run is not runs[0] else Estimate(np.nan, np.nan, np.nan)
+            found = ratio.less(ratios[0]).estimate if run is not runs[0] else Estimate(np.nan, np.nan, np.nan)
             if not np.isnan(ratio.value):
-                yield (*key, figure, str(run.path), len(ratio.parts), ratio.value, *apart)
+                yield (*key, figure, str(run.path), len(ratio.parts), ratio.value, *found)

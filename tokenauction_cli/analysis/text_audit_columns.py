@@ -49,8 +49,8 @@ _AUDIT = (
     Column("gain", "What the deviation gains over the truth.", _BIDS, "text", "U(deviation) - U(truth)"),
     Column(
         "gain.low",
-        "The lower end of the gain's two-sided 95 % interval, simultaneous over the deviations that share rule, "
-        "payment, agent and utility; the gain itself where it is exact.",
+        "The lower end of the gain's two-sided 95 % interval, paired by seed and simultaneous over the deviations that "
+        "share rule, payment, agent and utility; the gain itself where it is exact.",
         _BIDS,
         "text",
     ),
@@ -82,7 +82,7 @@ _EQUILIBRIUM = (
         "v_A",
     ),
     Column("regret", "The most that any agent gains by another bid there; by seeds on fresh ones.", _BIDS, "text"),
-    Column("regret.high", "The upper end of its interval; exact: the regret itself.", _BIDS, "text"),
+    Column("regret.high", "The upper end of its interval, paired by seed; exact: the regret itself.", _BIDS, "text"),
     Column("welfare.truth", "The sum of the agents' values of the text, payments left out, at truth.", _BIDS, "text"),
     Column("welfare.equilibrium", "The same where best responses end.", _BIDS, "text"),
     Column("welfare.best", "The most over the relative weight.", _BIDS, "text"),
@@ -110,7 +110,7 @@ _DYNAMICS = (
     Column("agent", "The id of the agent that replies; empty at step 0.", is_text=True),
     Column("bid.A", "The bid of agent A after the step.", _A_BID, "", "b_A"),
     Column("gain", "What the reply gains over the bid that the agent had.", _BIDS, "text"),
-    Column("gain.low", "The lower end of its 95 % interval; exact: the gain itself.", _BIDS, "text"),
+    Column("gain.low", "The lower end of its 95 % interval, paired by seed; exact: the gain itself.", _BIDS, "text"),
     Column("moved", "Whether the agent changed its bid: only for a gain beyond chance.", is_text=True),
 )
 

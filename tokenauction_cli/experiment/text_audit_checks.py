@@ -47,7 +47,7 @@ def why_not_audited(alphabet: str, sampling: str, payments: Sequence[str], mecha
         return "an audit of whole texts needs a payment rule; list one in auction.payments"
     if alphabet == "words":
         return "over words there are no expected payments, which an audit of whole texts needs; 'alphabet: bytes' has"
-    if payments and registry.is_known("sampling", sampling) and not registry.find("sampling", sampling).lottery:
+    if payments and not registry.is_lottery(sampling):
         return f"with {sampling} sampling there are no expected payments, which an audit of whole texts needs"
     return ""
 

@@ -79,6 +79,11 @@ def is_known(kind: Kind, name: str) -> bool:
         return False
 
 
+def is_lottery(sampling: str) -> bool:
+    """Whether tokens are drawn by chance; a rule of the user's own, which is not loaded for this, is taken for one."""
+    return not is_known("sampling", sampling) or bool(find("sampling", sampling).lottery)
+
+
 def _power_mean(name: str) -> PowerMean:
     try:
         rule = PowerMean(float(name.removeprefix(_FAMILY)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..analysis.columns import figure_explained
 from ..analysis.run import Run
-from ..analysis.trend import trends_frame
+from ..analysis.trend import shapes_frame
 from ..mechanism.registry import is_known, label
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _mentions(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
         yield Found(f"{'Depending on the bids, ' if rows['point'].nunique() > 1 else ''}{listed(parts)}.", about)
         return
     rows = rows.sort_values("relative_weight", kind="stable")
-    trends = trends_frame(rows).set_index(["aggregation", "figure"])["tau"]
+    trends = shapes_frame(rows).set_index(["aggregation", "figure"])["tau"]
     low, high = rows["relative_weight"].min(), rows["relative_weight"].max()
     parts = [f"those that name {agent.name} go {_rates_along(rows, trends, agent.id)}" for agent in named]
     text = f"As the share of {swept.name} in the bids rises from {low:g} to {high:g}, of the texts {'; '.join(parts)}."

@@ -13,6 +13,7 @@ of x_k, and so does the difference of two ratios of the same observations.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .intervals import Estimate
+from .rounding import apart
 
 Array = NDArray[np.float64]
 
@@ -69,11 +71,15 @@ def _half(values: Array) -> Array:
 
 
 class Ratio(NamedTuple):
-    """A ratio of sums, what every observation makes of it (their mean is the ratio), and what every resample does."""
+    """A ratio of sums, what every observation makes of it (their mean is the ratio), and what every resample does.
+
+    `ends` are the least and the largest ratio of one observation, between which that of the sums lies.
+    """
 
     value: float
     parts: Array
     resampled: Array
+    ends: tuple[float, float] = (-math.inf, math.inf)
 
     @classmethod
     def of(cls, above: Array, below: Array) -> Ratio:
@@ -83,18 +89,24 @@ class Ratio(NamedTuple):
             return cls(np.nan, np.full(n, np.nan), np.empty(0))
         value = float(above.sum() / below.sum())
         parts = value + (above - value * below) / below.mean()
-        if n == 1 or n > MOST_RESAMPLED:
-            return cls(value, parts, np.empty(0))
-        counts = _counts(n)
-        with np.errstate(invalid="ignore", divide="ignore"):  # a resample may have nothing below
-            return cls(value, parts, np.einsum("rn,n->r", counts, above) / np.einsum("rn,n->r", counts, below))
+        with np.errstate(invalid="ignore", divide="ignore"):  # an observation or a resample may have nothing below
+            each = above / below
+            ends = float(np.nanmin(each)), float(np.nanmax(each))
+            if n == 1 or n > MOST_RESAMPLED:
+                return cls(value, parts, np.empty(0), ends)
+            counts = _counts(n)
+            resampled = np.einsum("rn,n->r", counts, above) / np.einsum("rn,n->r", counts, below)
+        return cls(value, parts, resampled, ends)
 
     def less(self, other: Ratio) -> Ratio:
         """The difference from a ratio of the same observations."""
         if len(self.resampled) != len(other.resampled):  # one of them is NaN
             return Ratio(np.nan, self.parts, np.empty(0))
+        ends = self.ends[0] - other.ends[1], self.ends[1] - other.ends[0]
         with np.errstate(invalid="ignore"):
-            return Ratio(self.value - other.value, self.parts - other.parts, self.resampled - other.resampled)
+            parts, resampled = (apart(*both) for both in ((self.parts, other.parts), (self.resampled, other.resampled)))
+        value = self.value - other.value if parts.any() else 0.0
+        return Ratio(value, parts, resampled, ends)
 
     @property
     def estimate(self) -> Estimate:
@@ -102,8 +114,8 @@ class Ratio(NamedTuple):
         if np.isnan(self.value) or len(self.parts) == 1:
             return Estimate(self.value, np.nan, np.nan)
         if len(self.parts) > MOST_RESAMPLED:
-            half = float(_half(self.parts))
-            return Estimate(self.value, self.value - half, self.value + half)
+            half, (least, most) = float(_half(self.parts)), self.ends
+            return Estimate(self.value, max(self.value - half, least), min(self.value + half, most))
         return _bca(self.parts, self.value, np.sort(self.resampled[np.isfinite(self.resampled)]))
 
 
@@ -121,9 +133,11 @@ def _drawn(n: int) -> NDArray[np.uint16]:
 def _bca(values: Array, mean: float, resampled: Array) -> Estimate:
     """`resampled` is sorted."""
     apart = values - mean
-    spread = float(apart @ apart)
-    if spread <= 1e-24 * len(values) * mean**2 or spread == 0:  # equal values up to rounding
+    largest = float(np.abs(apart).max())
+    if largest <= 1e-12 * abs(mean):  # equal values up to rounding
         return Estimate(mean, mean, mean)
+    apart = np.ldexp(apart, -math.frexp(largest)[1])  # no power of them is too small or too large for a number
+    spread = float(apart @ apart)
     below = np.searchsorted(resampled, mean, side="left") + np.searchsorted(resampled, mean, side="right")
     share = float(below) / (2 * len(resampled))
     bias = _NORMAL.inv_cdf(min(max(share, 0.5 / RESAMPLES), 1 - 0.5 / RESAMPLES))

@@ -92,26 +92,15 @@ def difference(first: Estimate, second: Estimate, correlation: float) -> Estimat
 
 
 def _square_and_add(a: float, b: float, correlation: float) -> float:
+    size = max(abs(a), abs(b)) or 1.0  # the square of a tiny number is 0
+    a, b = a / size, b / size
     square = a * a - 2 * correlation * a * b + b * b
-    return math.sqrt(max(0.0, square)) if not math.isnan(square) else math.nan
+    return size * math.sqrt(max(0.0, square)) if not math.isnan(square) else math.nan
 
 
 @lru_cache(maxsize=256)
 def t_quantile(df: int, level: float = LEVEL) -> float:
-    """The t at which Student's distribution of `df` degrees of freedom has `level` between -t and t, by bisection."""
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _between(middle, df) < level else (low, middle)
-    return math.sqrt(df) * math.tan((low + high) / 2)
+    """The t at which Student's distribution of `df` degrees of freedom has `level` between -t and t."""
+    from scipy.special import stdtrit
 
-
-def _between(angle: float, df: int) -> float:
-    """P(|T| < sqrt(df) tan angle): M. Abramowitz and I. A. Stegun, 26.7.3 and 26.7.4."""
-    sine, cosine = math.sin(angle), math.cos(angle)
-    term = cosine if df % 2 else 1.0
-    total = term if df > 1 else 0.0
-    for k in range(3 if df % 2 else 2, df - 1, 2):
-        term *= cosine * cosine * (k - 1) / k
-        total += term
-    return 2 / math.pi * (angle + sine * total) if df % 2 else sine * total
+    return float(stdtrit(df, (1 + level) / 2))

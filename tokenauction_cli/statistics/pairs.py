@@ -1,15 +1,18 @@
 """A figure under two conditions, in pairs: its mean difference with a 95 % interval and a p-value.
 
-difference  mean over the pairs of (first - second)
-interval    'paired by seed' where r > tanh(1.645 / sqrt(n - 3)), that is where r, the correlation of the pairs, is
-            above 0 beyond chance (R. A. Fisher's z, one-sided 5 %); 'unpaired' otherwise, in particular of 3 pairs
-            or fewer
-low, high   paired: BCa of the differences. Unpaired: `intervals.difference` of the two sides' own intervals, with r
-            where it is negative and 0 otherwise, so that nothing is gained from a pairing that was not found. Of
-            rates always the latter: where they are paired with r, its covariance less 1/(2n), as Newcombe corrects
-            it. So 0 of 8 texts against 0 of 8 has an interval too
-p_value     sign-flip test: how often random signs on the differences give a mean at least as far from 0. It holds
-            whether or not the pairs are alike
+    difference  mean over the pairs of (first - second)
+    interval    'paired by seed' where r > tanh(1.645 / sqrt(n - 3)), that is where r, the correlation of the pairs, is
+                above 0 beyond chance (R. A. Fisher's z, one-sided 5 %); 'unpaired' otherwise, in particular of 3 pairs
+                or fewer
+    low, high   paired: BCa of the differences. Unpaired: `intervals.difference` of the two sides' own intervals, with r
+                where it is negative and 0 otherwise, so that nothing is gained from a pairing that was not found. Of
+                rates always the latter: where they are paired with r, its covariance less 1/(2n), as Newcombe corrects
+                it. So 0 of 8 texts against 0 of 8 has an interval too
+    p_value     sign-flip test: how often random signs on the differences give a mean at least as far from 0. It holds
+                whether or not the pairs are alike
+
+Where no pair differs by more than 1e-9 of the larger figure, rounding alone tells the two sides apart: the difference
+is 0, its interval [0, 0] (of a rate as above) and the p-value 1.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 
 from .bootstrap import mean_intervals
 from .intervals import Estimate, difference, rate_over_clusters, wilson
+from .rounding import apart
 from .sign_flips import sign_flip
 
 Array = NDArray[np.float64]
@@ -43,22 +47,23 @@ class Compared(NamedTuple):
 
 def compared(first: Array, second: Array, n_texts: int | None = None) -> Compared:
     """Of a figure of n > 1 common seeds, (n,) under either rule; of a rate `n_texts` is how many texts it is of."""
-    r = pearson(first, second)
-    paired = is_paired(r, len(first))
+    r, differences = pearson(first, second), apart(first, second)
+    paired = is_paired(r, len(first)) or (n_texts is None and not differences.any())
     if n_texts is not None:
-        apart = rate_difference(first, second, n_texts)
+        found = rate_difference(first, second, n_texts)
     elif paired:
-        (apart,) = mean_intervals((first - second)[:, None])
+        (found,) = mean_intervals(differences[:, None])
     else:
         own = mean_intervals(np.column_stack([first, second]))
-        apart = difference(own[0], own[1], _unshared(r))
-    return Compared(*apart, PAIRED if paired else UNPAIRED, r, sign_flip(first - second))
+        found = difference(own[0], own[1], _unshared(r))
+    return Compared(*found, PAIRED if paired else UNPAIRED, r, sign_flip(differences))
 
 
 def rate_difference(first: Array, second: Array, n_texts: int) -> Estimate:
     """first - second, of a rate of common seeds, (n,) of each, in `n_texts` texts; several to a seed need n > 1."""
     r = pearson(first, second)
     counted = _correlation_of_rates(first, second) if is_paired(r, len(first)) else _unshared(r)
+    second = first - apart(first, second)
     return difference(_rate(first, n_texts), _rate(second, n_texts), counted)
 
 
@@ -82,6 +87,7 @@ def _correlation_of_rates(first: Array, second: Array) -> float:
 
 def pearson(first: Array, second: Array) -> float:
     """The correlation of pairs; NaN where one side does not move but for rounding."""
+    first, second = (np.ldexp(side, -math.frexp(np.abs(side).max())[1]) for side in (first, second))
     a, b = (side - side.mean() for side in (first, second))
     spreads = [math.sqrt(float(side @ side)) for side in (a, b)]
     sizes = [float(np.abs(side).max()) for side in (first, second)]

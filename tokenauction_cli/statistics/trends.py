@@ -1,9 +1,18 @@
-"""Does a curve move one way? Kendall's tau-b, and how far it is from a monotone curve.
+"""Does a figure move along a sweep, and does it move one way?
 
-tau          of the means against the relative weight over the sweep points: 1 always rising, -1 always falling
-p_value      two-sided, of tau = 0; empty without scipy (extra `stats`)
-violation    the largest distance of a mean from the nearest curve that moves one way, in the figure's own unit
-unexplained  the part of the means' variance that such a curve leaves: 0 for a monotone figure
+Of the means against the relative weight, over the sweep points:
+
+    tau          Kendall's tau-b: 1 always rising, -1 always falling
+    violation    the largest distance of a mean from the nearest curve that moves one way, up or down, in the figure's
+                 own unit; the nearest is the one with the least sum of squares
+    unexplained  the part of the means' variance that this curve leaves: 0 for a monotone figure
+
+Of the seeds, each of which has a text at every point:
+
+    p_value      two-sided, of no slope. Texts of one seed share their random numbers, so its points are not
+                 exchangeable, and neither tau's own test nor a permutation of the points holds. Each seed gives one
+                 number, its slope T_k = sum over its points of (weight - its mean weight) x value, with mean 0 where
+                 the mean of the figure is the same at every weight. Seeds are independent: the signs of T_k are flipped
 """
 
 from __future__ import annotations
@@ -13,60 +22,77 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .rounding import ROUNDING
+from .sign_flips import sign_flip
+
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
-class Trend(NamedTuple):
-    """How a figure moves; NaN where it does not move at all."""
+class Shape(NamedTuple):
+    """How a curve of means moves; `tau` is NaN where it does not move at all."""
 
     tau: float
-    p_value: float
     violation: float
     unexplained: float
 
 
-def trend(weights: Array, means: Array) -> Trend:
+def shape(weights: Array, means: Array) -> Shape:
     """Of at least two points, in any order; means that differ by rounding alone are equal."""
-    size = np.abs(means).max() or 1.0
-    means = np.round(means / size, 12) * size
+    size = float(np.abs(means).max()) or 1.0
+    means = np.round(means / size, 12)
     tau = kendall_tau(weights, means)
     if np.isnan(tau):
-        return Trend(np.nan, np.nan, 0.0, 0.0)
-    fits = [np.abs(means - sign * isotonic(weights, sign * means)) for sign in (1.0, -1.0) if sign * tau >= 0]
+        return Shape(np.nan, 0.0, 0.0)
+    fits = [means - sign * _isotonic(weights, sign * means) for sign in (1.0, -1.0)]
     apart = min(fits, key=lambda distances: float(distances @ distances))
     variation = means - means.mean()
-    return Trend(tau, _p_value(weights, means), float(apart.max()), float(apart @ apart / (variation @ variation)))
+    return Shape(tau, size * float(np.abs(apart).max()), float(apart @ apart / (variation @ variation)))
 
 
 def kendall_tau(x: Array, y: Array) -> float:
-    """Tau-b: concordant less discordant pairs, over the geometric mean of the pairs not tied in x and in y."""
+    """Tau-b: concordant less discordant pairs, over the geometric mean of the pairs not tied in x and in y.
+
+    NaN where x or y does not move. Unlike scipy's it is 1 and not .9999999999999999 where y always rises.
+    """
     above = np.triu_indices(len(x), 1)
     dx, dy = (np.sign(v[:, None] - v[None, :])[above] for v in (x, y))
     untied = np.sqrt(float((dx * dx).sum()) * float((dy * dy).sum()))
     return float((dx * dy).sum()) / untied if untied else float("nan")
 
 
-def isotonic(x: Array, y: Array) -> Array:
-    """The nearest values, in squares, that never fall along x: neighbours in the wrong order are pooled (PAVA).
+def _isotonic(x: Array, y: Array) -> Array:
+    """The nearest values, in squares, that never fall along x; points of equal x are one point with their mean."""
+    from scipy.optimize import isotonic_regression
 
-    Points of equal x are one point with their mean.
+    places, which, sizes = np.unique(x, return_inverse=True, return_counts=True)
+    means = np.bincount(which, weights=y, minlength=len(places)) / sizes
+    return np.asarray(isotonic_regression(means, weights=sizes).x[which])
+
+
+def slopes(weights: Array, values: Array, seeds: Integers) -> Array:
+    """T_k of every seed and figure, (n_seeds, F); NaN where a seed has no number at two weights.
+
+    A row of `values`, (n, F), is a text, at its weight, (n,), by its seed, (n,) of 0 .. n_seeds - 1. What is not finite
+    is left out.
     """
-    places, which = np.unique(x, return_inverse=True)
-    sizes = np.bincount(which).astype(float)
-    blocks: list[tuple[float, float, int]] = []  # mean, weight, number of places
-    for k in range(len(places)):
-        block = (float(y[which == k].mean()), float(sizes[k]), 1)
-        while blocks and blocks[-1][0] > block[0]:
-            mean, size, span = blocks.pop()
-            total = size + block[1]
-            block = ((mean * size + block[0] * block[1]) / total, total, span + block[2])
-        blocks.append(block)
-    return np.repeat([block[0] for block in blocks], [block[2] for block in blocks])[which]
+    usable = np.isfinite(values)
+    counts = _sums(usable.astype(float), seeds)
+    with np.errstate(invalid="ignore"):
+        middles = _sums(usable * weights[:, None], seeds) / counts
+    apart = np.where(usable, weights[:, None] - middles[seeds], 0.0)
+    terms = apart * np.where(usable, values, 0.0)
+    found, sizes = _sums(terms, seeds), _sums(np.abs(terms), seeds)
+    found[np.abs(found) <= ROUNDING * sizes] = 0.0
+    found[_sums(np.abs(apart), seeds) <= ROUNDING * counts] = np.nan
+    return found
 
 
-def _p_value(x: Array, y: Array) -> float:
-    try:
-        from scipy.stats import kendalltau
-    except ImportError:
-        return float("nan")
-    return float(kendalltau(x, y).pvalue)
+def _sums(values: Array, seeds: Integers) -> Array:
+    return np.stack([np.bincount(seeds, weights=column) for column in values.T], axis=1)
+
+
+def slope_p_value(slopes_of_seeds: Array) -> float:
+    """Two-sided, of no slope, (n_seeds,); NaN where fewer than two seeds have one."""
+    known = slopes_of_seeds[~np.isnan(slopes_of_seeds)]
+    return sign_flip(known) if len(known) > 1 else float("nan")

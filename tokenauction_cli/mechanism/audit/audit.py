@@ -61,7 +61,7 @@ class Audit:
         return tuple(order for order in self.orders if order != "robust")
 
     def run(self, profiles: Sequence[Profile]) -> list[Finding]:
-        """All findings, in the order rule, agent, payment. Raises AuditError without a profile. Needs scipy."""
+        """All findings, in the order rule, agent, payment. Raises AuditError without a profile."""
         if not profiles:
             raise AuditError("an audit needs at least one prefix")
         self._equilibria.clear()

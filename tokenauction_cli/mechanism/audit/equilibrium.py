@@ -33,7 +33,7 @@ class Equilibrium(NamedTuple):
 def equilibrium(
     bidders: Sequence[Bidder], payment: PaymentRule, order: str, values: Sequence[float], max_rounds: int = ROUNDS
 ) -> Equilibrium:
-    """From truthful bids on; `bidders` are one per prefix, all with the same bids; `values` (n,). Needs scipy."""
+    """From truthful bids on; `bidders` are one per prefix, all with the same bids; `values` (n,)."""
     bids = np.array(values, dtype=np.float64)
     players = [i for i, charged in enumerate(bidders[0].terms.charged) if charged and values[i] > 0]
     bids[[i for i in range(len(bids)) if i not in players]] = [

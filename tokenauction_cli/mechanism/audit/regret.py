@@ -41,7 +41,7 @@ class BestResponse(NamedTuple):
 
 
 def best_response(bidder: Bidder, payment: PaymentRule, order: str, value: float) -> BestResponse:
-    """The best bid of an agent for whom a unit of the loss is worth `value`. Needs scipy."""
+    """The best bid of an agent for whom a unit of the loss is worth `value`."""
 
     def utility(bid: float) -> float:
         return bidder.utility(payment, order, value, bid)

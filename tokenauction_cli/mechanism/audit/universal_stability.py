@@ -25,7 +25,7 @@ MOST_MAPS = 2_000_000
 def universally_stable(rule: AggregationRule, profile: Profile, bids: Sequence[float]) -> bool:
     """Whether a universally stable sampling exists where every agent bids one of `bids`, ascending and positive.
 
-    Raises ValueError where that takes more than two million maps. Needs scipy.
+    Raises ValueError where that takes more than two million maps.
     """
     from scipy.optimize import linprog
 

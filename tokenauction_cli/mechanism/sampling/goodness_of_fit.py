@@ -15,8 +15,7 @@ LEAST_EXPECTED = 5.0
 def marginal_p_value(sampling: SamplingRule, outcome: Outcome, n_draws: int, query: str = "") -> float:
     """The chance of counts as far from n_draws q as those of the seeds 0 .. n_draws - 1, if they come from q.
 
-    0 at once where a token of probability zero was drawn. Tokens with fewer than 5 expected draws share a class. Needs
-    scipy.
+    0 at once where a token of probability zero was drawn. Tokens with fewer than 5 expected draws share a class.
     """
     counts = token_counts(sampling, outcome, n_draws, query)
     if counts[outcome.q.p == 0].any():

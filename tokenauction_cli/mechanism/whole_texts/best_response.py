@@ -56,7 +56,7 @@ def bids_to_try(
 
 def best_bid(utility: Callable[[float], float], grid: Sequence[float], value: float) -> BestBid:
     """The best bid within the ascending grid, to 1e-9 or so where the utility is smooth; the value where none is
-    better. Needs scipy."""
+    better."""
     found = BestBid(*maximum(utility, grid))
     for bid in (_level(utility, found.bid, grid[-1]), *([value] if value in grid else [])):
         reached = utility(bid)
@@ -99,7 +99,7 @@ class _Draw(NamedTuple):
 
 
 class BackwardInduction:
-    """The best bid of `worth`'s agent at every prefix, while the others keep theirs. Needs scipy."""
+    """The best bid of `worth`'s agent at every prefix, while the others keep theirs."""
 
     def __init__(self, auctions: TokenAuctions, payment: PaymentRule, worth: Worth, bids: Sequence[float]) -> None:
         self._auctions = auctions

@@ -50,7 +50,7 @@ class Game:
         return law.mean(self.worths[agent]) - float(law.payments(self.payment)[agent])
 
     def best_bid(self, agent: int, bids: Sequence[float], tried: Sequence[float] = ()) -> BestBid:
-        """The agent's best constant bid where the others bid so; `tried` are looked at too. Needs scipy."""
+        """The agent's best constant bid where the others bid so; `tried` are looked at too."""
         value = self.worths[agent].value
         grid = bids_to_try(self.auctions, bids, agent, value, tried)
         return best_bid(lambda bid: self.utility(agent, replaced(bids, agent, bid)), grid, value)
@@ -77,7 +77,7 @@ class Game:
         return [Answer(gain, gain) for gain in gains]
 
     def regret(self, bids: Sequence[float]) -> float:
-        """The most that any of the agents gains by another constant bid. Needs scipy."""
+        """The most that any of the agents gains by another constant bid."""
         return max(
             gained(self.best_bid(agent, bids, (bids[agent],)).utility, self.utility(agent, bids))
             for agent in self.worths
@@ -93,7 +93,7 @@ class Game:
         return float(self.auctions.at(bids).payments(self.payment).sum())
 
     def best_weight(self) -> float:
-        """The relative weight of the swept agent with most welfare, at the total of the true bids. Needs scipy."""
+        """The relative weight of the swept agent with most welfare, at the total of the true bids."""
         if self._is_alone:
             return 1.0
         grid = np.linspace(0.0, 1.0, N_WEIGHTS).tolist()
