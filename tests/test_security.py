@@ -8,10 +8,11 @@ import os
 import pty
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from conftest import PACKAGE_ROOT, Command
 from tiny_gguf import bigram_model, of_byte
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
@@ -209,25 +210,56 @@ def test_trust_is_the_name_of_a_module(tmp_path: Path, in_process: Command, modu
     assert f"--trust {module}: " in done.stderr
 
 
-def test_a_file_beside_an_experiment_is_no_module(tmp_path: Path, tokauction: Command) -> None:
-    """Not even one that poses as a library, unless a rule of one's own is trusted."""
-    names = ("scipy", "yaml", "json", "statistics", "pandas", "llama_cpp", "my_rules", "sitecustomize_")
+AS_INSTALLED = "import sys; sys.path.pop(0); from tokenauction_cli.cli.app import main; main()"  # as the script starts
+COMMANDS = """
+check experiments/e.yaml
+run experiments/e.yaml
+run experiments/e.yaml --fresh --workers 2
+bench experiments/e.yaml --workers 1
+audit experiments/e.yaml
+audit RUN
+show RUN
+list
+run experiments/e.yaml -S seed=1
+compare results
+report RUN --figures none
+verify RUN
+models list
+schema
+init new
+check m.yaml
+run m.yaml
+"""
+
+
+@pytest.fixture
+def traps(tmp_path: Path) -> Path:
+    """A folder in which a module of every name that this program or Python's library imports leaves a mark when run."""
+    installed = {name for name in packages_distributions() if not name.startswith(("tokenauction_cli", "_"))}
+    names = {*sys.stdlib_module_names, *installed, "sitecustomize", "usercustomize", "my_rules"}
     (tmp_path / "experiments").mkdir()
     for folder in (tmp_path, tmp_path / "experiments"):
         for name in names:
-            (folder / f"{name}.py").write_text(PIRATE)
+            (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'owned')!r}, 'a').write({name!r})\n")
     (tmp_path / "experiments" / "e.yaml").write_text(TOY + "auction: {payments: [pay_your_bid, myerson_tv]}\n")
-    main = (
-        "import sys; sys.path.pop(0); from tokenauction_cli.cli.app import main; main()"  # as the console script starts
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    for command in (["check"], ["run"], ["audit"]):
+    bigram_model(tmp_path / "m.gguf")
+    (tmp_path / "m.yaml").write_text("name: m\nagents: [{name: A, model: m.gguf, chat: {user: a}}]\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("commands", [COMMANDS, pytest.param("doctor", marks=pytest.mark.slow)], ids=["all", "doctor"])
+def test_a_file_beside_an_experiment_is_no_module(traps: Path, commands: str) -> None:
+    """No command imports one, whatever its name, nor does a process that it starts."""
+    pytest.importorskip("distributed")
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE_ROOT), "HF_HUB_OFFLINE": "1"}
+    for command in commands.strip().splitlines():
+        words = [str(next((traps / "results").glob("toy-*"))) if word == "RUN" else word for word in command.split()]
         done = subprocess.run(
-            [sys.executable, "-c", main, *command, "experiments/e.yaml"], cwd=tmp_path, env=environment,
+            [sys.executable, "-c", AS_INSTALLED, *words], cwd=traps, env=environment,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "owned").exists()
+        assert not (traps / "owned").exists(), (command, (traps / "owned").read_text())
+        assert done.returncode == 0, (command, done.stderr)
 
 
 def test_a_run_of_a_stranger_brings_no_code(tmp_path: Path, in_process: Command) -> None:

@@ -306,7 +306,10 @@ def test_what_names_a_row_is_not_rounded() -> None:
         ("\x1b[31mred", "\\x1b[31mred"),
         ("\x07\x00\x7f\x9b", "\\x07\\x00\\x7f\\x9b"),
         ("abc\u202edef", "abc\\x202edef"),
-        ("tab\tnew\nline é 😀", "tab\tnew\nline é 😀"),
+        ("a\u200eb\u200fc\u061cd\u2028e\u2029f", "a\\x200eb\\x200fc\\x61cd\\x2028e\\x2029f"),
+        ("pay\u200bpal\u200c\u200d\u2060\ufeff\u00ad", "pay\\x200bpal\\x200c\\x200d\\x2060\\xfeff\\xad"),
+        ("half \ud83d and tag \U000e0041", "half \\xd83d and tag \\xe0041"),
+        ("tab\tnew\nline é 😀 \u00a0\u3000", "tab\tnew\nline é 😀 \u00a0\u3000"),
     ],
 )
 def test_control_characters_are_spelled_out(text: str, shown: str) -> None:

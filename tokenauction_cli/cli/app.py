@@ -115,6 +115,6 @@ def _tell(error: Exception, code: int) -> int:
         if isinstance(error, TokauctionError)
         else "; run again with `tokauction --debug ...` and report what it prints"
     )
-    for line in f"{kind}{error}{hint}".splitlines():
+    for line in f"{kind}{error}{hint}".split("\n"):
         print(visible(line), file=sys.stderr)
     return code

@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..system.children import isolated_spawns
 from ..system.errors import UsageError
 from .interrupts import Interrupts
 from .workplace import Tell
@@ -77,6 +78,7 @@ def started(count: int, stack: ExitStack) -> Client:
             {"distributed.scheduler.allowed-failures": DEATHS_ALLOWED, "distributed.scheduler.worker-saturation": 1.0}
         )
     )
+    stack.enter_context(isolated_spawns())  # to the end: workers that die are started again
     with without_interrupts():
         cluster = LocalCluster(
             n_workers=count,

@@ -11,7 +11,10 @@ from pathlib import Path
 _SECRET = re.compile(r"hf_\w+|(?<=Bearer )[^\s'\"]+|(?<=://)[^/\s@]+@")
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _SHORTEST_SECRET = 6
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_MARKS = re.compile(  # controls, marks of direction, ends of lines, what has no width, halves of characters
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    r"\U000e0000-\U000e007f]"
+)
 
 
 def versions(packages: Iterable[str] = ("llama-cpp-python", "numpy", "pandas", "pydantic")) -> dict[str, str]:
@@ -35,8 +38,13 @@ def cache_folder() -> Path:
 
 
 def visible(text: str) -> str:
-    """Text that is safe on a terminal: control characters and direction marks are spelled out."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+    """Text that is safe on a terminal: what moves it or does not show is spelled out, but tabs and new lines."""
+    return _MARKS.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
+
+
+def on_one_line(text: str) -> str:
+    """What a stranger's file says, for a message of one line: ends of lines are spelled out too."""
+    return visible(text.replace("\n", "\\n"))
 
 
 def without_secrets(text: str) -> str:
