@@ -77,6 +77,10 @@ def test_the_sampler_draws_from_q(folder: Path) -> None:
     runpy.run_path(str(folder / "does_it.py"))
 
 
+def test_the_page_asserts_the_laws(folder: Path) -> None:
+    runpy.run_path(str(folder / "test_loudest.py"))
+
+
 @given(profiles(zeros=False), st.data())
 def test_the_aggregation_keeps_its_laws(profile: Profile, data: st.DataObject) -> None:
     n = profile.n_agents

@@ -26,7 +26,7 @@ from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm import byte_model
 from tokenauction_cli.lm.lexicon import END
 from tokenauction_cli.mechanism.registry import names
-from tokenauction_cli.mechanism.sampling.goodness_of_fit import chi_square_p_value
+from tokenauction_cli.mechanism.testing import chi_square_p_value
 from tokenauction_cli.runs.run_folder import Record, encode
 
 WORDS = """

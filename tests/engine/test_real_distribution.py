@@ -12,9 +12,9 @@ from tokenauction_cli.lm.native_output import quiet
 from tokenauction_cli.mechanism import registry
 from tokenauction_cli.mechanism.distributions import Profile
 from tokenauction_cli.mechanism.outcome import Outcome
-from tokenauction_cli.mechanism.sampling.goodness_of_fit import chi_square_p_value, marginal_p_value, token_counts
 from tokenauction_cli.mechanism.sampling.randomness import DrawKey, Randomness
 from tokenauction_cli.mechanism.terms import Terms, relative_bids
+from tokenauction_cli.mechanism.testing import chi_square_p_value, marginal_p_value, token_counts
 
 pytestmark = pytest.mark.model
 DEMO = Path(__file__).parents[2] / "experiments" / "hawaii-co-marketing.yaml"

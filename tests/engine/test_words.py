@@ -24,7 +24,7 @@ from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.engine.token_loop import TokenLoop
 from tokenauction_cli.engine.work_left import WorkLeft
 from tokenauction_cli.experiment.experiment import Experiment
-from tokenauction_cli.mechanism.sampling.goodness_of_fit import chi_square_p_value
+from tokenauction_cli.mechanism.testing import chi_square_p_value
 from tokenauction_cli.runs.run_folder import Record
 from tokenauction_cli.system.errors import UsageError
 

@@ -14,10 +14,10 @@ from mechanism_strategies import ALL_RULES, BLOG, outcome, profiles
 from tokenauction_cli.mechanism.distributions import Profile
 from tokenauction_cli.mechanism.outcome import Outcome
 from tokenauction_cli.mechanism.registry import find, names
-from tokenauction_cli.mechanism.sampling.goodness_of_fit import chi_square_p_value, marginal_p_value
 from tokenauction_cli.mechanism.sampling.randomness import DrawKey, Purpose, Randomness
 from tokenauction_cli.mechanism.sampling.rules import Draw, SamplingRule
 from tokenauction_cli.mechanism.terms import Terms, relative_bids
+from tokenauction_cli.mechanism.testing import chi_square_p_value, marginal_p_value
 
 LOTTERIES = ("stable", "inverse_cdf", "gumbel")
 THREE = [[0.5, 0.3, 0.2, 0.0], [0.1, 0.1, 0.2, 0.6], [0.25, 0.0, 0.5, 0.25]]

@@ -29,10 +29,11 @@ _PART_OF_THE_CELL = ("aggregation", "mechanisms")  # of auctions
 def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> str | None:
     """The digest, given the manifest of the session that begins.
 
-    None where no digest can tell: a batch may change bits, a server computes, or rules are code of the user's own.
+    None where no digest can tell: a batch may change bits, a server computes, or rules or models are code from outside.
     """
     is_remote = bidders.files is not None and bool(bidders.files.hardware.rpc)
-    if experiment.trust or is_remote or not bidders.is_batch_invariant:
+    is_own = experiment.trust or known.get("packages")
+    if is_own or is_remote or not bidders.is_batch_invariant:
         return None
     parts = {
         "program": {key: known.get(key) for key in _OF_MANIFESTS},

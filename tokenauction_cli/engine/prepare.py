@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ..experiment.experiment import Experiment
+from ..system.errors import ModelError
+from .backend_bidders import BackendBidders, added_models
 from .bidder_models import BidderModels, GgufBidders, TableBidders
 from .byte_bidders import ByteBidders
 from .reporting import Reporting, honest
@@ -41,6 +43,12 @@ def prepare(
 
 
 def _bidders(experiment: Experiment, reportings: Sequence[Reporting], kv_cache: str | None) -> BidderModels:
+    if added := added_models(experiment):
+        if experiment.auction.alphabet != "tokens":
+            raise ModelError(
+                f"{experiment.path}: {next(iter(added))} is the model of a package, and speaks over tokens alone"
+            )
+        return BackendBidders(experiment, reportings)
     if experiment.auction.alphabet != "tokens":
         return ByteBidders(experiment, reportings, kv_cache)
     if any(agent.distributions is not None for agent in experiment.agents):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -19,7 +19,8 @@ from ..mechanism.payments.rules import PaymentRule
 from ..mechanism.registry import misfit
 from ..mechanism.sampling.rules import SamplingRule
 from ..mechanism.terms import Terms
-from ..system.errors import UsageError
+from ..system.errors import UnknownRuleError, UsageError
+from ..system.installed import Addition
 
 _OF_ONE_AGENT = Linear()
 
@@ -57,7 +58,7 @@ class Rules:
             rules = cls._found(experiment.auction)
             for reason in filter(None, chain(_misfits(experiment.auction), _misfits_of_mechanisms(experiment, rules))):
                 raise UsageError(f"{experiment.path}: {reason}")
-        except registry.UnknownRuleError as error:
+        except UnknownRuleError as error:
             raise UsageError(f"{experiment.path}: {error}") from error
         finally:
             if experiment.trust:
@@ -127,6 +128,19 @@ def _misfits_of_mechanisms(experiment: Experiment, rules: Rules) -> Iterator[str
     choices = {choice.name: choice for choice in auction.mechanisms}
     for name, mechanism in rules.mechanisms.items():
         yield from (why for _, why in misfits(mechanism, choices[name], premises))
+
+
+def added_rules(auction: Auction) -> dict[str, Addition]:
+    """The rules and mechanisms of an experiment that installed packages add, by kind and name."""
+    others = auction.others.values()
+    named: tuple[tuple[registry.Kind, Iterable[str]], ...] = (
+        ("aggregation", (*auction.aggregation, *(one.generator for one in others))),
+        ("payment", auction.payments),
+        ("sampling", (auction.sampling,)),
+        ("mechanism", (choice.name for choice in others)),
+    )
+    found = {f"{registry.words(kind)} {name}": registry.addition(kind, name) for kind, names in named for name in names}
+    return {what: added for what, added in found.items() if added is not None}
 
 
 def terms_of(experiment: Experiment) -> Terms:

@@ -20,7 +20,7 @@ from ..experiment.experiment import Experiment, load_experiment
 from ..experiment.shard import Shard
 from ..runs import manifest
 from ..runs.run_folder import PROPOSALS, RunFolder
-from ..system.environment import visible
+from ..system.environment import versions, visible
 from ..system.errors import UsageError
 from ..system.memory import peak_memory
 from .bidder_models import BidderModels
@@ -157,6 +157,12 @@ def experiment_of(folder: RunFolder, known: manifest.Manifest) -> Experiment:
         raise UsageError(
             f"{folder.path}: this is not a run folder (it has no resolved.yaml); `tokauction run` makes one"
         )
+    for what, origin in known.get("packages", {}).items():
+        package = origin.split()[0]
+        if package not in versions([package]):
+            raise UsageError(
+                f"{folder.path}: its {what} comes from {origin}, which is not installed here: pip install {package}"
+            )
     experiment = load_experiment(resolved)
     origin, shard = known.get("experiment"), known.get("shard")
     return replace(

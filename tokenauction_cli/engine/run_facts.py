@@ -11,6 +11,7 @@ from ..experiment.experiment import Experiment
 from ..runs.manifest import FORMAT, RECORDS_VERSION, Manifest, changes, environment
 from ..runs.run_folder import RunFolder
 from ..system.errors import TokauctionError
+from .backend_bidders import packages_of
 from .basis import basis_of
 from .bidder_models import BidderModels
 from .gguf_files import ModelInUse
@@ -22,6 +23,7 @@ def begin_manifest(
 ) -> tuple[Manifest, list[str]]:
     """The manifest of a new session, written, and what has changed since the `old` one; raises where a model has."""
     models = [_described(model) for model in bidders.files.models] if bidders.files else []
+    packages = packages_of(experiment)
     _check_models(folder, old.get("models", models), models)
     if not old:
         folder.write("experiment.yaml", experiment.source)
@@ -33,6 +35,7 @@ def begin_manifest(
         "tokauction": __version__,
         "experiment": str(experiment.path.absolute()),
         **({"shard": str(experiment.shard)} if experiment.shard else {}),
+        **({"packages": packages} if packages else {}),
         "models": models,
         **_hardware(bidders),
         "probes": _probes(bidders),

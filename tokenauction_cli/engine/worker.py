@@ -34,6 +34,7 @@ from ..system.environment import versions
 from ..system.errors import ModelError, TokauctionError, UsageError
 from ..system.processors import processor_identity
 from .auctioneer import Auctioneer
+from .backend_bidders import packages_of
 from .basis import PACKAGES
 from .beginnings import unlike_beginnings
 from .bidder_models import BidderModels
@@ -130,9 +131,14 @@ def assignment_of(
     )
 
 
-def build_of(bidders: BidderModels | None) -> dict[str, str]:
+def build_of(bidders: BidderModels | None, experiment: Experiment) -> dict[str, str]:
     """What decides the bits of records beside the experiment, in words: equal builds compute equally."""
-    build = {"processor": processor_identity(), "passes": passes_build(), **versions(PACKAGES)}
+    build = {
+        "processor": processor_identity(),
+        "passes": passes_build(),
+        **versions(PACKAGES),
+        **packages_of(experiment),
+    }
     if bidders is None or bidders.files is None:
         return build
     from ..lm.hardware import Split
@@ -281,7 +287,7 @@ class _Loaded:
             self._model, self._auctioneer = model, auctioneer
             self._slots = min(assignment.slots, model.slots or assignment.slots)
             self.close = stack.pop_all().close
-        self._build = build_of(self._bidders)
+        self._build = build_of(self._bidders, experiment)
         self._most_tokens = experiment.auction.max_draws
 
     def write(self, cells: Sequence[Cell], is_over: Callable[[], bool], tell: Callable[[Sign], None]) -> Written:

@@ -109,7 +109,8 @@ class Cluster:
         modules = _sources(experiment)
         plugin = ExperimentPlugin(assignment_of(experiment, bidders, modules, plan.slots, self._workers.count or 0))
         tasks = Tasks(plan, _seconds_per_cell(experiment, bidders))
-        writing = _Writing(self._client, plugin.name, plan, tasks, set(experiment.seeds), build_of(bidders), tell)
+        build = build_of(bidders, experiment)
+        writing = _Writing(self._client, plugin.name, plan, tasks, set(experiment.seeds), build, tell)
         with watched(self._client):
             self._bring(plugin)
             self._client.subscribe_topic(plugin.name, writing.hear)

@@ -23,8 +23,8 @@ class MechanismChoice:
     """One mechanism: `registry.find("mechanism", name, settings)` makes it.
 
     `candidates` are those per query and seed, None for every text once; `generator` is the aggregation rule that writes
-    them at equal weights. They are 0 and "" where no candidates are written, and defaults for a mechanism of the
-    user's own, of which that is not known before it is loaded.
+    them at equal weights. They are 0 and "" where no candidates are written, and defaults for a mechanism from
+    outside, of which that is not known before it is loaded.
     """
 
     name: str
@@ -41,7 +41,7 @@ class MechanismChoice:
     @classmethod
     def of(cls, name: str, section: Section | None) -> MechanismChoice:
         """From a section whose defaults are filled in, None where the mechanism has none."""
-        if registry.is_custom(name):
+        if not registry.is_built_in("mechanism", name):
             section = TextPool()
         settings = {} if section is None else dict(section)
         candidates, generator = settings.pop("candidates", 0), settings.pop("generator", "")

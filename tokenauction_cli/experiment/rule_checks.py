@@ -34,6 +34,8 @@ def check_rules(draft: Draft) -> None:
 
 
 def _unknown(kind: registry.Kind, name: str) -> str:
+    if added := registry.addition(kind, name):
+        return f"{registry.why_unknown(kind, name)} (it is of {added.origin})"
     known = ", ".join(registry.names(kind))
     owner = _mechanism_with(name)
     if kind == "payment" and owner is not None:

@@ -1,14 +1,18 @@
-"""The one place where rules and mechanisms are found by name; `package.module:Name` reaches one of the user's own.
+"""The one place where rules and mechanisms are found by name.
 
-`power_mean_R` is a family: the power mean of exponent R, as in `power_mean_2`.
+A name is that of a rule of this package, of the family `power_mean_R` (the power mean of exponent R, as in
+`power_mean_2`), of a rule that an installed package adds (`system/installed.py`), or `package.module:Name` for one of
+the user's own.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from ..system.errors import UnknownRuleError
+from ..system.installed import Addition, additions
 from .aggregation.dictatorship import RandomDictator, WinnerTakeAll
 from .aggregation.power_mean import PowerMean
 from .aggregation.rules import AggregationRule, Linear, LogLinear
@@ -34,16 +38,29 @@ _RULES: dict[Kind, tuple[Any, ...]] = {
 }
 _SHAPES: dict[Kind, type] = {"aggregation": AggregationRule, "sampling": SamplingRule, "payment": PaymentRule}
 _MECHANISMS: dict[str, type] = {shape.writers: shape for shape in (CandidateMechanism, WriterMechanism)}
+_GROUPS: dict[Kind, str] = {
+    "aggregation": "tokauction.aggregation",
+    "sampling": "tokauction.sampling",
+    "payment": "tokauction.payments",
+    "mechanism": "tokauction.mechanisms",
+}
 _FAMILY = "power_mean_"
 
 
-class UnknownRuleError(LookupError):
-    """No rule of this kind has this name; the message says what was looked for."""
-
-
 def names(kind: Kind) -> tuple[str, ...]:
-    """The names of the built-in rules of one kind, in the order of the documentation."""
-    return tuple(rule.name for rule in _RULES[kind])
+    """The names of the rules of one kind: built-in ones in the order of the documentation, then those of packages."""
+    return tuple(dict.fromkeys([*(rule.name for rule in _RULES[kind]), *additions(_GROUPS[kind])]))
+
+
+def is_built_in(kind: Kind, name: str) -> bool:
+    """Whether a rule or a family of this package has this name."""
+    is_family = kind == "aggregation" and name.startswith(_FAMILY)
+    return is_family or any(rule.name == name for rule in _RULES[kind])
+
+
+def addition(kind: Kind, name: str) -> Addition | None:
+    """The rule with this name that an installed package adds, None for any other."""
+    return None if is_built_in(kind, name) else additions(_GROUPS[kind]).get(name)
 
 
 def label(name: str) -> str:
@@ -62,21 +79,29 @@ def is_custom(name: str) -> bool:
 def find(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> Any:
     """The rule object with this name, made with its settings, if it takes any. Raises UnknownRuleError."""
     if is_custom(name):
-        return _custom(kind, name, settings or {})
+        return _made(kind, name, lambda: _of_a_module(name), settings or {})
     for rule in _RULES[kind]:
         if rule.name == name:
             return rule(**(settings or {}))
-    if kind == "aggregation" and name.startswith(_FAMILY):
+    if is_built_in(kind, name):
         return _power_mean(name)
-    raise UnknownRuleError(f"unknown {words(kind)} {name!r}")
+    if added := addition(kind, name):
+        return _made(kind, name, added.load, settings or {})
+    raise UnknownRuleError(f"unknown {words(kind)} {name!r}; is the package that adds it installed here?")
 
 
 def is_known(kind: Kind, name: str) -> bool:
-    """Whether `find` would know a name of this package: a built-in rule or one of a family."""
+    """Whether `find` would know a name: a rule of this package, one of a family, or an installed package's."""
+    return not is_custom(name) and not why_unknown(kind, name)
+
+
+def why_unknown(kind: Kind, name: str) -> str:
+    """Why `find` knows no such rule, '' where it does."""
     try:
-        return not is_custom(name) and find(kind, name) is not None
-    except UnknownRuleError:
-        return False
+        find(kind, name)
+    except UnknownRuleError as error:
+        return str(error)
+    return ""
 
 
 def is_lottery(sampling: str) -> bool:
@@ -98,14 +123,18 @@ def words(kind: Kind) -> str:
     return kind if kind == "mechanism" else f"{kind} rule"
 
 
-def _custom(kind: Kind, name: str, settings: Mapping[str, Any]) -> Any:
+def _of_a_module(name: str) -> Any:
     module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _made(kind: Kind, name: str, load: Callable[[], Any], settings: Mapping[str, Any]) -> Any:
+    """A rule from outside, made with its settings; it gets the defaults of what it leaves out."""
     try:
-        made = getattr(importlib.import_module(module), attribute)
+        made = load()
         shape = _mechanism_like(made) if kind == "mechanism" else _SHAPES[kind]
         if isinstance(made, type) and not issubclass(made, shape):
-            # gives it the defaults of what it leaves out
-            made = type(made.__name__, (made, shape), {"__module__": module})
+            made = type(made.__name__, (made, shape), {"__module__": made.__module__})
         rule = made(**settings)
     except (ImportError, AttributeError, TypeError) as error:
         raise UnknownRuleError(f"{words(kind)} {name!r} cannot be loaded: {error}") from error
@@ -114,7 +143,7 @@ def _custom(kind: Kind, name: str, settings: Mapping[str, Any]) -> Any:
 
 
 def _mechanism_like(made: Any) -> type:
-    """Which of the two kinds of mechanism a class of the user's own is. Raises TypeError where it does not say."""
+    """Which of the two kinds of mechanism a class from outside is. Raises TypeError where it does not say."""
     shape = _MECHANISMS.get(getattr(made, "writers", ""))
     if shape is None:
         raise TypeError(f"it needs `writers = ...`, one of {', '.join(map(repr, _MECHANISMS))}")

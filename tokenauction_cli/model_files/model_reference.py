@@ -4,6 +4,7 @@
     models/my-model.gguf                a file, relative to the experiment file
     hf:user/repo:Q4_K_M                 the file of a hub repository that has this quantisation in its name
     hf:user/repo/file.gguf@revision     one file of a hub repository, at a branch, tag or commit
+    my-backend                          a model that an installed package adds, which is no GGUF file
 
 It does not know whether the model exists.
 """
@@ -17,6 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ..system.errors import ModelError
+from ..system.installed import MODELS, additions
 
 FORMS = """a model is one of
   an alias                           {aliases}
@@ -78,7 +80,7 @@ ALIASES = {
 
 @dataclass(frozen=True)
 class ModelReference:
-    """What an experiment file says; exactly one of alias, path and address is set."""
+    """What an experiment file says; one of alias, path and address is set, none for a package's."""
 
     text: str
     alias: str | None = None
@@ -101,6 +103,8 @@ def parse_reference(text: str, base: Path) -> ModelReference:
     text = text.strip()
     if text in ALIASES:
         return ModelReference(text, alias=text)
+    if text in additions(MODELS):
+        return ModelReference(text)
     if text.lower().startswith("hf:"):
         return ModelReference(text, address=_parse_address(text))
     if "://" not in text and (text.lower().endswith(".gguf") or "/" in text or os.sep in text):

@@ -77,7 +77,8 @@ def locate(reference: ModelReference, *, offline: bool = False, refresh: bool = 
     elif reference.address is not None:
         model = _from_hub(reference, reference.address, offline, refresh)
     else:
-        assert reference.path is not None
+        if reference.path is None:
+            raise ModelError(f"{reference} is the model of an installed package, not a GGUF file")
         model = _from_path(reference, reference.path)
     for file in model.files:
         quick_header_check(file.path)

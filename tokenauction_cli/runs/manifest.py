@@ -22,7 +22,17 @@ Session = dict[str, Any]
 FORMAT = 1
 RECORDS_VERSION = 2
 """Raised where the same file and build give other records: at 2 for coupled sampling and for spaces in table texts."""
-_OF_THE_ENVIRONMENT = ("tokauction", "device", "gpu_layers", "extra_buffers", "llama", "passes", "versions", "host")
+_OF_THE_ENVIRONMENT = (
+    "tokauction",
+    "device",
+    "gpu_layers",
+    "extra_buffers",
+    "llama",
+    "passes",
+    "versions",
+    "packages",
+    "host",
+)
 
 
 def readable(folder: RunFolder) -> Manifest:

@@ -4,6 +4,7 @@ TokauctionError          exit 1  the run cannot go on
 |-- UsageError           exit 2  a bad option, an empty selection
 |   |-- ExperimentError  exit 2  a bad file: a list of problems, each with file:line:column
 |   |-- ModelError       exit 2  a model that is missing, broken or unfit for the auction
+|   |-- UnknownRuleError  exit 2  no rule of this kind has this name, or it cannot be loaded
 |   `-- NothingInShardError  exit 0  a part of an experiment without a text: nothing is wrong
 |-- StoreError           exit 1  the run folder cannot be read or written
 `-- CellError            exit 3  one cell cannot be computed; the others go on
@@ -51,6 +52,10 @@ class ExperimentError(UsageError):
 
 class ModelError(UsageError):
     """A model that is missing, broken or unfit for the auction."""
+
+
+class UnknownRuleError(UsageError):
+    """No rule of this kind has this name, or it cannot be loaded; the message says what was looked for."""
 
 
 class NothingInShardError(UsageError):
