@@ -193,6 +193,8 @@ def run_experiment(
         collected.add(records.new())
         known = manifest.readable(folder)
         if records.cells.issuperset(cell.id for cell in cells[:n]):
+            if why := manifest.of_another_version(folder, known):
+                progress.note(f"{why}; its texts are shown as they are: --fresh writes them anew")
             return _with_tables(collected.run(folder, known, was_complete=True))
         with _connected(workers, folder, progress) as workplace:
             ready = get_ready(folder, known, experiment, progress, workplace)

@@ -20,8 +20,13 @@ from .run_folder import PROPOSALS, RECORDS, RunFolder
 Manifest = dict[str, Any]
 Session = dict[str, Any]
 FORMAT = 1
-RECORDS_VERSION = 2
-"""Raised where the same file and build give other records: at 2 for coupled sampling and for spaces in table texts."""
+RECORDS_VERSION = 3
+"""Raised where the same file and build give other records, so that a run is of one version and takes over no other.
+
+At 2 for coupled sampling and for spaces in the texts of tables. At 3 for who takes part: a text that nobody's bid
+counts for is unsold and no failure, a budget ends it where no bid is left that counts, and a lone bidder pays as
+`mechanism/terms.py` says.
+"""
 _OF_THE_ENVIRONMENT = (
     "tokauction",
     "device",
@@ -48,14 +53,18 @@ def records_version(manifest: Manifest) -> int:
     return int(manifest.get("records", 1)) if manifest else RECORDS_VERSION
 
 
+def of_another_version(folder: RunFolder, manifest: Manifest) -> str:
+    """What to say of records that this program would write otherwise; '' where it would not."""
+    version = records_version(manifest)
+    if version == RECORDS_VERSION:
+        return ""
+    return f"{folder.path}: another version of tokauction began this run (records {version}, now {RECORDS_VERSION})"
+
+
 def check_continued(folder: RunFolder, manifest: Manifest) -> None:
     """Raises UsageError where this program would write other records than those that are there."""
-    version = records_version(manifest)
-    if version != RECORDS_VERSION:
-        raise UsageError(
-            f"{folder.path}: another version of tokauction began this run (records {version}, now {RECORDS_VERSION}); "
-            "it can be read, but not continued: start anew with --fresh"
-        )
+    if why := of_another_version(folder, manifest):
+        raise UsageError(f"{why}; it can be read, but not continued: start anew with --fresh")
 
 
 def kv_cache_of(manifest: Manifest) -> str | None:
