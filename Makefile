@@ -9,7 +9,7 @@ LLAMA := $(addprefix tokenauction_cli/lm/,build_llama.py llama_build.py compile_
 NEWER := import sys; sys.exit(sys.version_info < (3, 10))
 
 .DEFAULT_GOAL := help
-.PHONY: given-cmake-args help install demo test test-two-models soak check docs lock clean clean-venv
+.PHONY: given-cmake-args help install demo test test-two-models soak bench check docs lock clean clean-venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test-two-models: $(STAMP) ## install a second model (240 MB; Gemma's terms apply
 
 soak: $(STAMP) ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow
+
+bench: $(STAMP) ## speed in ratios, on a quiet machine: BENCH="EXP --repeat 3", "--replay", "--workers 2"
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 check: $(STAMP) ## format, lint, layers and types
 	@$(BIN)/ruff format --check .

@@ -62,8 +62,8 @@ SECTIONS = (
         "queries",
         "A query is a text, or a mapping with columns: as a row of a CSV file (`queries: log.csv`) has them, where the "
         "first row names the columns and an empty bid is none. A query with columns is there once. In a sweep of "
-        "`relative_weight` without a `total_bid` the sum of a query's bids is shared; `audit`, `play` and `bench` know "
-        "the agents' own bids alone.",
+        "`relative_weight` without a `total_bid` the sum of a query's bids is shared; `audit`, `play` and benchmarks "
+        "know the agents' own bids alone.",
     ),
     ("Agent", "agents", ""),
     ("Chat", "agents: chat", ""),

@@ -215,7 +215,6 @@ COMMANDS = """
 check experiments/e.yaml
 run experiments/e.yaml
 run experiments/e.yaml --fresh --workers 2
-bench experiments/e.yaml --workers 1
 audit experiments/e.yaml
 audit RUN
 show RUN

@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..system.errors import TokauctionError, UsageError
-from . import audit, bench, check, compare, doctor, init, models, play, report, run, schema, show, verify
+from . import audit, check, compare, doctor, init, models, play, report, run, schema, show, verify
 from . import list as run_list
 from .options import EXIT_INTERRUPTED, Settings, quiet_llama
 
@@ -54,6 +54,14 @@ def _without_llama_prints(command: Callable[..., None]) -> Callable[..., None]:
     return quietly
 
 
+def _moved_bench(arguments: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+    """Say where the benchmark went."""
+    raise UsageError(
+        "`tokauction bench` is now `python -m benchmarks` (or `make bench`) in a clone of the repository, with the "
+        "same options; `bench --covering` is now `tokauction check EXP --covering`"
+    )
+
+
 app.command(no_args_is_help=False)(init.init)
 app.command()(schema.schema)
 app.command()(check.check)
@@ -62,7 +70,7 @@ app.command()(show.show)
 app.command("list")(run_list.list_runs)
 app.command()(compare.compare)
 app.command()(_without_llama_prints(audit.audit))
-app.command()(_without_llama_prints(bench.bench))
+app.command("bench", hidden=True, context_settings={"ignore_unknown_options": True})(_moved_bench)
 app.command()(_without_llama_prints(play.play))
 app.command()(report.report)
 app.command()(_without_llama_prints(verify.verify))
@@ -70,7 +78,12 @@ app.command()(_without_llama_prints(doctor.doctor))
 
 
 def main() -> None:
-    """Run the command; an error is one message and an exit code, never a traceback unless --debug."""
+    """Run `tokauction`."""
+    run_app(app)
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a command; an error is one message and an exit code, never a traceback unless --debug."""
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +13,10 @@ from .options import ExperimentFile, Overrides, TableOrJson, TablesAs, Trust, lo
 from .results import print_rich
 
 if TYPE_CHECKING:
+    from ..analysis.tables import Table
     from ..api import Checked
+    from ..engine.calibration import Calibrated
+    from ..experiment.experiment import Experiment
 
 
 def check(
@@ -26,14 +31,21 @@ def check(
         bool,
         typer.Option("--prompts", help="Print what each model reads for the first queries, chat template and all."),
     ] = False,
+    covering: Annotated[
+        bool,
+        typer.Option("--covering", help="Over bytes: measure what the knobs of auction.covering cost and lose."),
+    ] = False,
     how: TablesAs = TableOrJson.table,
 ) -> None:
-    """Validate an experiment and print its plan and cost; no weights are loaded, but by --probe."""
+    """Validate an experiment and print its plan and cost; no weights are loaded, but by --probe and --covering."""
     from ..api import check_experiment
     from .plan_tables import plan_facts, plan_tables, prompt_facts
 
     with quiet_llama():
         loaded = load(experiment, overrides, trust)
+        if covering:
+            _print_coverings(loaded, how)
+            return
         checked = check_experiment(loaded, probe=probe)
         if how is TableOrJson.json:
             facts = plan_facts(checked) | ({"prompts": prompt_facts(checked)} if prompts else {})
@@ -42,6 +54,50 @@ def check(
         print_rich(plan_tables(checked), loaded)
         if prompts:
             _print_prompts(checked)
+
+
+def _print_coverings(experiment: Experiment, how: TableOrJson) -> None:
+    """A row for each covering that is tried."""
+    from ..engine.calibration import calibrate
+    from .terminal import console, rich_table
+
+    found = []
+    for row in calibrate(experiment):
+        typer.echo(f"open {row.open:g}, merge {row.merge:g}", err=True)
+        found.append(row)
+    if how is TableOrJson.json:
+        typer.echo(json.dumps([asdict(row) for row in found], indent=2))
+    else:
+        console().print(rich_table(_covering_table(found)))
+
+
+def _covering_table(found: Sequence[Calibrated]) -> Table:
+    from ..analysis.tables import Table
+
+    heads = (
+        "open",
+        "merge",
+        "evaluations per byte",
+        "TV of q: mean",
+        "99 %",
+        "largest",
+        "a text",
+        "unfollowed, a text",
+    )
+    rows = tuple(
+        (
+            f"{row.open:g}",
+            f"{row.merge:g}",
+            f"{row.evaluations_per_byte:.2f}",
+            f"{row.mean_distance:.1e}",
+            f"{row.distance_99:.1e}",
+            f"{row.largest_distance:.1e}",
+            f"{row.distance_per_text:.1e}",
+            f"{row.unfollowed_per_text:.1e}",
+        )
+        for row in found
+    )
+    return Table(f"{found[0].texts} texts, {found[0].draws} draws", heads, rows)
 
 
 def _print_prompts(checked: Checked) -> None:

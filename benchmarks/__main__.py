@@ -1,31 +1,29 @@
-"""`tokauction bench`: parse, measure, print ratios."""
+"""`python -m benchmarks`: parse, measure, print ratios."""
 
 from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..system.errors import UsageError
-from .options import TableOrJson, TablesAs
+from tokenauction_cli.cli.app import run_app
+from tokenauction_cli.cli.options import TableOrJson, TablesAs, quiet_llama
+from tokenauction_cli.system.errors import UsageError
 
 if TYPE_CHECKING:
-    from ..analysis.tables import Table
-    from ..engine.benchmark import Measured
-    from ..engine.calibration import Calibrated
-    from ..engine.replay import Replayed
+    from tokenauction_cli.analysis.tables import Table
 
-Row = TypeVar("Row", "Calibrated", "Replayed")
+    from .benchmark import Measured
+    from .replay import Replayed
 
 OF_TOKENS, OF_BYTES, OF_CANDIDATES = (
-    Path(__file__).with_name(f"{name}.yaml") for name in ("bench", "bench-bytes", "bench-mosaic")
+    Path(__file__).with_name(f"{name}.yaml") for name in ("tokens", "bytes", "mosaic")
 )
-OF_WORKERS = Path(__file__).with_name("bench-workers.yaml")
+OF_WORKERS = Path(__file__).with_name("workers.yaml")
 SEEDS_PER_WORKER = 100  # of models that sleep: some twenty seconds
 SHARED = {
     "times_alone": ("texts/s, over those of the one", "{:.2f}"),
@@ -65,6 +63,10 @@ SHOWN = {  # label and format
 }
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
 def bench(
     experiment: Annotated[Path | None, typer.Argument(metavar="[EXP]", help="Default: six built-in scenarios.")] = None,
     repeat: Annotated[int, typer.Option("--repeat", min=1, help="Experiment seeds; medians are shown.")] = 1,
@@ -73,28 +75,23 @@ def bench(
     replay: Annotated[
         bool, typer.Option("--replay", help="Only the auction, on recorded logits: prefixes/s by 1, 2, 4, ... threads.")
     ] = False,
-    covering: Annotated[
-        bool, typer.Option("--covering", help="Over bytes: what the knobs of auction.covering cost and lose.")
-    ] = False,
     workers: Annotated[
         int | None,
         typer.Option("--workers", metavar="N", min=1, help="How well N processes share EXP, or models that sleep."),
     ] = None,
 ) -> None:
     """Measure speed in ratios, on a quiet machine: against one Llama object per agent and against bare decoding."""
-    if (workers is not None) + replay + covering > 1:
-        raise UsageError("--workers, --replay and --covering measure different things: choose one")
+    if workers is not None and replay:
+        raise UsageError("--workers and --replay measure different things: choose one")
     if workers is not None:
         _share(experiment, workers, overrides or [], how)
         return
     if replay:
         _replay(experiment, repeat, overrides or [], how)
         return
-    if covering:
-        _calibrate(experiment, overrides or [], how)
-        return
-    from ..engine.benchmark import measure_experiment
-    from ..experiment.experiment import load_experiment
+    from tokenauction_cli.experiment.experiment import load_experiment
+
+    from .benchmark import measure_experiment
 
     scenarios = SCENARIOS if experiment is None else {experiment.stem: (experiment, [])}
     medians = []
@@ -113,8 +110,9 @@ def bench(
 
 def _share(file: Path | None, n_workers: int, overrides: list[str], how: TableOrJson) -> None:
     """Print what workers gain."""
-    from ..engine.workers_benchmark import ONE_WORKER, measure_workers
-    from ..experiment.experiment import load_experiment
+    from tokenauction_cli.experiment.experiment import load_experiment
+
+    from .workers import ONE_WORKER, measure_workers
 
     seeds = [] if file else [f"sweep.seeds={SEEDS_PER_WORKER * n_workers}"]
     loaded = load_experiment(file or OF_WORKERS, [*seeds, *overrides])
@@ -129,54 +127,13 @@ def _share(file: Path | None, n_workers: int, overrides: list[str], how: TableOr
         typer.echo(f"{shape.format(getattr(measured, name)):>8}  {label}")
 
 
-def _calibrate(file: Path | None, overrides: list[str], how: TableOrJson) -> None:
-    """Print a line for each covering."""
-    from ..engine.calibration import calibrate
-    from ..experiment.experiment import load_experiment
-    from .options import quiet_llama
-
-    found = []
-    with quiet_llama():
-        for row in calibrate(load_experiment(file or OF_BYTES, overrides)):
-            typer.echo(f"open {row.open:g}, merge {row.merge:g}", err=True)
-            found.append(row)
-    _print_rows(found, how, _covering_table)
-
-
-def _covering_table(found: list[Calibrated]) -> Table:
-    from ..analysis.tables import Table
-
-    heads = (
-        "open",
-        "merge",
-        "evaluations per byte",
-        "TV of q: mean",
-        "99 %",
-        "largest",
-        "a text",
-        "unfollowed, a text",
-    )
-    rows = tuple(
-        (
-            f"{row.open:g}",
-            f"{row.merge:g}",
-            f"{row.evaluations_per_byte:.2f}",
-            f"{row.mean_distance:.1e}",
-            f"{row.distance_99:.1e}",
-            f"{row.largest_distance:.1e}",
-            f"{row.distance_per_text:.1e}",
-            f"{row.unfollowed_per_text:.1e}",
-        )
-        for row in found
-    )
-    return Table(f"{found[0].texts} texts, {found[0].draws} draws", heads, rows)
-
-
 def _replay(file: Path | None, repeat: int, overrides: list[str], how: TableOrJson) -> None:
     """Print prefixes/s by numbers of threads, a line for each shape and rule."""
-    from ..engine.replay import REPEATS, replayed
-    from ..experiment.experiment import load_experiment
-    from ..system.processors import usable_processors
+    from tokenauction_cli.cli.terminal import console, rich_table
+    from tokenauction_cli.experiment.experiment import load_experiment
+    from tokenauction_cli.system.processors import usable_processors
+
+    from .replay import REPEATS, replayed
 
     changes = [] if file else ["auction.aggregation=[linear, log_linear]", "sweep.seeds=4"]
     loaded = load_experiment(file or OF_TOKENS, [*changes, *overrides])
@@ -188,21 +145,14 @@ def _replay(file: Path | None, repeat: int, overrides: list[str], how: TableOrJs
             f"{item.logits} logits, {item.n_tokens} tokens, {item.n_agents} agents, {item.aggregation}", err=True
         )
         found.append(item)
-    _print_rows(found, how, _replay_table)
-
-
-def _print_rows(found: list[Row], how: TableOrJson, table_of: Callable[[list[Row]], Table]) -> None:
-    """What was measured, a row each."""
-    from .terminal import console, rich_table
-
     if how is TableOrJson.json:
         typer.echo(json.dumps([asdict(row) for row in found], indent=2))
     else:
-        console().print(rich_table(table_of(found)))
+        console().print(rich_table(_replay_table(found)))
 
 
 def _replay_table(found: list[Replayed]) -> Table:
-    from ..analysis.tables import Table
+    from tokenauction_cli.analysis.tables import Table
 
     threads = list(found[0].per_second)
     speeds = ["prefixes/s: 1 thread", *(f"{n} threads" for n in threads[1:])]
@@ -223,7 +173,7 @@ def _replay_table(found: list[Replayed]) -> Table:
 
 def median_of(runs: list[Measured]) -> dict[str, Any]:
     """The median of every figure over runs of one scenario."""
-    from ..engine.benchmark import as_rows
+    from .benchmark import as_rows
 
     rows = as_rows(runs)
     return {
@@ -233,7 +183,7 @@ def median_of(runs: list[Measured]) -> dict[str, Any]:
 
 
 def _print_table(medians: list[dict[str, Any]]) -> None:
-    from .terminal import console, rich_table
+    from tokenauction_cli.cli.terminal import console, rich_table
 
     console().print(rich_table(_table(medians)))
     for name, value in medians[0]["machine"].items():
@@ -241,7 +191,7 @@ def _print_table(medians: list[dict[str, Any]]) -> None:
 
 
 def _table(medians: list[dict[str, Any]]) -> Table:
-    from ..analysis.tables import Table
+    from tokenauction_cli.analysis.tables import Table
 
     columns = ("measure", *(str(row["scenario"]) for row in medians))
     figures = {name: [row[name] for row in medians] for name in SHOWN}
@@ -251,3 +201,8 @@ def _table(medians: list[dict[str, Any]]) -> Table:
         if any(value is not None for value in figures[name])
     )
     return Table("", columns, rows)
+
+
+if __name__ == "__main__":
+    with quiet_llama():
+        run_app(app)

@@ -20,30 +20,31 @@ from typing import Any
 
 import numpy as np
 
-from ..experiment.experiment import Experiment
-from ..lm.byte_model import ByteModel, BytePrompt
-from ..lm.gguf import GgufPrompt, Step
-from ..lm.hardware import Hardware
-from ..mechanism.aggregation.rules import AggregationRule
-from ..mechanism.distributions import Array
-from ..mechanism.outcome import Outcome
-from ..mechanism.payments.rules import PaymentRule
-from ..mechanism.sampling.randomness import DrawKey
-from ..mechanism.sampling.rules import Draw, SamplingRule
-from ..runs.run_folder import RunFolder
-from ..system.errors import UsageError
-from ..system.memory import peak_memory
+from tokenauction_cli.engine.auctioneer import Auctioneer
+from tokenauction_cli.engine.bidder_models import BidderModels
+from tokenauction_cli.engine.gguf_files import GgufFiles
+from tokenauction_cli.engine.plan import Cell, Plan, cells_of
+from tokenauction_cli.engine.prepare import prepare
+from tokenauction_cli.engine.proposals import KIND as PROPOSALS
+from tokenauction_cli.engine.proposals import Proposals, is_settled, pools_of
+from tokenauction_cli.engine.rules import Rules
+from tokenauction_cli.engine.run import plan_for
+from tokenauction_cli.engine.token_loop import TokenLoop
+from tokenauction_cli.experiment.experiment import Experiment
+from tokenauction_cli.lm.byte_model import ByteModel, BytePrompt
+from tokenauction_cli.lm.gguf import GgufPrompt, Step
+from tokenauction_cli.lm.hardware import Hardware
+from tokenauction_cli.mechanism.aggregation.rules import AggregationRule
+from tokenauction_cli.mechanism.distributions import Array
+from tokenauction_cli.mechanism.outcome import Outcome
+from tokenauction_cli.mechanism.payments.rules import PaymentRule
+from tokenauction_cli.mechanism.sampling.randomness import DrawKey
+from tokenauction_cli.mechanism.sampling.rules import Draw, SamplingRule
+from tokenauction_cli.runs.run_folder import RunFolder
+from tokenauction_cli.system.errors import UsageError
+from tokenauction_cli.system.memory import peak_memory
+
 from . import naive, naive_candidates
-from .auctioneer import Auctioneer
-from .bidder_models import BidderModels
-from .gguf_files import GgufFiles
-from .plan import Cell, Plan, cells_of
-from .prepare import prepare
-from .proposals import KIND as PROPOSALS
-from .proposals import Proposals, is_settled, pools_of
-from .rules import Rules
-from .run import plan_for
-from .token_loop import TokenLoop
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     bidders = prepare(experiment, probe=True)
     files = bidders.files
     if files is None or any(agent.distributions is not None for agent in experiment.agents):
-        raise UsageError(f"{experiment.path}: bench needs agents with language models, not tables")
+        raise UsageError(f"{experiment.path}: the benchmark needs agents with language models, not tables")
     plan, rules = plan_for(experiment, bidders), Rules.of(experiment)
     settled = _settled(experiment, rules)
     loop_of = naive_candidates if settled else naive
@@ -151,8 +152,8 @@ def _settled(experiment: Experiment, rules: Rules) -> list[Cell]:
     settled = [cell for cell in cells if is_settled(cell, rules)]
     if 0 < len(settled) < len(cells) or (settled and experiment.auction.alphabet != "tokens"):
         raise UsageError(
-            f"{experiment.path}: bench measures mechanisms with candidates over tokens, and apart from others; set "
-            "auction.mechanism to one of them"
+            f"{experiment.path}: the benchmark measures mechanisms with candidates over tokens, and apart from others; "
+            "set auction.mechanism to one of them"
         )
     return settled
 
@@ -193,8 +194,8 @@ def _replay(files: GgufFiles, plan: Plan, journals: Mapping[Path, Sequence[Step]
 
 def machine_of(hardware: Hardware) -> dict[str, str]:
     """What ratios depend on: processor, threads and build."""
-    from ..lm import libraries
-    from ..system.processors import processor_name
+    from tokenauction_cli.lm import libraries
+    from tokenauction_cli.system.processors import processor_name
 
     build = libraries.digests()
     return {

@@ -1,8 +1,10 @@
-"""`tokauction bench` counts what it runs, and says what its ratios are; no timing decides."""
+"""`python -m benchmarks` counts what it runs, and says what its ratios are; no timing decides."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 from conftest import Command
 from tiny_gguf import bigram_model, of_byte, pieces
 
-from tokenauction_cli.cli.bench import OF_WORKERS
-from tokenauction_cli.engine.replay import Shape, made, recorded, replay, replayed
+from benchmarks import __main__
+from benchmarks.__main__ import OF_WORKERS
+from benchmarks.replay import Shape, made, recorded, replay, replayed
+from tokenauction_cli.cli.app import run_app
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.lm.gguf import GgufContext, OutOfMemoryError
@@ -27,6 +31,24 @@ sweep: {relative_weight: [0, 0.5, 1]}
 
 
 @pytest.fixture
+def benchmarks(in_process: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """`python -m benchmarks`, within this process."""
+    monkeypatch.setattr("tokenauction_cli.cli.app.main", lambda: run_app(__main__.app))
+    return in_process
+
+
+@pytest.fixture
+def benchmarks_apart(tmp_path: Path, environment: dict[str, str]) -> Command:
+    """The same in a process of its own, which starts workers."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "benchmarks", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+
+    return run
+
+
+@pytest.fixture
 def experiment(tmp_path: Path) -> Path:
     """Whatever was said before, c follows, and then d and e: three cells with one text, evaluated once."""
     a, b, c, d, e = map(of_byte, b"abcde")
@@ -36,8 +58,8 @@ def experiment(tmp_path: Path) -> Path:
     return path
 
 
-def test_it_counts_what_it_runs(experiment: Path, in_process: Command) -> None:
-    done = in_process("bench", str(experiment), "--format", "json")
+def test_it_counts_what_it_runs(experiment: Path, benchmarks: Command) -> None:
+    done = benchmarks(str(experiment), "--format", "json")
     (row,) = json.loads(done.stdout)
     assert (row["scenario"], row["cells"], row["tokens"]) == ("e", 3, 9)
     assert row["evaluations"] == 4  # after c and after cd, for each of two prompts
@@ -49,8 +71,8 @@ def test_it_counts_what_it_runs(experiment: Path, in_process: Command) -> None:
     assert row["peak_memory_mib"] > 1
 
 
-def test_the_table_names_every_ratio(experiment: Path, in_process: Command) -> None:
-    done = in_process("bench", str(experiment))
+def test_the_table_names_every_ratio(experiment: Path, benchmarks: Command) -> None:
+    done = benchmarks(str(experiment))
     assert done.returncode == 0
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert any(line.startswith("evaluations of a loop without sharing / ours") and "4.50" in line for line in lines)
@@ -68,14 +90,14 @@ sweep: {relative_weight: [0, 0.5, 1], seeds: 2}
 
 
 def test_candidates_are_written_and_scored_once_for_all_weights(
-    experiment: Path, tmp_path: Path, in_process: Command
+    experiment: Path, tmp_path: Path, benchmarks: Command
 ) -> None:
     """Of each of two seeds four candidates with one text: evaluated after c and after cd, for three prompts."""
     experiment.write_text(MOSAIC)
     a, b, c, d, e, f = map(of_byte, b"abcdef")
     follows = {a: {c: 50.0}, b: {c: 50.0}, f: {c: 50.0}, c: {d: 50.0}, d: {e: 50.0}}
     bigram_model(tmp_path / "m.gguf", follows)
-    (row,) = json.loads(in_process("bench", str(experiment), "--format", "json").stdout)
+    (row,) = json.loads(benchmarks(str(experiment), "--format", "json").stdout)
     assert (row["cells"], row["tokens"]) == (6, 2 * 4 * 3 * 3)
     assert row["evaluations"] == 2 * 3
     assert row["evaluations_per_candidates"] == pytest.approx(6 / (2 * 4 * 3 * 3))
@@ -84,18 +106,18 @@ def test_candidates_are_written_and_scored_once_for_all_weights(
     assert row["share_writing"] > 0
 
 
-def test_candidates_are_measured_apart(experiment: Path, in_process: Command) -> None:
+def test_candidates_are_measured_apart(experiment: Path, benchmarks: Command) -> None:
     experiment.write_text(MOSAIC.replace("[mosaic]", "[lottery, mosaic]"))
-    done = in_process("bench", str(experiment))
+    done = benchmarks(str(experiment))
     assert done.returncode == 2
-    assert "bench measures mechanisms with candidates over tokens, and apart from others" in done.stderr
+    assert "the benchmark measures mechanisms with candidates over tokens, and apart from others" in done.stderr
 
 
-def test_only_candidates_have_ratios_of_candidates(experiment: Path, in_process: Command) -> None:
-    assert "candidates" not in in_process("bench", str(experiment)).stdout.replace("settling candidates", "")
+def test_only_candidates_have_ratios_of_candidates(experiment: Path, benchmarks: Command) -> None:
+    assert "candidates" not in benchmarks(str(experiment)).stdout.replace("settling candidates", "")
 
 
-def test_memory_may_have_room_for_fewer(experiment: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_may_have_room_for_fewer(experiment: Path, benchmarks: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """One text at a time instead of three, which differ from their first token on."""
     experiment.write_text(EXPERIMENT.replace("sampling: greedy, ", "").replace("[0, 0.5, 1]", "[0, 0.5, 1], seeds: 9"))
     new_context = GgufContext._new_context
@@ -106,16 +128,16 @@ def test_memory_may_have_room_for_fewer(experiment: Path, in_process: Command, m
         return new_context(self, hardware, n_sequences)
 
     monkeypatch.setattr(GgufContext, "_new_context", small)
-    (row,) = json.loads(in_process("bench", str(experiment), "--format", "json").stdout)
+    (row,) = json.loads(benchmarks(str(experiment), "--format", "json").stdout)
     assert row["tokens"] == 27 * 3
     assert row["mean_rows"] <= 2 * 2  # two prompts, whose lone rows have company
 
 
-def test_tables_have_nothing_to_measure(tmp_path: Path, in_process: Command) -> None:
+def test_tables_have_nothing_to_measure(tmp_path: Path, benchmarks: Command) -> None:
     (tmp_path / "t.yaml").write_text("name: t\nagents: [{name: A, distribution: {x: 1}}]\n")
-    done = in_process("bench", str(tmp_path / "t.yaml"))
+    done = benchmarks(str(tmp_path / "t.yaml"))
     assert done.returncode == 2
-    assert "bench needs agents with language models" in done.stderr
+    assert "the benchmark needs agents with language models" in done.stderr
 
 
 def test_logits_are_recorded_and_replayed_by_several_threads(experiment: Path) -> None:
@@ -144,16 +166,16 @@ def test_made_logits_stand_out_as_a_models_do() -> None:
         assert 0.05 < (p / p.sum()).max() < 0.95
 
 
-def test_the_table_of_a_replay(experiment: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_of_a_replay(experiment: Path, benchmarks: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processors, "usable_processors", lambda: 2)
     shown = list(replay(load_experiment(experiment), made(Shape(300, 2), most=3), [1, 2], "made", 1))
-    monkeypatch.setattr("tokenauction_cli.engine.replay.replayed", lambda *_, **__: iter(shown))
-    done = in_process("bench", str(experiment), "--replay")
+    monkeypatch.setattr("benchmarks.replay.replayed", lambda *_, **__: iter(shown))
+    done = benchmarks(str(experiment), "--replay")
     assert done.returncode == 0
     assert "2 threads" in done.stdout
     assert "2 / 1" in done.stdout
     assert "log_linear" in done.stdout
-    (first, _) = json.loads(in_process("bench", str(experiment), "--replay", "--format", "json").stdout)
+    (first, _) = json.loads(benchmarks(str(experiment), "--replay", "--format", "json").stdout)
     assert first["n_tokens"] == 300
 
 
@@ -165,13 +187,13 @@ sweep: {relative_weight: [0, 0.5, 1]}
 """
 
 
-def test_it_counts_evaluations_over_bytes(tmp_path: Path, in_process: Command) -> None:
+def test_it_counts_evaluations_over_bytes(tmp_path: Path, benchmarks: Command) -> None:
     """After a or b follows "cde", one token, after that again: three bytes to an evaluation."""
     a, b = map(of_byte, b"ab")
     word = len(pieces())
     bigram_model(tmp_path / "m.gguf", {a: {word: 50.0}, b: {word: 50.0}, word: {word: 50.0}}, ["cde"])
     (tmp_path / "e.yaml").write_text(OVER_BYTES)
-    (row,) = json.loads(in_process("bench", "e.yaml", "--format", "json").stdout)
+    (row,) = json.loads(benchmarks("e.yaml", "--format", "json").stdout)
     assert (row["cells"], row["tokens"]) == (3, 18)
     assert row["evaluations"] == 2 * 2  # of two prompts, and after "cde": what follows "cdecde" is not asked
     assert row["evaluations_per_draw"] == pytest.approx(4 / (2 * 5))
@@ -184,16 +206,16 @@ def test_a_table_of_coverings(tmp_path: Path, in_process: Command) -> None:
     word = len(pieces())
     bigram_model(tmp_path / "m.gguf", {a: {word: 50.0}, b: {word: 50.0}, word: {word: 50.0}}, ["cde"])
     (tmp_path / "e.yaml").write_text(OVER_BYTES)
-    rows = json.loads(in_process("bench", "e.yaml", "--covering", "--format", "json").stdout)
+    rows = json.loads(in_process("check", "e.yaml", "--covering", "--format", "json").stdout)
     assert (0.001, 0.05) in [(row["open"], row["merge"]) for row in rows]
     assert all(row["texts"] == 3 and row["draws"] == 18 and row["largest_distance"] < 1e-9 for row in rows)
-    done = in_process("bench", "e.yaml", "--covering")
+    done = in_process("check", "e.yaml", "--covering")
     assert "3 texts, 18 draws" in done.stdout
     assert "TV of q: mean" in done.stdout
 
 
 def test_tokens_have_no_covering(experiment: Path, in_process: Command) -> None:
-    done = in_process("bench", str(experiment), "--covering")
+    done = in_process("check", str(experiment), "--covering")
     assert done.returncode == 2
     assert "only an auction over bytes has a covering; set auction.alphabet: bytes" in done.stderr
 
@@ -207,10 +229,10 @@ sweep: {relative_weight: [0.2, 0.8], seeds: 5}
 """
 
 
-def test_what_workers_gain(tmp_path: Path, tokauction: Command) -> None:
+def test_what_workers_gain(tmp_path: Path, benchmarks_apart: Command) -> None:
     pytest.importorskip("distributed")
     (tmp_path / "e.yaml").write_text(SHARED)
-    done = tokauction("bench", "e.yaml", "--workers", "2", "--format", "json")
+    done = benchmarks_apart("e.yaml", "--workers", "2", "--format", "json")
     row = json.loads(done.stdout)
     assert (row["scenario"], row["workers"], row["alone"], row["cells"]) == ("shared", 2, "one worker", 20)
     assert row["times_alone"] == pytest.approx(row["seconds_alone"] / row["seconds"])
@@ -220,9 +242,9 @@ def test_what_workers_gain(tmp_path: Path, tokauction: Command) -> None:
     assert 0 < row["share_without_task"] < 1
 
 
-def test_what_workers_gain_in_words(experiment: Path, tokauction: Command) -> None:
+def test_what_workers_gain_in_words(experiment: Path, benchmarks_apart: Command) -> None:
     pytest.importorskip("distributed")
-    done = tokauction("bench", str(experiment), "--workers", "2")
+    done = benchmarks_apart(str(experiment), "--workers", "2")
     first, *others = done.stdout.splitlines()
     assert first == "tiny: 3 texts, 2 workers, compared with this process"
     assert [line.split(maxsplit=1)[1] for line in others][:3] == [
@@ -234,5 +256,12 @@ def test_what_workers_gain_in_words(experiment: Path, tokauction: Command) -> No
 
 def test_the_stand_in_sleeps() -> None:
     loaded = load_experiment(OF_WORKERS, ["sweep.seeds=1", "sweep.relative_weight=[0.5]"])
-    assert Rules.of(loaded).sampling.name == "tokenauction_cli.engine.stand_in:Asleep"
-    assert "tokenauction_cli.engine.stand_in" in loaded.trust
+    assert Rules.of(loaded).sampling.name == "benchmarks.stand_in:Asleep"
+    assert "benchmarks.stand_in" in loaded.trust
+
+
+def test_the_command_says_where_the_benchmark_went(in_process: Command) -> None:
+    done = in_process("bench", "e.yaml", "--repeat", "3", "--covering")
+    assert done.returncode == 2
+    assert "python -m benchmarks" in done.stderr
+    assert "tokauction check EXP --covering" in done.stderr

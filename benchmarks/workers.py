@@ -7,12 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..experiment.experiment import Experiment
-from ..runs.run_folder import RunFolder
-from .plan import cells_of
-from .run import SilentProgress, compute, get_ready
-from .workers import Workers, workplace_of
-from .workplace import Tell
+from tokenauction_cli.engine.plan import cells_of
+from tokenauction_cli.engine.run import SilentProgress, compute, get_ready
+from tokenauction_cli.engine.workers import Workers, workplace_of
+from tokenauction_cli.engine.workplace import Tell
+from tokenauction_cli.experiment.experiment import Experiment
+from tokenauction_cli.runs.run_folder import RunFolder
 
 ONE_WORKER, THIS_PROCESS = "one worker", "this process"
 

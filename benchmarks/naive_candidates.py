@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..experiment.experiment import Experiment
-from ..mechanism.distributions import Array, log_normalize
+from tokenauction_cli.experiment.experiment import Experiment
+from tokenauction_cli.mechanism.distributions import Array, log_normalize
+
 from .naive import TEXTS, models_of
 
 if TYPE_CHECKING:
-    from ..lm.gguf import GgufPrompt
-    from ..lm.hardware import Hardware
+    from tokenauction_cli.lm.gguf import GgufPrompt
+    from tokenauction_cli.lm.hardware import Hardware
 
 
 def draws_per_second(experiment: Experiment, prompts: Sequence[GgufPrompt], hardware: Hardware) -> float:

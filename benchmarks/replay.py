@@ -16,24 +16,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..experiment.experiment import Experiment
-from ..experiment.sweep import shared_bids
-from ..lm.base import Logits, copied
-from ..system.errors import ModelError, UsageError
-from .auctioneer import Auctioneer
-from .plan import Cell, cells_of
-from .prepare import prepare
-from .rules import Rules
-from .run import plan_for
-from .text_state import TextState
-from .token_loop import TokenLoop
+from tokenauction_cli.engine.auctioneer import Auctioneer
+from tokenauction_cli.engine.plan import Cell, cells_of
+from tokenauction_cli.engine.prepare import prepare
+from tokenauction_cli.engine.rules import Rules
+from tokenauction_cli.engine.run import plan_for
+from tokenauction_cli.engine.text_state import TextState
+from tokenauction_cli.engine.token_loop import TokenLoop
+from tokenauction_cli.experiment.experiment import Experiment
+from tokenauction_cli.experiment.sweep import shared_bids
+from tokenauction_cli.lm.base import Logits, copied
+from tokenauction_cli.system.errors import ModelError, UsageError
 
 RULES = ("linear", "log_linear")
 MOST_PREFIXES = 128
 MOST_BYTES = 128 << 20  # of logits, so that large vocabularies have fewer prefixes
 PREFIXES_A_STEP = 16  # as in a run: a step's logits are there at once, and gone before the next one's
 REPEATS = 5
-SPREAD = 2.0  # of logits: of SmolLM2-135M's on the ads of `bench.yaml` it is 2 to 3
+SPREAD = 2.0  # of logits: of SmolLM2-135M's on the ads of `tokens.yaml` it is 2 to 3
 N_PEAKS, PEAK = 20, 12.0  # the likely tokens of a prefix, and how far the first of them stands out
 
 
@@ -103,7 +103,7 @@ def recorded(experiment: Experiment, most: int = MOST_PREFIXES) -> list[list[Log
     """The logits after the first prefixes that a run of this experiment reaches, (n, V) each."""
     bidders = prepare(experiment, probe=True)
     if bidders.files is None:
-        raise UsageError(f"{experiment.path}: bench needs agents with language models, not tables")
+        raise UsageError(f"{experiment.path}: the benchmark needs agents with language models, not tables")
     plan = plan_for(experiment, bidders)
     rules = Rules.of(experiment)
     with bidders.loaded(plan.slots) as model, closing(Auctioneer(experiment, rules, model.vocabulary)) as auctioneer:
