@@ -20,8 +20,8 @@ demo: $(STAMP) ## the bid sweep of two advertisers on SmolLM2-135M, its table an
 	@$(BIN)/tokauction run experiments/hawaii-co-marketing.yaml
 	@echo "Open the report in a browser: $$($(BIN)/tokauction report experiments/hawaii-co-marketing.yaml)"
 
-test: check ## check, then every test
-	@$(BIN)/python -m pytest
+test: check ## check, then every test, in a process per core
+	@$(BIN)/python -m pytest -n auto --dist worksteal --durations=10
 
 test-two-models: $(STAMP) ## install a second model (240 MB; Gemma's terms apply) and run the tests of two families
 	@$(PIP) install --quiet --no-build-isolation --editable '.[two-models]'

@@ -19,6 +19,15 @@ from tokenauction_cli.experiment.experiment import Experiment, load_experiment
 settings.register_profile("patient", deadline=None)  # a busy machine is no failure of a law
 settings.load_profile("patient")
 
+
+def pytest_configure() -> None:
+    """A process of several that share the tests keeps to one core, and so do its models: their threads spin."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
 DEMO_MODEL = "smollm2-135m-instruct"
 PACKAGE_ROOT = Path(tokenauction_cli.__file__).parents[1]
 
