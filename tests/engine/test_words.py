@@ -121,6 +121,7 @@ def test_a_seeds_word_changes_at_most_once_at_the_price_that_is_charged(read: Re
     n_switched = 0
     for cells in by_seed.values():
         (at,) = {cell["trace"]["switch"][0] if "switch" in cell["trace"] else math.inf for cell in cells}
+        assert at is None or at <= 1 or at == math.inf
         below = [cell for cell in cells if cell["relative_weight"] <= at]
         above = [cell for cell in cells if cell["relative_weight"] > at]
         assert len(cells) == 31

@@ -115,6 +115,17 @@ def test_linear_work_is_shared_by_all_weights_of_a_seed() -> None:
     assert sum(key[0] == "others" for key in profile._kept) == 1
 
 
+def test_a_token_that_no_weight_reaches_never_changes() -> None:
+    """B says z with .9, A with .1: of the seeds that begin with z, one in nine has u .9 / (.9 - .1) above 1."""
+    profile, terms = Profile.of([[0.9, 0.1], [0.1, 0.9]]), Terms(("a", "b"))
+    auction = Outcome(find("aggregation", "linear"), profile, (1.0, 1.0), terms)
+    keys = [DrawKey(Randomness(1, "q", seed), 0) for seed in range(900)]
+    found = np.array([find("sampling", "stable").draw(auction, key).switch for key in keys])
+    finite = found[np.isfinite(found)]
+    assert finite.max() < 1
+    assert len(finite) / len(found) == pytest.approx(0.9 * 8 / 9, abs=0.04)
+
+
 COUPLED = ("log_linear", "power_mean", "power_mean_0", "power_mean_2")
 
 

@@ -288,7 +288,7 @@ _TRACE = (
     ),
     Column(
         "trace.switch",
-        "Stable sampling: the relative weight at which this seed's token changes; null where it never does.",
+        "Stable sampling: the relative weight at which this seed's token changes, at most 1; null where none does it.",
         "share",
         "token",
     ),

@@ -72,7 +72,12 @@ def linear_switch(outcome: Outcome, i: int, draw_key: DrawKey) -> Switch:
     if p >= o or not outcome.distance(i):
         return Switch(below, below, float("inf"))
     above = rising_token(outcome, i, draw_key)
-    return Switch(below, above, draw_key.uniform(Purpose.SWITCH, outcome.swept_id) * o / (o - p))
+    return Switch(below, above, reached(draw_key.uniform(Purpose.SWITCH, outcome.swept_id) * o / (o - p)))
+
+
+def reached(at: float) -> float:
+    """The relative weight w* above which a token is another; inf where no weight is above it, so that it never is."""
+    return at if at < 1 else float("inf")
 
 
 class Dictator(NamedTuple):

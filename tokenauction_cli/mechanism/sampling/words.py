@@ -33,7 +33,7 @@ from ..outcome import Outcome
 from ..terms import Bidding
 from .randomness import DrawKey, Purpose
 from .rules import Draw, SamplingRule, drawn_agent
-from .stable import Stable, seed_prices, stable_dictator
+from .stable import Stable, reached, seed_prices, stable_dictator
 
 WORD = 0
 """The token of a draw of a word, as `WordOutcome` numbers it."""
@@ -115,8 +115,8 @@ def _alone(bidding: Bidding, i: int) -> Array:
 
 
 def threshold(u: float, log_p: float, log_o: float) -> float:
-    """w* = u o / (o - p), the relative weight up to which a word drawn from o stays; inf where p >= o."""
-    return math.inf if log_p >= log_o else u / -math.expm1(log_p - log_o)
+    """w* = u o / (o - p), the relative weight up to which a word drawn from o stays; inf where it always does."""
+    return math.inf if log_p >= log_o else reached(u / -math.expm1(log_p - log_o))
 
 
 def acceptance(log_p: float, log_o: float) -> float:
