@@ -57,6 +57,13 @@ def test_labels_differ() -> None:
     assert text.count(r"\caption{Texts}") == 2
 
 
+def test_a_label_made_to_differ_is_no_other_tables_label() -> None:
+    titles = ("Hotels", "Hotels!", "Hotels 2")
+    text = render([Table(title, ("weight",), ((0.5,),), name="texts") for title in titles], "latex")
+    labels = re.findall(r"\\label{(.*?)}", text)
+    assert labels == ["tab:texts-hotels", "tab:texts-hotels-2", "tab:texts-hotels-2-2"]
+
+
 def test_hostile_text_stays_in_its_cell() -> None:
     cell = escaped(HOSTILE)
     assert not re.search(r"(?<!\\)[&$#_%<>|]", cell)

@@ -25,9 +25,18 @@ from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.report import traces as packing
-from tokenauction_cli.report.figures import ALL_QUERIES, Horizontal, figures_of, horizontal_of, ids_named
+from tokenauction_cli.report.figures import (
+    ALL_QUERIES,
+    Figure,
+    Horizontal,
+    Panel,
+    Series,
+    figures_of,
+    horizontal_of,
+    ids_named,
+)
 from tokenauction_cli.report.report import write_report
-from tokenauction_cli.report.vega import LONGEST_TITLE, panel_spec, paper_spec, queries_drawn
+from tokenauction_cli.report.vega import LONGEST_TITLE, depths_of, panel_spec, paper_spec, queries_drawn
 
 
 @pytest.fixture
@@ -148,6 +157,43 @@ def test_every_axis_says_its_unit(swept: Run) -> None:
         for panel in paper_spec(figure, axis, 0)["hconcat"]:
             assert panel["encoding"]["x"]["title"]
             assert panel["encoding"]["y"]["title"] == figure.unit != ""
+
+
+def line_figure(**means: list[float]) -> Figure:
+    """A series for each list, at the weights 0, 1 and 2."""
+    series = tuple(Series(name, name, k) for k, name in enumerate(means))
+    rows = tuple(
+        {
+            "query": 0,
+            "panel": "0/linear",
+            "x": float(x),
+            "series": name,
+            "mean": mean,
+            "low": mean,
+            "high": mean,
+            "n": 9,
+        }
+        for name, line in means.items()
+        for x, mean in enumerate(line)
+    )
+    return Figure("revenue", "", "", "", "", False, True, series, (Panel("0/linear", "linear"),), rows)
+
+
+def test_no_line_is_hidden_under_another() -> None:
+    """Second price and its mean coincide, beside a payment far above: the one on top is dashed, with smaller marks."""
+    figure = line_figure(bid=[40.0, 50.0, 45.0], second=[1.0, 1.2, 1.0], myerson=[1.1, 1.1, 1.0], far=[9.0, 1.0, 1.0])
+    assert depths_of(figure) == [0, 0, 1, 0]
+    layers = paper_spec(figure, Horizontal("weight", True), 0)["hconcat"][0]["layer"]
+    dashes, sizes = layers[1]["encoding"]["strokeDash"]["scale"], layers[2]["encoding"]["size"]["scale"]
+    assert dashes["domain"] == ["bid", "second", "myerson", "far"]
+    assert [dash == [1, 0] for dash in dashes["range"]] == [True, True, False, True]
+    assert sizes["range"][2] < sizes["range"][1]
+
+
+def test_lines_apart_are_drawn_as_ever() -> None:
+    layers = paper_spec(line_figure(a=[1.0, 2.0, 3.0], b=[3.0, 2.0, 1.0]), Horizontal("weight", True), 0)
+    assert "strokeDash" not in str(layers)
+    assert depths_of(line_figure(a=[1.0, 1.0, 1.0], b=[1.0, 1.0, 1.0], c=[1.0, 1.0, 1.0])) == [0, 1, 2]
 
 
 def test_hostile_texts_are_data(swept: Run, tmp_path: Path) -> None:

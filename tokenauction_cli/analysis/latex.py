@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from .layout import Needs, parts, widths
 
@@ -50,13 +51,19 @@ class PaperTable:
 
 def latex(tables: Sequence[PaperTable], notes: Sequence[str] = ()) -> str:
     """The tables as floats, the notes under the last; labels are made to differ."""
-    labels: dict[str, int] = {}
+    taken: set[str] = set()
     texts = [PREAMBLE + "\n"]
     for k, table in enumerate(tables):
-        labels[table.label] = labels.get(table.label, 0) + 1
-        label = table.label + (f"-{labels[table.label]}" if labels[table.label] > 1 else "")
+        label = next(name for name in _labels(table.label) if name not in taken)
+        taken.add(label)
         texts.append("\n".join(_float(table, label, notes if k == len(tables) - 1 else ())) + "\n")
     return "\n".join(texts)
+
+
+def _labels(label: str) -> Iterator[str]:
+    """The label, then `label-2`, `label-3`, ..., one of which another table may have for its own."""
+    yield label
+    yield from (f"{label}-{number}" for number in count(2))
 
 
 def escaped(text: str) -> str:

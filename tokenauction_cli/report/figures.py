@@ -7,12 +7,13 @@ carry the numbers of the summary unchanged: mean and 95 % interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.comparable import groups_of
 from ..analysis.mechanism_names import payments_of
+from ..analysis.metrics import numbered
 from ..analysis.per_bytes import BYTES
 from ..analysis.run import Run
 from ..experiment.experiment import Experiment
@@ -133,7 +134,7 @@ def queries_of(runs: Sequence[Run]) -> list[str]:
 
 def figures_of(runs: Sequence[Run]) -> list[Figure]:
     """Every figure for which the runs have numbers that differ from empty."""
-    axis, queries = horizontal_of(runs), queries_of(runs)
+    axis, queries = horizontal_of(runs), numbered(queries_of(runs))
     figures = []
     for kind, rules in (part for every in _kinds(runs) for part in _in_one_measure(every, runs)):
         rows = [row for k, run in enumerate(runs) for row in _rows(kind, k, run, axis, queries)]
@@ -173,7 +174,7 @@ def _panels(k: int, run: Run, n_runs: int) -> list[Panel]:
     return [Panel(f"{k}/{rule}", prefix + label(rule)) for rule in run.experiment.auction.rules]
 
 
-def _rows(kind: _Kind, k: int, run: Run, axis: Horizontal, queries: list[str]) -> Iterator[dict[str, Any]]:
+def _rows(kind: _Kind, k: int, run: Run, axis: Horizontal, queries: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     for frame in (run.summary, run.pooled):
         for series in kind.series:
             if series.column in frame.columns:
@@ -181,13 +182,13 @@ def _rows(kind: _Kind, k: int, run: Run, axis: Horizontal, queries: list[str]) -
 
 
 def _series_rows(
-    frame: pd.DataFrame, series: Series, k: int, axis: Horizontal, queries: list[str]
+    frame: pd.DataFrame, series: Series, k: int, axis: Horizontal, queries: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
     for row in frame.to_dict("records"):
         mean = float(row[series.column])
         if math.isfinite(mean):
             yield {
-                "query": queries.index(row["query"]) if "query" in row else ALL_QUERIES,
+                "query": queries[row["query"]] if "query" in row else ALL_QUERIES,
                 "panel": f"{k}/{row['aggregation']}",
                 "x": axis.of(row),
                 "series": series.name,

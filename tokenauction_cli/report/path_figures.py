@@ -6,9 +6,10 @@ A panel for each run that has another mechanism than the token auction, a series
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.metrics import numbered
 from ..analysis.run import Run
 from ..mechanism.registry import label
 from .figures import ALL_QUERIES, Figure, Horizontal, Panel, Series, queries_of
@@ -38,7 +39,7 @@ _KINDS = (
 def path_figures(runs: Sequence[Run], axis: Horizontal) -> Iterator[Figure]:
     """Those for which there are numbers; none where every run has the token auction alone."""
     several = [(k, run) for k, run in enumerate(runs) if run.experiment.auction.others]
-    queries = queries_of(runs)
+    queries = numbered(queries_of(runs))
     rules = list(dict.fromkeys(rule for _, run in several for rule in run.experiment.auction.rules))
     along = axis.title.removesuffix(" (share of the bids)") if axis.is_weight else "sweep"
     for name, tab, (across, title), (column, unit) in _KINDS:
@@ -54,7 +55,7 @@ def path_figures(runs: Sequence[Run], axis: Horizontal) -> Iterator[Figure]:
 
 
 def _rows(
-    run: Run, k: int, across: str, column: str, axis: Horizontal, queries: Sequence[str]
+    run: Run, k: int, across: str, column: str, axis: Horizontal, queries: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
     for frame in (run.summary, run.pooled):
         if across in frame and column in frame:
@@ -62,7 +63,7 @@ def _rows(
 
 
 def _points(
-    frame: pd.DataFrame, k: int, across: str, column: str, axis: Horizontal, queries: Sequence[str]
+    frame: pd.DataFrame, k: int, across: str, column: str, axis: Horizontal, queries: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
     """In the order of the horizontal axis of the other figures, with the ends of every path."""
     keys = ["query", "aggregation"] if "query" in frame else ["aggregation"]
@@ -71,7 +72,7 @@ def _points(
         found.sort(key=axis.of)
         for number, row in enumerate(found):
             yield {
-                "query": queries.index(row["query"]) if "query" in row else ALL_QUERIES,
+                "query": queries[row["query"]] if "query" in row else ALL_QUERIES,
                 "panel": f"{k}/",
                 "x": float(row[across]),
                 "series": label(str(row["aggregation"])),

@@ -118,7 +118,7 @@ def _sharing(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
     who = "Both" if len(run.experiment.agents) == 2 else "All of them"
     share = interval(best, "co_mention_rate", percent)
     text = f"{who} are named in one text most often{_where(run, rows, best)}: in {share} of the texts."
-    yield Found(text, figure_explained("co_mention_rate"))
+    yield Found(text, figure_explained("co_mention_rate") + _of_largest(rows))
 
 
 def _revenue(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
@@ -134,7 +134,8 @@ def _revenue(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
     if parts:
         highest = "highest " if len(rows) > 1 else ""
         text = f"The {highest}mean revenue for a text, in units of the bids, by payment rule: {listed(parts)}."
-        yield Found(text, "What the seller earns, with its 95 % interval. Unit: units of the bids. Per text.")
+        about = "What the seller earns, with its 95 % interval. Unit: units of the bids. Per text."
+        yield Found(text, about + _of_largest(rows))
 
 
 def _revenue_shares(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
@@ -146,7 +147,14 @@ def _revenue_shares(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
     if parts:
         highest = "highest " if len(rows) > rows["aggregation"].nunique() else ""
         text = f"The {highest}mean revenue over what is bid for a text: {listed(parts)}."
-        yield Found(text, figure_explained("revenue_share"))
+        yield Found(text, figure_explained("revenue_share") + _of_largest(rows))
+
+
+def _of_largest(rows: pd.DataFrame) -> str:
+    """What to know of the largest of several numbers."""
+    if len(rows) < 2:
+        return ""
+    return f" The largest of {len(rows)} numbers, chosen by the same texts that it is of: rather too high."
 
 
 def _where(run: Run, rows: pd.DataFrame, row: pd.Series[Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from .. import __version__
 from ..analysis.columns import explained, figure_explained
+from ..analysis.metrics import numbered
 from ..analysis.run import Run
 from ..system.errors import StoreError
 from .export import WHAT_TO_INSTALL, vl_convert, write_figures
@@ -97,7 +98,8 @@ def _data(
 
 def _lead(run: Run, queries: Sequence[str]) -> dict[str, Any]:
     """What was done, and what was found: by query as the page numbers them, and over all together."""
-    asked = [(queries.index(query), query) for query in run.experiment.queries]
+    places = numbered(queries)
+    asked = [(places[query], query) for query in run.experiment.queries]
     pooled = [(ALL_QUERIES, None)] if len(run.pooled) else []
     found = [
         {"query": number, "points": [found._asdict() for found in findings(run, query)]}

@@ -21,6 +21,8 @@ PANEL_HEIGHT = 120
 MOST_ABREAST = 5  # panels in one row on paper; more stand in rows, two abreast
 PANELS_IN_A_ROW, LOW_PANEL_HEIGHT = 2, 70
 LONGEST_TITLE = 48  # characters: what the axis of a panel on a phone has room for
+DASHES, SMALLER = ([1, 0], [5, 4], [2, 3], [1, 5]), 0.45  # of a series that lies on none, one, two, three others
+SAME_PLACE = 0.01  # of what a figure spans
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 
 
@@ -135,13 +137,45 @@ def _layers(figure: Figure, axis: Horizontal, point_size: int = 36) -> list[Spec
     bounds = {"y": {"field": "low", "type": "quantitative"}, "y2": {"field": "high"}}
     interval = {"type": "area", "opacity": 0.16} if joined else {"type": "rule", "strokeWidth": 1.5}
     layers: list[Spec] = [{"mark": interval, "encoding": bounds}]
+    depths = depths_of(figure)
+    is_covered = any(depths)
     if joined:
-        layers.append({"mark": {"type": "line", "strokeWidth": 1.6}, "encoding": {}})
+        dashes = _by_series(figure, [DASHES[depth % len(DASHES)] for depth in depths])
+        told_apart = {"strokeDash": dashes} if is_covered else {}
+        layers.append({"mark": {"type": "line", "strokeWidth": 1.6}, "encoding": told_apart})
     point = {"type": "point", "filled": True, "opacity": 1, "size": point_size}
-    shapes = {"field": "series", "type": "nominal", "scale": _scale(figure, [shape(s.colour) for s in figure.series])}
-    layers.append({"mark": point, "encoding": {"shape": {**shapes, "legend": None}}})
+    marks = {"shape": _by_series(figure, [shape(s.colour) for s in figure.series])}
+    if is_covered:
+        marks["size"] = _by_series(figure, [point_size * SMALLER**depth for depth in depths])
+    layers.append({"mark": point, "encoding": marks})
     target = {"type": "point", "filled": True, "size": 500, "opacity": 0, "tooltip": {"content": "data"}}
     return [*layers, {"mark": target, "encoding": {}}]
+
+
+def _by_series(figure: Figure, values: list[Any]) -> Spec:
+    return {"field": "series", "type": "nominal", "scale": _scale(figure, values), "legend": None}
+
+
+def depths_of(figure: Figure) -> list[int]:
+    """On how many others each series lies in some panel: dashes and smaller marks leave those below visible.
+
+    So second price lies on its mean, Myerson's payment, and both on one another beside a payment of 100 times as much.
+    """
+    lines: dict[tuple[int, str, str], dict[float, float]] = {}
+    for row in figure.rows:
+        lines.setdefault((row["query"], row["panel"], row["series"]), {})[row["x"]] = row["mean"]
+    names = [series.name for series in figure.series]
+    low, high = _range(figure)
+    apart = SAME_PLACE * (high - low)
+    depths = dict.fromkeys(names, 0)
+    for (query, panel, name), line in lines.items():
+        below = (lines.get((query, panel, other), {}) for other in names[: names.index(name)])
+        depths[name] = max(depths[name], sum(_coincide(line, other, apart) for other in below))
+    return list(depths.values())
+
+
+def _coincide(line: dict[float, float], other: dict[float, float], apart: float) -> bool:
+    return line.keys() == other.keys() and all(abs(line[x] - other[x]) <= apart for x in line)
 
 
 def _shared(figure: Figure, axis: Horizontal, colours: list[str], *, legend: bool) -> Spec:
@@ -201,10 +235,15 @@ def _labels(axis: Horizontal) -> Spec:
     return {"labelExpr": expression}
 
 
-def _y(figure: Figure) -> Spec:
+def _range(figure: Figure) -> tuple[float, float]:
+    """The least and the largest number of a figure, intervals included."""
     lows = [row["mean"] if row["low"] is None else row["low"] for row in figure.rows]
     highs = [row["mean"] if row["high"] is None else row["high"] for row in figure.rows]
-    low, high = min(lows), max(highs)
+    return min(lows), max(highs)
+
+
+def _y(figure: Figure) -> Spec:
+    low, high = _range(figure)
     low = min(low, 0.0) if figure.from_zero else low
     if figure.percent:
         low, high = (0.0, 1.0) if figure.from_zero else (min(low, 0.99), 1.0)
