@@ -137,10 +137,9 @@ def observations(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=cells.index)
 
 
-def _place(experiment: Experiment, key: Any) -> tuple[int, int, int]:
-    """The order of (query, aggregation, point) in the experiment, whatever was finished first."""
-    query, aggregation, point = key
-    return experiment.queries.index(query), experiment.auction.rules.index(aggregation), int(point)
+def numbered(names: Iterable[str]) -> dict[str, int]:
+    """The place of every name, of one that is there twice its first."""
+    return {name: place for place, name in enumerate(dict.fromkeys(names))}
 
 
 def summary_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
@@ -151,10 +150,11 @@ def summary_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
     figures = observations(experiment, finished)
     bids = [f"bid.{agent.id}" for agent in experiment.agents]
     rows = []
-    groups = sorted(finished.groupby(GROUP, sort=False), key=lambda one: _place(experiment, one[0]))
-    for key, group in groups:
-        row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
-        row |= {name: group[name].iloc[0] for name in ("relative_weight", *bids)} | {"cells": len(group)}
+    queries, rules = numbered(experiment.queries), numbered(experiment.auction.rules)
+    places = [finished["query"].map(queries), finished["aggregation"].map(rules), finished["point"]]
+    for _, group in finished.groupby(places):  # in the order of the experiment, whatever was finished first
+        row: dict[str, Any] = {name: group[name].iloc[0] for name in (*GROUP, "relative_weight", *bids)}
+        row |= {"cells": len(group)}
         values = figures.loc[group.index].to_numpy(dtype=float)
         for name, column, interval in zip(figures.columns, values.T, mean_intervals(values), strict=True):
             row |= columns_of(name, _rate(column) if is_rate(name) else interval)

@@ -58,10 +58,19 @@ def calibrate(experiment: Experiment) -> Iterator[Calibrated]:
     laws = Laws(experiment, bidders.prompt_sets)
     with bidders.loaded(plan.slots) as model:
         assert isinstance(model, ByteModel)
-        records = complete(_written(experiment, bidders, model, plan))
+        records = _drawn(experiment, _written(experiment, bidders, model, plan))
         reference = laws.along(records, model.following(finer(model.knobs)))
         for knobs in sorted({model.knobs, *(Knobs(*pair) for pair in GRID)}, reverse=True):
             yield _row(model.following(knobs), bidders, laws, records, reference)
+
+
+def _drawn(experiment: Experiment, records: Sequence[Record]) -> list[Record]:
+    """The records along which q can be compared; raises UsageError where no text has a draw."""
+    drawn = complete(records)
+    if not drawn:
+        why = next((record["error"] for record in records if "error" in record), "no byte was drawn")
+        raise UsageError(f"{experiment.path}: a covering is judged along texts, and none was written; the first: {why}")
+    return drawn
 
 
 def _written(experiment: Experiment, bidders: BidderModels, model: ByteModel, plan: Plan) -> list[Record]:

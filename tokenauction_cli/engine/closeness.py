@@ -67,8 +67,8 @@ def finer(knobs: Knobs) -> Knobs:
 
 
 def complete(records: Sequence[Record]) -> list[Record]:
-    """The records of texts that did not fail."""
-    return [record for record in records if record["end_reason"] != FAILED]
+    """The records of texts that did not fail, and along which something was drawn."""
+    return [record for record in records if record["end_reason"] != FAILED and record["tokens"]]
 
 
 class Laws:
