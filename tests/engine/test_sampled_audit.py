@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import DEMO_MODEL, Reader
 
@@ -280,7 +281,12 @@ def test_regret_welfare_and_revenue_come_from_texts_that_nothing_was_chosen_on(r
         assert chosen
         for trial in chosen:
             del sampled._facts[trial]
-        assert game.equilibrium(path).outcome == "equilibrium"
+        found = game.equilibrium(path)
+        weighted = game._weighted.values()
+        welfare = np.stack([sum(one.worth(trial) for one in game.payoffs.values()) for trial in weighted])
+        even, odd = (welfare[:, k::2].mean(axis=1) for k in (0, 1))
+        assert found.welfare_best == pytest.approx((even[odd.argmax()] + odd[even.argmax()]) / 2)
+        assert found.outcome == "equilibrium"
     records = RunFolder(tmp_path / "run", KIND).records().values()
     assert {record["seed"] for record in records} == set(range(80))
 

@@ -21,7 +21,7 @@ from tokenauction_cli.mechanism.registry import find
 from tokenauction_cli.mechanism.terms import Terms
 from tokenauction_cli.mechanism.whole_texts.best_response import BackwardInduction, best_bid, fine_grid
 from tokenauction_cli.mechanism.whole_texts.dynamics import Answer, Path, best_responses
-from tokenauction_cli.mechanism.whole_texts.finding import price_of_anarchy
+from tokenauction_cli.mechanism.whole_texts.finding import price_of_anarchy, welfare_ratio
 from tokenauction_cli.mechanism.whole_texts.game import Game
 from tokenauction_cli.mechanism.whole_texts.tree import LEAF, TokenAuctions, Tree, Worth, total, tv_losses
 
@@ -309,6 +309,12 @@ def test_dynamics_stop_unfinished() -> None:
 )
 def test_price_of_anarchy(best: float, reached: float, ratio: float | None) -> None:
     assert price_of_anarchy(best, reached) == ratio
+
+
+def test_a_ratio_of_estimates_is_not_cut() -> None:
+    assert welfare_ratio(2, 2.5) == 0.8
+    assert welfare_ratio(-2.5, -2) == 0.8
+    assert welfare_ratio(1, 0) is None
 
 
 @given(profiles(n=2, zeros=False))

@@ -81,20 +81,33 @@ _EQUILIBRIUM = (
         "",
         "v_A",
     ),
-    Column("regret", "The most that any agent gains by another bid there; by seeds on fresh ones.", _BIDS, "text"),
+    Column(
+        "regret",
+        "The most that any agent gains by another bid there; by seeds what one half of fresh ones chooses gains in the "
+        "other half, at least 0.",
+        _BIDS,
+        "text",
+    ),
     Column("regret.high", "The upper end of its interval, paired by seed; exact: the regret itself.", _BIDS, "text"),
     Column("welfare.truth", "The sum of the agents' values of the text, payments left out, at truth.", _BIDS, "text"),
     Column("welfare.equilibrium", "The same where best responses end.", _BIDS, "text"),
-    Column("welfare.best", "The most over the relative weight.", _BIDS, "text"),
-    Column("relative_weight.best", "The relative weight at which it is the most.", "share"),
+    Column(
+        "welfare.best",
+        "The most over the relative weight; by seeds at the weights that each half of the seeds chooses, measured on "
+        "the other half.",
+        _BIDS,
+        "text",
+    ),
+    Column("relative_weight.best", "The relative weight at which it is the most; by seeds over all of them.", "share"),
     Column("revenue.truth", "What the seller earns at truth.", _BIDS, "text"),
     Column("revenue.equilibrium", "The same where best responses end.", _BIDS, "text"),
-    Column("revenue.best", "The same at the relative weight of the most welfare.", _BIDS, "text"),
+    Column("revenue.best", "The same where `welfare.best` is measured.", _BIDS, "text"),
     Column(
         "price_of_anarchy",
         "The best welfare over that where best responses end, turned round where both are losses: 1 is nothing lost. "
-        "Empty where welfare is 0 or of two signs.",
-        "1 or more",
+        "By seeds it may lie below 1, by chance or where welfare is higher there than at any weight. Empty where "
+        "welfare is 0 or of two signs.",
+        "1 or more, by seeds about",
         formula="welfare.best / welfare.equilibrium",
     ),
     _TEXTS,
@@ -109,7 +122,12 @@ _DYNAMICS = (
     Column("step", "The number of the reply; 0 is the truth."),
     Column("agent", "The id of the agent that replies; empty at step 0.", is_text=True),
     Column("bid.A", "The bid of agent A after the step.", _A_BID, "", "b_A"),
-    Column("gain", "What the reply gains over the bid that the agent had.", _BIDS, "text"),
+    Column(
+        "gain",
+        "What the reply gains over the bid that the agent had; by seeds on those that chose it, so rather too much.",
+        _BIDS,
+        "text",
+    ),
     Column("gain.low", "The lower end of its 95 % interval, paired by seed; exact: the gain itself.", _BIDS, "text"),
     Column("moved", "Whether the agent changed its bid: only for a gain beyond chance.", is_text=True),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,9 +16,9 @@ from ..experiment.sweep import shared_bids
 from ..experiment.text_audit import Utility
 from ..mechanism.distributions import Array
 from ..mechanism.whole_texts.dynamics import Answer, Dynamics, Path, Question, best_responses
-from ..mechanism.whole_texts.finding import BY_SEEDS, Equilibrium, price_of_anarchy
-from ..mechanism.whole_texts.gains import Floor, Gains, estimate_gains
-from ..mechanism.whole_texts.tree import replaced, total
+from ..mechanism.whole_texts.finding import BY_SEEDS, Equilibrium, welfare_ratio
+from ..mechanism.whole_texts.gains import Floor, chosen_by_the_other_half, estimate_gains, split_choice
+from ..mechanism.whole_texts.tree import replaced
 from .charges import charges_of, has_meaning
 from .rules import Rules
 from .sampled import Payoff, Sampled, Trial, mean
@@ -29,6 +30,14 @@ WEIGHTS = tuple(k / 10 for k in range(11))
 REFINEMENTS = 1
 MOST_ROUNDS = 8
 _NEVER = Answer(-np.inf, -np.inf)
+
+
+class Best(NamedTuple):
+    """Welfare and revenue at the best relative weight."""
+
+    weight: float
+    welfare: float
+    revenue: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,32 +120,45 @@ class SampledGame:
         return {weight: trial for weight, trial in trials.items() if self.sampled.is_open(trial)}
 
     def regret(self, bids: tuple[float, ...]) -> tuple[float, float]:
-        """The most that any agent still gains on its grid, on fresh seeds, and its upper bound, for all of them."""
+        """The most that any agent still gains on its grid, and its upper bound, for all of them: on fresh seeds.
+
+        The gain is that of what one half of these seeds chooses in the other half.
+        """
         now = self._fresh(bids)
         around = {agent: trials for agent in self.utilities if (trials := self._around(agent, bids))}
         if not around:
             return 0.0, 0.0
-        gains = self._gains(now, around)
-        return max(0.0, float(gains.mean.max())), gains.regret_at_most
+        differences, floor = self._differences(now, around)
+        gains = estimate_gains(differences, self.sampled.clusters, floor=floor)
+        split = split_choice(differences, self.sampled.seed_of_text, self.sampled.clusters)
+        return max(0.0, split.gain), gains.regret_at_most
 
-    def _gains(self, now: Trial, around: Mapping[int, Sequence[Trial]]) -> Gains:
-        """Of several agents' deviations, bounded together."""
+    def _differences(self, now: Trial, around: Mapping[int, Sequence[Trial]]) -> tuple[Array, Floor | None]:
+        """Of several agents' deviations, to be bounded together, with their floor."""
         payoffs = [(self.payoffs[agent], trials) for agent, trials in around.items()]
         differences: Array = np.concatenate([one.differences(now, trials) for one, trials in payoffs], axis=1)
         floors = [floor for one, trials in payoffs if (floor := one.floor(now, trials)) is not None]
-        return estimate_gains(differences, self.sampled.clusters, floor=Floor.joined(floors) if floors else None)
+        return differences, Floor.joined(floors) if floors else None
 
-    def _welfare(self, trial: Trial) -> float:
-        return total([mean(payoff.worth(trial)) for payoff in self.payoffs.values()])
+    def _welfare(self, trial: Trial) -> Array:
+        """Of each text, (n_texts,)."""
+        return np.asarray(np.sum([payoff.worth(trial) for payoff in self.payoffs.values()], axis=0))
 
-    def _revenue(self, trial: Trial) -> float:
-        return mean(self.sampled.paid(trial, self.payment).sum(axis=1))
+    def _revenue(self, trial: Trial) -> Array:
+        """Of each text, (n_texts,)."""
+        return np.asarray(self.sampled.paid(trial, self.payment).sum(axis=1))
+
+    def best_weight(self) -> Best:
+        """The weight of most welfare; what stands there is by the weight that the other half of the seeds chooses."""
+        trials = list(self._weighted.values())
+        welfare, revenue = (np.stack([of(one) for one in trials], axis=1) for of in (self._welfare, self._revenue))
+        chosen = np.arange(len(welfare)), chosen_by_the_other_half(welfare, self.sampled.seed_of_text)
+        return Best(list(self._weighted)[welfare.mean(axis=0).argmax()], mean(welfare[chosen]), mean(revenue[chosen]))
 
     def equilibrium(self, path: Path) -> Equilibrium:
         """Where the dynamics ended."""
-        truth, end = self._fresh(self.truth), self._fresh(path.bids)
-        weight = max(self._weighted, key=lambda one: self._welfare(self._weighted[one]))
-        best = self._weighted[weight]
+        truth, end, best = self._fresh(self.truth), self._fresh(path.bids), self.best_weight()
+        welfare_at_end = mean(self._welfare(end))
         regret, highest = self.regret(path.bids)
         return Equilibrium(
             self.rule,
@@ -148,14 +170,14 @@ class SampledGame:
             values=tuple(self.utilities[i].value if i in self.utilities else None for i in range(len(path.bids))),
             regret=regret,
             regret_high=highest,
-            welfare_truth=self._welfare(truth),
-            welfare_equilibrium=self._welfare(end),
-            welfare_best=self._welfare(best),
-            relative_weight_best=weight,
-            revenue_truth=self._revenue(truth),
-            revenue_equilibrium=self._revenue(end),
-            revenue_best=self._revenue(best),
-            price_of_anarchy=price_of_anarchy(self._welfare(best), self._welfare(end)),
+            welfare_truth=mean(self._welfare(truth)),
+            welfare_equilibrium=welfare_at_end,
+            welfare_best=best.welfare,
+            relative_weight_best=best.weight,
+            revenue_truth=mean(self._revenue(truth)),
+            revenue_equilibrium=mean(self._revenue(end)),
+            revenue_best=best.revenue,
+            price_of_anarchy=welfare_ratio(best.welfare, welfare_at_end),
             texts=self.sampled.n_texts,
             method=BY_SEEDS,
             note="; ".join(self._notes(path)),

@@ -42,8 +42,8 @@ class Equilibrium:
 
     `outcome` is equilibrium, cycle (`bids` are then those that return) or unfinished. `values` are None for agents
     without this utility, which keep their bids. `regret` is the most that any agent still gains by another bid,
-    `regret_high` its upper bound. `price_of_anarchy` is at least 1, and None where welfare is 0, infinite, or of
-    two signs.
+    `regret_high` its upper bound. `price_of_anarchy` is at least 1, by seeds but for chance, and None where welfare
+    is 0, infinite, or of two signs.
     """
 
     aggregation: str
@@ -85,10 +85,16 @@ class Step:
 
 def price_of_anarchy(best: float, reached: float) -> float | None:
     """The best welfare over the one that is reached, turned round where both are losses: at least 1."""
+    ratio = welfare_ratio(best, reached)
+    return None if ratio is None else max(1.0, ratio)
+
+
+def welfare_ratio(best: float, reached: float) -> float | None:
+    """The same of estimates, which may lie below 1 by chance: cut at 1 it would be too high in the mean."""
     if best > 0 and reached > 0:
         ratio = best / reached
     elif best < 0 and reached < 0:
         ratio = reached / best
     else:
         return None
-    return max(1.0, ratio) if math.isfinite(ratio) else None
+    return ratio if math.isfinite(ratio) else None

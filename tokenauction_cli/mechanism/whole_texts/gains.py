@@ -246,7 +246,7 @@ def split_choice(
     as in `estimate_gains`, with the same errors.
     """
     _check(differences, clusters, level)
-    second = np.unique(seeds, return_inverse=True)[1] % 2 == 1
+    second = _second_half(seeds)
     chosen = _choice(differences[~second], clusters[~second]), _choice(differences[second], clusters[second])
     if chosen == (None, None):
         return SplitChoice(0.0, 0.0, 0.0, chosen)
@@ -256,6 +256,25 @@ def split_choice(
             counted[others] = differences[others, choice]
     found = estimate_gains(counted[:, None], clusters, level, _floor_of(floor, chosen))
     return SplitChoice(float(found.mean[0]), float(found.lower[0]), float(found.upper[0]), chosen)
+
+
+def _second_half(seeds: Integers) -> NDArray[np.bool_]:
+    """Whether a text is of the second, the fourth, ... seed, (n_texts,)."""
+    is_second: NDArray[np.bool_] = np.unique(seeds, return_inverse=True)[1] % 2 == 1
+    return is_second
+
+
+def chosen_by_the_other_half(values: Array, seeds: Integers) -> Integers:
+    """For every text the alternative of (n_texts, d) with the largest mean in the other half of the seeds, (n_texts,).
+
+    What the texts have there is in the mean at most the best alternative's, unlike the largest of all means. A single
+    seed has no other half: there all texts choose.
+    """
+    second = _second_half(seeds)
+    if not second.any():
+        return np.full(len(seeds), int(values.mean(axis=0).argmax()), dtype=np.int64)
+    by_first, by_second = (int(values[half].mean(axis=0).argmax()) for half in (~second, second))
+    return np.where(second, by_first, by_second)
 
 
 def _choice(differences: Array, clusters: Integers) -> int | None:
