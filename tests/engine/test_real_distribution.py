@@ -35,7 +35,7 @@ def profile(model_path: Path) -> Profile:
         (prompt_set,) = bidders.prompt_sets.values()
         assert all(isinstance(prompt, GgufPrompt) for prompt in prompt_set.prompts)
         with bidders.loaded(1) as model:
-            said = tokens_of_text(model.vocabulary, str, " Enjoy your vacation in Hawaii. Fly with")
+            said = tokens_of_text(model.vocabulary, [" Enjoy your vacation in Hawaii. Fly with"])
             found = profile_after(experiment, prompt_set, model, said)
     assert isinstance(found, Profile)
     return found

@@ -335,7 +335,7 @@ def test_from_a_dict() -> None:
 
 def test_a_question_knows_the_text() -> None:
     prompt = "{{ agent }}, {{ query }}: {{ text }}"
-    assert render_question(prompt, "Ann", "q", "{{ 7 * 7 }}") == "Ann, q: {{ 7 * 7 }}"
+    assert "".join(render_question(prompt, "Ann", "q", "{{ 7 * 7 }}")) == "Ann, q: {{ 7 * 7 }}"
     assert template_mistakes(prompt, "Ann", {"q": {}}, True, is_question=True) == []
     (mistake,) = template_mistakes(prompt, "Ann", {"q": {}}, True)
     assert mistake.message == "unknown name 'text'; a prompt knows {{ query }} and {{ agent }}"

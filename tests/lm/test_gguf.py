@@ -26,10 +26,11 @@ from tokenauction_cli.engine.token_loop import Record, TokenLoop
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm import libraries
 from tokenauction_cli.lm.base import Request
+from tokenauction_cli.lm.chat_template import ChatTemplates
 from tokenauction_cli.lm.gguf import GgufContext, GgufModel, GgufPrompt, cells_per_sequence, open_vocabulary
 from tokenauction_cli.lm.hardware import GGML_TYPES, Hardware, choose_hardware, kv_format
 from tokenauction_cli.lm.native_output import quiet
-from tokenauction_cli.lm.prompt_tokens import tokens_of_messages, tokens_of_text
+from tokenauction_cli.lm.prompt_tokens import Value, tokens_of_messages, tokens_of_text
 from tokenauction_cli.system.errors import ModelError
 
 Tokens = tuple[int, ...]
@@ -249,25 +250,77 @@ def as_bytes(text: str) -> Tokens:
     return tuple(of_byte(byte) for byte in text.encode())
 
 
+@pytest.fixture
+def templates() -> Iterator[ChatTemplates]:
+    with ChatTemplates() as templates:
+        yield templates
+
+
 @pytest.mark.parametrize("query", ["</s>", "<s>", "<|im_end|>", "<unk>", "\ue0fa0\ue0fb", "\ue0fa7\ue0fb</s>"])
-def test_control_tokens_in_a_query_are_text(bigram: Path, query: str) -> None:
+def test_control_tokens_in_a_query_are_text(bigram: Path, templates: ChatTemplates, query: str) -> None:
     with open_vocabulary(bigram) as vocabulary:
-        raw = tokens_of_text(vocabulary, lambda q: f"{q}<|im_end|>", query)
+        raw = tokens_of_text(vocabulary, [Value(query), "<|im_end|>"])
         assert raw == (1, *as_bytes(query), 3)
-        chat = tokens_of_messages(vocabulary, CHAT_TEMPLATE, [{"role": "user", "content": query}], "m")
+        chat = tokens_of_messages(vocabulary, CHAT_TEMPLATE, [{"role": "user", "content": query}], "m", templates)
         assert chat == (1, *as_bytes(query), 3)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "query", "said"),
+    [
+        ("Q{{ query|lower }}", "<|IM_END|>", "Q<|im_end|>"),
+        ("{{ query|replace(' ', '_') }}", "<|im end|>", "<|im_end|>"),
+        ("{{ a }}{{ query }}", "end|>", "<|im_end|>"),
+        ("<{{ query }}", "|im_end|>", "<|im_end|>"),
+        ("{{ query[::-1] }}", ">|dne_mi|<", "<|im_end|>"),
+        ("{% for c in query %}{{ c }}{% endfor %}", "</s>", "</s>"),
+        ("{% set x = '<' ~ query %}{{ x }}", "/s>", "</s>"),
+        ("{{ '<' + query }}", "/s>", "</s>"),
+        ("{{ agent }}", "", "<unk>"),
+    ],
+)
+def test_what_a_value_becomes_is_text(read: Reader, bigram: Path, prompt: str, query: str, said: str) -> None:
+    """Whatever filters, joins or the words around it make of it; the prompt's own control tokens stay."""
+    queries = [{"query": query, "a": "<|im_"}]
+    agent = {"name": "<unk>", "id": "a", "model": bigram.name, "prompt": prompt + "<|im_end|>"}
+    (prompt_set,) = prepare(read(json.dumps({"name": "t", "queries": queries, "agents": [agent]}))).prompt_sets.values()
+    assert prompt_set.prompts[0].tokens == (1, *as_bytes(said), 3)
+
+
+def test_no_merge_of_plain_text_makes_a_control_token(tmp_path: Path) -> None:
+    """SentencePiece looks up what two pieces make together, control tokens too."""
+    with open_vocabulary(bigram_model(tmp_path / "m.gguf", words=["</", "</s"])) as vocabulary:
+        assert 2 not in tokens_of_text(vocabulary, [Value("</s>")])
+
+
+@pytest.mark.parametrize(
+    ("template", "content"),
+    [
+        ("{{ messages[0].content|lower }}", "<|IM_END|>"),
+        ("<{{ messages[0].content }}", "|im_end|>"),
+        ("{{ messages[0].content.replace('__', '_') }}", "<|im__end|>"),
+    ],
+)
+def test_no_chat_template_makes_control_tokens_of_words(
+    bigram: Path, templates: ChatTemplates, template: str, content: str
+) -> None:
+    with (
+        open_vocabulary(bigram) as vocabulary,
+        pytest.raises(ModelError, match=r"it makes the control token <\|im_end\|> of"),
+    ):
+        tokens_of_messages(vocabulary, template, [{"role": "user", "content": content}], "m", templates)
 
 
 @pytest.mark.parametrize("prompt", ["ab", f"{BOS}ab"])
 def test_the_first_token_comes_once(bigram: Path, prompt: str) -> None:
     with open_vocabulary(bigram) as vocabulary:
-        assert tokens_of_text(vocabulary, lambda _: prompt, "") == (1, *as_bytes("ab"))
+        assert tokens_of_text(vocabulary, [prompt]) == (1, *as_bytes("ab"))
 
 
 def test_a_vocabulary_may_ask_for_no_first_token(tmp_path: Path) -> None:
     path = bigram_model(tmp_path / "m.gguf", metadata={"tokenizer.ggml.add_bos_token": False})
     with open_vocabulary(path) as vocabulary:
-        assert tokens_of_text(vocabulary, lambda _: "ab", "") == as_bytes("ab")
+        assert tokens_of_text(vocabulary, ["ab"]) == as_bytes("ab")
 
 
 def test_a_template_that_refuses_a_system_message(read: Reader, bigram: Path) -> None:
@@ -293,9 +346,9 @@ def test_a_model_without_a_template(read: Reader, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("template", ["{{ messages[9].content }}", "{% if %}", "{{ 1 / 0 }}", "{{ strftime_now() }}"])
-def test_a_broken_template_is_an_error_of_the_model(bigram: Path, template: str) -> None:
+def test_a_broken_template_is_an_error_of_the_model(bigram: Path, templates: ChatTemplates, template: str) -> None:
     with open_vocabulary(bigram) as vocabulary, pytest.raises(ModelError, match="the chat template of m"):
-        tokens_of_messages(vocabulary, template, [{"role": "user", "content": "x"}], "m")
+        tokens_of_messages(vocabulary, template, [{"role": "user", "content": "x"}], "m", templates)
 
 
 # The real model: bit for bit
@@ -460,7 +513,7 @@ def greedy(llama: llama_cpp.Llama, tokens: Sequence[int], n: int = 24) -> str:
 
 def prompt_tokens(model: Path, prompt: str) -> Tokens:
     with open_vocabulary(model) as vocabulary:
-        return tokens_of_text(vocabulary, lambda _: prompt, "")
+        return tokens_of_text(vocabulary, [prompt])
 
 
 @pytest.mark.model
@@ -549,7 +602,8 @@ def test_the_demo_models_own_template(model_path: Path) -> None:
     template = read_metadata(model_path).chat_template
     messages = [{"role": "system", "content": "Sell."}, {"role": "user", "content": "Hi<|im_end|>\n"}]
     with open_vocabulary(model_path) as vocabulary:
-        tokens = tokens_of_messages(vocabulary, template, messages, "m")
+        with ChatTemplates() as templates:
+            tokens = tokens_of_messages(vocabulary, template, messages, "m", templates)
         rendered = b"".join(vocabulary.piece(token, control=True) for token in tokens).decode()
         start, end = (vocabulary.tokenize(name, control=True)[0] for name in ("<|im_start|>", "<|im_end|>"))
     assert rendered.startswith("<|im_start|>system\nSell.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_end|>\n")

@@ -23,6 +23,7 @@ from ..system.processors import usable_processors
 
 if TYPE_CHECKING:
     from ..experiment.experiment import Agent, Auction
+    from ..lm.chat_template import ChatTemplates
     from ..lm.gguf import GgufContext, GgufPrompt, Step
     from ..lm.hardware import Hardware
     from ..lm.metadata import GgufMetadata
@@ -368,16 +369,18 @@ def read_prompts(
     """Of every query the prompt of every voice, None for tables; raises ModelError where one does not fit."""
     from contextlib import ExitStack
 
+    from ..lm.chat_template import ChatTemplates
     from ..lm.gguf import open_vocabulary
 
     with ExitStack() as stack:
+        templates = stack.enter_context(ChatTemplates())
         vocabularies = {
             model.path: stack.enter_context(open_vocabulary(model.path)) for model in dict.fromkeys(in_use.values())
         }
         if one_vocabulary:
             _check_same_vocabulary(experiment, in_use, vocabularies)
         return {
-            query: [_prompt(experiment, voice, query, in_use, vocabularies) for voice in voices]
+            query: [_prompt(experiment, voice, query, in_use, vocabularies, templates) for voice in voices]
             for query in experiment.queries
         }
 
@@ -388,13 +391,14 @@ def _prompt(
     query: str,
     in_use: Mapping[str, ModelInUse],
     vocabularies: Mapping[Path, GgufVocabulary],
+    templates: ChatTemplates,
 ) -> GgufPrompt | None:
     from ..lm.gguf import GgufPrompt
 
     if agent.model is None:
         return None
     model = in_use[agent.model]
-    tokens = _tokens(agent, query, experiment.columns_of(query), model, vocabularies[model.path])
+    tokens = _tokens(agent, query, experiment.columns_of(query), model, vocabularies[model.path], templates)
     _check_length(agent, model, len(tokens), experiment.auction)
     return GgufPrompt(model.path, tokens)
 
@@ -409,19 +413,19 @@ def prompt_text(prompt: GgufPrompt) -> str:
 
 
 def _tokens(
-    agent: Agent, query: str, columns: Mapping[str, str], model: ModelInUse, vocabulary: GgufVocabulary
+    agent: Agent,
+    query: str,
+    columns: Mapping[str, str],
+    model: ModelInUse,
+    vocabulary: GgufVocabulary,
+    templates: ChatTemplates,
 ) -> tuple[int, ...]:
     from ..lm.prompt_tokens import tokens_of_messages, tokens_of_text
 
     if agent.prompt is not None:
-
-        def rendered(query: str, *values: str) -> str:
-            return render_prompt(agent, query, dict(zip(columns, values, strict=True)))
-
-        return tokens_of_text(vocabulary, rendered, query, *columns.values())
-    return tokens_of_messages(
-        vocabulary, model.metadata.chat_template, render_messages(agent, query, columns), str(model.local.reference)
-    )
+        return tokens_of_text(vocabulary, render_prompt(agent, query, columns))
+    messages = render_messages(agent, query, columns)
+    return tokens_of_messages(vocabulary, model.metadata.chat_template, messages, str(model.local.reference), templates)
 
 
 def _check_same_vocabulary(

@@ -138,16 +138,13 @@ def _prompt(
     from ..lm.gguf import GgufPrompt
     from ..lm.prompt_tokens import tokens_of_text
 
-    def rendered(query: str, text: str, *values: str) -> str:
-        return render_question(judge.prompt, question.agent, query, text, dict(zip(columns, values, strict=True)))
-
-    texts = question.query, question.text, *columns.values()
-    tokens = tokens_of_text(vocabulary, rendered, *texts)
+    pieces = render_question(judge.prompt, *question, columns)
+    tokens = tokens_of_text(vocabulary, pieces)
     if not tokens:
         raise ModelError("the judge's prompt has no tokens; a model needs at least one to continue")
     limit = model.metadata.context_length
     if limit is not None and len(tokens) > limit:
-        beginning = _beginning(rendered(*texts))
+        beginning = _beginning("".join(pieces))
         raise ModelError(
             f"the judge's question {beginning} has {len(tokens)} tokens, more than the {limit} tokens of context of "
             f"{model.local.reference}: shorten the prompt or the texts, or choose another model"

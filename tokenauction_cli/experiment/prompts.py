@@ -1,13 +1,16 @@
 """Prompts are Jinja2 templates, as a small language: text, {{ query }}, {{ agent }}, if, for, set and some filters.
 
 A file may come from anyone, so a template can neither leave the sandbox nor take long: calls, attributes and powers are
-refused before anything runs, loops are counted, every text that is built is bounded. Knows nothing of models.
+refused before anything runs, loops are counted, and so are the characters of every text that is read or built.
+
+A rendered prompt comes in pieces: the template's own words, and what an expression that reads a value made of it, by
+whatever filters and joins. Knows nothing of models.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -15,10 +18,12 @@ from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from ..lm.bounded import MAX_CHARACTERS
+from ..lm.prompt_tokens import MAX_CHARACTERS, Value
 from ..system.errors import UsageError
 
 MAX_LOOP_STEPS = 10_000
+MAX_HANDLED = 10 * MAX_CHARACTERS  # characters that all expressions of a template together read or make
+_OF_ANY = 32  # characters that an expression counts for beside its own
 MAX_LOOP_DEPTH = 3
 MAX_TAGS = 1_000
 MAX_LISTED = 10  # names in a message
@@ -79,10 +84,10 @@ class PromptError(UsageError):
         super().__init__(f"line {mistake.line} of the prompt: {mistake.message}")
 
 
-def render_prompt(agent: Speaker, query: str, columns: Mapping[str, str] = _NONE) -> str:
-    """The raw text that an agent with `prompt` continues, given a query and its columns. Raises PromptError."""
+def render_prompt(agent: Speaker, query: str, columns: Mapping[str, str] = _NONE) -> list[str]:
+    """The pieces of what an agent with `prompt` continues, given a query and its columns. Raises PromptError."""
     assert agent.prompt is not None
-    return render(agent.prompt, agent.name, query, columns)
+    return _pieces(agent.prompt, {**columns, "agent": agent.name, "query": query})
 
 
 def render_messages(agent: Speaker, query: str, columns: Mapping[str, str] = _NONE) -> list[dict[str, str]]:
@@ -90,9 +95,9 @@ def render_messages(agent: Speaker, query: str, columns: Mapping[str, str] = _NO
     return [{"role": role, "content": render(text, agent.name, query, columns)} for role, text in agent.messages]
 
 
-def render_question(prompt: str, agent: str, query: str, text: str, columns: Mapping[str, str] = _NONE) -> str:
-    """What a judge is asked about a finished text of an auction in which this agent bids. Raises PromptError."""
-    return _rendered(prompt, {**columns, "agent": agent, "query": query, "text": text})
+def render_question(prompt: str, agent: str, query: str, text: str, columns: Mapping[str, str] = _NONE) -> list[str]:
+    """The pieces of what a judge is asked about a finished text; this agent bids for it. Raises PromptError."""
+    return _pieces(prompt, {**columns, "agent": agent, "query": query, "text": text})
 
 
 def template_mistakes(
@@ -110,7 +115,7 @@ def template_mistakes(
     columns = dict.fromkeys(name for of_query in queries.values() for name in of_query)
     known = (*columns, *VARIABLES, "text") if is_question else (*columns, *VARIABLES)
     try:
-        _, names = _compiled(source)
+        _, names = _compiled(source, tuple(known))
     except PromptError as error:
         return [error.mistake]
     mistakes = [TemplateMistake(line, _unknown_name(name, known)) for name, line in names.items() if name not in known]
@@ -123,12 +128,12 @@ def template_mistakes(
 
 def render(source: str, agent: str, query: str, columns: Mapping[str, str] = _NONE) -> str:
     """The text of one template. Raises PromptError."""
-    return _rendered(source, {**columns, "agent": agent, "query": query})
+    return "".join(_pieces(source, {**columns, "agent": agent, "query": query}))
 
 
-def _rendered(source: str, values: Mapping[str, str]) -> str:
-    template, _ = _compiled(source)
-    template.environment.steps = 0  # type: ignore[attr-defined]
+def _pieces(source: str, values: Mapping[str, str]) -> list[str]:
+    template, _ = _compiled(source, tuple(values))
+    template.environment.begin()  # type: ignore[attr-defined]
     pieces: list[str] = []
     n_characters = 0
     try:
@@ -138,7 +143,7 @@ def _rendered(source: str, values: Mapping[str, str]) -> str:
             pieces.append(piece)
     except Exception as error:  # whatever a template raises is a mistake in the file
         raise PromptError(TemplateMistake(_line_of(error), str(error))) from None
-    return "".join(pieces)
+    return pieces
 
 
 def _rendering_mistakes(source: str, agent: str, queries: Mapping[str, Mapping[str, str]]) -> list[TemplateMistake]:
@@ -151,11 +156,11 @@ def _rendering_mistakes(source: str, agent: str, queries: Mapping[str, Mapping[s
 
 
 @lru_cache(maxsize=256)
-def _compiled(source: str) -> tuple[Template, Mapping[str, int]]:
-    """The template, and the names it takes from outside with the line of their first use."""
+def _compiled(source: str, values: tuple[str, ...]) -> tuple[Template, Mapping[str, int]]:
+    """The template, to which these names are values, and the names it takes from outside with their first line."""
     if source.count("{{") + source.count("{%") > MAX_TAGS:
         raise PromptError(TemplateMistake(1, f"the template has more than {MAX_TAGS:,} pairs of braces"))
-    environment = _Environment()
+    environment = _Environment(values)
     try:
         template = environment.from_string(source)
     except TemplateSyntaxError as error:
@@ -172,19 +177,26 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"+", "-", "*", "%"})
 
-    def __init__(self) -> None:
+    def __init__(self, values: Sequence[str]) -> None:
         super().__init__(undefined=StrictUndefined, keep_trailing_newline=True, optimized=False, autoescape=False)
-        self.steps = 0
+        self.begin()
+        self._values = values
         self.names: dict[str, int] = {}
         self.globals = {"range": self._range}
         known: dict[str, Callable[..., Any]] = {name: self.filters[name] for name in FILTERS}
-        self.filters = known | {"replace": _replace, "_counted": self._counted, "_bounded": _bounded}
+        own = {"_counted": self._counted, "_handled": self._handled, "_value": _value}
+        self.filters = known | {"replace": _replace} | own
         self.tests = {name: self.tests[name] for name in TESTS}
+
+    def begin(self) -> None:
+        """A rendering begins: it may take all steps and characters."""
+        self.steps = self.n_handled = 0
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
         self._check(tree, 0)
         self.names = _outer_names(tree)
+        _set_values_apart(tree, self._values)
         return _guarded(tree)
 
     def _check(self, node: nodes.Node, loop_depth: int) -> None:
@@ -210,10 +222,19 @@ class _Environment(ImmutableSandboxedEnvironment):
                 raise SecurityError(f"the loops take more than {MAX_LOOP_STEPS:,} steps")
             yield item
 
+    def _handled(self, item: Any) -> Any:
+        """What an expression reads or makes; a text counts by its characters."""
+        n_characters = len(item) if isinstance(item, str) else 0
+        _bounded_length(n_characters)
+        self.n_handled += n_characters + _OF_ANY
+        if self.n_handled > MAX_HANDLED:
+            raise SecurityError(f"the prompt handles more than {MAX_HANDLED:,} characters: use fewer filters or loops")
+        return item
+
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Arithmetic on small numbers; '+' joins texts."""
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
-            return _bounded(left + right)
+            return left + right
         for operand in (left, right):
             if not isinstance(operand, (int, float)):
                 raise SecurityError(f"'{operator}' takes numbers in a prompt, got {type(operand).__name__}")
@@ -253,16 +274,58 @@ def _is_name(node: nodes.Node, name: str) -> bool:
 
 
 def _guarded(tree: nodes.Template) -> nodes.Template:
-    """The same template with every loop counted and every joined text bounded."""
+    """The same template with every loop and every text that an expression reads or makes counted."""
     for loop in list(tree.find_all(nodes.For)):
         loop.iter = _filter(loop.iter, "_counted")
     for parent in [tree, *tree.find_all(nodes.Node)]:
         for field_name, value in list(parent.iter_fields()):
-            if isinstance(value, nodes.Concat):
-                setattr(parent, field_name, _filter(value, "_bounded"))
+            if isinstance(value, nodes.Node):
+                setattr(parent, field_name, _counting(value))
             elif isinstance(value, list):
-                value[:] = [_filter(item, "_bounded") if isinstance(item, nodes.Concat) else item for item in value]
+                value[:] = map(_counting, value)
     return tree
+
+
+def _counting(node: Any) -> Any:
+    reads_a_text = isinstance(node, nodes.Name) and node.ctx == "load" and node.name not in ("loop", "range")
+    makes_a_text = isinstance(node, (nodes.Filter, nodes.Getitem, nodes.Concat, nodes.Add))
+    return _filter(node, "_handled") if reads_a_text or makes_a_text else node
+
+
+def _set_values_apart(tree: nodes.Template, given: Iterable[str]) -> None:
+    """Have what is put out because of a value come as a piece of its own, a Value."""
+    values = _values_in(tree, given)
+    for output in tree.find_all(nodes.Output):
+        parts = [part for node in output.nodes for part in (node.nodes if isinstance(node, nodes.Concat) else [node])]
+        output.nodes = [_filter(part, "_value") if _reads(part, values) else part for part in parts]
+
+
+def _values_in(tree: nodes.Template, given: Iterable[str]) -> set[str]:
+    """The names that may stand for a value or for what was made of one."""
+    values, n_before = set(given), 0
+    while len(values) > n_before:
+        n_before = len(values)
+        for loop in tree.find_all(nodes.For):
+            if _reads(loop.iter, values):
+                values |= {"loop", *_names_in(loop.target)}
+        for assignment in tree.find_all(nodes.Assign):
+            if _reads(assignment.node, values):
+                values |= _names_in(assignment.target)
+    return values
+
+
+def _names_in(target: nodes.Node) -> set[str]:
+    return {node.name for node in (target, *target.find_all(nodes.Name)) if isinstance(node, nodes.Name)}
+
+
+def _reads(node: nodes.Node, values: Set[str]) -> bool:
+    """Whether characters of a value can be in what an expression makes; what it compares only is not."""
+    if isinstance(node, nodes.Name):
+        return node.name in values
+    if isinstance(node, (nodes.Compare, nodes.Test, nodes.Not)):
+        return False
+    children = (node.expr1, node.expr2) if isinstance(node, nodes.CondExpr) else node.iter_child_nodes()
+    return any(_reads(child, values) for child in children if child is not None)
 
 
 def _filter(node: Any, name: str) -> nodes.Filter:
@@ -279,9 +342,8 @@ def _outer_names(tree: nodes.Template) -> dict[str, int]:
     return lines
 
 
-def _bounded(text: Any) -> Any:
-    _bounded_length(len(text))
-    return text
+def _value(item: Any) -> Value:
+    return Value(str(item))
 
 
 def _bounded_length(n_characters: int) -> None:

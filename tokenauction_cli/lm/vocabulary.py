@@ -70,15 +70,19 @@ class GgufVocabulary:
         token = getattr(llama_cpp, f"llama_vocab_{which}")(self._vocab)
         return "" if token < 0 else self.name(token)
 
+    def is_control(self, token: int) -> bool:
+        """Whether it steers, as the end of a turn does, instead of standing for words."""
+        return bool(llama_cpp.llama_vocab_get_attr(self._vocab, token) & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL)
+
     @cached_property
-    def control_names(self) -> re.Pattern[str] | None:
-        """Matches the name of any control token inside a text."""
+    def control_names(self) -> re.Pattern[str]:
+        """Matches the name of any control token inside a text, the longest there is."""
         control = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
         names = {self.name(t) for t in range(self.size) if llama_cpp.llama_vocab_get_attr(self._vocab, t) & control} - {
             ""
         }
         longest_first = sorted(names, key=lambda name: (-len(name), name))
-        return re.compile("|".join(map(re.escape, longest_first))) if names else None
+        return re.compile("|".join(map(re.escape, longest_first)) if names else "(?!)")
 
     @cached_property
     def digest(self) -> str:
