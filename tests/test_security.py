@@ -156,31 +156,26 @@ def test_a_report_of_hostile_names_and_texts(hostile: str, tmp_path: Path, in_pr
         ("{{ 'a' * 2000000 }}", "more than 1,000,000 characters"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe"),
         ("{{ raise_exception('x' * 5000) }}", "x" * 999),
+        ("{{ raise_exception('one\ntwo\u2028three') }}", "one\\ntwo\\x2028three"),
         ("{% include '/etc/passwd' %}", "/etc/passwd"),
     ],
 )  # fmt: skip
 def test_the_chat_template_of_a_model_has_bounds(
     tmp_path: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch, template: str, reason: str
 ) -> None:
-    import resource
-    import time
-
-    from tokenauction_cli.lm import bounded
+    from tokenauction_cli.lm import chat_template
 
     if "5 seconds" in reason:
-        monkeypatch.setattr(bounded, "SECONDS", 0.5)
+        monkeypatch.setattr(chat_template, "SECONDS", 0.5)
         reason = "it takes more than"
-    limit = resource.getrlimit(resource.RLIMIT_AS)
     bigram_model(tmp_path / "m.gguf", metadata={"tokenizer.chat_template": template})
     (tmp_path / "e.yaml").write_text("name: e\nagents: [{name: A, model: m.gguf, chat: {user: a}}]\n")
-    begun = time.monotonic()
     done = in_process("check", "e.yaml")
     assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
     assert "the chat template of m.gguf refuses these messages: " in done.stderr
     assert reason in done.stderr
     assert len(done.stderr) < 2_000
-    assert time.monotonic() - begun < 20
-    assert resource.getrlimit(resource.RLIMIT_AS) == limit
 
 
 PIRATE = "from pathlib import Path\nPath('owned').touch()\n"

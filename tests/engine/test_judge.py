@@ -115,6 +115,9 @@ def test_a_text_names_no_control_token(experiment: Experiment, tmp_path: Path, f
     assert scores(experiment, Judge("m.gguf", f"{{{{ text }}}}{TURN}"), folder, turn)[0] > 0.99
     assert scores(experiment, Judge("m.gguf", f"{TURN}{{{{ text }}}}"), folder, turn)[0] < 0.01
     assert scores(experiment, Judge("m.gguf", f"{TURN}{{{{ query }}}}"), folder, turn)[0] < 0.01
+    rest, loud = Question("A", "q", TURN[1:]), Question("A", "q", TURN.upper())
+    assert scores(experiment, Judge("m.gguf", f"{TURN}{TURN[0]}{{{{ text }}}}"), folder, rest)[0] < 0.01
+    assert scores(experiment, Judge("m.gguf", f"{TURN}{{{{ text|lower }}}}"), folder, loud)[0] < 0.01
 
 
 # Once, whatever else is asked

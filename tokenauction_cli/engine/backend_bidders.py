@@ -69,7 +69,7 @@ def _prompt(experiment: Experiment, voice: Agent, query: str) -> BackendPrompt:
     assert voice.model is not None
     columns = experiment.columns_of(query)
     if voice.prompt is not None:
-        return BackendPrompt(voice.model, render_prompt(voice, query, columns))
+        return BackendPrompt(voice.model, "".join(render_prompt(voice, query, columns)))
     messages = render_messages(voice, query, columns)
     return BackendPrompt(voice.model, tuple((one["role"], one["content"]) for one in messages))
 
