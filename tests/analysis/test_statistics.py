@@ -231,6 +231,23 @@ def test_comparisons_are_of_common_seeds(swept: Run) -> None:
     assert set(found[found["point"].isna()]["figure"]) >= set(found[found["point"] == 2]["figure"])
 
 
+def test_under_greedy_sampling_seeds_prove_nothing(read: Reader, tmp_path: Path) -> None:
+    """Every seed has the same texts: twenty of them are one."""
+    greedy = ("auction.sampling=greedy", "auction.payments=[pay_your_bid]", "queries=[q]", "sweep.seeds=3")
+    run = run_experiment(read(SWEEP, *greedy), tmp_path, SilentProgress())
+    assert len(run.comparisons)
+    assert run.comparisons["p_value"].isna().all()
+    assert run.trends["p_value"].isna().all()
+
+
+def test_a_comparisons_weight_is_that_of_its_query(read: Reader, tmp_path: Path) -> None:
+    queries = "[{query: q, bid.alpha_airlines: 1, bid.beta_resort: 1}, {query: r, bid.alpha_airlines: 3}]"
+    changes = (f"queries={queries}", "sweep={seeds: 2}", "auction.max_tokens=1")
+    found = run_experiment(read(SWEEP, *changes), tmp_path, SilentProgress()).comparisons
+    weights = found[found["point"] == 0].groupby("query")["relative_weight"].unique()
+    assert [list(weights[query]) for query in ("q", "r")] == [[0.5], [0.75]]
+
+
 def test_welfare_is_compared_under_one_objective_alone(read: Reader, tmp_path: Path) -> None:
     rules = "auction.aggregation=[linear, log_linear, random_dictator, power_mean_1, power_mean_0]"
     run = run_experiment(

@@ -44,3 +44,11 @@ def test_ratios_that_rounding_tells_apart_are_equal() -> None:
     sizes = np.arange(1.0, 13.0)
     apart = Ratio.of(0.3 * sizes, sizes).less(Ratio.of((0.1 + 0.2) * sizes, sizes)).estimate
     assert apart == (0, 0, 0)
+
+
+@pytest.mark.parametrize("unit", [1 / 3, 0.1, 7.0])
+def test_an_interval_knows_no_unit(unit: float) -> None:
+    """Of few different numbers many resamples have the sample's own mean, but for rounding: these count half."""
+    numbers = np.array([[1.0], [2.0], [2.0], [5.0], [5.0], [2.0], [1.0], [1.0]])
+    (plain,), (scaled,) = mean_intervals(numbers), mean_intervals(numbers * unit)
+    assert scaled == pytest.approx(tuple(bound * unit for bound in plain), rel=1e-9)

@@ -3,9 +3,10 @@
 With G the distribution of the mean over resamples, z0 = Phi^-1(G(mean)) the bias correction and
 a = sum (x_k - mean)^3 / (6 (sum (x_k - mean)^2)^1.5) the acceleration (the jackknife's, for a mean), the bounds are
 the quantiles of G at Phi(z0 + (z0 + z) / (1 - a (z0 + z))) for z = -1.96 and 1.96. Equal sample sizes share their
-resamples, so the same numbers always give the same interval. Of more than 4000 observations the mean is as good as
-normal: then the interval is mean -+ 1.96 s / sqrt(n). No bound lies beyond the observations, hence none beyond a
-figure's range. Of fewer than 5 observations it is too narrow: they seldom surround the truth.
+resamples, so the same numbers always give the same interval, in whatever unit: resamples whose mean is the sample's
+count half, and rounding tells none of them apart. Of more than 4000 observations the mean is as good as normal: then
+the interval is mean -+ 1.96 s / sqrt(n). No bound lies beyond the observations, hence none beyond a figure's range. Of
+fewer than 5 observations it is too narrow: they seldom surround the truth.
 
 A ratio of sums R = sum a_k / sum b_k goes the same way, with R + (a_k - R b_k) / mean(b), whose mean is R, in the place
 of x_k, and so does the difference of two ratios of the same observations.
@@ -138,7 +139,8 @@ def _bca(values: Array, mean: float, resampled: Array) -> Estimate:
         return Estimate(mean, mean, mean)
     apart = np.ldexp(apart, -math.frexp(largest)[1])  # no power of them is too small or too large for a number
     spread = float(apart @ apart)
-    below = np.searchsorted(resampled, mean, side="left") + np.searchsorted(resampled, mean, side="right")
+    near = 1e-12 * max(abs(mean), largest)  # rounding decides on no side: resamples at the mean count half
+    below = np.searchsorted(resampled, mean - near, side="left") + np.searchsorted(resampled, mean + near, side="right")
     share = float(below) / (2 * len(resampled))
     bias = _NORMAL.inv_cdf(min(max(share, 0.5 / RESAMPLES), 1 - 0.5 / RESAMPLES))
     acceleration = float((apart**3).sum()) / (6 * spread**1.5)
