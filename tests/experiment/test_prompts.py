@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tokenauction_cli.experiment import file_format
 from tokenauction_cli.experiment.experiment import Agent
 from tokenauction_cli.experiment.prompts import (
+    FILTERS,
     PromptError,
     Value,
     render,
@@ -109,7 +111,7 @@ def test_mistakes(template: str, line: int, words: str) -> None:
     mistake = template_mistakes(template, "Alpha", {QUERY: {}}, True)[0]
     assert words in mistake.message
     assert mistake.line == line
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 10, "seconds of the processor: a bound that holds takes one or two"
 
 
 def test_a_query_that_is_used_must_be_given() -> None:
@@ -165,8 +167,34 @@ def test_an_error_at_run_time_names_the_line() -> None:
         render("\n{{ x }}", "Alpha", QUERY)
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.text("{}%#'\" queryforinendifset.|~+*()[]=_19\n-", max_size=60))
+EXPRESSIONS = st.recursive(
+    st.sampled_from(["query", "agent", "x", "'ab c'", "9", "loop.index", "[1, 'a']", "range(9999)"]),
+    lambda inner: st.one_of(
+        st.builds(lambda a, f: f"{a}|{f}", inner, st.sampled_from([*FILTERS, "replace('a', x)", "default(query)"])),
+        st.builds(lambda a, o, b: f"({a} {o} {b})", inner, st.sampled_from(["~", "+", "*", "==", "in", "and"]), inner),
+        st.builds(lambda a, b: f"{a}[{b}:]", inner, st.sampled_from(["0", "1", "-3"])),
+    ),
+    max_leaves=8,
+)
+STATEMENTS = st.recursive(
+    st.one_of(
+        EXPRESSIONS.map(lambda e: f"{{{{ {e} }}}}"),
+        EXPRESSIONS.map(lambda e: f"{{% set x = {e} %}}"),
+        st.text("{}%#'\" queryforinendifset.|~+*()[]=_19\n-", max_size=60),
+    ),
+    lambda inner: st.builds(
+        lambda kind, e, body: f"{{% {kind} {e} %}}{''.join(body)}{{% end{kind.split()[0]} %}}",
+        st.sampled_from(["if", "for x in", "for y in"]),
+        EXPRESSIONS,
+        st.lists(inner, max_size=3),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=int(os.environ.get("TOKAUCTION_FUZZ", "150")))
+@given(st.lists(STATEMENTS, max_size=3).map("".join))
 def test_any_template_renders_or_is_refused(template: str) -> None:
+    """TOKAUCTION_FUZZ=100000 tries as many."""
     if not template_mistakes(template, "Alpha", {QUERY: {}}, True):
         assert isinstance(render(template, "Alpha", QUERY), str)
