@@ -1,8 +1,8 @@
 """Does a finished run keep what its file expects of it?
 
 A figure is a column of numbers of summary.csv, else of cells.csv; `trend.F` is the tau of the figure F in trends.csv,
-`trend.F.violation` another column there. It holds where every row of `at` lies within the bounds: a number that is
-not there lies within none. A test of texts holds where enough of the texts that did not fail pass it.
+`trend.F.violation` another column there, both of each query. It holds where every row of `at` lies within the bounds: a
+number that is not there lies within none. A test of texts holds where enough of the texts that did not fail pass it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def verdicts(
 ) -> list[Verdict]:
     """One per expectation, of the frames of a finished run."""
     written = cells[cells["end_reason"] != "failed"]
-    frames = {_SUMMARY: summary, _CELLS: written, _TRENDS: trends}
+    of_queries = trends[trends["query"].isin(summary["query"])] if len(trends) else trends
+    frames = {_SUMMARY: summary, _CELLS: written, _TRENDS: of_queries}
     return [
         _verdict_on_texts(one, one.text, written) if one.text is not None else _verdict_on_figure(one, frames)
         for one in expectations

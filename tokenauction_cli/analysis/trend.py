@@ -48,7 +48,9 @@ def _p_values(experiment: Experiment, cells: pd.DataFrame, pooled: bool) -> dict
     if pooled:
         groups += [((ALL_QUERIES, rule), group) for rule, group in found.groupby(level="aggregation", sort=False)]
     return {
-        (*key, figure): slope_p_value(group[figure].to_numpy(dtype=float)) for key, group in groups for figure in group
+        (*key, figure): slope_p_value(of_seeds)
+        for key, group in groups
+        for figure, of_seeds in zip(group.columns, group.to_numpy(dtype=float).T, strict=True)
     }
 
 
