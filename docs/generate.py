@@ -61,9 +61,9 @@ SECTIONS = (
         "Query",
         "queries",
         "A query is a text, or a mapping with columns: as a row of a CSV file (`queries: log.csv`) has them, where the "
-        "first row names the columns and an empty bid is none. A query with columns is there once. In a sweep of "
-        "`relative_weight` without a `total_bid` the sum of a query's bids is shared; `audit`, `play` and benchmarks "
-        "know the agents' own bids alone.",
+        "first row names the columns and an empty bid is none. The file is UTF-8, or UTF-16 with a byte order mark. "
+        "A query with columns is there once. In a sweep of `relative_weight` without a `total_bid` the sum of a "
+        "query's bids is shared; `audit`, `play` and benchmarks know the agents' own bids alone.",
     ),
     ("Agent", "agents", ""),
     ("Chat", "agents: chat", ""),
@@ -180,6 +180,7 @@ auction:
   reserve: 0.1                             # a bid below it counts as 0
   sampling: stable
   max_tokens: 16
+  separator: " "                           # joins the tokens of tables; "" for Chinese, say
   stop: ["no no"]
   trace: top_k                             # for the token inspector of the report
 sweep: {bids: [{Ann: 1}, {Ann: 4, Bob: 1}]}

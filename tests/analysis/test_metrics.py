@@ -11,34 +11,8 @@ import pytest
 from conftest import Reader
 
 from tokenauction_cli.analysis.metrics import cells_frame, summary_frame
-from tokenauction_cli.experiment.mentions import find_mentions, mention_pattern
 from tokenauction_cli.statistics.bootstrap import mean_intervals
 from tokenauction_cli.statistics.intervals import Estimate, wilson
-
-# Mentions
-
-
-@pytest.mark.parametrize(
-    ("phrases", "text", "count", "first"),
-    [
-        (["Alpha Airlines"], "Fly with Alpha Airlines.", 1, 9),
-        (["Alpha Airlines"], "ALPHA AIRLINES, alpha airlines", 2, 0),
-        (["Alpha"], "Alphabet, xAlpha, Alpha_1", 0, None),
-        (["Alpha"], "(Alpha) 'Alpha' Alpha's Alpha-Beta", 4, 1),
-        (["Alpha"], "", 0, None),
-        (["Alpha", "Alpha Airlines"], "Alpha Airlines and Alpha", 2, 0),  # the longest counts, once
-        (["Alpha Airlines", "Airlines"], "Alpha Airlines", 1, 0),  # occurrences do not overlap
-        (["Beta", "Beta Resort by Beta"], "Beta Resort by Beta", 1, 0),
-        (["a a"], "a a a", 1, 0),
-        (["C++", "$5.00"], "C++ costs $5.00, not $5x00", 2, 0),  # no regular expressions
-        (["Zürich"], "ZÜRICH zürich Zürichs", 2, 0),
-        (["日本"], "日本 日本語", 1, 0),
-        (["😀"], "😀😀 x😀", 2, 0),
-    ],
-)
-def test_mentions(phrases: list[str], text: str, count: int, first: int | None) -> None:
-    assert find_mentions(mention_pattern(phrases), text) == (count, first)
-
 
 # Intervals
 

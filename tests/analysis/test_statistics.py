@@ -19,7 +19,6 @@ from tokenauction_cli.analysis.pooled import pooled_frame
 from tokenauction_cli.analysis.run import Run, statistics_frames
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
-from tokenauction_cli.experiment.mentions import blend_pattern, find_mentions
 from tokenauction_cli.statistics.bootstrap import mean_intervals
 from tokenauction_cli.statistics.intervals import Estimate
 from tokenauction_cli.statistics.pairs import PAIRED, UNPAIRED, compared, pearson
@@ -290,14 +289,6 @@ def test_every_figure_lies_within_its_interval(swept: Run) -> None:
     for figure in figures:
         mean, low, high = (swept.summary[f"{figure}{part}"] for part in ("", ".low", ".high"))
         assert ((low <= mean + 1e-12) & (mean <= high + 1e-12) | low.isna()).all(), figure
-
-
-def test_blends() -> None:
-    pattern = blend_pattern([["Alpha Airlines", "Alpha"], ["Beta Resort", "Gamma Beach Resort"]])
-    text = "Alpha Resort, beta airlines, Alpha Beach Resort, Gamma Beach Airlines; Alpha Airlines; Beta Resort; Resort"
-    assert find_mentions(pattern, text).count == 4
-    rivals = blend_pattern([["Stingray Resort"], ["Beta Resort"]])  # a blend that is the other's own name is none
-    assert find_mentions(rivals, "Stingray Resort or Beta Resort").count == 0
 
 
 def test_blends_are_counted_on_request(swept: Run, read: Reader, tmp_path: Path) -> None:

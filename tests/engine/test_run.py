@@ -505,3 +505,17 @@ def test_a_folder_on_the_way_of_a_file(read: Reader, tmp_path: Path) -> None:
     with pytest.raises(TokauctionError, match="check the folder"):
         run(read(BABBLE), tmp_path / "results")
     assert (tmp_path / "results").read_text() == ""
+
+
+def test_tables_without_spaces(read: Reader, tmp_path: Path) -> None:
+    """Texts, keys of `distributions`, stop strings and mentions of tokens that nothing joins."""
+    text = """
+name: chinese
+agents:
+  - {name: A, distributions: {"": {请: 1}, 请: {入住: 1}, 请入住: {希尔顿: 1}, "*": {酒店: 1}}, mentions: [希尔顿]}
+auction: {separator: "", max_tokens: 9, stop: [酒店酒]}
+"""
+    run = run_experiment(read(text), tmp_path, SilentProgress())
+    (row,) = run.cells.to_dict("records")
+    assert (row["text"], row["end_reason"], row["tokens"]) == ("请入住希尔顿", "stop", 5)
+    assert (row["mentions.a"], row["first_mention.a"]) == (1, 3)

@@ -284,9 +284,9 @@ def table(text: str, **rows: str) -> str:
     return f"name: t\nagents:\n  - name: A\n    distributions:\n{said}\n{text}"
 
 
-def always(*tokens: str) -> dict[str, str]:
+def always(*tokens: str, separator: str = " ") -> dict[str, str]:
     """The rows of a table that says these tokens one after the other."""
-    return {" ".join(tokens[:k]): token for k, token in enumerate(tokens)}
+    return {separator.join(tokens[:k]): token for k, token in enumerate(tokens)}
 
 
 def test_the_end_token_ends_a_text_and_is_counted(read: Reader) -> None:
@@ -310,13 +310,6 @@ def test_the_end_goes_before_the_length(read: Reader) -> None:
     assert record["end_reason"] == "end"
 
 
-@pytest.fixture
-def of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing between two tokens, as with language models."""
-    monkeypatch.setattr(TableVocabulary, "joiner", b"")
-
-
-@pytest.mark.usefixtures("of_bytes")
 @pytest.mark.parametrize(
     ("stop", "tokens", "text", "n_tokens"),
     [
@@ -331,7 +324,12 @@ def of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_stop_strings_are_cut(read: Reader, stop: str, tokens: list[str], text: str, n_tokens: int) -> None:
-    record = write(read(table(f"auction: {{max_tokens: 9, stop: {stop}}}", **always(*tokens)))).only
+    check_stop(read, stop, tokens, text, n_tokens, "")
+
+
+def check_stop(read: Reader, stop: str, tokens: list[str], text: str, n_tokens: int, separator: str) -> None:
+    auction = f"auction: {{max_tokens: 9, stop: {stop}, separator: '{separator}'}}"
+    record = write(read(table(auction, **always(*tokens, separator=separator)))).only
     assert (record["text"], record["tokens"], record["end_reason"]) == (text, n_tokens, "stop")
     assert record["payment.pay_your_bid.a"] == n_tokens
 
@@ -349,7 +347,7 @@ def test_stop_strings_are_cut(read: Reader, stop: str, tokens: list[str], text: 
 def test_tokens_of_tables_are_words_also_to_a_stop_string(
     read: Reader, stop: str, tokens: list[str], text: str, n_tokens: int
 ) -> None:
-    test_stop_strings_are_cut(read, stop, tokens, text, n_tokens)
+    check_stop(read, stop, tokens, text, n_tokens, " ")
 
 
 @given(stop=st.text("ab ", min_size=1, max_size=5), tokens=st.lists(st.sampled_from(("a", "b", "ab")), min_size=1))
@@ -362,9 +360,9 @@ def test_a_stop_string_is_found_with_the_token_that_completes_it(read: Reader, s
     assert record["text"] == " ".join(tokens).split(stop)[0]
 
 
-@pytest.mark.usefixtures("of_bytes")
 def test_half_a_stop_string_is_text(read: Reader) -> None:
-    record = write(read(table('auction: {stop: ["STOP"]}', **always("ST", "O", "<end>")))).only
+    rows = always("ST", "O", "<end>", separator="")
+    record = write(read(table('auction: {stop: ["STOP"], separator: ""}', **rows))).only
     assert (record["text"], record["end_reason"]) == ("STO", "end")
 
 

@@ -171,14 +171,29 @@ def test_the_rest_cannot_be_shared(tmp_path: Path) -> None:
     assert found == "log.csv:3: the bids of all agents but 'Alpha' are zero: they cannot share the rest"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    """UTF-8, and UTF-16 with a byte order mark."""
+    mark = "\ufeff" if encoding.endswith("e") else ""
+    (tmp_path / "log.csv").write_bytes(f"{mark}query,place\nホテル,東京\n".encode(encoding))
+    read = written(tmp_path, queries="log.csv")
+    assert (read.queries, read.columns_of("ホテル")) == (("ホテル",), {"place": "東京"})
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bytes.csv").write_bytes(b"query\n\xff")
+    (tmp_path / "half.csv").write_bytes("query\na\n".encode("utf-16") + b"b")
+    (tmp_path / "no_mark.csv").write_bytes("query\né".encode("utf-16-le"))
+    (tmp_path / "utf_32.csv").write_bytes("query\na\n".encode("utf-32"))
     (tmp_path / "large.csv").write_text("query\n" + "x" * 1_000_000)
     (tmp_path / "long.csv").write_text("query,place\n" + "".join(f"{k},\n" for k in range(40_000)))
     for name, expected in {
         "missing.csv": "expected a list, or the name of a CSV file, got 'missing.csv': there is no such file",
         ".": "this is no file",
         "bytes.csv": "the file is not UTF-8 (byte 7)",
+        "half.csv": "the file is not UTF-16 (byte 19)",
+        "no_mark.csv": "the file is not UTF-8 (byte 13)",
+        "utf_32.csv": "the file is not UTF-8 (byte 1)",
         "large.csv": "the file has 1,000,006 bytes; at most 1,000,000 are read",
         "long.csv": "40,000 rows of 2 columns are too many",
     }.items():

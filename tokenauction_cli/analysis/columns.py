@@ -84,7 +84,7 @@ _TEXT = (
     ),
     Column(
         "text",
-        "The text, without the stop string and without end tokens. Tokens of table agents are joined by one space.",
+        "The text, without the stop string and without end tokens. `auction.separator` joins the tokens of tables.",
         is_text=True,
     ),
     Column(
@@ -260,7 +260,7 @@ _FIGURES_OF_A_TEXT = (
     Column("spent_at.A", "The token, from 1, that spent agent A's budget; empty where it lasted.", "tokens", "text"),
 )
 _MENTIONS = (
-    Column("mentions.A", "How often the text mentions agent A: whole words, in any case.", "mentions", "text"),
+    Column("mentions.A", "How often the text mentions agent A: docs/mentions.md.", "mentions", "text"),
     Column(
         "first_mention.A", "Where the first mention of agent A begins, from 0; empty without.", "characters", "text"
     ),

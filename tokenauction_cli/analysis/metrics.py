@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..experiment.experiment import Experiment
-from ..experiment.mentions import blend_pattern, find_mentions, mention_pattern
 from ..statistics.bootstrap import mean_intervals
 from ..statistics.intervals import Estimate, wilson
+from ..text.mentions import blends_of
 from .columns import FIGURES, RATES
 from .common_measures import common_measures, numbers
 from .mechanism_names import named
@@ -50,17 +50,17 @@ def cells_frame_of(experiment: Experiment, rows: Rows) -> pd.DataFrame:
 
     frame = rows.frame()[rows.columns(experiment.auction.rules)]
     for agent in experiment.agents:
-        pattern = mention_pattern(agent.mentions)
-        found = [find_mentions(pattern, text) for text in frame["text"]]
-        frame[f"mentions.{agent.id}"] = [mentions.count for mentions in found]
-        frame[f"first_mention.{agent.id}"] = pd.array([mentions.first for mentions in found], dtype="Int64")
+        found = [agent.phrases.mention_spans(text) for text in frame["text"]]
+        frame[f"mentions.{agent.id}"] = [len(spans) for spans in found]
+        firsts = [spans[0].start if spans else None for spans in found]
+        frame[f"first_mention.{agent.id}"] = pd.array(firsts, dtype="Int64")
     if "candidate" in frame:
         frame["candidate"] = frame["candidate"].astype("Int64")
     if experiment.auction.others:
         frame = frame.assign(**common_measures(experiment, frame))
     if experiment.blends:
-        blend = blend_pattern([agent.mentions for agent in experiment.agents])
-        frame["blends"] = [find_mentions(blend, text).count for text in frame["text"]]
+        blends = blends_of([agent.mentions for agent in experiment.agents])
+        frame["blends"] = list(map(blends.count, frame["text"]))
     return frame[_ordered(list(frame.columns), [agent.id for agent in experiment.agents])]
 
 

@@ -92,8 +92,7 @@ class FittingTable:
 
 def highlighted(text: RichText, experiment: Experiment) -> RichText:
     """The same rich text with every agent's mentions in that agent's colour."""
-    from ..experiment.mentions import mention_pattern
-
     for k, agent in enumerate(experiment.agents):
-        text.highlight_regex(mention_pattern(agent.mentions), COLOURS[k % len(COLOURS)])
+        for start, end in agent.phrases.mention_spans(text.plain):
+            text.stylize(COLOURS[k % len(COLOURS)], start, end)
     return text

@@ -5,9 +5,10 @@ It looks at the distributions again with the run's models; the checks are `mecha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from ..experiment.experiment import Experiment
@@ -19,6 +20,7 @@ from ..mechanism.audit.universal_stability import universally_stable
 from ..mechanism.distributions import MechanismError
 from ..runs.run_folder import Record
 from ..system.errors import UsageError
+from ..text.mentions import Phrases
 from .bidder_models import GgufBidders
 from .prefixes import Looked, look
 from .prepare import prepare
@@ -86,12 +88,23 @@ def _brand_tokens(experiment: Experiment, vocabulary: Any) -> dict[str, tuple[in
         agent.id: tuple(
             sorted(
                 {
-                    t
+                    token
                     for phrase in agent.mentions
                     for lead in ("", " ")
-                    for t in vocabulary.tokenize(lead + phrase, control=False)
+                    for token in _mentioning(vocabulary, agent.phrases, lead + phrase)
                 }
             )
         )
         for agent in experiment.agents
     }
+
+
+def _mentioning(vocabulary: Any, phrases: Phrases, text: str) -> Iterator[int]:
+    """The tokens of a text that write some of a mention: a token that is the space before it is nobody's brand."""
+    tokens = vocabulary.tokenize(text, control=False)
+    pieces = list(map(vocabulary.piece, tokens))
+    written = b"".join(pieces).decode("utf-8", "replace")
+    spans = [tuple(len(written[:at].encode()) for at in span) for span in phrases.mention_spans(written)]
+    for token, piece, end in zip(tokens, pieces, accumulate(map(len, pieces)), strict=True):
+        if any(end - len(piece) < last and first < end for first, last in spans):
+            yield token

@@ -13,7 +13,6 @@ from itertools import chain
 from typing import NamedTuple
 
 from ..experiment.experiment import Experiment
-from ..experiment.mentions import find_mentions, mention_pattern
 from ..lm.base import LanguageModel
 from ..runs import manifest
 from ..runs.run_folder import PROPOSALS, Appender, Record, RunFolder
@@ -70,7 +69,6 @@ class AuditTexts:
         self._model = model
         self._auctioneer = auctioneer
         self._progress = progress
-        self._patterns = [mention_pattern(agent.mentions) for agent in experiment.agents]
         self._facts = {cell: self._of(record) for cell, record in folder.of(KIND).records().items()}
 
     def facts(self, cells: Sequence[Cell]) -> list[Facts]:
@@ -116,7 +114,7 @@ class AuditTexts:
 
     def _of(self, record: Record) -> Facts:
         ids = [agent.id for agent in self._experiment.agents]
-        counts = [float(find_mentions(pattern, record["text"]).count) for pattern in self._patterns]
+        counts = [float(agent.phrases.count(record["text"])) for agent in self._experiment.agents]
         measured = {"count": tuple(counts), "mention": tuple(min(count, 1.0) for count in counts)}
         for kind, (column, sign) in _BY_MODEL.items():
             if f"{column}.{ids[0]}" in record:

@@ -62,7 +62,8 @@ class TableBidders(BidderModels):
 
     def __init__(self, experiment: Experiment, reportings: Sequence[Reporting]) -> None:
         voices = voices_of(reportings)
-        self.vocabulary = TableVocabulary([voice.distributions for voice in voices if voice.distributions is not None])
+        tables = [voice.distributions for voice in voices if voice.distributions is not None]
+        self.vocabulary = TableVocabulary(tables, experiment.auction.separator)
         prompts = dict.fromkeys(experiment.queries, tuple(map(table_prompt, voices)))
         self.prompt_sets: Mapping[str, PromptSet] = prompt_sets_of(reportings, voices, prompts)
         self._n_agents = len(experiment.agents)

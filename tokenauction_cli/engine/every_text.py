@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..experiment.experiment import Experiment
-from ..experiment.mentions import find_mentions, mention_pattern
 from ..experiment.text_audit import Misreport
 from ..lm.base import Logits, Request
 from ..lm.table import TableModel, TablePrompt, TableVocabulary
@@ -67,8 +66,7 @@ def every_candidate(experiment: Experiment, every: EveryText) -> Candidates:
     """Every finished text once, scored by what agents report."""
     leaves = every.tree.leaves
     texts = [every.tree.texts[leaf] for leaf in leaves.tolist()]
-    patterns = [mention_pattern(agent.mentions) for agent in experiment.agents]
-    mentions = [[float(find_mentions(pattern, text).count) for text in texts] for pattern in patterns]
+    mentions = [[float(agent.phrases.count(text)) for text in texts] for agent in experiment.agents]
     reference = None if every.log_reference is None else every.log_reference[leaves]
     return Candidates.each_once(every.log_reported[leaves].T, reference, mentions)
 
@@ -86,7 +84,9 @@ class _Tables:
             if agent.distributions is None or experiment.auction.alphabet != "tokens":
                 raise UsageError(f"{experiment.path}: texts are enumerated for agents with tables of tokens alone")
         self.path = experiment.path
-        self.vocabulary = TableVocabulary([agent.distributions or {} for agent in speakers])
+        self.vocabulary = TableVocabulary(
+            [agent.distributions or {} for agent in speakers], experiment.auction.separator
+        )
         self._model = TableModel(self.vocabulary)
         self._prompts = tuple(TablePrompt(agent.name, agent.distributions or {}) for agent in speakers)
         self._temperatures = [agent.temperature for agent in speakers]

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..experiment.experiment import Experiment
-from ..experiment.mentions import find_mentions, mention_pattern
 from ..experiment.text_audit import Utility
 from ..mechanism.audit.finding import AuditError
 from ..mechanism.distributions import Array
@@ -98,11 +97,11 @@ class Screener:
         return min(bids, key=lambda one: abs(np.log(one[agent] / value)), default=None) if value else None
 
     def _recorded(self, texts: Sequence[Traced], agent: int, utility: Utility, payment: str) -> Iterator[RecordedText]:
-        pattern = mention_pattern(self._experiment.agents[agent].mentions)
+        phrases = self._experiment.agents[agent].phrases
         for text in texts:
             if payment == "second_price" and not text.expected_prices:
                 continue
-            count = find_mentions(pattern, text.record["text"]).count
+            count = phrases.count(text.record["text"])
             worth = utility.value * (min(count, 1) if utility.kind == "mention" else count)
             price = sum(text.expected_prices[agent]) if text.expected_prices else 0.0
             yield RecordedText(text.log_p, worth, price)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ..experiment.experiment import Experiment
-from ..experiment.mentions import find_mentions, mention_pattern
 from ..mechanism.alternatives.candidates import Candidates
 from ..mechanism.alternatives.mechanisms import CandidateMechanism, Settled, check_settled
 from ..mechanism.distributions import Array, MechanismError
@@ -44,7 +43,6 @@ class Settlement:
         self._experiment = experiment
         self._rules = rules
         self._terms = terms_of(experiment)
-        self._patterns = [mention_pattern(agent.mentions) for agent in experiment.agents]
         self._every: Proposed | None = None
 
     def records(self, cells: Sequence[Cell], candidates: Sequence[Record]) -> Iterator[Record]:
@@ -80,7 +78,8 @@ class Settlement:
         return self._every
 
     def _mentions(self, records: Sequence[Record]) -> Array:
-        return np.array([[float(find_mentions(p, record["text"]).count) for record in records] for p in self._patterns])
+        agents = self._experiment.agents
+        return np.array([[float(agent.phrases.count(record["text"])) for record in records] for agent in agents])
 
     def _record(self, cell: Cell, proposed: Proposed, draw_key: DrawKey) -> Record:
         mechanism = self._rules.mechanisms[cell.aggregation]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from ..experiment.experiment import Experiment
-from ..experiment.mentions import find_mentions, mention_pattern
 from ..experiment.text_audit import Judge, Utility
 from ..mechanism.distributions import Array
 from ..mechanism.whole_texts.tree import LOSSES, Worth
@@ -48,8 +47,7 @@ class Valuer:
             return np.asarray(log_ratios(every, agent)[leaves])
         if utility.kind == "judge":
             return self._scores(agent, utility, texts)
-        pattern = mention_pattern(self._experiment.agents[agent].mentions)
-        counts = np.array([find_mentions(pattern, text).count for text in texts], dtype=np.float64)
+        counts = np.array(list(map(self._experiment.agents[agent].phrases.count, texts)), dtype=np.float64)
         return counts if utility.kind == "count" else np.minimum(counts, 1.0)
 
     def _scores(self, agent: int, utility: Utility, texts: Sequence[str]) -> Array:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+from ..text.mentions import Phrases
 from . import file_format
 
 
@@ -27,6 +29,11 @@ class Agent:
     mentions: tuple[str, ...]
     reference: bool
     budget: float
+
+    @cached_property
+    def phrases(self) -> Phrases:
+        """What counts as a mention of it, ready to be searched for."""
+        return Phrases(self.mentions)
 
     @classmethod
     def of(cls, agent: file_format.Agent) -> Agent:

@@ -8,8 +8,12 @@ from ..mechanism import registry
 from .draft import Draft
 from .file_format import Auction
 
-OF_TOKENS, OF_BYTES = ("max_tokens",), ("max_bytes", "covering")
-INSTEAD = {"max_tokens": "max_bytes", "max_bytes": "max_tokens"}
+OF_TOKENS, OF_BYTES = ("max_tokens", "separator"), ("max_bytes", "covering")
+INSTEAD = {
+    "max_tokens": "; use max_bytes",
+    "max_bytes": "; use max_tokens",
+    "separator": ": nothing joins the tokens of tables there; leave it out",
+}
 
 
 def check_alphabet(draft: Draft) -> None:
@@ -19,7 +23,7 @@ def check_alphabet(draft: Draft) -> None:
     alphabet = draft.auction.alphabet or "tokens"
     for key in OF_BYTES if alphabet == "tokens" else OF_TOKENS:
         if draft.source.get("auction", key) is not None:
-            instead = f"; use {INSTEAD[key]}" if key in INSTEAD else " (add 'alphabet: bytes', or leave it out)"
+            instead = INSTEAD.get(key, " (add 'alphabet: bytes', or leave it out)")
             draft.source.problem(
                 ("auction", key), f"{key} does not go with the alphabet {alphabet}{instead}", at_key=True
             )

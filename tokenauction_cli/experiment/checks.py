@@ -10,11 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
+from ..lm.table import END
 from ..model_files.model_reference import known_aliases, parse_reference
 from ..system.errors import ModelError
+from ..text.sequences import one_text_of_two
 from .alphabet_checks import check_alphabet
 from .draft import Draft, PlacedTemplate, PlacedVoice
 from .expectation_checks import FigureNames, check_expectations
+from .file_format import SPACE
 from .located_yaml import KeyPath
 from .mechanism_checks import check_mechanisms
 from .prompts import did_you_mean, template_mistakes
@@ -37,6 +40,7 @@ def check(draft: Draft, figures: FigureNames | None) -> None:
     check_queries(draft)
     check_voices(draft)
     check_tables(draft)
+    check_separator(draft)
     check_models(draft)
     check_alphabet(draft)
     check_rules(draft)
@@ -134,6 +138,22 @@ def _rows_of_voices(draft: Draft) -> Iterator[PlacedRow]:
 def _rows_of_misreports(draft: Draft) -> Iterator[PlacedRow]:
     for path, rows in audit_tables(draft):
         yield from _rows(path, rows)
+
+
+def check_separator(draft: Draft) -> None:
+    """A text of tables is made by one sequence of tokens alone; words with one space between them are taken as such."""
+    separator = None if draft.auction is None else draft.auction.separator
+    rows = [row for _, _, row in (*_rows_of_voices(draft), *_rows_of_misreports(draft))]
+    if separator is None:
+        return
+    if not rows:
+        message = "separator joins the tokens of tables, and no agent has one; leave it out"
+        draft.source.problem(("auction", "separator"), message, at_key=True)
+    elif separator != SPACE and (found := one_text_of_two({token for row in rows for token in row} - {END}, separator)):
+        one, other = (" + ".join(map(shown, tokens)) for tokens in found)
+        text = shown(separator.join(found[0]))
+        message = f"{one} and {other} are the same text {text}; choose another separator, or other tokens"
+        draft.source.problem(("auction", "separator"), message)
 
 
 def _rows(path: KeyPath, rows: Mapping[str, Mapping[str, float]]) -> Iterator[PlacedRow]:

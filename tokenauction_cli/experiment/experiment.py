@@ -55,6 +55,7 @@ class Auction:
     alphabet: str
     max_draws: int
     covering: Covering
+    separator: str  # of the tokens of tables
     stop: tuple[str, ...]
     charge: str | None
     reserve: float
@@ -103,6 +104,7 @@ class Auction:
             alphabet=auction.alphabet or "tokens",
             max_draws=auction.max_bytes or auction.max_tokens or 0,
             covering=Covering(covering.open, covering.merge),
+            separator=file_format.SPACE if auction.separator is None else auction.separator,
             stop=auction.stop,
             charge=auction.charge,
             reserve=auction.reserve or 0.0,

@@ -93,12 +93,12 @@ class Voice(Section):
     distribution: Row | None = Field(
         default=None,
         description="No model: these tokens with these probabilities at every position; <end> ends the text. A text "
-        "is its tokens joined by one space.",
+        "is its tokens, joined by `auction.separator`: by default one space.",
     )
     distributions: Rows | None = Field(
         default=None,
-        description="No model: a distribution per prefix, written as its text (tokens joined by one space, '' at the "
-        "start, '*' for any other text).",
+        description="No model: a distribution per prefix, written as its text (tokens joined by `auction.separator`, "
+        "'' at the start, '*' for any other text).",
     )
     temperature: Positive = Field(default=1.0, description="Divides the logits, before distributions are aggregated.")
 
@@ -108,7 +108,9 @@ class Agent(Voice, Named):
 
     bid: Number = Field(default=1.0, description="The bid per token, where the sweep does not set it.")
     mentions: Annotated[tuple[FilledText, ...], Field(min_length=1)] = Field(
-        default=(), description="Phrases counted as a mention, as whole words, in any case. Default: the name."
+        default=(),
+        description="Phrases counted as a mention, in any case; whole words, where the script has spaces between words "
+        "(docs/mentions.md). Default: the name.",
     )
     reference: Flag = Field(
         default=False, description="A reference agent counts with its fixed bid, is not swept, not charged."
@@ -123,6 +125,7 @@ class Reference(Voice):
 
 
 MAX_TOKENS, MAX_BYTES = 64, 160
+SPACE = " "
 Length = Annotated[int, Strict(), Field(ge=1, le=100_000), says("a whole number from 1 to 100000")]
 
 
@@ -175,6 +178,11 @@ class Auction(Section):
     )
     covering: Covering | None = Field(
         default=None, description="With the alphabet bytes or words: how closely a model's tokenisations are followed."
+    )
+    separator: Text | None = Field(
+        default=None,
+        description="What joins the tokens of tables in texts and in the keys of `distributions`. Default: one space. "
+        "Another one must not let two sequences of tokens make the same text.",
     )
     stop: tuple[FilledText, ...] = Field(default=(), description="Texts that end a text; they are cut off.")
     charge: FilledText | None = Field(default=None, description="The payment rule that budgets pay.")
@@ -341,8 +349,11 @@ class At(Section):
 class TextTest(Section):
     """What a text is asked; it passes where all that is given holds."""
 
-    contains: FilledText | None = Field(default=None, description="It stands in the text, letter by letter.")
-    not_contains: FilledText | None = Field(default=None, description="It does not stand in the text.")
+    contains: FilledText | None = Field(
+        default=None,
+        description="This very string stands in the text; only a mention may be spelled otherwise (docs/mentions.md).",
+    )
+    not_contains: FilledText | None = Field(default=None, description="This very string does not stand in the text.")
     matches: FilledText | None = Field(
         default=None, description="A regular expression (of Python) that fits some part of the text; (?i) for any case."
     )

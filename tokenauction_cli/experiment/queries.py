@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_LE
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,12 +78,20 @@ def _text_of(file: Path) -> str:
             raise UsageError("this is no file")
         if (n_bytes := file.stat().st_size) > MAX_BYTES:
             raise UsageError(f"the file has {n_bytes:,} bytes; at most {MAX_BYTES:,} are read")
-        return file.read_bytes().decode("utf-8-sig")
+        data = file.read_bytes()
+        return data.decode(_encoding(data))
     except UnicodeDecodeError as error:
-        raise UsageError(f"the file is not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
+        name = "UTF-16" if error.encoding.startswith("utf-16") else "UTF-8"
+        raise UsageError(f"the file is not {name} (byte {error.start + 1}); save it as UTF-8") from None
     except (OSError, ValueError) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", error)
         raise UsageError(str(reason)) from None
+
+
+def _encoding(data: bytes) -> str:
+    """UTF-8, or UTF-16 with a byte order mark, as spreadsheets write it; that of UTF-32 begins with UTF-16's."""
+    is_utf_16 = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) and not data.startswith(BOM_UTF32_LE)
+    return "utf-16" if is_utf_16 else "utf-8-sig"
 
 
 def _check_header(file: Path, header: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from .file_format import (
     MAX_AGENTS,
     MAX_BYTES,
     MAX_TOKENS,
+    SPACE,
     UNION_TAGS,
     Agent,
     Auction,
@@ -268,6 +269,7 @@ def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
 
 def _resolved_auction(draft: Draft, auction: Auction) -> Auction:
     filled: dict[str, Any] = {"sampling": auction.sampling or registry.names("sampling")[0]}
+    filled |= {"separator": None if auction.separator == SPACE else auction.separator}
     filled |= resolved_mechanisms(draft, auction)
     if auction.alphabet in (None, "tokens"):
         filled |= {"alphabet": None, "max_tokens": auction.max_tokens or MAX_TOKENS}

@@ -1,8 +1,8 @@
 """Agents whose distributions are written down in the experiment file: no model, the same road.
 
-T is the union of all agents' tokens, sorted, and the end token `<end>`. A text is its tokens joined by one space: so
-texts are written, and so `distributions` name prefixes, "" the start; "*" holds for every text that has no distribution
-of its own.
+T is the union of all agents' tokens, sorted, and the end token `<end>`. A text is its tokens joined by a
+separator, by default one space: so texts are written, and so `distributions` name prefixes, "" the start; "*" holds for
+every text that has no distribution of its own.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class TablePrompt:
 class TableVocabulary:
     """The union of the tokens that any agent may say, and the end token."""
 
-    joiner = b" "
-
-    def __init__(self, tables: Sequence[Distributions]) -> None:
+    def __init__(self, tables: Sequence[Distributions], separator: str = " ") -> None:
         spoken = {token for table in tables for row in table.values() for token in row}
+        self.separator = separator
+        self.joiner = separator.encode()
         self.tokens = [*sorted(spoken - {END}), END]
         self.index = {token: k for k, token in enumerate(self.tokens)}
         self.size = len(self.tokens)
@@ -51,7 +51,7 @@ class TableVocabulary:
 
     def prefix(self, tokens: Sequence[int]) -> str:
         """By what name tables know this text so far."""
-        return self.joiner.decode().join(self.tokens[token] for token in tokens)
+        return self.separator.join(self.tokens[token] for token in tokens)
 
 
 class TableModel:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,9 @@ from ..analysis.columns import explained, figure_explained
 from ..analysis.mechanism_tables import mechanism_tables
 from ..analysis.run import Run, statistics_frames
 from ..analysis.tables import Table, shown
-from ..experiment.mentions import mention_pattern
 from ..mechanism.registry import label
 from ..statistics.intervals import Estimate
+from ..text.mentions import Phrases
 from .audit_data import audit_payload
 from .prose import counted, how_drawn
 
@@ -105,7 +104,7 @@ def _bids_of(experiment: Experiment) -> dict[int, list[list[float]]]:
 
 def _texts(run: Run, cells: pd.DataFrame) -> dict[str, Any]:
     """The distinct texts as runs of [words, agent mentioned or -1], and for every cell which text it is."""
-    patterns = [mention_pattern(agent.mentions) for agent in run.experiment.agents]
+    phrases = [agent.phrases for agent in run.experiment.agents]
     failed = cells["end_reason"] == "failed"
     shown = cells["text"].where(~failed, cells["error"] if "error" in cells.columns else "failed")
     keys = list(zip(shown, failed, strict=True))
@@ -121,13 +120,13 @@ def _texts(run: Run, cells: pd.DataFrame) -> dict[str, Any]:
         "tokens": [int(n) for n in cells["tokens"]],
         "end": list(cells["end_reason"]),
     }
-    texts = [_marked(text, () if is_failed else patterns) for text, is_failed in numbers]
+    texts = [_marked(text, () if is_failed else phrases) for text, is_failed in numbers]
     return {"texts": texts, "cells": columns}
 
 
-def _marked(text: str, patterns: Sequence[re.Pattern[str]]) -> list[list[Any]]:
+def _marked(text: str, phrases: Sequence[Phrases]) -> list[list[Any]]:
     """A text in pieces, each with the number of the agent it mentions or -1; of overlapping mentions the first."""
-    found = sorted((*match.span(), k) for k, pattern in enumerate(patterns) for match in pattern.finditer(text))
+    found = sorted((*span, k) for k, one in enumerate(phrases) for span in one.mention_spans(text))
     pieces: list[list[Any]] = []
     at = 0
     for start, end, agent in found:
