@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 Tensors = dict[str, NDArray[Any]]
 ALIGNMENT = 32
+F32, F16, Q8_0, BF16 = 0, 1, 8, 30  # ggml_type, as in ggml.h
 BOS, EOS, TURN = "<s>", "</s>", "<|im_end|>"
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
 WIDTH, INNER, HEAD = 64, 96, 32  # of the models with random weights: two layers of two heads
@@ -119,6 +120,15 @@ def attention_model(path: Path) -> Path:
     return write_gguf(path, {**_facts("llama"), **_vocabulary_facts(vocabulary)}, tensors)
 
 
+def embedding_model(path: Path) -> Path:
+    """Write a EuroBERT that does not say that it is none that writes: llama.cpp computes no logits for it."""
+    weights, vocabulary = _random(), pieces()
+    tensors = _embeddings(len(vocabulary), weights)
+    for layer in (0, 1):
+        tensors |= {**_norms(layer), **_attention(layer, weights), **_feed_forward(layer, weights)}
+    return write_gguf(path, {**_facts("eurobert"), **_vocabulary_facts(vocabulary)}, tensors)
+
+
 def mixture_model(path: Path) -> Path:
     """Write a llama with 64 experts, of which two work on each token."""
     weights, vocabulary, n = _random(), pieces(), 64
@@ -174,6 +184,60 @@ def large_vocabulary_model(path: Path, n: int = 262_144) -> Path:
     return write_gguf(path, facts, tensors)
 
 
+def mixed_model(path: Path, floats: str = "attn_v", kind: int = BF16) -> Path:
+    """Write a llama of Q8_0 matrices; those with this in their name are floats, as people publish "dynamic" files."""
+    weights, vocabulary, width, inner = _random(0.1), pieces(), 256, 512
+    tensors = {
+        "token_embd.weight": 10 * weights(len(vocabulary), width),
+        "output_norm.weight": np.ones(width, np.float32),
+        "output.weight": weights(len(vocabulary), width),
+    }
+    for layer in (0, 1):
+        feed = {"gate": (inner, width), "up": (inner, width), "down": (width, inner)}
+        square = ("q", "k", "v", "output")
+        tensors |= _norms(layer, width=width)
+        tensors |= {f"blk.{layer}.attn_{name}.weight": weights(width, width) for name in square}
+        tensors |= {f"blk.{layer}.ffn_{name}.weight": weights(*shape) for name, shape in feed.items()}
+    sizes = {"embedding_length": width, "feed_forward_length": inner, "attention.head_count": 4}
+    facts = {**_facts("llama"), **{f"llama.{name}": size for name, size in sizes.items()}, "general.file_type": 7}
+    kinds = {name: kind if floats in name else Q8_0 for name, tensor in tensors.items() if tensor.ndim > 1}
+    return write_gguf(path, {**facts, **_vocabulary_facts(vocabulary)}, tensors, kinds)
+
+
+def latent_model(path: Path, kind: int = BF16) -> Path:
+    """Write a DeepSeek 2 of one layer without experts: its values are latent, and multiplied stream by stream."""
+    weights, vocabulary = _random(), pieces()
+    width, heads, queries, keys, turned, latent, values = 32, 2, 32, 32, 16, 64, 32
+    sizes: dict[str, int | float] = {
+        "embedding_length": width, "block_count": 1, "feed_forward_length": width, "vocab_size": len(vocabulary),
+        "attention.head_count": heads, "attention.head_count_kv": 1,
+        "attention.kv_lora_rank": latent, "attention.q_lora_rank": queries, "rope.dimension_count": turned,
+        "attention.key_length": latent + turned, "attention.value_length": latent,
+        "attention.key_length_mla": keys + turned, "attention.value_length_mla": values,
+        "leading_dense_block_count": 1, "expert_count": 0, "expert_used_count": 0,
+        "expert_feed_forward_length": width, "expert_shared_count": 0,
+        "expert_weights_scale": 1.0, "rope.freq_base": 1e4,
+    }  # fmt: skip
+    shapes = {
+        "attn_q_a": (queries, width), "attn_q_b": (heads * (keys + turned), queries),
+        "attn_kv_a_mqa": (latent + turned, width), "attn_k_b": (heads, latent, keys),
+        "attn_v_b": (heads, values, latent), "attn_output": (width, heads * values),
+        "ffn_gate": (width, width), "ffn_up": (width, width), "ffn_down": (width, width),
+    }  # fmt: skip
+    tensors = {
+        "token_embd.weight": 3 * weights(len(vocabulary), width),
+        "output_norm.weight": np.ones(width, np.float32),
+        "output.weight": weights(len(vocabulary), width),
+        **_norms(0, width=width),
+        **_norms(0, "attn_kv_a_norm", width=latent),
+        **_norms(0, "attn_q_a_norm", width=queries),
+        **{f"blk.0.{name}.weight": weights(*shape) for name, shape in shapes.items()},
+    }
+    facts = {**_facts("deepseek2"), **{f"deepseek2.{name}": size for name, size in sizes.items()}}
+    kinds = {name: kind for name, tensor in tensors.items() if tensor.ndim > 1}
+    return write_gguf(path, {**facts, **_vocabulary_facts(vocabulary)}, tensors, kinds)
+
+
 def recurrent_model(path: Path) -> Path:
     """Write a Mamba of one layer with arbitrary weights: a model whose state cannot be cut back."""
     width, inner, state, rank, kernel = 64, 128, 16, 4, 4
@@ -210,10 +274,10 @@ def recurrent_model(path: Path) -> Path:
     return write_gguf(path, {**facts, **_vocabulary_facts(vocabulary)}, tensors)
 
 
-def _random(seed: int = 0) -> Callable[..., NDArray[np.float32]]:
+def _random(scale: float = 0.3) -> Callable[..., NDArray[np.float32]]:
     """Draws tensors of given shapes."""
-    chance = np.random.default_rng(seed)
-    return lambda *shape: 0.3 * chance.standard_normal(shape, np.float32)
+    chance = np.random.default_rng(0)
+    return lambda *shape: np.float32(scale) * chance.standard_normal(shape, np.float32)
 
 
 def _facts(architecture: str) -> dict[str, Any]:
@@ -246,19 +310,37 @@ def _feed_forward(layer: int, weights: Callable[..., NDArray[np.float32]]) -> Te
     return {f"blk.{layer}.ffn_{name}.weight": weights(*shape) for name, shape in shapes.items()}
 
 
-def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Path:
-    """Write a GGUF file, version 3, with tensors in float32 or float16."""
+def write_gguf(
+    path: Path,
+    metadata: Mapping[str, Any],
+    tensors: Mapping[str, NDArray[Any]],
+    kinds: Mapping[str, int] | None = None,
+) -> Path:
+    """Write a GGUF file, version 3, with tensors of these kinds, or as they are: float32 or float16."""
     head = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(metadata))]
     head += [_string(key) + _value(value) for key, value in metadata.items()]
     data, offset = [], 0
     for name, tensor in tensors.items():
         shape = tensor.shape[::-1]
-        kind = {np.dtype(np.float32): 0, np.dtype(np.float16): 1}[tensor.dtype]
+        kind = (kinds or {}).get(name, {np.dtype(np.float32): F32, np.dtype(np.float16): F16}[tensor.dtype])
         head.append(_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset))
-        data.append(_padded(np.ascontiguousarray(tensor).tobytes()))
+        data.append(_padded(_encoded(tensor, kind)))
         offset += len(data[-1])
     path.write_bytes(_padded(b"".join(head)) + b"".join(data))
     return path
+
+
+def _encoded(tensor: NDArray[Any], kind: int) -> bytes:
+    """The bytes of a tensor; a block of Q8_0 is a scale in float16 and 32 numbers of a byte."""
+    if kind == BF16:
+        bits = tensor.astype(np.float32).view(np.uint32)
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16).tobytes()
+    if kind == Q8_0:
+        blocks = tensor.astype(np.float32).reshape(-1, 32)
+        scales = (np.abs(blocks).max(axis=1, keepdims=True) / 127).astype(np.float16)
+        numbers = np.round(blocks / np.maximum(scales, np.float16(1e-7))).clip(-127, 127).astype(np.int8)
+        return np.concatenate([scales.view(np.int8), numbers], axis=1).tobytes()
+    return np.ascontiguousarray(tensor, {F32: np.float32, F16: np.float16}[kind]).tobytes()
 
 
 def _string(text: str) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ import pytest
 from conftest import Command, Reader
 from numpy.typing import NDArray
 from tiny_gguf import (
+    F16,
     WINDOW,
     attention_model,
     bigram_model,
     hybrid_model,
     large_vocabulary_model,
+    latent_model,
+    mixed_model,
     mixture_model,
     recurrent_model,
     sliding_window_model,
@@ -40,6 +44,8 @@ Tokens = tuple[int, ...]
 Logits = NDArray[np.float32]
 KINDS = {
     "attention": attention_model,
+    "some matrices of floats": lambda path: mixed_model(path, "ffn_down"),
+    "latent attention": lambda path: latent_model(path, F16),
     "mixture of experts": mixture_model,
     "sliding window": sliding_window_model,
     "large vocabulary": large_vocabulary_model,
@@ -314,6 +320,22 @@ def test_an_experiment(read: Reader, model: Model, tmp_path: Path, kind: str) ->
         manifest = folder.read_manifest()
         assert manifest["status"] == "finished"
         assert [session["evaluations"] for session in manifest["sessions"]] == [len(PROMPTS) * len(beginnings)]
+
+
+@pytest.mark.parametrize("kind", ["some matrices of floats", "latent attention"])
+def test_a_file_for_each_agent(read: Reader, model: Model, tmp_path: Path, kind: str) -> None:
+    """With a batch of two, every row is alone in its file."""
+    copy = shutil.copy(model(kind), tmp_path / "copy.gguf")
+    found = []
+    for batch in (2, 16):
+        text = json.loads(two_agents(model(kind), batch=batch))
+        text["agents"][1]["model"] = str(copy)
+        text["sweep"]["seeds"], text["auction"]["max_tokens"] = 11, 8
+        found.append(
+            records(run_experiment(read(json.dumps(text)), tmp_path / str(batch), SilentProgress()).folder.path)
+        )
+    assert len(found[0]) == 44
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("kind", CANNOT_BE_CUT)

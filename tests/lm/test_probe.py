@@ -17,13 +17,26 @@ from typing import Any
 
 import pytest
 from conftest import Command
-from tiny_gguf import attention_model, bigram_model, recurrent_model
+from tiny_gguf import (
+    F16,
+    F32,
+    Q8_0,
+    attention_model,
+    bigram_model,
+    embedding_model,
+    hybrid_model,
+    latent_model,
+    mixed_model,
+    recurrent_model,
+)
 
-from tokenauction_cli.lm import hardware, libraries, probe, probe_child
+from tokenauction_cli.lm import file_identity, gguf, hardware, libraries, probe, probe_child
 from tokenauction_cli.lm.gguf import GgufContext
 from tokenauction_cli.lm.hardware import CELL_BLOCK, Hardware, choose_hardware, kv_format
+from tokenauction_cli.lm.lone_rows import has_floats, parts_streams
 from tokenauction_cli.lm.metadata import read_metadata
 from tokenauction_cli.lm.probe import SIZES, Finding, Shape, find, remembered
+from tokenauction_cli.model_files.gguf_header import read_header
 from tokenauction_cli.system.environment import cache_folder
 from tokenauction_cli.system.errors import ModelError
 
@@ -116,7 +129,7 @@ def test_a_run_of_such_a_file_ends_with_the_reason_and_leaves_nothing(tmp_path: 
     (tmp_path / "e.yaml").write_text("name: e\nagents: [{name: A, model: m.gguf, prompt: a}]\n")
     done = tokauction("run", "e.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "m.gguf: llama.cpp cannot evaluate this file, which seems damaged: it crashed (SIGABRT)" in done.stderr
+    assert "m.gguf: the header of the file is damaged: llama.block_count is 0; download it again" in done.stderr
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "results").iterdir()) == []
 
@@ -151,7 +164,7 @@ def test_long_texts_say_nothing_of_short_ones(model: Path) -> None:
     "changed",
     [
         lambda patch: patch.setattr(libraries, "digests", lambda: {"libggml-cpu.so": "another build"}),
-        lambda patch: patch.setattr(probe, "processor_identity", lambda: "another processor"),
+        lambda patch: patch.setattr(file_identity, "processor_identity", lambda: "another processor"),
     ],
     ids=["libraries", "processor"],
 )
@@ -326,6 +339,83 @@ def test_the_shape_that_moves_bits_is_named(model: Path, monkeypatch: pytest.Mon
         assert examined(model)["moved"] == f"{rows} rows in a batch move logits by up to 1.0e-03"
     else:  # the sequence that moves has no part in it
         assert examined(model)["moved"] == ""
+
+
+def floats_in(name: str) -> Callable[[Path], Path]:
+    return lambda path: mixed_model(path, name)
+
+
+def latent_in(kind: int) -> Callable[[Path], Path]:
+    return lambda path: latent_model(path, kind)
+
+
+@pytest.mark.parametrize(
+    ("write", "has_some", "by_stream"),
+    [
+        (floats_in("attn_v"), True, False),
+        (floats_in("blk.1.ffn_down"), True, False),
+        (floats_in("token_embd"), False, False),
+        (floats_in("no matrix"), False, False),
+        (latent_in(F16), True, True),
+        (latent_in(F32), True, False),
+        (latent_in(Q8_0), False, False),
+    ],
+)
+def test_the_header_says_which_files_need_pairs(
+    tmp_path: Path, write: Callable[[Path], Path], has_some: bool, by_stream: bool
+) -> None:
+    """Whatever its `general.file_type` says; embeddings that are only looked up do not count."""
+    header = read_header(write(tmp_path / "m.gguf"))
+    assert (has_floats(header), parts_streams(header)) == (has_some, by_stream)
+
+
+@pytest.mark.parametrize("write", [floats_in("ffn_down"), latent_in(F16)], ids=["some floats", "latent attention"])
+def test_products_show_what_rounding_hides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], Path]
+) -> None:
+    """Without pairs such files depend on batching; the logits of a probe do not always show it."""
+    path = write(tmp_path / "m.gguf")
+    assert examined(path)["moved"] == ""
+    monkeypatch.setattr(gguf, "has_floats", lambda header: False)
+    monkeypatch.setattr(gguf, "parts_streams", lambda header: False)
+    assert examined(path)["moved"] != ""
+    monkeypatch.setattr(probe_child.Examination, "_compare", lambda self, lengths, shape: self.evaluate(lengths))
+    moved = examined(path)["moved"]
+    assert moved.startswith("products of blk.0.")
+    assert moved.endswith(", though no logit that was tried did")
+
+
+def test_floats_and_a_state_may_depend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was seen: a lone row cannot get a second one."""
+    monkeypatch.setattr(probe_child.Examination, "compare", lambda *arguments: True)
+    moved = examined(hybrid_model(tmp_path / "m.gguf"))["moved"]
+    assert moved == "some matrices are floats, and a recurrent state leaves rows alone in their products"
+
+
+def test_a_model_without_logits_is_refused(tmp_path: Path, in_process: Command) -> None:
+    """Its header says nothing; the buffer of the logits keeps what stood there."""
+    embedding_model(tmp_path / "m.gguf")
+    (tmp_path / "e.yaml").write_text("name: e\nagents: [{name: A, model: m.gguf, prompt: ab}]\n")
+    done = in_process("run", "e.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "m.gguf: this model does not write from left to right" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_whole_file_that_crashes_is_not_called_damaged(model: Path, dies: Dies) -> None:
+    dies("os.abort()", "True")
+    with pytest.raises(ModelError) as caught:
+        find(model, CPU, SMALL)
+    assert str(caught.value) == (
+        f"{model}: this build of llama.cpp cannot run it (llama): it crashed (SIGABRT) at: 2 rows; "
+        "update llama-cpp-python, or choose another file"
+    )
+
+
+def test_findings_of_earlier_probes_are_not_believed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find(model, CPU, SMALL)
+    monkeypatch.setattr(probe, "_VERSION", probe._VERSION + 1)
+    assert remembered(model, CPU, SMALL) is None
 
 
 def test_beyond_a_block_of_cells(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

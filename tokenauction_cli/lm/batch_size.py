@@ -11,6 +11,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -18,7 +19,7 @@ from time import perf_counter
 from typing import Any
 
 from ..system.environment import cache_folder
-from . import probe
+from .file_identity import identity
 from .gguf import GgufContext
 from .hardware import CELL_BLOCK, Hardware
 
@@ -74,7 +75,7 @@ def _remember(path: Path, hardware: Hardware, rows_per_second: Mapping[int, floa
 
 
 def _memory(path: Path, hardware: Hardware) -> Path:
-    return cache_folder() / "batch-sizes" / f"{probe.key(path, hardware)}.json"
+    return cache_folder() / "batch-sizes" / f"{identity(path, sorted(asdict(hardware).items()))}.json"
 
 
 def _is_ours(size: str, rate: Any) -> bool:

@@ -9,7 +9,7 @@ Why streams (`kv_unified` off): in a unified cache the cells of a sequence end u
 again, attention adds them up in that order, and the logits move. In a stream, cell k holds token k, so the logits of a
 text are the same bits whatever was evaluated before or beside it. Three shapes take other kernels on CPU and are never
 emitted: 64 tokens or more of one sequence, one row alone over 512 cells or more, and one row alone through matrices of
-floats. A lone row gets a second one: the token before it is repeated.
+floats (`lone_rows.py`). A lone row gets a second one: the token before it is repeated.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from typing import Any, NamedTuple
 import llama_cpp
 import numpy as np
 
+from ..model_files.gguf_header import read_header
 from ..system.errors import CellError, ModelError, TokauctionError
 from . import libraries, llama_log
 from .base import NO_LOGITS, Logits, Request, common_length, copied
 from .hardware import CELL_BLOCK, GGML_TYPES, Hardware
-from .metadata import has_state, value_of
+from .lone_rows import has_floats, parts_streams
+from .metadata import has_state
 from .vocabulary import GgufVocabulary
 
 _LONG = 512  # cells from which llama.cpp splits the attention of a lone row
 _TO_THE_END = -1
 _NO_WEIGHTS = Hardware(0, 1)
 _SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}  # llama_split_mode, as in llama.h
-_FLOATS = {llama_cpp.LLAMA_FTYPE_ALL_F32, llama_cpp.LLAMA_FTYPE_MOSTLY_F16, llama_cpp.LLAMA_FTYPE_MOSTLY_BF16}
 
 
 class OutOfMemoryError(ModelError):
@@ -112,9 +113,14 @@ class GgufContext:
         n_sequences: int,
         n_tokens: int,
         observe: Callable[[Step], object] = lambda step: None,
+        hear: Any = None,
     ) -> None:
-        """`observe` is told every call that moves or computes KV cells, before it is made."""
+        """`observe` is told every call that moves or computes KV cells, before it is made.
+
+        `hear` is a `ggml_backend_sched_eval_callback`: llama.cpp calls it for every node that it computes.
+        """
         self.path = path
+        self._hear = hear
         self._observe = observe
         self.chunk = hardware.chunk
         self._n_cells = cells_per_sequence(n_tokens)
@@ -129,9 +135,11 @@ class GgufContext:
         self.n_sequences = n_sequences
         self.trained_length: int = llama_cpp.llama_model_n_ctx_train(self._model)
         self.has_state = has_state(self._model)
-        self._has_floats = _has_floats(self._model)
-        has_other_kernels = not hardware.gpu_layers and (self._has_floats or self._n_cells >= _LONG)
-        self._pairs_lone_rows = has_other_kernels and not self.has_state
+        header = read_header(path)
+        self.has_floats = has_floats(header)
+        can_pair = not hardware.gpu_layers and not self.has_state
+        self._pairs_every_row = can_pair and parts_streams(header)
+        self._pairs_lone_rows = can_pair and (self.has_floats or self._n_cells >= _LONG)
         self._batch = _Batch(2 * n_sequences + self.chunk)
         self._held: list[tuple[int, ...]] = [()] * n_sequences
         self.n_decoded = 0
@@ -148,6 +156,8 @@ class GgufContext:
         parameters.kv_unified = False
         parameters.swa_full = True  # a sliding window that forgets could not be cut back
         parameters.offload_kqv = parameters.op_offload = on_gpu
+        if self._hear is not None:
+            parameters.cb_eval = self._hear
         context = llama_cpp.llama_init_from_model(self._model, parameters)
         if not context:
             reason = llama_log.last_reason() or "out of memory?"
@@ -212,10 +222,7 @@ class GgufContext:
     def _fill(self, number: int, tokens: tuple[int, ...]) -> None:
         """Evaluate what a sequence lacks of these tokens, in chunks of at least two."""
         while (begun := len(self._held[number])) < len(tokens):
-            missing = len(tokens) - begun
-            size = min(missing, self.chunk)
-            if missing - size == 1:
-                size -= 1
+            size = self.size_of_chunk(len(tokens) - begun)
             if size == 1 and begun:
                 self._cut(number, begun - 1)
                 continue
@@ -228,15 +235,19 @@ class GgufContext:
                 self.remove(number, 1)
             self._held[number] = tokens[: begun + size]
 
+    def size_of_chunk(self, n_missing: int) -> int:
+        """How many tokens to evaluate together where so many are missing: one is not left over."""
+        size = min(n_missing, self.chunk)
+        return size - 1 if n_missing - size == 1 else size
+
     def _last_tokens(self, wanted: dict[int, tuple[int, ...]]) -> dict[int, Logits]:
         """Evaluate the last token of every sequence in one decode."""
         rows = []
         for number in sorted(wanted):
             tokens = wanted[number]
             is_alone = number - 1 not in wanted and number + 1 not in wanted
-            rows += (
-                self._in_a_pair(number, tokens) if is_alone and self._pairs_lone_rows else [_last_row(number, tokens)]
-            )
+            is_paired = self._pairs_every_row or (is_alone and self._pairs_lone_rows)
+            rows += self._in_a_pair(number, tokens) if is_paired else [_last_row(number, tokens)]
         logits = self.decode(rows)
         for number, tokens in wanted.items():
             self._held[number] = tokens
@@ -253,10 +264,10 @@ class GgufContext:
         """The last token beside the one before it, or beside one after it, which is forgotten."""
         last = _last_row(number, tokens)
         if len(tokens) == 1:
-            return [last, Row(number, 1, tokens[0], self._has_floats)]
+            return [last, Row(number, 1, tokens[0], self.has_floats)]
         self._cut(number, len(tokens) - 2)
         self._fill(number, tokens[:-2])
-        return [Row(number, len(tokens) - 2, tokens[-2], self._has_floats), last]
+        return [Row(number, len(tokens) - 2, tokens[-2], self.has_floats), last]
 
     def perform(self, step: Step) -> None:
         """Make a call again that an observer was told of."""
@@ -300,12 +311,6 @@ class Row:
 
 def _last_row(number: int, tokens: tuple[int, ...]) -> Row:
     return Row(number, len(tokens) - 1, tokens[-1], True)
-
-
-def _has_floats(model: llama_cpp.llama_model_p) -> bool:
-    """Whether rows meet matrices of floats: everywhere, or only where a mixture of experts chooses."""
-    n_experts = value_of(model, f"{value_of(model, 'general.architecture')}.expert_count")
-    return llama_cpp.llama_model_ftype(model) in _FLOATS or n_experts not in ("", "0")
 
 
 class _Batch:

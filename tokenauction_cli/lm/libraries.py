@@ -60,24 +60,24 @@ def amx() -> str:
 
 def on_abort(callback: Any) -> None:
     """What is called, with a reason, before llama.cpp ends the process."""
-    _llama().ggml_set_abort_callback(callback)
+    ggml().ggml_set_abort_callback(callback)
 
 
 def gpus() -> list[str]:
     """The devices that can hold layers: GPUs, and the servers of `connect`."""
-    return [_llama().ggml_backend_dev_name(device).decode("utf-8", "replace") for device in _gpu_devices()]
+    return [ggml().ggml_backend_dev_name(device).decode("utf-8", "replace") for device in _gpu_devices()]
 
 
 def gpu_models() -> list[str]:
     """What each of them is, such as "NVIDIA H200"."""
-    return [_llama().ggml_backend_dev_description(device).decode("utf-8", "replace") for device in _gpu_devices()]
+    return [ggml().ggml_backend_dev_description(device).decode("utf-8", "replace") for device in _gpu_devices()]
 
 
 def _gpu_devices() -> list[int]:
     llama_cpp.llama_backend_init()
-    ggml = _llama()
-    devices = [ggml.ggml_backend_dev_get(k) for k in range(ggml.ggml_backend_dev_count())]
-    return [device for device in devices if ggml.ggml_backend_dev_type(device) in (_GPU, _INTEGRATED_GPU)]
+    library = ggml()
+    devices = [library.ggml_backend_dev_get(k) for k in range(library.ggml_backend_dev_count())]
+    return [device for device in devices if library.ggml_backend_dev_type(device) in (_GPU, _INTEGRATED_GPU)]
 
 
 def connect(servers: tuple[str, ...]) -> None:
@@ -92,14 +92,14 @@ def connect(servers: tuple[str, ...]) -> None:
 
 @cache
 def _add(server: str) -> None:
-    add = getattr(_llama(), "ggml_backend_rpc_add_server", None)
+    add = getattr(ggml(), "ggml_backend_rpc_add_server", None)
     if add is None:
         raise ModelError(f"runtime.rpc: this llama.cpp has no RPC backend; build it anew with `{REBUILD}`")
     add.restype = ctypes.c_void_p
     registry = add(server.encode())
     if not registry:
         raise ModelError(f"runtime.rpc: {server} is no RPC server of this version of llama.cpp")
-    _llama().ggml_backend_register(ctypes.c_void_p(registry))
+    ggml().ggml_backend_register(ctypes.c_void_p(registry))
 
 
 def check_answers(server: str) -> None:
@@ -114,15 +114,23 @@ def check_answers(server: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def _llama() -> ctypes.CDLL:
+def ggml() -> ctypes.CDLL:
     """libllama, by which the functions of every library below it are found."""
-    ggml = ctypes.CDLL(
+    library = ctypes.CDLL(
         str(next(path for path in folder().iterdir() if path.name.split(".")[0] in ("libllama", "llama")))
     )
-    ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
-    ggml.ggml_backend_dev_get.argtypes = (ctypes.c_size_t,)
-    ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
-    for function in (ggml.ggml_backend_dev_type, ggml.ggml_backend_dev_name, ggml.ggml_backend_dev_description):
+    library.ggml_backend_dev_count.restype = ctypes.c_size_t
+    library.ggml_backend_dev_get.argtypes = (ctypes.c_size_t,)
+    library.ggml_backend_dev_get.restype = ctypes.c_void_p
+    for function in (
+        library.ggml_backend_dev_type,
+        library.ggml_backend_dev_name,
+        library.ggml_backend_dev_description,
+    ):
         function.argtypes = (ctypes.c_void_p,)
-    ggml.ggml_backend_dev_name.restype = ggml.ggml_backend_dev_description.restype = ctypes.c_char_p
-    return ggml
+    library.ggml_tensor_overhead.restype = ctypes.c_size_t
+    library.ggml_op_desc.argtypes = (ctypes.c_void_p,)
+    library.ggml_op_desc.restype = ctypes.c_char_p
+    library.ggml_backend_tensor_get.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
+    library.ggml_backend_dev_name.restype = library.ggml_backend_dev_description.restype = ctypes.c_char_p
+    return library

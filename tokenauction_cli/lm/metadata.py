@@ -1,83 +1,106 @@
-"""What a GGUF file says of itself, read through llama.cpp without loading weights.
+"""What a GGUF file says of itself, and whether llama.cpp can read its vocabulary.
 
-The file is opened in a child process first: llama.cpp may abort on a broken file, and must not take the run with it.
-Numbers come from the metadata strings; llama.cpp's hyper-parameter getters abort on a model without weights.
+llama.cpp may abort on a broken file, or never end, and must not take the run with it. So a child process with limits
+first does what a plan does with a file: it opens it without weights and reads its whole vocabulary. That it succeeded
+is remembered, as the findings of `probe` are.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..model_files.gguf_header import GgufHeader, read_header
+from ..system.environment import cache_folder, shortened
 from ..system.errors import ModelError
+from .contradictions import contradiction
+from .file_identity import identity
 
-_CHILD_SECONDS = 300
-_POOLED = {"1", "2", "4"}  # llama.cpp's poolings over a whole text: mean, CLS, rank
-_NO_WRITER = (
+_CHILD_SECONDS = 300  # with a slow disk
+_CPU_SECONDS = 60
+_EXTRA_BYTES = 4 << 30  # over what llama.cpp takes before it opens a file
+_POOLED = (1, 2, 4)  # llama.cpp's poolings over a whole text: mean, CLS, rank
+NO_WRITER = (
     "this model does not write from left to right (an embedding or diffusion model?); choose a text-generation GGUF"
 )
 
 
 @dataclass(frozen=True)
 class GgufMetadata:
-    """The metadata strings of a GGUF file, with the few that planning needs by name."""
+    """The header of a GGUF file, with the few facts that planning needs by name."""
 
     path: Path
-    strings: dict[str, str]
+    header: GgufHeader
 
     @property
     def architecture(self) -> str:
-        return self.strings.get("general.architecture", "unknown")
-
-    @property
-    def name(self) -> str:
-        return self.strings.get("general.name", self.path.stem)
+        return self.header.architecture
 
     @property
     def chat_template(self) -> str | None:
-        return self.strings.get("tokenizer.chat_template")
+        return self.header.text("tokenizer.chat_template") or None
 
     @property
     def context_length(self) -> int | None:
         """The longest context that the model was trained for, in tokens."""
-        return self._number("context_length")
+        return self.header.number("context_length")
 
     @property
     def kv_numbers_per_token(self) -> int | None:
         """Keys and values that one token occupies; None where the file does not say enough."""
-        layers, heads = self._number("block_count"), self._number("attention.head_count")
-        width = self._number("embedding_length")
-        kv_heads = self._number("attention.head_count_kv") or heads
+        number = self.header.number
+        layers, heads, width = (number(key) for key in ("block_count", "attention.head_count", "embedding_length"))
+        kv_heads = number("attention.head_count_kv") or heads
         if not (layers and heads and width and kv_heads):
             return None
-        key = self._number("attention.key_length") or width // heads
-        value = self._number("attention.value_length") or width // heads
+        key = number("attention.key_length") or width // heads
+        value = number("attention.value_length") or width // heads
         return layers * kv_heads * (key + value)
-
-    def _number(self, key: str) -> int | None:
-        try:
-            return int(self.strings[f"{self.architecture}.{key}"])
-        except (KeyError, ValueError):
-            return None
 
 
 def read_metadata(path: Path) -> GgufMetadata:
-    """The metadata of a GGUF file; raises ModelError with llama.cpp's reason where it cannot be opened."""
+    """The metadata of a GGUF file; raises ModelError, with a reason, where llama.cpp cannot read its vocabulary."""
+    header = read_header(path)
+    memory = cache_folder() / "probes" / f"{identity(path)}-vocabulary"
+    if not memory.exists():
+        _open_in_child(path, header)
+        _touch(memory)
+    return GgufMetadata(path, header)
+
+
+def _open_in_child(path: Path, header: GgufHeader) -> None:
     child = _child(path)
     try:
         answer = json.loads(child.stdout)
     except ValueError:
-        reason = how_it_ended(child.returncode, child.stderr)
-        raise ModelError(f"{path}: llama.cpp cannot open this file, which seems damaged: {reason}") from None
-    if "error" in answer:
-        raise ModelError(f"{path}: {answer['error']}")
-    return GgufMetadata(path, answer["strings"])
+        raise unreadable(path, header, how_it_ended(child.returncode, child.stderr)) from None
+    if reason := answer["error"] or ("" if _writes(header) else NO_WRITER):
+        raise ModelError(f"{path}: {reason}")
+
+
+def unreadable(path: Path, header: GgufHeader, how: str) -> ModelError:
+    """What to say where llama.cpp crashes on a file."""
+    if damage := contradiction(header):
+        return ModelError(f"{path}: the header of the file is damaged: {damage}; download it again ({how})")
+    return ModelError(
+        f"{path}: this build of llama.cpp cannot run it ({shortened(header.architecture, 40)}): {how}; "
+        "update llama-cpp-python, or choose another file"
+    )
+
+
+def _touch(memory: Path) -> None:
+    """A folder that cannot be written is no error."""
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.touch()
+    except OSError:
+        return
 
 
 def _child(path: Path) -> subprocess.CompletedProcess[bytes]:
@@ -100,13 +123,15 @@ def how_it_ended(code: int, complaints: bytes) -> str:
     """The signal that ended a child process, with llama.cpp's reason, or what it said last."""
     lines = complaints.decode("utf-8", "replace").strip().splitlines()
     failed = [line[line.index("GGML_ASSERT") :] for line in lines if "GGML_ASSERT" in line]
+    if code == -signal.SIGXCPU:
+        return f"it computes for more than {_CPU_SECONDS} seconds"
     if code < 0:
-        return f"it crashed ({signal.Signals(-code).name})" + (f": {failed[-1]}" if failed else "")
-    return lines[-1] if lines else f"it ended with status {code}"
+        return f"it crashed ({signal.Signals(-code).name})" + (f": {shortened(failed[-1])}" if failed else "")
+    return shortened(lines[-1]) if lines else f"it ended with status {code}"
 
 
-def _describe(path: str) -> dict[str, object]:
-    """Runs in the child: the metadata strings, or an error."""
+def _why_not(path: str) -> str:
+    """Runs in the child: why llama.cpp cannot read the vocabulary, '' where it can."""
     import llama_cpp
 
     from . import llama_log
@@ -114,30 +139,35 @@ def _describe(path: str) -> dict[str, object]:
 
     llama_log.listen()
     llama_cpp.llama_backend_init()
+    _limit()
     parameters = llama_cpp.llama_model_default_params()
     parameters.vocab_only = True
     model = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
     if not model:
-        return {"error": f"llama.cpp cannot load this file: {llama_log.last_reason() or 'no reason given'}"}
-    if not GgufVocabulary(model).exists:
-        return {"error": "this model has no vocabulary, so it cannot write text; choose a text-generation GGUF"}
-    strings = _strings(model)
-    if not _writes(model, strings):
-        return {"error": _NO_WRITER}
-    return {"strings": strings}
+        return f"llama.cpp cannot load this file: {llama_log.last_reason() or 'no reason given'}"
+    vocabulary = GgufVocabulary(model)
+    if not vocabulary.exists:
+        return "this model has no vocabulary, so it cannot write text; choose a text-generation GGUF"
+    vocabulary.read_all()
+    if llama_cpp.llama_model_has_encoder(model) or llama_cpp.llama_model_is_diffusion(model):
+        return NO_WRITER
+    return ""
 
 
-def _writes(model: object, strings: dict[str, str]) -> bool:
-    """Whether it continues a text token by token: no encoder, diffusion or embedding model does."""
-    import llama_cpp
+def _limit() -> None:
+    """Bound the memory (Linux) and the time that this process may take from now on."""
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        most = pages * resource.getpagesize() + _EXTRA_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (most if soft == resource.RLIM_INFINITY else min(most, soft), hard))
 
-    architecture = strings.get("general.architecture")
-    return not (
-        llama_cpp.llama_model_has_encoder(model)
-        or llama_cpp.llama_model_is_diffusion(model)
-        or strings.get(f"{architecture}.attention.causal") == "false"
-        or strings.get(f"{architecture}.pooling_type") in _POOLED
-    )
+
+def _writes(header: GgufHeader) -> bool:
+    """Whether it says that it continues a text token by token: no embedding model does."""
+    is_causal = header.of_architecture("attention.causal") is not False
+    return is_causal and header.number("pooling_type") not in _POOLED
 
 
 def has_state(model: object) -> bool:
@@ -147,37 +177,6 @@ def has_state(model: object) -> bool:
     return bool(llama_cpp.llama_model_is_recurrent(model) or llama_cpp.llama_model_is_hybrid(model))
 
 
-def value_of(model: object, key: str) -> str:
-    """A string of the file's metadata, '' where there is none."""
-    import llama_cpp
-
-    return _sized(lambda buffer, room: llama_cpp.llama_model_meta_val_str(model, key.encode(), buffer, room))
-
-
-def _strings(model: object) -> dict[str, str]:
-    import llama_cpp
-
-    found = {}
-    for index in range(llama_cpp.llama_model_meta_count(model)):
-        key = _sized(lambda buffer, room, i=index: llama_cpp.llama_model_meta_key_by_index(model, i, buffer, room))
-        value = _sized(
-            lambda buffer, room, i=index: llama_cpp.llama_model_meta_val_str_by_index(model, i, buffer, room)
-        )
-        if not key.startswith("tokenizer.ggml.") or len(value) < 100:
-            found[key] = value
-    return found
-
-
-def _sized(read: object) -> str:
-    room = 256
-    while True:
-        buffer = ctypes.create_string_buffer(room)
-        n_bytes = read(buffer, room)  # type: ignore[operator]
-        if n_bytes < room:
-            return buffer.value.decode("utf-8", "replace")
-        room = n_bytes + 1
-
-
 if __name__ == "__main__":
-    print(json.dumps(_describe(sys.argv[1])), flush=True)
+    print(json.dumps({"error": _why_not(sys.argv[1])}), flush=True)
     os._exit(0)  # without llama.cpp's own tidying up

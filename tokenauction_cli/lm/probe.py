@@ -12,7 +12,6 @@ not measured are tried again an hour later: the machine may have been busy.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import selectors
@@ -25,19 +24,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..model_files.gguf_header import read_header
 from ..system.environment import cache_folder
 from ..system.errors import ModelError
-from ..system.processors import processor_identity
-from . import libraries
+from .file_identity import identity
 from .hardware import CELL_BLOCK, Hardware
 from .llama_build import COMMAND as REBUILD
-from .metadata import how_it_ended
+from .metadata import how_it_ended, unreadable
 
 SIZES = (2, 3, 8, 17, 32)  # of batches
 SECONDS = 20.0  # for measuring bits: a model of some hundred million parameters takes 2 or 3
 LOADING_SECONDS = 3600.0  # a large model on a slow disk is read as a whole
 UNMEASURED_SECONDS = 3600.0  # for which a finding without a measurement is remembered
 SILENT_SECONDS = 300.0  # between two words of a child that evaluates
+_VERSION = 2  # of what is looked at: findings of earlier ones are not believed
 _ISSUE = "llama.cpp issue 20824"
 _CHILD = "tokenauction_cli.lm.probe_child"
 
@@ -152,7 +152,7 @@ def find(
         if setting != hardware:
             _remember(path, setting, finding)
         return finding
-    raise ModelError(f"{path}: llama.cpp cannot evaluate this file, which seems damaged: {crashes[0].how}")
+    raise unreadable(path, read_header(path), crashes[0].how)
 
 
 def _rates(plain: Mapping[str, Any]) -> dict[int, float]:
@@ -254,12 +254,5 @@ def _remember(path: Path, hardware: Hardware, finding: Finding) -> None:
 
 
 def _memory(path: Path, hardware: Hardware, shape: Shape) -> Path:
-    return cache_folder() / "probes" / f"{key(path, hardware)}{'-alone' if shape.alone else ''}.json"
-
-
-def key(path: Path, hardware: Hardware) -> str:
-    """A name for this very file with these libraries, this processor and these settings."""
-    status = path.stat()
-    file = str(path.resolve()), status.st_size, status.st_mtime_ns
-    identity = (*file, sorted(libraries.digests().items()), processor_identity(), sorted(asdict(hardware).items()))
-    return hashlib.sha256(repr(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    name = identity(path, sorted(asdict(hardware).items()))
+    return cache_folder() / "probes" / f"{name}-{_VERSION}{'-alone' if shape.alone else ''}.json"

@@ -2,8 +2,8 @@
 
 A made-up text is evaluated in chunks, and its logits after several lengths are kept: alone, cut back, row by row. Then
 the same texts are reached as a run reaches them: forked from another sequence, in chunks of other sizes, a token at a
-time in batches of several sizes, and beyond a block of 256 cells. Every bit is compared,
-and batches are timed.
+time in batches of several sizes, and beyond a block of 256 cells. Every bit of the logits is compared, and on CPUs
+every bit of the products of weights before they are rounded (`products.py`); batches are timed.
 """
 
 from __future__ import annotations
@@ -24,16 +24,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import libraries
-from .gguf import GgufContext, OneByOneContext, OutOfMemoryError, cells_per_sequence
+from .gguf import GgufContext, OneByOneContext, OutOfMemoryError, Row, cells_per_sequence
 from .hardware import CELL_BLOCK, Hardware
+from .metadata import NO_WRITER
 from .probe import Shape
+from .products import Products
 
 DIGESTED = (16, 17)  # lengths of texts, a chunk and a lone row more, whose logits are digested
-N_STEPS = 3  # tokens that each text gets beyond a fork
+N_STEPS = 2  # tokens that each text gets beyond a fork
 LENGTHS = (4, 37, 103, 160, CELL_BLOCK - N_STEPS, CELL_BLOCK + 34, 2 * CELL_BLOCK + 3)  # tokens at a fork
 REFILLED = (37, 103)  # lengths that are reached in chunks that begin elsewhere
 _OF_A_GUESS = 4  # a first guess of the time is this much too high on a busy machine
 NOT_NUMBERS = "its logits are not numbers: the file is damaged; download it again"
+
+
+_OTHER_CHUNKS = "a prompt in other chunks"
+
+
+class NoLogitsError(Exception):
+    """A model that computes none, such as an embedding model."""
 
 
 class NotNumbersError(Exception):
@@ -50,8 +59,10 @@ class Examination:
 
     context: GgufContext
     text: tuple[int, ...]
+    products: Products | None = None
     known: dict[int, NDArray[np.float32]] = field(default_factory=dict)  # logits by length
     moved: dict[str, float] = field(default_factory=dict)
+    moved_products: dict[str, list[str]] = field(default_factory=dict)  # by shape: the names of weights
     rows_per_second: dict[int, float] = field(default_factory=dict)  # by rows in a batch
 
     @property
@@ -66,9 +77,16 @@ class Examination:
         begun = perf_counter()
         say(at="1 row")
         self.evaluate({0: n})
-        self.evaluate({0: 2})
-        self.evaluate({0: n})
+        self._check_writes(n)
         return (perf_counter() - begun) / (n + 1)
+
+    def _check_writes(self, n: int) -> None:
+        """Raise NoLogitsError where llama.cpp leaves the logits as they are: of a model that has none."""
+        (logits,) = self.context.evaluate({0: self.text[:2]}).values()
+        logits[:] = np.nan
+        (logits,) = self.context.evaluate({0: self.text[:n]}).values()
+        if np.isnan(logits).all():
+            raise NoLogitsError
 
     def digest(self) -> str:
         """Of logits that every machine with this file can have: those after a few tokens and after one more."""
@@ -88,23 +106,56 @@ class Examination:
         """Rows that `compare` evaluates, about."""
         if self.context.has_state:  # every cut evaluates a text anew
             return len(self.text) * (len(self.lengths) * (1 + N_STEPS) + sum(sizes))
-        return 2 * len(self.text) + len(self.lengths) * (1 + N_STEPS) + sum(REFILLED) + (1 + N_STEPS) * sum(sizes)
+        return 3 * len(self.text) + len(self.lengths) * (1 + N_STEPS) + sum(REFILLED) + (1 + N_STEPS) * sum(sizes)
 
     def compare(self, sizes: Sequence[int], deadline: float) -> bool:
         """Reach the same texts in every way of a run, and compare; False where time is over before."""
-        self._alone()
-        self._refilled()
+        self._learn()
+        with self._products("one row alone"):
+            self._alone()
+        with self._products(_OTHER_CHUNKS):
+            self._refilled()
         for size in sizes:
             if perf_counter() > deadline:
                 return False
             say(at=f"{size} rows, compared")
             places = {k: self.lengths[(k + size) % len(self.lengths)] for k in range(size)}
             shape = f"{size} rows in a batch"
-            self._compare(places, shape)
+            with self._products(shape):
+                self._compare(places, shape)
             for step in range(1, N_STEPS + 1):
                 with self._timed(size):
                     self._compare({k: n + step for k, n in places.items()}, shape)
         return True
+
+    def _learn(self) -> None:
+        """The products of every token in chunks, of the last layer where others will be compared."""
+        if self.products is None:
+            return
+        say(at="products")
+        self.context.forget()
+        wanted = {n + step for n in self.lengths for step in range(-2, N_STEPS)} | {
+            len(self.text) - 2,
+            len(self.text) - 1,
+        }
+        with self.products.learned():
+            begin = 0
+            while begin < len(self.text):
+                end = begin + self.context.size_of_chunk(len(self.text) - begin)
+                self.context.decode([Row(0, at, self.text[at], at in wanted) for at in range(begin, end)])
+                begin = end
+        self.context.remove(0, 0)
+
+    @contextmanager
+    def _products(self, shape: str) -> Iterator[None]:
+        """Compare those that are computed meanwhile."""
+        if self.products is None:
+            yield
+            return
+        with self.products.compared() as moved:
+            yield
+        if moved:
+            self.moved_products[shape] = moved
 
     def _alone(self) -> None:
         say(at=f"{len(self.text)} tokens")
@@ -121,7 +172,7 @@ class Examination:
         self.context.forget()
         for n in REFILLED:
             if n in self.lengths:
-                self._compare({0: n + 1}, "a prompt in other chunks")
+                self._compare({0: n + 1}, _OTHER_CHUNKS)
         self.evaluate({0: len(self.text)})
         if self.context.n_sequences > 1:
             self.evaluate({self.context.n_sequences - 1: len(self.text)})
@@ -152,17 +203,26 @@ class Examination:
     @property
     def in_words(self) -> str:
         """The shape that moved logits most, '' where none did."""
-        if not self.moved:
-            return ""
-        shape = max(self.moved, key=lambda name: self.moved[name])
-        return f"{shape} move logits by up to {self.moved[shape]:.1e}"
+        if self.moved:
+            shape = max(self.moved, key=lambda name: self.moved[name])
+            return f"{shape} move logits by up to {self.moved[shape]:.1e}"
+        if self.moved_products:
+            shape, weights = next(iter(self.moved_products.items()))
+            others = f" and {len(weights) - 1} more" if len(weights) > 1 else ""
+            return f"products of {weights[0]}{others} change for {shape}, though no logit that was tried did"
+        if self.context.has_state and self.context.has_floats and self.products is not None:
+            return "some matrices are floats, and a recurrent state leaves rows alone in their products"
+        return ""
 
 
 def examine(path: Path, hardware: Hardware, shape: Shape, sizes: Sequence[int], seconds: float | None) -> Any:
     """The answer to the question that came."""
     say(at="loading", has_amx=libraries.computes_with("AMX_INT8"))
-    context = _context(path, hardware, max(shape.n_sequences, *sizes), shape)
-    at_work = Examination(context, _text(context, min(cells_per_sequence(shape.n_tokens), LENGTHS[-1] + N_STEPS)))
+    is_heard = not hardware.gpu_layers and not shape.alone and Products.can_be_heard()
+    products = Products() if is_heard else None
+    context = _context(path, hardware, max(shape.n_sequences, *sizes), shape, products)
+    text = _text(context, min(cells_per_sequence(shape.n_tokens), LENGTHS[-1] + N_STEPS))
+    at_work = Examination(context, text, products)
     sizes = sorted({size for size in (*sizes, shape.n_sequences) if 1 < size <= context.n_sequences})
     needed = at_work.begin() * at_work.cost(sizes)
     digest = at_work.digest()
@@ -193,12 +253,13 @@ def _text(context: GgufContext, n_tokens: int) -> tuple[int, ...]:
     return context.vocabulary.first_token or 0, *((7 * k * k + 11 * k + 5) % context.vocabulary.size for k in numbers)
 
 
-def _context(path: Path, hardware: Hardware, n_sequences: int, shape: Shape) -> GgufContext:
+def _context(path: Path, hardware: Hardware, n_sequences: int, shape: Shape, products: Products | None) -> GgufContext:
     """As many sequences as memory has room for."""
     kind = OneByOneContext if shape.alone else GgufContext
+    hear = products.hear if products else None
     while True:
         try:
-            return kind(path, hardware, n_sequences=n_sequences, n_tokens=shape.n_tokens)
+            return kind(path, hardware, n_sequences=n_sequences, n_tokens=shape.n_tokens, hear=hear)
         except OutOfMemoryError:
             if n_sequences == 1:
                 raise
@@ -210,6 +271,8 @@ def main(question: Mapping[str, Any]) -> None:
     hardware = Hardware.of(question["hardware"])
     try:
         answer = examine(path, hardware, Shape(*question["shape"]), question["sizes"], question["seconds"])
+    except NoLogitsError:
+        answer = {"error": NO_WRITER}
     except NotNumbersError:
         answer = {"error": NOT_NUMBERS}
     except Exception as error:

@@ -92,3 +92,13 @@ class GgufVocabulary:
             state.update(llama_cpp.llama_vocab_get_text(self._vocab, token) or b"")
             state.update(b"\0%d\0" % llama_cpp.llama_vocab_get_attr(self._vocab, token))
         return state.hexdigest()
+
+    def read_all(self) -> None:
+        """Read everything that a plan may ask for: where llama.cpp cannot bear it, it shall be here."""
+        for name in ("digest", "control_names", "first_token"):
+            getattr(self, name)
+        for which in ("bos", "eos"):
+            self.text_of_special(which)
+        for token in range(self.size):
+            self.piece(token)
+        self.tokenize("A line of text.\n \u00e9\u4e16\U0001f600", control=True)

@@ -47,6 +47,11 @@ def on_one_line(text: str) -> str:
     return visible(text.replace("\n", "\\n"))
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """The beginning of a text that somebody else wrote, for a message."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def without_secrets(text: str) -> str:
     """The same text with anything like a token blotted out, and with the tokens of the environment."""
     for name in TOKEN_VARIABLES:
