@@ -362,6 +362,8 @@ def _typed(value: Any) -> tuple[int, bytes]:
         return 6, struct.pack("<f", value)
     if isinstance(value, str):
         return 8, _string(value)
+    if not value:
+        return 9, struct.pack("<IQ", 8, 0)
     if isinstance(value[0], int):
         return 9, struct.pack(f"<IQ{len(value)}i", 5, len(value), *value)
     items = [_typed(item) for item in value]

@@ -13,6 +13,7 @@ from collections import deque
 
 import llama_cpp
 
+from ..system.environment import shortened
 from . import libraries
 
 logger = logging.getLogger("tokauction.llama")
@@ -61,5 +62,5 @@ def last_reason() -> str:
     """The most telling of llama.cpp's recent complaints, without its function names, or ''."""
     for line in _recent_errors:
         if "error" in line.lower() or "fail" in line.lower():
-            return line.split(": ", 1)[-1].removeprefix("error loading model: ")
-    return _recent_errors[-1] if _recent_errors else ""
+            return shortened(line.split(": ", 1)[-1].removeprefix("error loading model: "))
+    return shortened(_recent_errors[-1]) if _recent_errors else ""

@@ -14,11 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..system.environment import without_secrets
+from ..system.environment import TOKEN_VARIABLES, shortened, without_secrets
 from ..system.errors import ModelError
+from .download import LIBRARY, TIMEOUT_SECONDS, NotAsListedError, Patience, TooLongError, download
 
-TIMEOUT_SECONDS = 10.0
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
+
 _CANNOT_STORE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -29,6 +33,7 @@ class HubFile:
 
     name: str
     sha256: str | None
+    size: int | None
 
 
 @dataclass(frozen=True)
@@ -47,20 +52,21 @@ def files_of(repository: str, revision: str | None) -> list[HubFile]:
     """The GGUF files that the hub has now."""
     from huggingface_hub import HfApi
 
+    def ask() -> list[RepoSibling]:
+        api = HfApi(library_name=LIBRARY)
+        info = api.model_info(repository, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS)
+        return info.siblings or []
+
     with hub_errors(_place(repository, revision)):
-        info = HfApi(library_name="tokauction").model_info(
-            repository, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS
-        )
-    files = (HubFile(file.rfilename, file.lfs.sha256 if file.lfs else None) for file in info.siblings or [])
+        found = Patience().tried(ask)
+    files = (HubFile(file.rfilename, file.lfs.sha256 if file.lfs else None, file.size) for file in found)
     return [file for file in files if file.name.lower().endswith(".gguf")]
 
 
-def fetch(repository: str, name: str, revision: str | None) -> Path:
+def fetch(repository: str, file: HubFile, revision: str | None) -> Path:
     """Download the file, unless the cache has this version; a progress bar on stderr where that is a terminal."""
-    from huggingface_hub import hf_hub_download
-
-    with hub_errors(f"{_place(repository, revision)}, {name}"):
-        return Path(hf_hub_download(repository, name, revision=revision, library_name="tokauction"))
+    with hub_errors(f"{_place(repository, revision)}, {file.name}"):
+        return download(repository, file.name, revision, file.size)
 
 
 def cached_files(repository: str | None = None) -> list[CachedFile]:
@@ -136,6 +142,12 @@ def hub_errors(what: str) -> Iterator[None]:
 def _in_words(what: str, error: Exception) -> ModelError:
     from huggingface_hub import errors
 
+    if isinstance(error, NotAsListedError):
+        return ModelError(f"{what}: {error}: nothing was stored; try again later")
+    if isinstance(error, TooLongError):
+        return ModelError(f"{what}: {error}")
+    if isinstance(error, UnicodeEncodeError) and (name := _strange_token()):
+        return ModelError(f"{what}: the token in {name} has a character that no token has: copy it anew")
     if isinstance(error, errors.GatedRepoError):
         return ModelError(f"{what}: access is restricted: ask for it on the model's page, then set HF_TOKEN")
     if isinstance(error, errors.RevisionNotFoundError):
@@ -173,7 +185,12 @@ def _http_status(what: str, status: int) -> ModelError:
 def _reason(error: Exception) -> str:
     """The type and the first line of an error, with anything like a token blotted out."""
     first_line = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {without_secrets(first_line)}"
+    return f"{type(error).__name__}: {shortened(without_secrets(first_line))}"
+
+
+def _strange_token() -> str:
+    """The variable whose token cannot be sent, '' where none is set so."""
+    return next((name for name in TOKEN_VARIABLES if not os.environ.get(name, "").isascii()), "")
 
 
 def _place(repository: str, revision: str | None) -> str:

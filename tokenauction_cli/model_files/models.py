@@ -217,7 +217,7 @@ def _downloaded(reference: ModelReference, address: HubAddress) -> LocalModel:
     missing = sorted(set(names) - listed.keys())
     if missing:
         raise ModelError(f"{reference}: the repository lacks parts of this model: {', '.join(missing)}")
-    paths = [hub.fetch(address.repository, name, address.revision) for name in names]
+    paths = [hub.fetch(address.repository, listed[name], address.revision) for name in names]
     model = _hub_model(reference, address.repository, paths, [listed[name].sha256 for name in names])
     for file in model.files:
         _check_download(model, file)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 
+_LISTED = 12  # of a repository's models, in a message
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.gguf", re.IGNORECASE | re.DOTALL)
 
 
@@ -57,4 +58,5 @@ def _listing(names: Sequence[str], wanted: str = "") -> str:
         return "it has no GGUF file at all"
     near = get_close_matches(wanted, models, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    return f"{hint}it has {', '.join(models)}"
+    others = f" and {len(models) - _LISTED} more" if len(models) > _LISTED else ""
+    return f"{hint}it has {', '.join(models[:_LISTED])}{others}"
