@@ -57,6 +57,10 @@ class HubServer:
         self.requests: list[tuple[str, str, str | None]] = []
         self.status: int | None = None  # answer everything with this status
         self.delay_seconds = 0.0
+        self.retry_after: str | None = None  # beside the status
+        self.is_silent = threading.Event()  # while it is set, nothing is answered
+        self.sent_at_most: int | None = None  # bytes of a file, then the connection is cut
+        self.said_size: int | None = None  # of every file, where it is served
         hub = self
 
         class Handler(_Handler):
@@ -93,6 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append((self.command, path, self.headers.get("authorization")))
         time.sleep(self.hub.delay_seconds)
+        while self.hub.is_silent.is_set():
+            time.sleep(0.02)
         if self.hub.status is not None:
             self._refuse(self.hub.status, "")
         elif match := _API.fullmatch(path):
@@ -147,20 +153,24 @@ class _Handler(BaseHTTPRequestHandler):
             data = repo.commits[commit][file]
             headers = {
                 "X-Repo-Commit": commit,
-                "X-Linked-Size": str(len(data)),
+                "X-Linked-Size": str(self.hub.said_size or len(data)),
                 "X-Linked-Etag": f'"{repo.sha256_of(file, data)}"',
                 "ETag": f'"{repo.sha256_of(file, data)}"',
             }
-            self._answer(200, data, headers)
+            begin = int((self.headers.get("range") or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+            self._answer(206 if begin else 200, data[begin:], headers)
 
     def _refuse(self, status: int, code: str) -> None:
-        self._answer(status, b"", {"X-Error-Code": code} if code else {})
+        asks = {"Retry-After": self.hub.retry_after} if self.hub.retry_after else {}
+        self._answer(status, b"", {**asks, **({"X-Error-Code": code} if code else {})})
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        is_file = "X-Linked-Size" in headers
+        self.send_header("Content-Length", str((is_file and self.hub.said_size) or len(body)))
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(body)
+            self.wfile.write(body[: self.hub.sent_at_most] if is_file else body)
+            self.close_connection = is_file

@@ -27,7 +27,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
-        (NO_TOKENS, "its list of tokens is empty"),
+        (NO_TOKENS, "this model has no vocabulary"),
         ({f"many.{k}": 1 for k in range(20_000)}, "keys, of which a model has 4096 at most"),
         ({"general.architecture": LONG}, "unknown model architecture: 'xxx"),
         ({"tokenizer.ggml.model": LONG}, "unknown tokenizer: 'xxx"),

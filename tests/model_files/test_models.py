@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from hub_server import HubServer, Repository, gguf, repository, sha256
 from typer.testing import CliRunner, Result
 
 from tokenauction_cli.cli.models import app
+from tokenauction_cli.model_files import download
 from tokenauction_cli.model_files import hub as hub_client
 from tokenauction_cli.model_files.model_reference import ALIASES, Alias, HubAddress
 from tokenauction_cli.model_files.models import (
@@ -39,6 +42,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
     """A hub that this process's huggingface_hub talks to, with an empty cache and a token."""
     from huggingface_hub import close_session, constants
 
+    monkeypatch.setattr(download, "_PAUSE_SECONDS", 0.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with HubServer() as server:
@@ -421,6 +425,105 @@ def test_a_hub_that_does_not_answer(hub: HubServer, monkeypatch: pytest.MonkeyPa
     hub.delay_seconds = 0.3
     monkeypatch.setattr(hub_client, "TIMEOUT_SECONDS", 0.05)
     assert "the hub cannot be reached (ReadTimeout" in refusal("hf:u/r/a.gguf")
+
+
+def test_three_tries_and_no_more(hub: HubServer) -> None:
+    hub.status = 503
+    assert "the hub fails (503): try again later" in refusal("hf:u/r/a.gguf")
+    assert len(hub.requests) == download.TRIES
+
+
+@pytest.mark.parametrize(("seconds", "words"), [("100001", "asks to wait for 100001 seconds"), ("a while", "(429)")])
+def test_a_hub_that_asks_for_patience(hub: HubServer, seconds: str, words: str) -> None:
+    hub.status, hub.retry_after = 429, seconds
+    assert words in refusal("hf:u/r/a.gguf")
+
+
+def test_the_minute_is_one_of_all_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes begin the tries anew, not the minute."""
+    waited: list[float] = []
+    monkeypatch.setattr(download.time, "sleep", waited.append)
+    received = iter(range(1000))
+
+    class TransportError(Exception):
+        """As an HTTP library names it."""
+
+    def ask() -> None:
+        raise TransportError
+
+    with pytest.raises(download.TooLongError):
+        download.Patience().tried(ask, lambda: next(received))
+    assert sum(waited) == download.WAITING_SECONDS
+
+
+LARGE = gguf("large" * 1000)
+
+
+def test_what_was_received_is_continued_next_time(hub: HubServer) -> None:
+    hub.repositories["u/r"] = repository({"a.gguf": LARGE})
+    hub.sent_at_most = 1000
+    assert find("hf:u/r/a.gguf").path.read_bytes() == LARGE, "every try begins where the one before was cut"
+    assert sum(method == "GET" and "resolve" in path for method, path, _ in hub.requests) == len(LARGE) // 1000 + 1
+
+
+def test_a_download_that_was_ended_is_continued(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.repositories["u/r"] = repository({"a.gguf": LARGE})
+    hub.sent_at_most = 1000
+    monkeypatch.setattr(download, "TRIES", 1)
+    real = download.Patience.tried
+    monkeypatch.setattr(download.Patience, "tried", lambda self, ask, received=None: ask())
+    assert "the hub cannot be reached" in refusal("hf:u/r/a.gguf")
+    monkeypatch.setattr(download.Patience, "tried", real)
+    (part,) = (Path(cache_of_hub()) / "models--u--r" / "blobs").iterdir()
+    assert part.read_bytes() == LARGE[:1000]
+    hub.sent_at_most = None
+    served = len(hub.requests)
+    assert find("hf:u/r/a.gguf").path.read_bytes() == LARGE
+    assert len(hub.requests) == served + 3
+    assert verify(find("hf:u/r/a.gguf")) == (sha256(LARGE),)
+
+
+def cache_of_hub() -> str:
+    from huggingface_hub import constants
+
+    return constants.HF_HUB_CACHE
+
+
+@pytest.mark.parametrize("size", [10_000_000_000, 7])
+def test_another_length_is_refused_before_anything_is_stored(hub: HubServer, size: int) -> None:
+    hub.repositories["u/r"] = repository({"a.gguf": LARGE})
+    hub.said_size = size
+    assert f"the hub lists {len(LARGE)} bytes, and would send {size}" in refusal("hf:u/r/a.gguf")
+    assert not any(method == "GET" and "resolve" in path for method, path, _ in hub.requests)
+
+
+@pytest.mark.parametrize("name", ["../a.gguf", "a/../../b.gguf", "/etc/a.gguf", ".", "a/.."])
+def test_a_name_that_leads_out_of_the_cache(tmp_path: Path, name: str) -> None:
+    with pytest.raises(download.NotAsListedError, match="is no name of a file"):
+        download._inside(tmp_path, name)
+
+
+def test_a_token_with_a_strange_character(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.repositories["u/r"] = repository({"a.gguf": gguf()})
+    monkeypatch.setenv("HF_TOKEN", "hf_t\u043eken\u2026")
+    message = refusal("hf:u/r/a.gguf")
+    assert "the token in HF_TOKEN has a character that no token has" in message
+    assert "network" not in message
+
+
+def test_ctrl_c_ends_a_silent_hub_at_once(hub: HubServer, tmp_path: Path) -> None:
+    """Not after the tries: that would be told as an error of the hub, with status 2."""
+    hub.is_silent.set()
+    environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "tokenauction_cli", "models", "pull", "hf:u/r/a.gguf"]
+    child = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
+    while not hub.requests:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    hub.is_silent.clear()
+    assert child.returncode == 130
+    assert "Traceback" not in said
 
 
 def test_no_token_in_a_reason() -> None:

@@ -25,7 +25,6 @@ TRIES = 3
 WAITING_SECONDS = 60.0  # between tries, in all
 _PAUSE_SECONDS = 1.0
 _WORTH_ANOTHER_TRY = (408, 429, 500, 502, 503, 504)
-_CHUNK = 1 << 20
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # of a version, which becomes that of a file
 
 Answer = TypeVar("Answer")
@@ -142,7 +141,7 @@ class _Download:
                 begun = 0
             length = response.headers.get("content-length", "")
             _the_same(begun + int(length) if length.isdigit() else None, self._size)
-            self._store(response.iter_bytes(_CHUNK), begun)
+            self._store(response.iter_bytes(), begun)
 
     def _store(self, chunks: Any, begun: int) -> None:
         bar = self._client.tqdm(total=self._size, initial=begun, unit="B", unit_scale=True, disable=None)
