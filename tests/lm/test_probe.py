@@ -392,11 +392,12 @@ def test_floats_and_a_state_may_depend(tmp_path: Path, monkeypatch: pytest.Monke
     assert moved == "some matrices are floats, and a recurrent state leaves rows alone in their products"
 
 
-def test_a_model_without_logits_is_refused(tmp_path: Path, in_process: Command) -> None:
+@pytest.mark.parametrize("deterministic", ["false", "true"])
+def test_a_model_without_logits_is_refused(tmp_path: Path, in_process: Command, deterministic: str) -> None:
     """Its header says nothing; the buffer of the logits keeps what stood there."""
     embedding_model(tmp_path / "m.gguf")
     (tmp_path / "e.yaml").write_text("name: e\nagents: [{name: A, model: m.gguf, prompt: ab}]\n")
-    done = in_process("run", "e.yaml")
+    done = in_process("run", "e.yaml", "-S", f"runtime.deterministic={deterministic}")
     assert (done.returncode, done.stdout) == (2, "")
     assert "m.gguf: this model does not write from left to right" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import libraries
+from .base import Logits
 from .gguf import GgufContext, OneByOneContext, OutOfMemoryError, Row, cells_per_sequence
 from .hardware import CELL_BLOCK, Hardware
 from .metadata import NO_WRITER
@@ -77,16 +78,25 @@ class Examination:
         begun = perf_counter()
         say(at="1 row")
         self.evaluate({0: n})
-        self._check_writes(n)
+        self.evaluate({0: 2})
+        self.evaluate({0: n})
         return (perf_counter() - begun) / (n + 1)
 
-    def _check_writes(self, n: int) -> None:
-        """Raise NoLogitsError where llama.cpp leaves the logits as they are: of a model that has none."""
-        (logits,) = self.context.evaluate({0: self.text[:2]}).values()
-        logits[:] = np.nan
-        (logits,) = self.context.evaluate({0: self.text[:n]}).values()
-        if np.isnan(logits).all():
-            raise NoLogitsError
+    def check_writes(self) -> None:
+        """Raise NoLogitsError where llama.cpp leaves the buffer of the logits as it is: it computes none."""
+        for mark in (np.nan, 1.0):
+            self._logits_of_a_token()[:] = mark
+            logits = self._logits_of_a_token()
+            if not np.array_equal(logits, np.full_like(logits, mark), equal_nan=True):
+                return
+        raise NoLogitsError
+
+    def _logits_of_a_token(self) -> Logits:
+        """In llama.cpp's own memory."""
+        self.context.forget()
+        logits = self.context.decode([Row(0, 0, self.text[0], True)])
+        self.context.remove(0, 0)
+        return logits
 
     def digest(self) -> str:
         """Of logits that every machine with this file can have: those after a few tokens and after one more."""
@@ -225,6 +235,7 @@ def examine(path: Path, hardware: Hardware, shape: Shape, sizes: Sequence[int], 
     at_work = Examination(context, text, products)
     sizes = sorted({size for size in (*sizes, shape.n_sequences) if 1 < size <= context.n_sequences})
     needed = at_work.begin() * at_work.cost(sizes)
+    at_work.check_writes()
     digest = at_work.digest()
     known = shape._replace(n_sequences=max(shape.n_sequences, context.n_sequences))
     answer = {
