@@ -60,7 +60,7 @@ class HubServer:
         self.retry_after: str | None = None  # beside the status
         self.is_silent = threading.Event()  # while it is set, nothing is answered
         self.sent_at_most: int | None = None  # bytes of a file, then the connection is cut
-        self.said_size: int | None = None  # of every file, where it is served
+        self.said_sizes: dict[str, int] = {}  # of every file, by method
         hub = self
 
         class Handler(_Handler):
@@ -153,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
             data = repo.commits[commit][file]
             headers = {
                 "X-Repo-Commit": commit,
-                "X-Linked-Size": str(self.hub.said_size or len(data)),
+                "X-Linked-Size": str(self.hub.said_sizes.get(self.command, len(data))),
                 "X-Linked-Etag": f'"{repo.sha256_of(file, data)}"',
                 "ETag": f'"{repo.sha256_of(file, data)}"',
             }
@@ -169,7 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         is_file = "X-Linked-Size" in headers
-        self.send_header("Content-Length", str((is_file and self.hub.said_size) or len(body)))
+        said = self.hub.said_sizes.get(self.command, len(body)) if is_file else len(body)
+        self.send_header("Content-Length", str(said))
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body[: self.hub.sent_at_most] if is_file else body)
