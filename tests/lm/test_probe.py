@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -473,7 +474,7 @@ def test_what_there_is_no_time_for_counts_as_no(model: Path) -> None:
     assert "check --probe" in answer["why_not"]
     finding = Finding(CPU, SMALL, answer["digest"], None, answer["why_not"])
     assert not finding.keeps_bits
-    assert finding.in_words.startswith("not measured: it takes about 0 s here")
+    assert re.match(r"not measured: it takes about \d+ s here", finding.in_words)
 
 
 def test_what_moved_is_told(tmp_path: Path, in_process: Command) -> None:
