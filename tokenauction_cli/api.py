@@ -35,6 +35,7 @@ from .runs.run_folder import Record, RecordReader, RunFolder
 from .runs.run_folders import chosen_run, chosen_runs, folder_of
 from .runs.run_log import logging_to
 from .system.errors import NothingInShardError, UsageError
+from .system.memory import check_room_for_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,7 +188,7 @@ def run_experiment(
     folder = folder_of(experiment, results)
     if fresh:
         folder.set_aside()
-    with folder.locked():
+    with folder.locked(progress.note):
         cells = cells_of(experiment)
         collected, records = _Collected(experiment, cells), RecordReader(folder)
         collected.add(records.new())
@@ -322,7 +323,7 @@ def audit_texts(run: Run, progress: Progress) -> TextAudit:
     from .engine.text_audit import text_audit
 
     check_text_audit(run.experiment)
-    with run.folder.locked(), logging_to(run.folder):
+    with run.folder.locked(progress.note), logging_to(run.folder):
         found = text_audit(run.experiment, run.folder, progress)
         made = TextAudit(
             text_audit_frames(run.experiment, found),
@@ -346,6 +347,7 @@ class _Collected:
     """The records of an experiment's cells, to become a run in the order of its plan."""
 
     def __init__(self, experiment: Experiment, cells: Sequence[Cell]) -> None:
+        check_room_for_tables()
         self._experiment = experiment
         self._place = {cell.id: k for k, cell in enumerate(cells)}
         self._rows = Rows()

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from ..system.errors import TokauctionError, UsageError
+from ..system.errors import OutputError, TokauctionError, UsageError
+from ..system.streams import prepare
 from . import audit, check, compare, doctor, init, models, play, report, run, schema, show, verify
 from . import list as run_list
 from .options import EXIT_INTERRUPTED, Settings, quiet_llama
@@ -24,6 +25,8 @@ app = typer.Typer(
     "130 interrupted.",
 )
 app.add_typer(models.app, name="models")
+
+_NO_MEMORY = ("failed to map segment", "Cannot allocate memory")  # how libraries that do not load say it
 
 # Where typer brings a copy of click, these are not click's own classes.
 _WrongUsage: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -84,6 +87,7 @@ def main() -> None:
 
 def run_app(app: typer.Typer) -> None:
     """Run a command; an error is one message and an exit code, never a traceback unless --debug."""
+    prepare()
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
@@ -99,21 +103,36 @@ def run_app(app: typer.Typer) -> None:
         print(how_to_continue(), file=sys.stderr)
         code = EXIT_INTERRUPTED
     except TokauctionError as error:
+        if isinstance(error, OutputError):
+            _write_nowhere()
         code = _tell(error, error.exit_code)
     except BrokenPipeError:
         code = _nobody_reads()
     except SystemExit as stop:  # how click ends when nobody reads
         code = _nobody_reads() if isinstance(stop.__context__, BrokenPipeError) else stop.code
-    except MemoryError as error:
-        code = _tell(TokauctionError(f"memory is full ({error}): lower `runtime.batch`; what is finished is kept"), 1)
     except Exception as error:
-        code = _tell(error, 1)
+        code = _tell(_in_words(error), 1)
     sys.exit(code or 0)
 
 
-def _nobody_reads() -> int:
-    """`tokauction ... | head` is no error; nothing more is to be written, not even when Python ends."""
+def _in_words(error: Exception) -> Exception:
+    """What the machine has no room for is no unexpected error."""
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        said = f" ({error})" if str(error) else ""
+        return TokauctionError(
+            f"memory is full{said}: give it more, or lower `runtime.batch`; what is finished is kept"
+        )
+    return error
+
+
+def _write_nowhere() -> None:
+    """Nothing more is to be written to stdout, not even when Python ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _nobody_reads() -> int:
+    """`tokauction ... | head` is no error."""
+    _write_nowhere()
     return 0
 
 

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..system.streams import note_stream, result_stream
+
 
 @contextmanager
 def quiet(show: bool = False) -> Iterator[None]:
@@ -24,23 +26,24 @@ def quiet(show: bool = False) -> Iterator[None]:
     try:
         for number, descriptor in enumerate(saved_descriptors, start=1):
             stream = saved_streams[number - 1]
-            if _writes_to(stream, number):
-                copy = os.fdopen(os.dup(descriptor), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
-                setattr(sys, "stdout" if number == 1 else "stderr", copy)
+            if number == 1 and _writes_to(stream, number):
+                sys.stdout = result_stream(os.dup(descriptor), stream.encoding)
+            elif _writes_to(stream, number):
+                sys.stderr = note_stream(os.dup(descriptor), stream.encoding)
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
         os.dup2(nothing, 2)
         os.close(nothing)
         yield
     finally:
-        for stream, saved in zip((sys.stdout, sys.stderr), saved_streams, strict=True):
+        used = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = saved_streams
+        for number, descriptor in enumerate(saved_descriptors, start=1):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        for stream, saved in zip(used, saved_streams, strict=True):
             if stream is not saved:
                 stream.close()
-        sys.stdout, sys.stderr = saved_streams
-        os.dup2(saved_descriptors[0], 1)
-        os.dup2(saved_descriptors[1], 2)
-        os.close(saved_descriptors[0])
-        os.close(saved_descriptors[1])
 
 
 def _writes_to(stream: object, descriptor: int) -> bool:

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ RECORDS, PROPOSALS = "records", "proposals"  # kinds of records: those of cells,
 _AS_WRITTEN = re.compile(rb'\{"cell":"([0-9a-f]{12})"')
 _CELL = slice(0, len('{"cell":"0123456789ab"'))  # how a line begins
 _FAILED = b'"end_reason":"failed"'  # as it stands in no text, where quotes are escaped
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # as on some network file systems
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -40,21 +41,35 @@ class RunFolder:
         return RunFolder(self.path, kind)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for one process; raises StoreError when another one is running in it."""
+    def locked(self, tell: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+        """Hold the folder for one process; raises StoreError when another one is running in it.
+
+        Where the file system has no locks it says so and goes on: two processes would write texts twice, but lose none.
+        """
         with _explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise self._taken() from None
-            if not self._is_at(descriptor):
+            if not self._is_free(descriptor, tell) or not self._is_at(descriptor):
                 raise self._taken()
             yield
         finally:
             os.close(descriptor)
+
+    def _is_free(self, descriptor: int, tell: Callable[[str], None]) -> bool:
+        """Take the lock, if no other process has it."""
+        with _explained(self.path):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                tell(
+                    f"{self.path}: no locks there ({error.strerror}): start no second run of this experiment meanwhile"
+                )
+        return True
 
     def is_locked(self) -> bool:
         """Whether a process is running in the folder, which is there."""

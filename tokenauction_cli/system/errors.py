@@ -7,6 +7,7 @@ TokauctionError          exit 1  the run cannot go on
 |   |-- UnknownRuleError  exit 2  no rule of this kind has this name, or it cannot be loaded
 |   `-- NothingInShardError  exit 0  a part of an experiment without a text: nothing is wrong
 |-- StoreError           exit 1  the run folder cannot be read or written
+|-- OutputError          exit 1  stdout takes no more
 `-- CellError            exit 3  one cell cannot be computed; the others go on
 """
 
@@ -66,6 +67,10 @@ class NothingInShardError(UsageError):
 
 class StoreError(TokauctionError):
     """The run folder cannot be read or written."""
+
+
+class OutputError(TokauctionError):
+    """The result cannot be printed."""
 
 
 class CellError(TokauctionError):
