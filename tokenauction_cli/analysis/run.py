@@ -152,6 +152,15 @@ class Run:
         )
 
     @property
+    def what_is_cut(self) -> str:
+        """A sentence where every text of models was cut at the limit, '' where one has ended by itself."""
+        auction = self.experiment.auction
+        n_cut = int((self.cells["end_reason"] == "length").sum())
+        if n_cut < max(2, len(self.cells)) or not any(agent.model for agent in self.experiment.agents):
+            return ""
+        return f"all {n_cut} texts were cut after {auction.max_draws} {auction.counted}; raise the limit in `auction`"
+
+    @property
     def what_is_few(self) -> str:
         """A sentence about mechanisms whose candidates hardly stand for the law that is meant, '' where there are none.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import ExperimentFile, Overrides, TableOrJson, TablesAs, Trust, load, quiet_llama
-from .results import print_rich
+from .results import print_rich, tell_what_is_doubtful
 
 if TYPE_CHECKING:
     from ..analysis.tables import Table
@@ -47,6 +47,7 @@ def check(
             _print_coverings(loaded, how)
             return
         checked = check_experiment(loaded, probe=probe)
+        tell_what_is_doubtful(loaded)
         if how is TableOrJson.json:
             facts = plan_facts(checked) | ({"prompts": prompt_facts(checked)} if prompts else {})
             typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))

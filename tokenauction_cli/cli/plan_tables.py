@@ -163,7 +163,7 @@ def _cost(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _model_rows(model: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    yield "reference", model["reference"]
+    yield "model", model["reference"]
     yield "path", model["path"]
     yield "size", f"{model['size'] / _MIB:.1f} MiB"
     yield "sha256", model["sha256"]

@@ -117,6 +117,16 @@ def tell_what_is_few(result: Run) -> None:
         typer.echo(result.what_is_few, err=True)
 
 
+def tell_what_is_doubtful(experiment: Experiment, result: Run | None = None) -> None:
+    """What passes in silence otherwise: see `experiment/advice.py`, and texts that were all cut."""
+    from ..experiment.advice import advice
+    from ..system.environment import visible
+
+    doubts = advice(experiment) + ([] if result is None or not result.what_is_cut else [result.what_is_cut])
+    for doubt in doubts:
+        typer.echo(visible(f"Is this meant? {doubt}"), err=True)
+
+
 def print_verdicts(result: Run) -> None:
     """A table of the expectations, or why there is none."""
     from ..analysis.expectations import verdict_table

@@ -25,6 +25,7 @@ from .results import (
     print_figures,
     print_tables,
     print_verdicts,
+    tell_what_is_doubtful,
     tell_what_is_few,
     tell_what_is_unfollowed,
     where_the_report_is,
@@ -98,6 +99,7 @@ def run(
             typer.echo(f"Run folder: {result.path}\n{where_the_report_is(result.path)}", err=True)
     tell_what_is_unfollowed(result)
     tell_what_is_few(result)
+    tell_what_is_doubtful(loaded, result)
     if junit is not None:
         write_junit(junit, result)
     exit_if_failed(result)

@@ -235,7 +235,8 @@ class _Composer:
                 self.note(node.place, "'<<' merges mappings in YAML 1.1 only; write the keys out")
             return node.value
         if isinstance(node.value, (list, dict)) or node.value is None:
-            self.note(node.place, "a key must be text")
+            braces = isinstance(node.value, dict) and "; a value that begins with {{ needs quotes around it"
+            self.note(node.place, f"a key must be text{braces or ''}")
             return f"key at {node.place}"
         written = str(node.value).lower() if isinstance(node.value, bool) else str(node.value)
         self.note(node.place, f"a key must be text: write {written} in quotes")

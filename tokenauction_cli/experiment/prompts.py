@@ -100,6 +100,11 @@ def render_question(prompt: str, agent: str, query: str, text: str, columns: Map
     return _pieces(prompt, {**columns, "agent": agent, "query": query, "text": text})
 
 
+def names_in(source: str) -> Set[str]:
+    """The variables that a template of a valid file uses."""
+    return _compiled(source)[1].keys()
+
+
 def template_mistakes(
     source: str,
     agent: str,

@@ -154,11 +154,17 @@ def _report(source: Source, detail: Any) -> None:
     path, at_key = _path(source.data, detail["loc"])
     found = shown(detail["input"])
     match detail["type"]:
+        case "missing" if path[0] == "queries" and path[-1] == "query" and len(detail["input"]) == 1:
+            ((key, value),) = detail["input"].items()
+            message = f"{key}: {value!s:.60} is a mapping in YAML: put the query in quotes"
+            source.problem(path[:-1], message)
         case "missing":
             source.problem(path[:-1], f"the key {path[-1]!r} is missing")
         case "extra_forbidden":
             known = _keys(ExperimentFile, path[:-1])
-            source.problem(path, f"unknown key {shown(path[-1])}{_nearest(str(path[-1]), known)}", at_key=True)
+            near = _homes(str(path[-1])) if len(path) == 1 else ""
+            near = near or _nearest(str(path[-1]), known)
+            source.problem(path, f"unknown key {shown(path[-1])}{near}", at_key=True)
         case "model_type" | "dict_type" | "model_attributes_type":
             source.problem(path, f"expected a mapping (key: value), got {found}")
         case "tuple_type" | "list_type":
@@ -199,6 +205,13 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in typing.get_args(annotation):
         yield from _models_in(argument)
+
+
+def _homes(name: str) -> str:
+    """In which section of the file a key stands that was written outside of any."""
+    sections: dict[str, type[BaseModel]] = {"auction": Auction, "sweep": Sweep, "runtime": Runtime}
+    homes = [f"{section}.{name}" for section, model in sections.items() if name in _keys(model, ())]
+    return f"; it is {' or '.join(homes)}" if homes else ""
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -14,6 +14,14 @@ from .located_yaml import KeyPath
 from .prompts import did_you_mean
 from .values import shown
 
+_OTHER_NAMES = {
+    "first_price": "pay_your_bid",
+    "pay_as_bid": "pay_your_bid",
+    "generalised_second_price": "second_price",
+    "clarke": "vcg",
+    "myerson": "myerson_tv",
+}
+
 
 def check_rules(draft: Draft) -> None:
     """Every rule and mechanism is in the registry, or in a module that the file trusts."""
@@ -44,6 +52,8 @@ def _unknown(kind: registry.Kind, name: str) -> str:
         return f"{name} {what}{charged}; auction.payments are those of the token auction: {known}"
     if kind == "aggregation" and owner is not None and name == owner.name:
         return f"{name} is a mechanism: list it in auction.mechanism; aggregation rules are {known}"
+    if name in _OTHER_NAMES and kind == "payment":
+        return f"{name} is called {_OTHER_NAMES[name]} here; payments are {known}"
     near = did_you_mean(name, registry.names(kind))
     return f"unknown {registry.words(kind)} {shown(name)}{near}; there are {known}"
 
@@ -80,7 +90,14 @@ def check_premises(draft: Draft) -> None:
     for i, name in enumerate(auction.payments):
         why = misfit(name, auction.aggregation, names[0][1], auction.reserve or 0.0)
         if why:
-            draft.source.problem(("auction", "payments", i), why)
+            draft.source.problem(("auction", "payments", i), why + _fitting(auction, names[0][1]))
+
+
+def _fitting(auction: Auction, sampling: str) -> str:
+    """Which payments fit, for who chose one that does not."""
+    reserve = auction.reserve or 0.0
+    fitting = [name for name in registry.names("payment") if not misfit(name, auction.aggregation, sampling, reserve)]
+    return f"; defined are {', '.join(fitting)}" if fitting else ""
 
 
 def check_budgets(draft: Draft) -> None:

@@ -45,7 +45,7 @@ def _check_axes(draft: Draft, sweep: Sweep) -> None:
 def _check_steps(draft: Draft, steps: Steps) -> None:
     path: KeyPath = ("sweep", "relative_weight")
     if steps.start > steps.to:
-        message = f"expected a last weight of at least {steps.start:g}, the first, got {steps.to:g}"
+        message = f"`to` is below `from`: expected a last weight of at least {steps.start:g}, got {steps.to:g}"
         draft.source.problem((*path, "to"), message)
     elif steps.n_points is not None and not steps.fits:
         numbers = sorted({max(1, math.ceil(steps.n_steps)), max(1, math.floor(steps.n_steps))}, reverse=True)

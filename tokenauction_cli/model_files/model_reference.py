@@ -114,6 +114,11 @@ def parse_reference(text: str, base: Path) -> ModelReference:
     raise ModelError(f"{text!r} is not a model: {hint}{_forms()}")
 
 
+def might_be_on_hub(reference: ModelReference) -> bool:
+    """Whether it is read as a file, but looks like the name of a repository."""
+    return reference.path is not None and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(?<!\.gguf)", reference.text) is not None
+
+
 def _forms() -> str:
     return FORMS.format(aliases=", ".join(known_aliases()))
 

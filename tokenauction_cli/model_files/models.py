@@ -18,7 +18,15 @@ from ..system.environment import cache_folder
 from ..system.errors import ModelError
 from . import hub
 from .gguf_header import quick_header_check
-from .model_reference import ALIASES, Alias, HubAddress, ModelReference, known_aliases, parse_reference
+from .model_reference import (
+    ALIASES,
+    Alias,
+    HubAddress,
+    ModelReference,
+    known_aliases,
+    might_be_on_hub,
+    parse_reference,
+)
 from .quantisation import all_parts, choose, first_parts
 
 if TYPE_CHECKING:
@@ -79,6 +87,10 @@ def locate(reference: ModelReference, *, offline: bool = False, refresh: bool = 
     else:
         if reference.path is None:
             raise ModelError(f"{reference} is the model of an installed package, not a GGUF file")
+        if might_be_on_hub(reference) and not reference.path.exists():
+            raise ModelError(
+                f"{reference.path}: there is no such file; a model of the hub is hf:{reference}:Q4_K_M or so"
+            )
         model = _from_path(reference, reference.path)
     for file in model.files:
         quick_header_check(file.path)
