@@ -65,10 +65,16 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, 
     return fail
 
 
-@pytest.fixture
-def undisturbed(start: Start, tmp_path: Path) -> list[str]:
-    assert start("run", "t.yaml", "-q", "-o", "undisturbed").returncode == 0
-    return lines(tmp_path / "undisturbed")
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, command_line: list[str], environment: dict[str, str]
+) -> list[str]:
+    """The records of an uninterrupted run."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "t.yaml").write_text(EXPERIMENT, "utf-8")
+    command = [*command_line, "run", "t.yaml", "-q"]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    return lines(folder / "results")
 
 
 def lines(results: Path) -> list[str]:

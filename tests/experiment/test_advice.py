@@ -47,8 +47,8 @@ def of_prompt(prompt: str, mentions: str = "[A]") -> str:
         ),
         (of_prompt(FINE) + "auction: {max_tokens: 1}\n", "every text is cut after its first token; raise the limit"),
         (
-            "name: t\nqueries: [a, b]\nagents:\n  - name: A\n    model: m.gguf\n    prompt: On {{ query }} #1 for all\n",
-            "experiment.yaml:6: prompt ends before '#1 for all', a comment; put it all in quotes",
+            "name: t\nagents:\n  - name: A\n    model: m.gguf\n    prompt: One #1 for all\n",
+            "experiment.yaml:5: prompt ends before '#1 for all', a comment; put it all in quotes",
         ),
         (
             "name: t\nagents: [{name: Z, mentions: [Zoo], distribution: {x: 0.5, y: 0.5}}]\n",

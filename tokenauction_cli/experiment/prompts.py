@@ -102,7 +102,7 @@ def render_question(prompt: str, agent: str, query: str, text: str, columns: Map
 
 def names_in(source: str) -> Set[str]:
     """The variables that a template of a valid file uses."""
-    return _compiled(source)[1].keys()
+    return _compiled(source, VARIABLES)[1].keys()
 
 
 def template_mistakes(
