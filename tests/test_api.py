@@ -15,8 +15,9 @@ from conftest import PACKAGE_ROOT
 
 import tokenauction_cli as tokauction
 from tokenauction_cli.engine import plan
+from tokenauction_cli.engine import run as engine_run
 from tokenauction_cli.experiment import experiment as experiments
-from tokenauction_cli.runs import run_folder
+from tokenauction_cli.runs import lines
 from tokenauction_cli.runs.run_folder import RunFolder
 
 DATA: dict[str, Any] = {
@@ -242,10 +243,11 @@ class Counted:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.calls: dict[str, int] = {}
         self._count(patch, RunFolder, "read_manifest", "manifest")
-        self._count(patch, run_folder, "decode", "record")
+        self._count(patch, lines, "decode", "record")
         self._count(patch, plan, "cells_of", "cells")
         self._count(patch, tokauction.run.__globals__, "cells_of", "cells")
         self._count(patch, experiments, "read_experiment", "experiment")
+        self._count(patch, engine_run, "read_experiment", "experiment")
         hashing = hashlib.sha256
 
         def sha256(data: bytes = b"") -> Any:

@@ -19,6 +19,7 @@ from .analysis.expectations import figure_names
 from .analysis.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.reading import read_csv as read_csv
 from .analysis.run import Run, files_of
+from .engine.agreement import disagreement
 from .engine.bidder_models import BidderModels
 from .engine.plan import Cell, Plan, cells_of, n_cells
 from .engine.prepare import prepare
@@ -32,7 +33,7 @@ from .experiment.from_mapping import experiment_from
 from .experiment.shard import Shard
 from .runs import manifest
 from .runs.run_folder import Record, RecordReader, RunFolder
-from .runs.run_folders import chosen_run, chosen_runs, folder_of
+from .runs.run_folders import chosen_run, chosen_runs, folder_of, listed_runs
 from .runs.run_log import logging_to
 from .system.errors import NothingInShardError, UsageError
 from .system.memory import check_room_for_tables
@@ -87,11 +88,15 @@ def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
     folder = RunFolder(chosen_run(Path(path), Path(results)))
     known = manifest.readable(folder)
     experiment = experiment_of(folder, known)
-    collected = _Collected(experiment, cells_of(experiment))
+    cells = cells_of(experiment)
+    folder = folder.expecting(disagreement(experiment, cells))
+    collected = _Collected(experiment, cells)
     collected.add(RecordReader(folder).new())
     if not len(collected):
+        passed_over = f" (passed over: {folder.wrong})" if folder.wrong else ""
         raise UsageError(
-            f"{folder.path}: this run has no finished cell of its experiment; continue it with `tokauction run`"
+            f"{folder.path}: this run has no finished cell of its experiment{passed_over}; continue it with "
+            "`tokauction run`"
         )
     return collected.run(folder, known, was_complete=True)
 
@@ -130,7 +135,7 @@ def list_runs(folder: str | Path = RESULTS) -> pd.DataFrame:
 
     from .analysis.run_list import run_table
 
-    table = run_table(chosen_runs([Path(folder)], Path(folder)))
+    table = run_table(listed_runs([Path(folder)], Path(folder)))
     return pd.DataFrame(table.rows, columns=list(table.columns))
 
 
@@ -190,19 +195,29 @@ def run_experiment(
         folder.set_aside()
     with folder.locked(progress.note):
         cells = cells_of(experiment)
+        folder = folder.expecting(disagreement(experiment, cells))
         collected, records = _Collected(experiment, cells), RecordReader(folder)
         collected.add(records.new())
         known = manifest.readable(folder)
+        if folder.wrong:
+            progress.note(f"{folder.path}: passed over, written anew where a text is missing: {folder.wrong}")
         if records.cells.issuperset(cell.id for cell in cells[:n]):
             if why := manifest.of_another_version(folder, known):
                 progress.note(f"{why}; its texts are shown as they are: --fresh writes them anew")
-            return _with_tables(collected.run(folder, known, was_complete=True))
+            return _repaired(_with_tables(collected.run(folder, known, was_complete=True)))
         with _connected(workers, folder, progress) as workplace:
             ready = get_ready(folder, known, experiment, progress, workplace)
             with logging_to(folder):
+                folder.keep_wrong_manifest()
                 known = compute(ready, cells, records.cells, progress, n, reuse=reuse and not fresh)
                 collected.add(records.new())
-                return _with_tables(collected.run(folder, known, was_complete=False))
+                return _repaired(_with_tables(collected.run(folder, known, was_complete=False)))
+
+
+def _repaired(run: Run) -> Run:
+    """With what no run writes out of the way, beside the files it stood in."""
+    run.folder.set_wrong_aside()
+    return run
 
 
 @contextmanager
@@ -353,8 +368,8 @@ class _Collected:
         self._rows = Rows()
 
     def add(self, records: Iterable[Record]) -> None:
-        """Records of other cells, such as those of an edited folder, are left out."""
-        self._rows.add(record for record in records if record["cell"] in self._place)
+        """Records of these cells alone."""
+        self._rows.add(records)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -374,6 +389,7 @@ def _with_tables(run: Run) -> Run:
 
 def _write(folder: RunFolder, known: manifest.Manifest, files: Mapping[str, str]) -> None:
     """Write files into the run folder, and their digests into its manifest."""
+    folder.keep_wrong_manifest()
     for name, content in files.items():
         folder.write(name, content)
     manifest.add_digests(folder, known, files)

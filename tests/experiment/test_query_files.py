@@ -139,8 +139,11 @@ def test_texts_are_not_shared_between_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("log", "expected"),
     [
-        ("", "log.csv:1: expected a column 'query', got an empty file"),
-        ("question,place\na,b\n", "log.csv:1: expected a column 'query', got 'question', 'place'"),
+        ("", "log.csv:1: expected a column 'query' in the first row, which is empty"),
+        (
+            "question,place\na,b\n",
+            "log.csv:1: expected a column 'query' in the first row, which has 2 fields of other names",
+        ),
         ("query,place,place\na,b,c\n", "log.csv:1: the column 'place' is here twice"),
         ("query\n", "log.csv: expected at least one row"),
         ("query,place\na,b\nc\n", "log.csv:3: expected 2 fields, as in the first row, got 1"),
@@ -189,12 +192,12 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "long.csv").write_text("query,place\n" + "".join(f"{k},\n" for k in range(40_000)))
     for name, expected in {
         "missing.csv": "expected a list, or the name of a CSV file, got 'missing.csv': there is no such file",
-        ".": "this is no file",
+        ".": "this is no regular file",
         "bytes.csv": "the file is not UTF-8 (byte 7)",
         "half.csv": "the file is not UTF-16 (byte 19)",
         "no_mark.csv": "the file is not UTF-8 (byte 13)",
         "utf_32.csv": "the file is not UTF-8 (byte 1)",
-        "large.csv": "the file has 1,000,006 bytes; at most 1,000,000 are read",
+        "large.csv": "the file has more than 1,000,000 bytes, the most that are read",
         "long.csv": "40,000 rows of 2 columns are too many",
     }.items():
         with pytest.raises(ExperimentError) as error:

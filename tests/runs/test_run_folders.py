@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from records import a_record
 
 import tokenauction_cli as tokauction
 from tokenauction_cli.runs.run_folder import RunFolder, encode
@@ -83,7 +84,7 @@ def test_records_are_counted_by_their_bytes(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     with folder.locked(), folder.appending() as appender:
         records = [("a" * 12, "end", "x"), ("b" * 12, "failed", ""), ("c" * 12, "end", '"end_reason":"failed"')]
-        made = [{"cell": cell, "text": text, "end_reason": reason} for cell, reason, text in records]
+        made = [a_record(cell, text=text, end_reason=reason, error="") for cell, reason, text in records]
         appender.append([*made, made[0]])
     with open(tmp_path / "run" / "records-1.jsonl", "ab") as file:
         file.write(encode({"cell": "d" * 12}))
@@ -97,3 +98,22 @@ def test_a_lock_shows(tmp_path: Path) -> None:
     with folder.locked():
         assert folder.is_locked()
     assert not folder.is_locked()
+
+
+def test_a_run_that_was_killed_in_its_first_second_is_listed(results: Path, tmp_path: Path) -> None:
+    """There is a folder by then, and a log."""
+    for name, files in {"one-01234567": ["log.txt"], "two-01234567.shard-1-of-2": [], "three-0": ["log.txt"]}.items():
+        (results / name).mkdir()
+        for file in files:
+            (results / name / file).touch()
+    table = tokauction.list_runs(results).set_index("run")
+    assert dict(table["status"])[str(results / "one-01234567")] == "not begun"
+    assert len(table) == 4
+    assert list(tokauction.list_runs(results / "one-01234567")["status"]) == ["not begun"]
+    with pytest.raises(tokauction.UsageError, match="this run was killed before it began"):
+        tokauction.load_run(results / "one-01234567")
+    alone = tmp_path / "alone"
+    (alone / "one-01234567").mkdir(parents=True)
+    assert list(tokauction.list_runs(alone)["status"]) == ["not begun"]
+    with RunFolder(alone / "one-01234567").locked():
+        assert list(tokauction.list_runs(alone)["status"]) == ["running"]

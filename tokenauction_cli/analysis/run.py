@@ -134,6 +134,17 @@ class Run:
         )
 
     @property
+    def what_is_wrong(self) -> str:
+        """A sentence about what in the folder is not as a run writes it and was passed over, '' where nothing is."""
+        wrong = self.folder.wrong
+        if not wrong:
+            return ""
+        n = f"{len(wrong):,} places" if len(wrong) > 1 else "1 place"
+        return (
+            f"Passed over {n} of the run folder that no run writes: {wrong}. `tokauction run` writes such texts anew."
+        )
+
+    @property
     def what_is_rough(self) -> str:
         """A sentence for whoever reads numbers over all queries, '' where there is one or there are enough."""
         n = len(self.experiment.queries)

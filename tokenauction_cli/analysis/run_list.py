@@ -16,6 +16,7 @@ from ..engine.plan import n_cells
 from ..engine.run import experiment_of
 from ..runs import manifest
 from ..runs.run_folder import RunFolder
+from ..runs.run_folders import is_run
 from ..system.errors import TokauctionError
 from .differences import differing, settings, short_name, shown
 from .tables import Table
@@ -59,12 +60,16 @@ def run_table_for_people(folders: Sequence[Path]) -> Table:
 
 def _entry(folder: RunFolder) -> RunEntry:
     """A run that cannot be read is listed too, and says why."""
-    cells, failed = folder.count()
+    cells, failed = 0, 0
+    if not is_run(folder.path):
+        status = "running" if folder.is_locked() else "not begun"
+        return RunEntry(folder.path, str(folder.path), status, 0, 0, 0, _when(folder, {}), {})
     try:
+        cells, failed = folder.count()
         known = manifest.readable(folder)
         when = _when(folder, known)
         experiment = experiment_of(folder, known)
-    except (TokauctionError, LookupError, TypeError, ValueError, AttributeError) as error:  # a stranger's folder, say
+    except TokauctionError as error:  # a stranger's folder, say
         why = " ".join(str(error).removeprefix(f"{folder.path}: ").split())
         return RunEntry(folder.path, str(folder.path), f"unreadable: {why}", cells, 0, failed, _when(folder, {}), {})
     planned = n_cells(experiment)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import Format, Output, Results, Runs, listed
-from .results import print_plain
+from .results import exit_if_wrong, print_plain
 
 
 def compare(
@@ -40,3 +40,4 @@ def compare(
     for run in compared.runs:
         for sentence in filter(None, (run.what_is_missing, run.what_is_few)):
             typer.echo(f"{run.path}: {sentence}", err=True)
+    exit_if_wrong(compared.runs)

@@ -20,6 +20,6 @@ def list_runs(
     how: Output = Format.table,
 ) -> None:
     """List the runs in a folder: status, cells, when, and what differs from others of the same name."""
-    from ..runs.run_folders import chosen_runs
+    from ..runs.run_folders import listed_runs
 
-    print_runs(chosen_runs(folders or [RESULTS], RESULTS), how)
+    print_runs(listed_runs(folders or [RESULTS], RESULTS), how)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..system.errors import UsageError
-from .options import Runs, listed
+from .options import EXIT_SOME_FAILED, Runs, listed
 
 FORMATS = ("svg", "pdf", "png")
 
@@ -42,6 +42,7 @@ def report(
 ) -> None:
     """Write one self-contained HTML page about runs, and their figures."""
     from ..api import write_report
+    from ..system.environment import visible
 
     formats, names = _formats(figures), listed(only or "")
     if only is not None and not (formats and names):
@@ -49,9 +50,11 @@ def report(
     written = write_report(runs, output, formats, results, names)
     typer.echo(written.page)
     for note in written.notes:
-        typer.echo(note, err=True)
+        typer.echo(visible(note), err=True)
     if written.figures:
         typer.echo(f"{len(written.figures)} files in {written.figures[0].parent}", err=True)
+    if written.what_is_wrong:
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def _formats(figures: str) -> Sequence[str]:

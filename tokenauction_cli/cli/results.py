@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,6 +105,17 @@ def print_rich(tables: list[Table], experiment: Experiment) -> None:
 def tell_what_is_missing(result: Run) -> None:
     if result.what_is_missing:
         typer.echo(result.what_is_missing, err=True)
+
+
+def exit_if_wrong(results: Iterable[Run]) -> None:
+    """Say what was passed over in the folders of runs that are shown, and end with the exit code for it."""
+    from ..system.environment import visible
+
+    told = [f"{result.path}: {result.what_is_wrong}" for result in results if result.what_is_wrong]
+    for sentence in told:
+        typer.echo(visible(sentence), err=True)
+    if told:
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def tell_what_is_unfollowed(result: Run) -> None:

@@ -11,6 +11,7 @@ from ..system.errors import UsageError
 from .options import By, Format, Output, Results, Runs, TableName, listed
 from .results import (
     chosen_tables,
+    exit_if_wrong,
     print_figures,
     print_plain,
     print_runs,
@@ -21,6 +22,7 @@ from .results import (
 )
 
 if TYPE_CHECKING:
+    from ..analysis.run import Run
     from ..analysis.tables import Table
 
 
@@ -62,8 +64,10 @@ def show(
     choice = Choice(tuple(listed(columns)), intervals, constant=how is not Format.table)
     wanted = _tables(tables) or ([TableName.rates] if choice.columns or intervals else [])
     exported: list[Table] = []
+    shown: list[Run] = []
     for path in _chosen(runs, results, how):
         result = load_run(path)
+        shown.append(result)
         found = chosen_tables(result, wanted or [TableName.texts], by, seed, choice)
         tell_what_is_missing(result)
         tell_what_is_few(result)
@@ -79,6 +83,7 @@ def show(
             typer.echo(where_the_report_is(path), err=True)
     if exported:
         print_plain(exported, how)
+    exit_if_wrong(shown)
 
 
 def _chosen(targets: list[Path], results: Path, how: Format) -> list[Path]:

@@ -23,6 +23,7 @@ WIDTH_WITHOUT_TERMINAL = 120
 EDGES, GAP = 2, 3  # characters around a table, and between its columns
 LONG, PARAGRAPH = 40, 16  # characters: a long line, how narrow it is set
 LONG_NAME, LONG_WORD = 28, 24  # characters from which a word may break, in a column that names rows and in others
+MOST_SHOWN = 20_000  # characters of a cell
 LONG_HEAD = 30  # characters: what a head asks for; a longer one wraps, so that texts have the room
 
 
@@ -73,7 +74,8 @@ class FittingTable:
         return Needs(least, max(least, longest, min(cell_len(head), LONG_HEAD)))
 
     def _cell(self, value: Any, column: int) -> str:
-        return visible(plain(value) if column < self.table.n_heads else shown(value)).strip()
+        text = plain(value) if column < self.table.n_heads else shown(value)
+        return visible(text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} ...").strip()
 
     def _part(self, columns: Sequence[int], chosen: Sequence[int], title: str) -> RichTable:
         from rich import box

@@ -57,6 +57,11 @@ class Cell:
             {"mechanism": self.aggregation, "aggregation": ""} if self.mechanism else {"aggregation": self.aggregation}
         )
 
+    def identity(self, ids: Iterable[str]) -> dict[str, Any]:
+        """What makes it this cell, as columns of its record; `mechanism` is None in the token auction."""
+        bids = {f"bid.{agent}": bid for agent, bid in zip(ids, self.bids, strict=True)}
+        return {"query": self.query, "mechanism": None, **self.rule, "seed": self.seed, **bids}
+
     @property
     def head(self) -> dict[str, Any]:
         """How its record begins."""

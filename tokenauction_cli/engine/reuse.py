@@ -17,6 +17,7 @@ from ..runs import manifest
 from ..runs.run_folder import PROPOSALS, RECORDS, Record, RunFolder
 from ..runs.run_folders import runs_in
 from ..system.errors import StoreError
+from .agreement import agrees
 from .plan import Cell
 from .text_state import FAILED
 
@@ -131,6 +132,4 @@ def _whole_records(sibling: RunFolder, digests: Mapping[str, str]) -> Iterator[R
 
 
 def _is_finished(record: Record, cell: Cell, ids: Sequence[str]) -> bool:
-    said = [record.get(key) for key in ("query", *cell.rule, "seed", *(f"bid.{agent}" for agent in ids))]
-    is_it = said == [cell.query, *cell.rule.values(), cell.seed, *cell.bids]
-    return is_it and record.get("end_reason") not in (None, FAILED)
+    return agrees(record, cell, ids) and record["end_reason"] != FAILED

@@ -16,10 +16,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from ..experiment.experiment import Experiment, load_experiment
+from ..experiment.experiment import Experiment
+from ..experiment.reader import read_experiment
 from ..experiment.shard import Shard
 from ..runs import manifest
+from ..runs.manifest_schema import path_of
 from ..runs.run_folder import PROPOSALS, RunFolder
+from ..runs.run_folders import RESOLVED
 from ..system.environment import versions, visible
 from ..system.errors import UsageError
 from ..system.memory import peak_memory
@@ -152,7 +155,7 @@ def experiment_of(folder: RunFolder, known: manifest.Manifest) -> Experiment:
 
     A run folder may come from a stranger: modules of rules are those of the working directory, not of that place.
     """
-    resolved = folder.path / "resolved.yaml"
+    resolved = folder.path / RESOLVED
     if not resolved.is_file():
         raise UsageError(
             f"{folder.path}: this is not a run folder (it has no resolved.yaml); `tokauction run` makes one"
@@ -163,13 +166,14 @@ def experiment_of(folder: RunFolder, known: manifest.Manifest) -> Experiment:
             raise UsageError(
                 f"{folder.path}: its {what} comes from {origin}, which is not installed here: pip install {package}"
             )
-    experiment = load_experiment(resolved)
+    source = folder.read(RESOLVED)
+    experiment = Experiment.of(read_experiment(source, str(resolved), reads_tables=False), resolved, source)
     origin, shard = known.get("experiment"), known.get("shard")
     return replace(
         experiment,
-        path=Path(origin) if isinstance(origin, str) else resolved,
+        path=path_of(origin) if origin else resolved,
         modules=Path.cwd(),
-        shard=Shard.parse(shard) if isinstance(shard, str) else None,
+        shard=Shard.parse(shard) if shard else None,
     )
 
 

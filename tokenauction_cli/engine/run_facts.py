@@ -9,6 +9,7 @@ import yaml
 from .. import __version__
 from ..experiment.experiment import Experiment
 from ..runs.manifest import FORMAT, RECORDS_VERSION, Manifest, changes, environment
+from ..runs.manifest_schema import kept_path
 from ..runs.run_folder import RunFolder
 from ..system.errors import TokauctionError
 from .backend_bidders import packages_of
@@ -33,7 +34,7 @@ def begin_manifest(
         "records": RECORDS_VERSION,
         "status": "running",
         "tokauction": __version__,
-        "experiment": str(experiment.path.absolute()),
+        "experiment": kept_path(experiment.path.absolute()),
         **({"shard": str(experiment.shard)} if experiment.shard else {}),
         **({"packages": packages} if packages else {}),
         "models": models,
@@ -55,11 +56,11 @@ def _described(model: ModelInUse) -> dict[str, Any]:
     files = zip(model.local.files, model.sha256s, strict=True)
     return {
         "reference": str(model.local.reference),
-        "path": str(model.path),
+        "path": kept_path(model.path),
         "size": model.local.size,
         "sha256": model.sha256,
         "architecture": model.metadata.architecture,
-        "files": [{"path": str(file.path), "size": file.size, "sha256": sha256} for file, sha256 in files],
+        "files": [{"path": kept_path(file.path), "size": file.size, "sha256": sha256} for file, sha256 in files],
     }
 
 
@@ -81,7 +82,7 @@ def _probes(bidders: BidderModels) -> list[dict[str, Any]]:
     """What child processes found out about the models."""
     findings = bidders.files.findings if bidders.files else {}
     return [
-        {"path": str(path), "bits": finding.in_words, "crashes": [crash.in_words for crash in finding.crashes]}
+        {"path": kept_path(path), "bits": finding.in_words, "crashes": [crash.in_words for crash in finding.crashes]}
         for path, finding in findings.items()
     ]
 

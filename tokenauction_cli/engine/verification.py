@@ -19,8 +19,9 @@ from ..experiment.experiment import Experiment
 from ..lm.byte_model import ByteModel
 from ..lm.covering import MOST_OFF
 from ..runs import manifest
-from ..runs.run_folder import PROPOSALS, Record, RunFolder, encode
+from ..runs.run_folder import PROPOSALS, RECORDS, Record, RunFolder, encode
 from ..system.errors import CellError, StoreError, TokauctionError
+from .agreement import disagreement
 from .closeness import Distances, Laws, complete, finer
 from .plan import Cell, Plan, cells_of
 from .prepare import prepare
@@ -48,8 +49,10 @@ def verify_run(path: Path, n_cells: int, trust: Sequence[str] = ()) -> Iterator[
     folder = RunFolder(path)
     record = manifest.readable(folder)
     experiment = experiment_of(folder, record)
+    folder = folder.expecting(disagreement(experiment, cells_of(experiment)))
     untrusted = sorted(set(experiment.trust) - set(trust))
     yield from _files(folder, record)
+    yield from _wrong(folder)
     models = list(_models(record))
     yield from models
     yield from _environment(record)
@@ -68,7 +71,7 @@ def _files(folder: RunFolder, record: dict[str, Any]) -> Iterator[Check]:
         try:
             is_same = folder.sha256(name) == digest
         except StoreError as error:
-            yield Check(name, False, str(error.__cause__ or error))
+            yield Check(name, False, _why_not(error))
         else:
             yield Check(name, is_same, "as it was written" if is_same else "changed since it was written")
     for path in folder.record_files():
@@ -77,6 +80,22 @@ def _files(folder: RunFolder, record: dict[str, Any]) -> Iterator[Check]:
             yield Check(path.name, None if was_killed else False, "not in the manifest; was the run killed?")
     if record.get("status") != "finished":
         yield Check("status", None, f"{record.get('status', 'unknown')}: the run is not finished")
+
+
+def _why_not(error: StoreError) -> str:
+    """Why a file cannot be read, in words."""
+    cause = error.__cause__
+    if isinstance(cause, FileNotFoundError):
+        return "the run wrote it, and it is missing"
+    return cause.strerror or str(error) if isinstance(cause, OSError) else str(error)
+
+
+def _wrong(folder: RunFolder) -> Iterator[Check]:
+    """Every place of the folder that no run writes."""
+    for kind in (RECORDS, PROPOSALS):
+        (folder if kind == RECORDS else folder.of(kind)).cells()
+    for place, why in folder.wrong.each():
+        yield Check(place, False, why)
 
 
 def _models(record: dict[str, Any]) -> Iterator[Check]:

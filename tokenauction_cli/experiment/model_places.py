@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..system.errors import ExperimentError
+from ..system.regular_files import opened
 from .located_yaml import KeyPath
 from .source import Source
 
@@ -13,8 +14,9 @@ from .source import Source
 def place_of_model(file: Path, source: bytes, reference: str) -> str:
     """`file:line:column` of the first value that is this reference; '' where an override or another file names it."""
     try:
-        if file.read_bytes() != source:  # the text of a run folder, or of a dict
-            return ""
+        with opened(file) as there:
+            if there.read(len(source) + 1) != source:  # the text of a run folder, or of a dict
+                return ""
         written = Source(source, str(file))
     except (OSError, ExperimentError):
         return ""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..system.errors import ExperimentError, Problem, UsageError
+from ..system.regular_files import opened
 from .draft import Draft
 from .located_yaml import MAX_BYTES, MAX_VALUES, KeyPath, resolve
 from .prompts import LANGUAGE, did_you_mean, first_few
@@ -74,11 +75,10 @@ def read_rows(file: Path) -> Rows:
 def _text_of(file: Path) -> str:
     """Raises UsageError where the file cannot be read at all."""
     try:
-        if file.exists() and not file.is_file():
-            raise UsageError("this is no file")
-        if (n_bytes := file.stat().st_size) > MAX_BYTES:
-            raise UsageError(f"the file has {n_bytes:,} bytes; at most {MAX_BYTES:,} are read")
-        data = file.read_bytes()
+        with opened(file) as table:
+            data = table.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise UsageError(f"the file has more than {MAX_BYTES:,} bytes, the most that are read")
         return data.decode(_encoding(data))
     except UnicodeDecodeError as error:
         name = "UTF-16" if error.encoding.startswith("utf-16") else "UTF-8"
@@ -96,10 +96,18 @@ def _encoding(data: bytes) -> str:
 
 def _check_header(file: Path, header: Sequence[str]) -> None:
     if "query" not in header:
-        raise _mistake(file, 1, f"expected a column 'query', got {first_few(map(shown, header)) or 'an empty file'}")
+        raise _mistake(file, 1, f"expected a column 'query' in the first row, which {_of_what(header)}")
     twice = next((name for k, name in enumerate(header) if name in header[:k]), None)
     if twice is not None:
         raise _mistake(file, 1, f"the column {shown(twice)} is here twice")
+
+
+def _of_what(header: Sequence[str]) -> str:
+    """What a first row without a query is, not what it says: the file may be no table, and hold secrets."""
+    near = [k for k, name in enumerate(header, 1) if name.strip(" \ufeff").casefold() in ("query", "queries")]
+    if near:
+        return f"has one in field {near[0]} that is written otherwise: call it query"
+    return f"has {len(header)} field{'s' * (len(header) != 1)} of other names" if header else "is empty"
 
 
 def _with_lines(table: Any) -> Iterator[tuple[int, list[str]]]:

@@ -79,16 +79,20 @@ def read_experiment(
     overrides: Sequence[str] = (),
     trust: Sequence[str] = (),
     figures: FigureNames | None = None,
+    *,
+    reads_tables: bool = True,
 ) -> Sections:
     """What `Experiment.of` is made of. Raises ExperimentError with all problems.
 
-    `figures` are those that an expectation may name; without it their names are not looked at.
+    `figures` are those that an expectation may name; without it their names are not looked at. Where the file comes
+    from a run folder it `reads_tables` no more: what it needs is in it.
     """
     source = Source(text, file, overrides)
     if trust:
         source.trust(trust)
     _limit_agents(source)
-    _lay_queries(source, Path(file).parent)
+    if reads_tables:
+        _lay_queries(source, Path(file).parent)
     whole = _validated_file(source)
     draft = _draft(source)
     check(draft, figures)

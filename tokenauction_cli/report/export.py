@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
+from ..runs.run_folder import RunFolder
 from ..system.errors import StoreError
 from .vega import Spec
 
@@ -31,6 +32,8 @@ def write_figures(specs: Mapping[str, Spec], folder: Path, formats: Sequence[str
         return []
     written = []
     try:
+        if folder.is_symlink():
+            raise StoreError(f"{folder}: this is a link, which is not followed; write the page elsewhere with -o")
         folder.mkdir(parents=True, exist_ok=True)
         for title, spec in specs.items():
             name = "".join(c if c.isalnum() or c in "._-" else "_" for c in title)
@@ -50,5 +53,5 @@ def _drawn(converter: ModuleType, spec: Spec, form: str) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
+    RunFolder(path.parent).write(path.name, content)
     return path

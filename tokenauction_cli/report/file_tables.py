@@ -6,11 +6,13 @@ import csv
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..analysis.columns import explained
 from ..system.errors import StoreError
+from ..system.regular_files import opened
 
 MOST_ROWS = 400
 
@@ -30,15 +32,15 @@ def as_audits_write_it(path: Path) -> Iterator[None]:
     """Whatever is wrong with the file inside is an error that names it."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, csv.Error) as error:
-        what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+    except (ValueError, TypeError, KeyError, IndexError, csv.Error, OSError) as error:
+        what = f"there is no {error}" if isinstance(error, KeyError) else getattr(error, "strerror", error)
         raise StoreError(f"{path}: not as `tokauction audit` writes it ({what}); audit again, or remove it") from error
 
 
 def read_rows(path: Path) -> FileRows:
     """Every row of a CSV file, as text. Raises ValueError where a row is torn."""
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
+    with opened(path, follow_links=False) as file:
+        reader = csv.DictReader(TextIOWrapper(file, encoding="utf-8", newline=""))
         rows: list[Row] = list(reader)
     columns = list(reader.fieldnames or ())
     for number, row in enumerate(rows, 1):
@@ -59,8 +61,8 @@ def paragraphs(path: Path) -> list[str]:
     """The paragraphs of a text file, none where there is no such file."""
     if not path.is_file():
         return []
-    with as_audits_write_it(path):
-        return path.read_text("utf-8").strip().split("\n\n")
+    with as_audits_write_it(path), opened(path, follow_links=False) as file:
+        return file.read().decode("utf-8").strip().split("\n\n")
 
 
 def file_table(title: str, about: str, file: str, columns: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ..analysis.mechanism_tables import mechanism_tables
 from ..analysis.run import Run, statistics_frames
 from ..analysis.tables import Table, shown
 from ..mechanism.registry import label
+from ..runs.run_folders import RESOLVED
 from ..statistics.intervals import Estimate
 from ..text.mentions import Phrases
 from .audit_data import audit_payload
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from ..experiment.experiment import Agent, Experiment
 
 MOST_CELLS = 20_000  # whose texts are embedded
+MOST_CHARACTERS = 20_000  # of a text on the page
+_OF_A_FACT = 200  # characters
 _MANIFEST = {
     "device": "Where models were evaluated.",
     "threads": "Threads that evaluated models.",
@@ -120,8 +123,17 @@ def _texts(run: Run, cells: pd.DataFrame) -> dict[str, Any]:
         "tokens": [int(n) for n in cells["tokens"]],
         "end": list(cells["end_reason"]),
     }
-    texts = [_marked(text, () if is_failed else phrases) for text, is_failed in numbers]
+    texts = [_marked(_cut(text), () if is_failed else phrases) for text, is_failed in numbers]
     return {"texts": texts, "cells": columns}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} ..."
+
+
+def n_cut(cells: pd.DataFrame) -> int:
+    """How many of these texts are longer than the page shows."""
+    return int((cells["text"].str.len() > MOST_CHARACTERS).sum())
 
 
 def _marked(text: str, phrases: Sequence[Phrases]) -> list[list[Any]]:
@@ -196,7 +208,7 @@ def _plain(value: Any) -> Any:
 
 
 def _config(run: Run) -> str:
-    return (run.folder.path / "resolved.yaml").read_text("utf-8")
+    return run.folder.read(RESOLVED).decode("utf-8", "replace")
 
 
 def _facts(run: Run) -> list[list[str]]:
@@ -222,8 +234,9 @@ def _facts(run: Run) -> list[list[str]]:
     facts += [[name, version, "The version of this package."] for name, version in manifest.get("versions", {}).items()]
     sessions = manifest.get("sessions", ())
     if sessions:
-        spent = sum(session.get("seconds", 0) for session in sessions)
+        spent = sum(session.get("seconds") or 0 for session in sessions)
         when = f"{sessions[-1].get('started', '')}, {spent:.0f} s in all"
         facts.append(["computed", when, "When the last session began, and the seconds of all sessions."])
     host = manifest.get("host", {})
-    return [*facts, ["machine", str(host["system"]), "The system."]] if "system" in host else facts
+    facts += [["machine", str(host["system"]), "The system."]] if "system" in host else []
+    return [[word[:_OF_A_FACT] for word in fact] for fact in facts]

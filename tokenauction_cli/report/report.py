@@ -13,11 +13,12 @@ from .. import __version__
 from ..analysis.columns import explained, figure_explained
 from ..analysis.metrics import numbered
 from ..analysis.run import Run
+from ..runs.run_folder import RunFolder
 from ..system.errors import StoreError
 from .export import WHAT_TO_INSTALL, vl_convert, write_figures
 from .figures import ALL_QUERIES, Figure, Horizontal, agent_colours, figures_of, horizontal_of, ids_named, queries_of
 from .page import page
-from .page_data import embedded_cells, run_payload
+from .page_data import MOST_CHARACTERS, embedded_cells, n_cut, run_payload
 from .path_figures import path_figures
 from .prose import findings, what_was_done
 from .text_incentives import TextIncentives, of_several, text_incentives, text_payload
@@ -32,6 +33,7 @@ class Report(NamedTuple):
     page: Path
     figures: list[Path]
     notes: list[str]
+    what_is_wrong: str = ""  # in the run folders: what was passed over
 
 
 def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (), only: Sequence[str] = ()) -> Report:
@@ -48,14 +50,23 @@ def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (),
     converter = vl_convert()
     library = None if converter is None else str(converter.javascript_bundle())
     text = page(data["title"], data, [pack.data for pack in traces], library)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, "utf-8")
-    except OSError as error:
-        raise StoreError(f"{output}: {error.strerror}; choose another file with -o") from error
+    _write(output, text)
     specs = {name: spec for one in figures if one.id in wanted for name, spec in paper_specs(one, axis).items()}
     specs |= {one.id: text_paper_spec(one) for one in charts if one.id in wanted}
-    return Report(output, write_figures(specs, figures_folder(output), formats), notes)
+    wrong = "\n".join(run.what_is_wrong for run in runs if run.what_is_wrong)
+    return Report(output, write_figures(specs, figures_folder(output), formats), notes, wrong)
+
+
+def _write(output: Path, text: str) -> None:
+    """The page as a whole or not at all, where it is a file."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if output.exists() and not output.is_file():
+            output.write_text(text, "utf-8")
+            return
+    except OSError as error:
+        raise StoreError(f"{output}: {error.strerror}; choose another file with -o") from error
+    RunFolder(output.parent).write(output.name, text)
 
 
 def figures_folder(page: Path) -> Path:
@@ -132,12 +143,18 @@ def _notes(runs: Sequence[Run], traces: Sequence[PackedTraces]) -> list[str]:
     """What is missing from the page and why."""
     notes = [f"{run.experiment.name}: {run.what_is_missing}" for run in runs if run.what_is_missing]
     notes += [f"{run.experiment.name}: {run.what_is_few}" for run in runs if run.what_is_few]
+    notes += [f"{run.experiment.name}: {run.what_is_wrong}" for run in runs if run.what_is_wrong]
     notes += [] if vl_convert() else [f"There are no charts here: {WHAT_TO_INSTALL}"]
     for run, pack in zip(runs, traces, strict=True):
         name, auction, shown = run.experiment.name, run.experiment.auction, embedded_cells(run)
         if len(shown) < len(run.cells):
             notes.append(
                 f"{name}: the page holds the texts of the first {shown['seed'].nunique()} seeds; all are in cells.csv."
+            )
+        if long := n_cut(shown):
+            notes.append(
+                f"{name}: texts of more than {MOST_CHARACTERS:,} characters are cut on this page ({long} of "
+                f"{len(shown)}); cells.csv has all of them."
             )
         if auction.trace == "none":
             notes.append(

@@ -15,7 +15,8 @@ from typing import Any
 from ..system.environment import versions
 from ..system.errors import StoreError, UsageError
 from ..system.processors import processor_name
-from .run_folder import PROPOSALS, RECORDS, RunFolder
+from .manifest_schema import DECIDES, wrong_keys
+from .run_folder import MANIFEST, PROPOSALS, RECORDS, RunFolder
 
 Manifest = dict[str, Any]
 Session = dict[str, Any]
@@ -41,11 +42,19 @@ _OF_THE_ENVIRONMENT = (
 
 
 def readable(folder: RunFolder) -> Manifest:
-    """The manifest of a run folder; raises StoreError where a later version of the program has written it."""
+    """The manifest of a run folder without the keys that are not as a run writes them, which `folder.wrong` notes.
+
+    Raises StoreError where a later version of the program has written it.
+    """
     manifest = folder.read_manifest()
-    if manifest.get("format", FORMAT) != FORMAT:
+    form = manifest.get("format", FORMAT)
+    if isinstance(form, int) and form > FORMAT:
         raise StoreError(f"{folder.path}: a later version of tokauction has written this run; update to read it")
-    return manifest
+    wrong = wrong_keys(manifest)
+    if wrong:
+        folder.wrong.keys |= wrong
+        folder.wrong.add(MANIFEST, 0, "; ".join(wrong.values()))
+    return {key: value for key, value in manifest.items() if key not in wrong}
 
 
 def records_version(manifest: Manifest) -> int:
@@ -62,7 +71,12 @@ def of_another_version(folder: RunFolder, manifest: Manifest) -> str:
 
 
 def check_continued(folder: RunFolder, manifest: Manifest) -> None:
-    """Raises UsageError where this program would write other records than those that are there."""
+    """Raises UsageError where this program would write other records than those that are there, or cannot know."""
+    if wrong := [why for key, why in folder.wrong.keys.items() if key in DECIDES]:
+        raise UsageError(
+            f"{folder.path / MANIFEST}: {'; '.join(wrong)}: the run can be read, but not continued: restore the "
+            "manifest, or start anew with --fresh"
+        )
     if why := of_another_version(folder, manifest):
         raise UsageError(f"{why}; it can be read, but not continued: start anew with --fresh")
 
@@ -90,12 +104,13 @@ def add_digests(folder: RunFolder, manifest: Manifest, tables: Iterable[str]) ->
 
 
 def write_if_possible(folder: RunFolder, manifest: Manifest) -> None:
-    """A full disk must not hide the error that is already on its way."""
+    """A full disk must not hide the error that is already on its way; where there is none, it is the error."""
+    is_on_its_way = sys.exc_info()[0] is not None
     try:
         add_digests(folder, manifest, ())
         folder.write_manifest(manifest)
     except StoreError:
-        if sys.exc_info()[0] is None:
+        if not is_on_its_way:
             raise
 
 

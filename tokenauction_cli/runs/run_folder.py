@@ -2,6 +2,9 @@
 
 Every invocation appends to a `records-<k>.jsonl` of its own, so a line torn by a crash stays the last of its file; it
 is dropped on reading. A wave is one write and one fsync. Other files are replaced atomically.
+
+A folder may come from a stranger: only regular files that lie in it are opened, and a line that is no record is passed
+over and noted in `wrong`.
 """
 
 from __future__ import annotations
@@ -10,35 +13,54 @@ import errno
 import fcntl
 import hashlib
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from pydantic_core import from_json
 
 from ..system.errors import StoreError
+from ..system.regular_files import opened
+from .lines import WrongLines, read_record, whole_lines
+from .lines import encode as encode  # also for those who take it from here
+from .record_schema import MOST_COLUMNS, RecordError
+from .record_schema import Record as Record
 
-Record = dict[str, Any]
 RECORDS, PROPOSALS = "records", "proposals"  # kinds of records: those of cells, those of candidates
+MANIFEST = "manifest.json"
+MOST_BYTES = 64 << 20  # of a file that is read at once
 _AS_WRITTEN = re.compile(rb'\{"cell":"([0-9a-f]{12})"')
 _CELL = slice(0, len('{"cell":"0123456789ab"'))  # how a line begins
 _FAILED = b'"end_reason":"failed"'  # as it stands in no text, where quotes are escaped
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # as on some network file systems
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_AT_ONCE = 1 << 20
+
+Problem = Callable[[Record], str | None]
 
 
 class RunFolder:
     """One run's files on disk. Records are in files `<kind>-<k>.jsonl`: those of the run, its candidates, an audit."""
 
-    def __init__(self, path: Path, kind: str = RECORDS) -> None:
+    def __init__(
+        self, path: Path, kind: str = RECORDS, wrong: WrongLines | None = None, problem: Problem | None = None
+    ) -> None:
         self.path = path
         self.kind = kind
+        self.wrong = WrongLines() if wrong is None else wrong
+        self._problem = problem
+        self._columns: set[str] = set()
 
     def of(self, kind: str) -> RunFolder:
         """The same folder, as it holds records of another kind."""
-        return RunFolder(self.path, kind)
+        return RunFolder(self.path, kind, self.wrong)
+
+    def expecting(self, problem: Problem) -> RunFolder:
+        """The same folder, where a record is also wrong if there is a `problem` with it, in words."""
+        return RunFolder(self.path, self.kind, self.wrong, problem)
 
     @contextmanager
     def locked(self, tell: Callable[[str], None] = lambda _: None) -> Iterator[None]:
@@ -116,7 +138,7 @@ class RunFolder:
         temporary = self.path / f".{name}.new"
         with _explained(self.path / name):
             try:
-                with open(temporary, "wb") as file:
+                with _new(temporary) as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -128,33 +150,56 @@ class RunFolder:
 
     def _has(self, name: str, data: bytes) -> bool:
         try:
-            with open(self.path / name, "rb") as file:
+            with self.reading(name) as file:
                 return os.fstat(file.fileno()).st_size == len(data) and file.read() == data
-        except OSError:
+        except StoreError:
             return False
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[BinaryIO]:
+        """One of the folder's files. Raises StoreError where it is no regular file, or does not lie in the folder."""
+        if name != os.path.basename(name) or name in ("", ".", ".."):
+            raise StoreError(f"{self.path}: {name!r} is no file of this folder")
+        with _explained(self.path / name), opened(self.path / name, follow_links=False) as file:
+            yield file
+
+    def read(self, name: str) -> bytes:
+        """What stands in one of the folder's files; raises StoreError, also where it is too large."""
+        with self.reading(name) as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise StoreError(f"{self.path / name}: the file is larger than the {MOST_BYTES:,} bytes that are read")
+        return data
 
     def sha256(self, name: str) -> str:
         """The SHA-256 of one of the folder's files."""
-        with _explained(self.path / name), open(self.path / name, "rb") as file:
-            digest = hashlib.sha256()
-            while chunk := file.read(1 << 20):
+        digest = hashlib.sha256()
+        with self.reading(name) as file:
+            while chunk := file.read(_AT_ONCE):
                 digest.update(chunk)
         return digest.hexdigest()
 
     def read_manifest(self) -> dict[str, Any]:
-        """The manifest, or {} where there is none yet."""
-        path = self.path / "manifest.json"
-        if not path.exists():
+        """The manifest as it stands there, or {} where there is none yet."""
+        path = self.path / MANIFEST
+        if not os.path.lexists(path):
             return {}
-        with _explained(path):
-            try:
-                manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            except ValueError:
-                raise StoreError(f"{path}: this is not JSON; move the folder away or use --fresh") from None
+        try:
+            manifest = from_json(self.read(MANIFEST))
+        except ValueError:
+            manifest = None
+        if not isinstance(manifest, dict):
+            raise StoreError(f"{path}: this is not JSON of a run; move the folder away or use --fresh")
         return manifest
 
+    def keep_wrong_manifest(self) -> None:
+        """Where the manifest has keys that were passed over, keep it as it stands beside the one that comes."""
+        if MANIFEST in self.wrong.files:
+            self.write("manifest.wrong", self.read(MANIFEST))
+            self.wrong.forget(MANIFEST)
+
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        self.write("manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        self.write(MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
     def record_files(self) -> list[Path]:
         """The files of records, oldest first."""
@@ -178,9 +223,9 @@ class RunFolder:
         """How many cells have a record, and of how many it says that they failed; nothing is parsed."""
         failed: dict[bytes, bool] = {}
         for path in self.record_files():
-            with _explained(path), open(path, "rb") as file:
-                for line in file:
-                    if line.endswith(b"\n"):
+            with self.reading(path.name) as file:
+                for _, line in whole_lines(file):
+                    if line is not None:
                         failed.setdefault(line[_CELL], _FAILED in line)
         return len(failed), sum(failed.values())
 
@@ -212,24 +257,65 @@ class RunFolder:
             yield from self.lines_of(path, cells=cells)
 
     def lines_of(self, path: Path, key: str = "cell", cells: Set[str] | None = None) -> Iterator[tuple[Record, bytes]]:
-        """Every complete line of one file of records, each with a text at `key`; a torn last line is dropped.
+        """Every record of one file, which `key` names, with its line; a torn last line is dropped.
 
-        Where only some `cells` are asked for, lines of others are not parsed.
+        Lines that are no record are passed over, and noted. Where only some `cells` are asked for, lines of others are
+        not parsed.
         """
-        with _explained(path), open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    break
-                if cells is not None and _is_of_another(line, cells):
+        with self.reading(path.name) as file:
+            for number, line in whole_lines(file):
+                if line is not None and cells is not None and _is_of_another(line, cells):
+                    continue
+                if self.wrong.has(path.name, number):
+                    if self.wrong.is_hopeless(path.name, number):
+                        return
                     continue
                 try:
-                    record = decode(line)
-                    if not isinstance(record.get(key), str):
-                        raise ValueError
-                except (ValueError, TypeError, AttributeError, RecursionError):
-                    raise StoreError(f"{path}:{number}: this line is not a record; was the file edited?") from None
-                if cells is None or record[key] in cells:
+                    record = self._checked(read_record(line, key))
+                except RecordError as error:
+                    self.wrong.add(path.name, number, str(error))
+                    continue
+                if line is not None and (cells is None or record[key] in cells):
                     yield record, line
+
+    def _checked(self, record: Record) -> Record:
+        """The record; raises RecordError where it is none of this run, or has columns that no run has."""
+        why = None if self._problem is None else self._problem(record)
+        if why is None and not record.keys() <= self._columns:
+            if len(self._columns | record.keys()) > MOST_COLUMNS:
+                why = f"with it the records have more than {MOST_COLUMNS:,} different columns, the most that are read"
+            else:
+                self._columns |= record.keys()
+        if why is not None:
+            raise RecordError(why)
+        return record
+
+    def set_wrong_aside(self) -> list[str]:
+        """Move the lines that were passed over so far to `<file>.wrong`, for whoever wants them: the names of these.
+
+        The folder is locked, and nobody appends to these files.
+        """
+        return [self._set_aside_of(file) for file in self.wrong.files if file.endswith(".jsonl")]
+
+    def _set_aside_of(self, name: str) -> str:
+        aside = f"{name.removesuffix('.jsonl')}.wrong"
+        temporary, flags = self.path / f".{name}.new", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        with self.reading(name) as file, _explained(self.path / aside):
+            with (
+                _new(temporary) as right,
+                open(os.open(self.path / aside, flags, 0o644), "ab") as wrong,
+            ):
+                number = 1
+                while part := file.readline(_AT_ONCE):
+                    (wrong if self.wrong.has(name, number) else right).write(part)
+                    number += part.endswith(b"\n")
+                for written in (wrong, right):
+                    written.flush()
+                    os.fsync(written.fileno())
+            temporary.replace(self.path / name)
+            _sync_folder(self.path)
+        self.wrong.forget(name)
+        return aside
 
     @contextmanager
     def appending(self) -> Iterator[Appender]:
@@ -294,38 +380,6 @@ def _is_of_another(line: bytes, cells: Set[str]) -> bool:
     return cell is not None and cell[1].decode() not in cells
 
 
-def encode(record: Record) -> bytes:
-    """One line of JSON; infinite numbers are the strings "inf" and "-inf", which `decode` reads back."""
-    try:
-        text = _json(record)
-    except ValueError:  # a number is not finite: the rare case, so that long traces are not walked twice
-        text = _json(_spelled(record))
-    return text.encode("utf-8", "backslashreplace")
-
-
-def _json(record: Record) -> str:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def _spelled(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _spelled(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_spelled(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return value
-
-
-def decode(line: bytes) -> Record:
-    """The record of one line. Only columns of numbers spell infinity; `text` may say "inf" and mean it."""
-    record: Record = json.loads(line)
-    for key, value in record.items() if b'inf"' in line else ():
-        if isinstance(value, str) and value in ("inf", "-inf") and key not in ("text", "query"):
-            record[key] = float(value)
-    return record
-
-
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
@@ -337,6 +391,12 @@ def _explained(path: Path) -> Iterator[None]:
             else "check the folder"
         )
         raise StoreError(f"{path}: {error.strerror}; {advice}") from error
+
+
+def _new(path: Path) -> BinaryIO:
+    """A file that nobody has linked to another place."""
+    path.unlink(missing_ok=True)
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
 
 
 def _sync_folder(path: Path) -> None:

@@ -14,7 +14,10 @@ from ..experiment.experiment import Experiment, load_experiment
 from ..system.errors import UsageError
 from .run_folder import RunFolder
 
+RESOLVED = "resolved.yaml"
 _SET_ASIDE = re.compile(r"\.old-\d+$")
+_OF_A_RUN = re.compile(r".+-[0-9a-f]{8}(\.shard-\d+-of-\d+)?")
+_BEFORE_IT_BEGINS = ("log.txt", "experiment.yaml")
 _OF_EXPERIMENTS = (".yaml", ".yml")
 
 
@@ -26,7 +29,14 @@ def folder_of(experiment: Experiment, results: Path) -> RunFolder:
 
 def is_run(path: Path) -> bool:
     """Whether a run has begun in this folder."""
-    return (path / "resolved.yaml").is_file()
+    return (path / RESOLVED).is_file()
+
+
+def has_not_begun(path: Path) -> bool:
+    """Whether this is the folder of a run that was killed in its first second: it holds a log at most."""
+    if not (_OF_A_RUN.fullmatch(path.name) and path.is_dir()):
+        return False
+    return all(entry.name in _BEFORE_IT_BEGINS or entry.name.startswith(".") for entry in path.iterdir())
 
 
 def is_experiment(path: Path) -> bool:
@@ -44,6 +54,23 @@ def runs_in(results: Path) -> list[Path]:
 def chosen_runs(targets: Iterable[Path], results: Path) -> list[Path]:
     """The run folders that these targets mean, each once; raises UsageError for one that means none."""
     return list(dict.fromkeys(run for target in targets for run in _runs_of(target, results)))
+
+
+def listed_runs(targets: Iterable[Path], results: Path) -> list[Path]:
+    """The same, and those that have not begun."""
+    found: dict[Path, None] = {}
+    for target in targets:
+        waiting = _not_begun(target)
+        begun = runs_in(target) if waiting else _runs_of(target, results)
+        found |= dict.fromkeys([*begun, *waiting])
+    return list(found)
+
+
+def _not_begun(folder: Path) -> list[Path]:
+    """This folder, or those in it, where a run has not begun."""
+    if has_not_begun(folder):
+        return [folder]
+    return sorted(path for path in folder.iterdir() if has_not_begun(path)) if folder.is_dir() else []
 
 
 def chosen_run(target: Path, results: Path) -> Path:
@@ -84,6 +111,8 @@ def _why_none(target: Path) -> str:
         return f"{target}: there is no such folder or file; `tokauction run EXPERIMENT.yaml` makes a run"
     if not target.is_dir():
         return f"{target}: this is neither a run folder nor an experiment file (.yaml)"
+    if has_not_begun(target):
+        return f"{target}: this run was killed before it began: `tokauction run` begins it, and leaves nothing out"
     return f"{target}: this is not a run folder (it has no resolved.yaml), and holds none; `tokauction run` makes one"
 
 

@@ -8,8 +8,10 @@ characters are spelled out, and what looks like a token is blotted out. It never
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 
 from ..system.environment import visible, without_secrets
 from ..system.errors import StoreError
@@ -24,6 +26,11 @@ class _SafeFormatter(logging.Formatter):
 
 
 class _QuietHandler(logging.FileHandler):
+    def _open(self) -> TextIOWrapper:
+        """Without waiting, and through no link: the folder may be a stranger's."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+        return open(os.open(self.baseFilename, flags, 0o666), "a", encoding=self.encoding, errors=self.errors)
+
     def handleError(self, record: logging.LogRecord) -> None:
         """Nothing: the run meets the full disk itself, and says so."""
 

@@ -106,7 +106,7 @@ class Ratio(NamedTuple):
         ends = self.ends[0] - other.ends[1], self.ends[1] - other.ends[0]
         with np.errstate(invalid="ignore"):
             parts, resampled = (apart(*both) for both in ((self.parts, other.parts), (self.resampled, other.resampled)))
-        value = self.value - other.value if parts.any() else 0.0
+        value = 0.0 if len(parts) and not parts.any() else self.value - other.value
         return Ratio(value, parts, resampled, ends)
 
     @property
