@@ -204,7 +204,10 @@ def test_losses_are_compared_the_other_way_round(of_m3: TextAuditRows) -> None:
 def test_the_highest_bid_tried_is_no_equilibrium_beyond_doubt(of_m3: TextAuditRows) -> None:
     found = equilibrium(of_m3, "linear", "vcg", "count")
     assert found.bids[0] == 4
-    assert found.note == "alpha bids 4, the most that is tried"
+    assert found.outcome == "supremum"
+    assert found.note == (
+        "alpha has no best bid: the higher the better, and no bid is best; alpha bids 4, the most that is tried"
+    )
 
 
 def test_runs_agree_with_the_enumeration(read: Reader, tmp_path: Path) -> None:

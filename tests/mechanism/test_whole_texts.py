@@ -23,7 +23,7 @@ from tokenauction_cli.mechanism.whole_texts.best_response import BackwardInducti
 from tokenauction_cli.mechanism.whole_texts.dynamics import Answer, Path, best_responses
 from tokenauction_cli.mechanism.whole_texts.finding import price_of_anarchy, welfare_ratio
 from tokenauction_cli.mechanism.whole_texts.game import Game
-from tokenauction_cli.mechanism.whole_texts.tree import LEAF, TokenAuctions, Tree, Worth, total, tv_losses
+from tokenauction_cli.mechanism.whole_texts.tree import LEAF, TokenAuctions, Tree, Worth, replaced, total, tv_losses
 
 LENGTH = 3
 RULES = ("linear", "log_linear")
@@ -327,3 +327,53 @@ def test_welfare_is_best_at_some_relative_weight(profile: Profile) -> None:
     assert sum(best) == pytest.approx(3)
     assert game.welfare(best) >= max(game.welfare(bids) for bids in (game.truth, (3.0, 0.0), (0.0, 3.0)))
     assert game.welfare((3.0, 0.0)) == pytest.approx(game.welfare(best), abs=1e-9)
+
+
+def gain_of_anybody(game: Game, bids: Sequence[float]) -> float:
+    """The most that a fine grid, on both sides of the other bids too, gains over these bids."""
+    gains = []
+    for agent in game.worths:
+        others = [bid * (1 + d) for bid in replaced(bids, agent, 0.0) for d in (-1e-7, 0, 1e-7)]
+        scale = max(game.worths[agent].value, *bids)
+        grid = [*(scale * np.geomspace(1e-5, 1e3, 120)).tolist(), 0.0, *others]
+        tried = [game.utility(agent, replaced(bids, agent, bid)) for bid in grid if any(replaced(bids, agent, bid))]
+        gains.append(max(tried) - game.utility(agent, bids))
+    return max(gains)
+
+
+@pytest.mark.parametrize("payment", ["pay_your_bid", "second_price", "pay_bid_times_influence"])
+@pytest.mark.parametrize("rule", ["winner_take_all", "linear"])
+def test_no_equilibrium_of_whole_texts_is_claimed_that_a_grid_refutes(rule: str, payment: str) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        tree = tree_of([Profile.of(rng.dirichlet(np.ones(2), 2)) for _ in range(3)], 2)
+        values = rng.uniform(0.5, 3, 2).tolist()
+        worths = {i: lost(tree, i, values[i]) for i in range(2)}
+        game = Game(auctions_of(tree, rule), find("payment", payment), worths, (1.0, 1.0))
+        path = game.play({i: (0.0, values[i] / 2, values[i], 2 * values[i]) for i in range(2)})
+        if path.outcome == "equilibrium":
+            assert gain_of_anybody(game, path.bids) <= 1e-6
+            assert game.regret(path.bids) <= 1e-9
+            assert not path.approached
+
+
+def test_a_bidder_that_pays_whatever_it_bids_would_bid_as_little_as_can_be() -> None:
+    """Nobody else bids, so every bid writes the same texts, and the mention is worth 1: .996 for a bid of 1/256."""
+    tree = tree_of([Profile.of([[1.0, 0.0], [0.0, 1.0]])] * 3, 1)
+    worth = Worth(0, 1.0, np.array([0.0, 1.0, 0.0]))
+    game = Game(auctions_of(tree), find("payment", "pay_your_bid"), {0: worth}, (1.0, 0.0))
+    found = game.best_bid(0, game.truth)
+    assert found.utility == pytest.approx(1, abs=1e-8)
+    assert found.approached == 0
+    path = game.play({0: (0.0, 0.5, 1.0)})
+    assert path.outcome == "supremum"
+    assert path.approached == {0: 0.0}
+
+
+def test_the_best_bid_at_a_prefix_may_be_far_above_the_value() -> None:
+    """Second price, a text that is worth 1000 and a value of 1: b = sum_x (p_x - o_x) V(x) / D = 1000."""
+    apart, close = Profile.of([[1, 0], [0, 1]]), Profile.of([[0.51, 0.49], [0.5, 0.5]])
+    tree = tree_of([close, apart, apart], 1)
+    worth = Worth(0, 1.0, np.array([0.0, 1000.0, 0.0]))
+    found = BackwardInduction(auctions_of(tree), SecondPrice(), worth, (1.0, 1.0)).solve()
+    assert found.bids[0] == pytest.approx(1000, rel=1e-6)

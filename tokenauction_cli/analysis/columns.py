@@ -482,8 +482,8 @@ _AUDIT = (
     Column("high", "The upper end of its 95 % interval.", "share"),
     Column(
         "worst",
-        "The largest failure, 0 if none: a probability, a loss in the order, or what a bidder gains "
-        "(equilibrium: how far the bid lies from the value).",
+        "The largest failure that was found, 0 if none: a probability, a loss in the order, or what a bidder gains "
+        "(equilibrium: how far the bid lies from the value). Of a regret the best bid is searched for: at least this.",
         "that of the check",
     ),
     Column("prefix", "The prefix of the largest failure.", is_text=True),
@@ -496,7 +496,13 @@ _AUDIT = (
         f"{_BIDS} per token",
     ),
     Column("value", "regret and equilibrium: the agent's value of a unit of loss, its own bid.", f"{_BIDS} per token"),
-    Column("rounds", "equilibrium: rounds of best responses until no bid moved by more than 0.1 %.", "rounds"),
+    Column("rounds", "equilibrium: rounds of best responses until none gained more than 1e-8 of a value.", "rounds"),
+    Column(
+        "at_most",
+        "regret: no bid gains more than this at any of these prefixes. Empty where no bound is known: it takes a "
+        "payment that is truthful for the order, or a rule that is monotone in it and a payment that never falls.",
+        f"{_BIDS} per token",
+    ),
     Column("query", "The query of the largest failure.", is_text=True),
 )
 

@@ -27,7 +27,8 @@ AUDIT_TERMS = {
     "value": "What a unit of loss (TV, forward KL or reverse KL from its own distribution) costs an agent. An audit "
     "takes the agent's bid for its value; its utility is minus value times loss, less the expected payment.",
     "regret": "What an agent's best bid gains in utility, per token, over bidding its value, the others' bids as they "
-    "are. 0 where a payment is truthful for the order named.",
+    "are. 0 where a payment is truthful for the order named. Elsewhere the best bid is searched for, so a regret is at "
+    "least what is said; no bid gains more than `at_most` in `audit.csv`, which is empty where no bound is known.",
     "misreport": "A distribution that an agent reports in place of its own, its bids adding up to its value. An audit "
     "says what it gains in utility, per token.",
     "temperature": "The misreport p^(1/T), scaled to sum to 1: T below 1 sharpens what the agent says, T above 1 "
@@ -35,8 +36,9 @@ AUDIT_TERMS = {
     "boost": "The misreport that makes the tokens of the agent's own phrases twice as likely, before scaling. It is "
     "tried where prefixes are a sample, as with language models.",
     "sybils": "The misreport of two copies of an agent, each with half of its bid, that pay for one owner.",
-    "equilibrium": "The bids at which best responses settle: in turn each agent takes its best bid, until none moves "
-    "by more than 0.1 %. It is sought where the payment is truthful in no order under the rule.",
+    "equilibrium": "The bids at which best responses settle: in turn each agent takes its best bid, until no bid "
+    "that was searched gains more than a 100 millionth of the value. There is none where a best bid is approached and "
+    "never attained, as just above another's bid. It is sought where no order makes the payment truthful.",
     "universally stable": "One sampling is stable for all agents at once: along any agent's bid the drawn token "
     "changes at most once, from one that the bid does not make likelier to one that it does not make less likely. "
     "Checked on small tables, at bids of 1 and 2.",

@@ -60,7 +60,7 @@ _AUDIT = (
     Column(
         "note",
         "Begins with `best` for the best deviations of their kind: of those tried; exact also the refined constant "
-        "bid and the best bid for every prefix.",
+        "bid and the best bid for every prefix, which are searched for: their gain is at least this.",
         is_text=True,
     ),
 )
@@ -70,7 +70,10 @@ _EQUILIBRIUM = (
     _PAYMENT,
     _UTILITY,
     Column(
-        "outcome", "Where best responses lead: equilibrium, cycle, or unfinished after the most rounds.", is_text=True
+        "outcome",
+        "Where best responses lead: equilibrium (no bid that was searched gains), cycle, supremum (some agent has no "
+        "best bid: its utility tends to a supremum that no bid attains), or unfinished after the most rounds.",
+        is_text=True,
     ),
     Column("rounds", "Rounds of best responses.", "rounds"),
     Column("bid.A", "The bid of agent A in the end.", _A_BID, "", "b_A"),
@@ -83,12 +86,17 @@ _EQUILIBRIUM = (
     ),
     Column(
         "regret",
-        "The most that any agent gains by another bid there; by seeds what one half of fresh ones chooses gains in the "
-        "other half, at least 0.",
+        "The most that any agent is found to gain by another bid there. Exact: the best bid is searched for, so at "
+        "least this; by seeds: what one half of fresh ones chooses of the grid gains in the other half, at least 0.",
         _BIDS,
         "text",
     ),
-    Column("regret.high", "The upper end of its interval, paired by seed; exact: the regret itself.", _BIDS, "text"),
+    Column(
+        "regret.high",
+        "The upper end of its interval, paired by seed, for the bids of the grid; exact: the regret that was found.",
+        _BIDS,
+        "text",
+    ),
     Column("welfare.truth", "The sum of the agents' values of the text, payments left out, at truth.", _BIDS, "text"),
     Column("welfare.equilibrium", "The same where best responses end.", _BIDS, "text"),
     Column(

@@ -82,7 +82,7 @@ def _deviations(experiment: Experiment, rule: str, rows: Sequence[Deviation]) ->
     names, groups = {agent.id: agent.name for agent in experiment.agents}, groups_of(rows)
     table = Table(
         f"{label(rule)}: what the best bid or report for a whole text gains over truth",
-        ("agent", "utility", "value", "at truth", "best", "gain", "regret at most"),
+        ("agent", "utility", "value", "at truth", "best", "gain", _regret_head(rows)),
         tuple(_best_row(names, group) for group in groups),
         n_heads=2,
         name="text_regret",
@@ -90,6 +90,11 @@ def _deviations(experiment: Experiment, rule: str, rows: Sequence[Deviation]) ->
         notes=tuple(cautions(experiment, rows)),
     )
     return _with_payments(table, [group[0] for group in groups])
+
+
+def _regret_head(rows: Sequence[Deviation | Equilibrium]) -> str:
+    """Estimates are bounded on the grid; of enumerated texts a best bid is searched for, and gains at least so much."""
+    return "regret at most" if any(row.method == BY_SEEDS for row in rows) else "regret at least"
 
 
 def _with_payments(table: Table, rows: Sequence[Deviation | Equilibrium]) -> Table:
@@ -165,7 +170,7 @@ def _equilibria(experiment: Experiment, rule: str, rows: Sequence[Equilibrium]) 
     welfare = "welfare at truth", "welfare there", "best welfare"
     table = Table(
         f"{label(rule)}: where best replies lead",
-        ("utility", "ends as", *bids, "regret at most", *welfare, "revenue at truth", "revenue there"),
+        ("utility", "ends as", *bids, _regret_head(rows), *welfare, "revenue at truth", "revenue there"),
         tuple(
             (
                 row.utility,
@@ -241,6 +246,7 @@ def _bounded(group: Sequence[Deviation]) -> str:
 _ENDS = {
     "equilibrium": "end at",
     "cycle": "go round in a cycle, which comes by",
+    "supremum": "end where a best bid is approached and never attained, at",
     "unfinished": "do not settle; they are by then at",
 }
 
@@ -258,7 +264,7 @@ def _of_equilibrium(experiment: Experiment, row: Equilibrium) -> str:
 
 
 def _regret_there(row: Equilibrium) -> str:
-    sure = " of the grid (95 %)" if row.method == BY_SEEDS else ""
+    sure = " of the grid (95 %)" if row.method == BY_SEEDS else " that was searched"
     if shown(row.regret_high) == "0":
         return f"nobody gains there by another bid{sure}"
     return f"nobody gains there more than {shown(row.regret_high)} by another bid{sure}"

@@ -16,6 +16,7 @@ from ..experiment.experiment import Experiment
 from ..experiment.text_audit import HONEST, TextAudit
 from ..mechanism.aggregation.rules import AggregationRule
 from ..mechanism.alternatives.mechanisms import Mechanism
+from ..mechanism.audit.regret import unattained
 from ..mechanism.distributions import MechanismError
 from ..mechanism.payments.rules import PaymentRule
 from ..mechanism.terms import Terms
@@ -28,7 +29,7 @@ from ..mechanism.whole_texts.tree import Auctions, TokenAuctions, Worth, replace
 from ..system.errors import UsageError
 from .every_text import EveryText, every_candidate, every_text
 from .rules import Rules, terms_of
-from .text_audit_rows import TextAuditRows, at_the_limit, ending, no_auction, steps_of, voids
+from .text_audit_rows import TextAuditRows, at_the_limit, ending, no_auction, steps_of, suprema, voids
 from .worths import Judged, Valuer
 
 BEST = "best"
@@ -183,8 +184,9 @@ class _Group:
         rows = [row for key in self.audited.told if key[1] in (None, self.agent) for row in self._tried(key, grid)]
         best = max(rows, key=lambda row: (row.gain, row.report == HONEST and row.bid == self.value))
         yield from (replace(row, note=self.audited.note(BEST)) if row is best else row for row in rows)
-        constant = self.honest.best_bid(self.agent, self.honest.truth, grid).bid
-        yield self._constant(self.honest, HONEST, constant, "best constant bid")
+        found = self.honest.best_bid(self.agent, self.honest.truth, grid)
+        words = () if found.approached is None else (unattained(found.approached),)
+        yield self._constant(self.honest, HONEST, found.bid, "best constant bid", *words)
         auctions, payment, worth = self.honest.auctions, self.audited.payment, self.honest.worths[self.agent]
         if payment is not None and isinstance(auctions, TokenAuctions):
             solved = BackwardInduction(auctions, payment, worth, self.honest.truth).solve()
@@ -265,5 +267,7 @@ def _equilibrium(audited: _Audited, game: Game, kind: str, path: Path) -> Equili
         price_of_anarchy=price_of_anarchy(game.welfare(best), game.welfare(path.bids)),
         texts=audited.n_texts,
         method=EXACT,
-        note=audited.note(*ending(path), *at_the_limit(audited.experiment, values, path.bids)),
+        note=audited.note(
+            *ending(path), *suprema(audited.experiment, path), *at_the_limit(audited.experiment, values, path.bids)
+        ),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ..experiment.experiment import Experiment
 from ..experiment.text_audit import FEW_SEEDS
+from ..mechanism.audit.regret import unattained
 from ..mechanism.whole_texts.dynamics import Path
 from ..mechanism.whole_texts.finding import Deviation, Equilibrium, Step
 from ..mechanism.whole_texts.gains import FEW_QUERIES
@@ -69,6 +70,12 @@ def ending(path: Path) -> Iterator[str]:
         yield "bids return: " + ", ".join(f"({', '.join(f'{bid:.6g}' for bid in bids)})" for bids in path.cycle)
     elif path.outcome == "unfinished":
         yield f"bids still move after {path.rounds} rounds"
+
+
+def suprema(experiment: Experiment, path: Path) -> Iterator[str]:
+    """Who has no best bid where a path ends."""
+    for i, jump in path.approached.items():
+        yield f"{experiment.agents[i].id} has no best bid: {unattained(jump or 0.0)}"
 
 
 def steps_of(experiment: Experiment, names: tuple[str, str, str], path: Path) -> Iterator[Step]:

@@ -156,6 +156,7 @@ class Audit:
             failed,
             failed,
             abs(found.bids[i] - value),
+            detail=found.why,
             bid=found.bids[i],
             value=value,
             rounds=found.rounds,

@@ -5,6 +5,7 @@ Its utility of a bid is value times (-loss(q, p_i)) less the expected payment, w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from ..distributions import Array, Distribution, Profile
 from ..outcome import Outcome
 from ..payments.rules import PaymentRule
 from ..terms import Terms, without
+from .maximum import Payoff
 from .preferences import loss
 
 FEW_TOKENS = 1000
@@ -68,9 +70,25 @@ class Bidder:
 
     def utility(self, payment: PaymentRule, order: str, value: float, bid: float) -> float:
         """value * (-loss) - expected payment; -inf where the loss is infinite and the value positive."""
+        return self.payoff(payment, order, value, bid).value
+
+    def payoff(self, payment: PaymentRule, order: str, value: float, bid: float) -> Payoff:
+        """What a bid brings, value * (-loss), and costs; -inf where it leaves no auction."""
+        if not self.is_open(bid):
+            return Payoff(-math.inf)
         outcome = self.outcome(bid)
         lost = self.loss_of(order, outcome)
-        return (-value * lost if value else 0.0) - float(payment.expected(outcome)[self.agent])
+        return Payoff(-value * lost if value else 0.0, float(payment.expected(outcome)[self.agent]))
+
+    @property
+    def jumps(self) -> tuple[float, ...]:
+        """Bids at which what comes of a bid may jump: 0, the reserve, and the bids of others, which it passes there."""
+        others = without(self.bids, self.agent).tolist()
+        return tuple(sorted({0.0, self.terms.reserve, *others}))
+
+    def scale(self, value: float) -> float:
+        """A typical bid."""
+        return max(value, self.rivals, self.terms.reserve)
 
     @cached_property
     def _outcomes(self) -> dict[float, Outcome]:

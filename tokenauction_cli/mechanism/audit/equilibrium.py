@@ -1,8 +1,10 @@
 """Best-response dynamics: where bids settle under a payment that is not truthful.
 
 In turn each charged agent takes the bid with the largest mean utility over the prefixes, the others' bids as they are,
-until no bid moves. The last that bids at all bids at least a thousandth of its value (or the reserve), so that bids are
-never all 0.
+if that gains more than a 100 millionth of its value. Bids settle when a whole round moves none, and the best bids of
+that round, searched with more patience, are attained: next to a jump a payoff may have a supremum and no maximum, and
+then there is no best response, and no equilibrium, however little is to be gained. They do not settle where they return
+to earlier bids.
 """
 
 from __future__ import annotations
@@ -15,45 +17,58 @@ import numpy as np
 
 from ..payments.rules import PaymentRule
 from .bidder import Bidder
-from .regret import bid_grid, maximum
+from .maximum import NEARBY, Maximum
+from .regret import best_reply, unattained
 
 ROUNDS = 50
-SETTLED = 1e-3
-LEAST_SHARE = 1e-3
+LEAST_GAIN = 1e-8  # of the value
 
 
 class Equilibrium(NamedTuple):
-    """Bids, (n,), after so many rounds; `settled` says whether a whole round moved none by more than 0.1 %."""
+    """Bids, (n,), after so many rounds; `settled` says whether they are an equilibrium, `why` why they are none."""
 
     bids: tuple[float, ...]
     rounds: int
     settled: bool
+    why: str = ""
 
 
 def equilibrium(
     bidders: Sequence[Bidder], payment: PaymentRule, order: str, values: Sequence[float], max_rounds: int = ROUNDS
 ) -> Equilibrium:
     """From truthful bids on; `bidders` are one per prefix, all with the same bids; `values` (n,)."""
-    bids = np.array(values, dtype=np.float64)
-    players = [i for i, charged in enumerate(bidders[0].terms.charged) if charged and values[i] > 0]
-    bids[[i for i in range(len(bids)) if i not in players]] = [
-        b for i, b in enumerate(bidders[0].bids) if i not in players
-    ]
+    charged = bidders[0].terms.charged
+    players = [i for i, pays in enumerate(charged) if pays and values[i] > 0]
+    bids = [values[i] if i in players else bid for i, bid in enumerate(bidders[0].bids)]
+    ends, is_patient = [tuple(bids)], False
     for played in range(1, max_rounds + 1):
-        before = bids.copy()
+        moved, why = False, []
         for i in players:
-            bids[i] = _reply(
-                [replace(bidder, bids=tuple(bids), agent=i) for bidder in bidders], payment, order, values[i]
-            )
-        if np.abs(bids - before).max() <= SETTLED * max(bids.max(), before.max()):
-            return Equilibrium(tuple(bids), played, True)
+            mine = [replace(bidder, bids=tuple(bids), agent=i) for bidder in bidders]
+            reply = best_reply(mine, payment, order, values[i], is_bounded=is_patient)
+            gains = _gain(mine, payment, order, values[i], reply) > LEAST_GAIN * values[i]
+            if reply.approached is not None and (gains or _is_there(reply.approached, mine[0], values[i])):
+                why.append(f"{mine[0].terms.ids[i]}: {unattained(reply.approached)}")
+                if gains:
+                    return Equilibrium(tuple(bids), played, False, why[-1])
+            if gains:
+                bids[i], moved = reply.at, True
+        if not moved and is_patient:
+            return Equilibrium(tuple(bids), played, not why, "; ".join(why))
+        if moved and any(np.allclose(bids, end, NEARBY, 0.0) for end in ends):
+            return Equilibrium(tuple(bids), played, False, "bids return to where they were")
+        ends.append(tuple(bids))
+        is_patient = not moved
     return Equilibrium(tuple(bids), max_rounds, False)
 
 
-def _reply(bidders: Sequence[Bidder], payment: PaymentRule, order: str, value: float) -> float:
-    def utility(bid: float) -> float:
-        return float(np.mean([bidder.utility(payment, order, value, bid) for bidder in bidders]))
+def _gain(bidders: Sequence[Bidder], payment: PaymentRule, order: str, value: float, reply: Maximum) -> float:
+    """What the reply gains over the bid that the agent has."""
+    bid = bidders[0].bids[bidders[0].agent]
+    now = float(np.mean([bidder.utility(payment, order, value, bid) for bidder in bidders]))
+    return reply.value - now if reply.value > now else 0.0
 
-    least = max(LEAST_SHARE * value, bidders[0].terms.reserve)
-    out = [0.0] if bidders[0].rivals > 0 else []
-    return maximum(utility, [*out, *sorted({least, *(bid for bid in bid_grid(bidders[0], value) if bid > least)})])[0]
+
+def _is_there(jump: float, bidder: Bidder, value: float) -> bool:
+    """Whether the agent bids next to this."""
+    return abs(bidder.bids[bidder.agent] - jump) <= NEARBY * bidder.scale(value)

@@ -19,8 +19,9 @@ class Finding:
 
     Where the prefixes are all there are, as of table agents, the share is exact and the interval a point. `worst` is
     the largest failure (0 if none), at `prefix` (its index) and, where it is one token's, at `token`. `payment` and
-    `order` are '' where none is meant. Of a regret `bid` is the best bid at the worst prefix (the value, if
-    none is better), of an equilibrium the bid after so many `rounds` of best responses; both have the agent's `value`.
+    `order` are '' where none is meant. Of a regret `bid` is the best bid at the worst prefix (the value, if none is
+    better) and `at_most` no less than any failure, None where that is unknown; of an equilibrium `bid` is the bid after
+    so many `rounds` of best responses. Both have the agent's `value`.
     """
 
     rule: str
@@ -39,6 +40,7 @@ class Finding:
     bid: float | None = None
     value: float | None = None
     rounds: int | None = None
+    at_most: float | None = None
 
     @property
     def holds(self) -> bool:
@@ -53,6 +55,7 @@ class Failure:
     token: int | None = None
     detail: str = ""
     bid: float | None = None
+    at_most: float | None = None
 
 
 def count(
@@ -68,6 +71,12 @@ def count(
     worst = max(range(len(found)), key=lambda k: found[k].size, default=None)
     if worst is None or found[worst].size == 0:
         detail = found[0].detail if found else ""
-        return Finding(*key, len(found), share, low, high, 0.0, detail=detail)
+        return Finding(*key, len(found), share, low, high, 0.0, detail=detail, at_most=_at_most(found))
     failure = found[worst]
-    return Finding(*key, len(found), share, low, high, failure.size, worst, failure.token, failure.detail, failure.bid)
+    where = (worst, failure.token, failure.detail, failure.bid)
+    return Finding(*key, len(found), share, low, high, failure.size, *where, at_most=_at_most(found))
+
+
+def _at_most(failures: Sequence[Failure]) -> float | None:
+    bounds = [failure.at_most for failure in failures if failure.at_most is not None]
+    return max(bounds) if bounds and len(bounds) == len(failures) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from .finding import Finding
+from .preferences import TOLERANCE
 
 ORDER_WORDS = {"robust": "the robust order", "tv": "TV", "kl": "forward KL", "reverse_kl": "reverse KL"}
 
@@ -56,9 +57,12 @@ def _stability(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
 
 def _bidding(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
     regrets = _of(findings, "regret")
-    best = _by_payment(regrets, _all_hold)
+    best = _by_payment(regrets, lambda found: _all_hold(found) and _is_proved(found))
     if best:
         yield f"Under {rule}, bidding one's value is best with {best}."
+    unbeaten = _by_payment(regrets, lambda found: _all_hold(found) and not _is_proved(found), show=True)
+    if unbeaten:
+        yield f"Under {rule}, no bid was found that gains over one's value with {unbeaten}."
     worse = _by_payment(regrets, lambda found: not _all_hold(found), show=True)
     if worse:
         yield f"Another bid gains with {worse} per token."
@@ -76,7 +80,8 @@ def _equilibria(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
         mine = [finding for finding in settled if finding.payment == payment]
         bids = _list(f"{finding.agent} bids {finding.bid:.4g} for a value of {finding.value:.4g}" for finding in mine)
         end = "settle" if all(finding.holds for finding in mine) else "have not settled"
-        yield f"Best responses in TV under {rule} with {payment} {end} after {mine[0].rounds} rounds: {bids}."
+        why = f" ({mine[0].detail})" if mine[0].detail else ""
+        yield f"Best responses in TV under {rule} with {payment} {end} after {mine[0].rounds} rounds: {bids}{why}."
 
 
 def _false_reports(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
@@ -93,17 +98,30 @@ def _false_reports(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
 def _by_payment(findings: Sequence[Finding], wanted: Callable[[Sequence[Finding]], bool], show: bool = False) -> str:
     """'second_price (TV) and vcg (forward KL)': the payments, and the orders of which `wanted` is true.
 
-    With `show` also the worst size.
+    With `show` also the worst size, and its bound where there is one.
     """
     words = []
     for payment in dict.fromkeys(finding.payment for finding in findings):
         mine = [finding for finding in findings if finding.payment == payment]
         orders = [order for order in _orders(mine) if wanted(_in_order(mine, order))]
         if orders:
-            size = max(_size(finding) for order in orders for finding in _in_order(mine, order))
             named = _list(ORDER_WORDS[order] for order in orders)
-            words.append(f"{payment} ({named}; up to {size:.3g})" if show else f"{payment} ({named})")
+            shown = [finding for order in orders for finding in _in_order(mine, order)] if show else []
+            words.append(f"{payment} ({'; '.join([named, *_sizes(shown)])})")
     return _list(words)
+
+
+def _sizes(findings: Sequence[Finding]) -> Iterable[str]:
+    """The largest failure that was found, and the largest that there can be."""
+    if findings:
+        bounds = [finding.at_most for finding in findings if finding.at_most is not None]
+        found = f"up to {max(map(_size, findings)):.3g} found"
+        yield f"{found}, at most {max(bounds):.3g}" if len(bounds) == len(findings) else found
+
+
+def _is_proved(findings: Sequence[Finding]) -> bool:
+    """Whether nothing is left between what was found and what there can be."""
+    return all(one.at_most is not None and one.at_most <= one.worst + TOLERANCE for one in findings)
 
 
 def _of(findings: Sequence[Finding], check: str) -> list[Finding]:

@@ -23,6 +23,7 @@ class Clarke(PaymentRule):
     """The name in a file is `vcg`. Needs a rule that minimises one of the KLs, a lottery, and no reserve."""
 
     name = "vcg"
+    never_falls = True
     label = "Clarke (VCG)"
     premise = "a random draw, no reserve, and a rule that minimises a sum of KL divergences"
     compares_others = True

@@ -43,6 +43,7 @@ class MyersonTV(PaymentRule):
     """The truthful payment for -TV in the mean over the draw. Needs a rule monotone in TV and a lottery."""
 
     name = "myerson_tv"
+    never_falls = True
     label = "Myerson (TV)"
     premise = "a random draw and a rule that is monotone in TV"
 

@@ -7,6 +7,11 @@
     myerson_tv               the integral for -TV                 -TV, under every rule monotone in TV
     pay_bid_times_influence  b_i TV(o_i, q)                       nobody
 
+Each rises with the agent's own bid (d): D H does with H; Myerson's has the slope -b dTV(q, p_i)/db >= 0; KL(o || q) is
+convex on the way of linear's q away from o, where it is 0, and so is KL(q || g) on the exponential family of the log
+pool; and by the notes of `power_mean.py` q(A) rises for every upper set A of rho, and TV(o_i, q) is q(A) - o_i(A) for
+one of them.
+
 All are 0 for an agent with a bid of 0 and for a reference agent; all are homogeneous of degree one in the bids (and the
 reserve).
 """
@@ -36,6 +41,8 @@ class PaymentRule(ABC):
     """The name as people say it, where that is not the name with spaces."""
     premise: str = ""
     """What `fits` asks for, in words after "it needs"."""
+    never_falls: bool = False
+    """Whether, in expectation, a higher bid never costs less under a rule that fits and is monotone in TV."""
     compares_others: bool = False
     """Whether it compares q with every o_i: that is then prefetched."""
     needs_drawn_alone: bool = False
@@ -76,6 +83,7 @@ class PayYourBid(PaymentRule):
     """
 
     name = "pay_your_bid"
+    never_falls = True
     needs_drawn_alone = True
 
     def expected(self, outcome: Outcome) -> Array:
@@ -90,6 +98,7 @@ class PayBidTimesInfluence(PaymentRule):
     """
 
     name = "pay_bid_times_influence"
+    never_falls = True
 
     def expected(self, outcome: Outcome) -> Array:
         return outcome.once(self.name, lambda: outcome.per_agent(self._payment))

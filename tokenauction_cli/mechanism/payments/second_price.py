@@ -43,6 +43,7 @@ class SecondPrice(PaymentRule):
     """
 
     name = "second_price"
+    never_falls = True
     columns = (name, "second_price_given_token", "second_price_expected")
     needs_drawn_alone = True  # but for the expected price, which is then left empty
     premise = "a random draw and a rule under which the token switches at one bid"

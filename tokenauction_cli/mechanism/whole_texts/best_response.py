@@ -1,7 +1,8 @@
 """The best bid for whole texts: one bid for all prefixes, or another one at every prefix.
 
-A constant bid's utility may have several humps, and jumps at 0: it is looked at on a fine grid, searched between the
-neighbours of the best point, and set to where its slope is 0.
+A constant bid's utility may have several humps, and jumps at 0, at the reserve and at the bids of others. It is
+searched from a fine grid on (`audit/maximum.py`) and set to where its slope is 0. What is found is a lower bound, and
+whole texts have no upper one.
 
 A bid for every prefix is solved backwards: V(prefix) = max over b of E[worth of the draw - payment + V(next)]. (d)
 Under linear and second price, with what follows V(x), D = TV(p, o) and the value v of a unit of TV, the utility of b is
@@ -18,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..audit.regret import maximum
+from ..audit.maximum import Payoff, maximum
+from ..audit.regret import FAR
 from ..distributions import Array, MechanismError
 from ..payments.rules import PaymentRule
 from .tree import LEAF, Auctions, Indices, TokenAuctions, Worth, replaced, total
@@ -27,38 +29,46 @@ FACTORS = (0.0, *(2.0 ** (k / 4) for k in range(-40, 25)))
 """The fine grid: the value, and the others' bids, times these."""
 
 SAME = 1e-12
-ABOVE = 1e-9  # of another's bid: the highest bid may win
 DIGITS = 12
 STENCIL = 1e-3  # of the bid: an error of order 1e-12 in the slope, by truncation and by rounding
 
 
 class BestBid(NamedTuple):
-    """A bid, and the utility it brings."""
+    """A bid, the utility it brings, and the jump next to which a supremum is approached, None where it is attained."""
 
     bid: float
     utility: float
+    approached: float | None = None
 
 
-def fine_grid(value: float, rivals: float, tried: Sequence[float] = ()) -> list[float]:
+def fine_grid(value: float, rivals: float, tried: Sequence[float] = (), far: Sequence[float] = ()) -> list[float]:
     """Bids to begin with, ascending; `tried` are among them."""
-    return sorted({scale * factor for scale in (value, rivals) for factor in FACTORS} | {value, *tried})
+    return sorted({scale * factor for scale in (value, rivals) for factor in (*FACTORS, *far)} | {value, *tried})
 
 
 def bids_to_try(
-    auctions: Auctions, bids: Sequence[float], agent: int, value: float, tried: Sequence[float] = ()
+    auctions: Auctions, bids: Sequence[float], agent: int, value: float, tried: Sequence[float] = (), *, is_exact: bool
 ) -> list[float]:
-    """The agent's fine grid where the others bid so, and where a rule may jump: at the reserve, and just above the bid
-    of another. Only bids that leave an auction."""
-    others = replaced(bids, agent, 0.0)
-    grid = fine_grid(value, sum(others), (*tried, auctions.terms.reserve, *(bid * (1 + ABOVE) for bid in others)))
+    """The agent's fine grid where the others bid so, with bids of many times that where payments are exact; only bids
+    that leave an auction."""
+    rivals = sum(replaced(bids, agent, 0.0))
+    grid = fine_grid(value, rivals, (*tried, auctions.terms.reserve), FAR if is_exact else ())
     return [bid for bid in grid if auctions.is_open(replaced(bids, agent, bid))]
 
 
-def best_bid(utility: Callable[[float], float], grid: Sequence[float], value: float) -> BestBid:
-    """The best bid within the ascending grid, to 1e-9 or so where the utility is smooth; the value where none is
-    better."""
-    found = BestBid(*maximum(utility, grid))
-    for bid in (_level(utility, found.bid, grid[-1]), *([value] if value in grid else [])):
+def jumps_of(auctions: Auctions, bids: Sequence[float], agent: int) -> tuple[float, ...]:
+    """Where what comes of the agent's bid may jump: at 0, at the reserve, and where it passes the bid of another."""
+    return tuple(sorted({auctions.terms.reserve, *replaced(bids, agent, 0.0)}))
+
+
+def best_bid(
+    utility: Callable[[float], float], grid: Sequence[float], value: float, jumps: Sequence[float] = ()
+) -> BestBid:
+    """The best bid that is found, to 1e-9 or so where the utility is smooth; the value where none is better."""
+    search = maximum(lambda bid: Payoff(utility(bid)), grid, jumps, scale=max(value, *jumps, grid[0]) or 1.0)
+    found = BestBid(search.at, search.value, search.approached)
+    polished = [_level(utility, found.bid, grid[-1])] if found.approached is None else []
+    for bid in (*polished, *([value] if value in grid else [])):
         reached = utility(bid)
         if reached == found.utility or reached >= found.utility - SAME * abs(found.utility):
             found = BestBid(bid, reached)
@@ -106,7 +116,9 @@ class BackwardInduction:
         self._payment = payment
         self._worth = worth
         self._bids = bids
-        self._grid = bids_to_try(auctions, bids, worth.agent, worth.value)
+        is_exact = auctions.error_of(payment) == 0
+        self._grid = bids_to_try(auctions, bids, worth.agent, worth.value, is_exact=is_exact)
+        self._jumps = jumps_of(auctions, bids, worth.agent)
         self._draws: dict[tuple[int, float], _Draw] = {}
         self._solved: dict[tuple[int, bytes], float] = {}
 
@@ -129,7 +141,8 @@ class BackwardInduction:
         finite = later[np.isfinite(later)]
         key = place, np.round(later - (finite[0] if finite.size else 0.0), DIGITS).tobytes()
         if key not in self._solved:
-            found = best_bid(lambda bid: self._utility(place, bid, tokens, later), self._grid, self._worth.value)
+            worth = self._worth.value
+            found = best_bid(lambda bid: self._utility(place, bid, tokens, later), self._grid, worth, self._jumps)
             self._solved[key] = found.bid
         return self._solved[key]
 
@@ -146,11 +159,11 @@ class BackwardInduction:
     def _drawn(self, place: int, bid: float) -> _Draw:
         """Bids that leave q undefined are none to choose."""
         worth = self._worth
-        outcome = self._auctions.outcome(place, replaced(self._bids, worth.agent, bid))
         try:
+            outcome = self._auctions.outcome(place, replaced(self._bids, worth.agent, bid))
             q = outcome.q
         except MechanismError:
-            return _Draw(-math.inf, 0.0, np.zeros(outcome.profile.n_tokens))
+            return _Draw(-math.inf, 0.0, np.zeros(self._auctions.tree.profiles[place].n_tokens))
         paid = float(self._payment.expected(outcome)[worth.agent])
         return _Draw(worth.of_draw(self._auctions.tree.truths[place], q) - paid, paid, q.p)
 

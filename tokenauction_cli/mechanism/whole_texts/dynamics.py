@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .tree import replaced
 
 MOST_ROUNDS = 50
+EQUILIBRIUM, CYCLE, UNFINISHED = "equilibrium", "cycle", "unfinished"
+SUPREMUM = "supremum"
+"""Some agent has no best bid: its utility tends to a supremum that no bid attains."""
 SAME = 1e-9
 
 
@@ -45,17 +48,24 @@ class Reply:
 
 @dataclass(frozen=True)
 class Path:
-    """Where the dynamics went. `cycle` are the bids that return, empty where none do."""
+    """Where the dynamics went. `cycle` are the bids that return, empty where none do; `approached` the jumps next to
+    which agents without a best bid, by their number, would bid: the nearer the better."""
 
     replies: tuple[Reply, ...]
     outcome: str
     rounds: int
     cycle: tuple[tuple[float, ...], ...] = ()
+    approached: Mapping[int, float | None] = field(default_factory=dict)
 
     @property
     def bids(self) -> tuple[float, ...]:
         """Where it ended."""
         return self.replies[-1].bids
+
+    def then(self, reply: Reply, longer: Path) -> Path:
+        """This path, a reply at its end, and the path that begins with what it left."""
+        replies = (*self.replies, reply, *longer.replies[1:])
+        return Path(replies, longer.outcome, self.rounds + longer.rounds, longer.cycle)
 
 
 Dynamics = Generator[Question, Sequence[Answer], Path]
@@ -82,12 +92,12 @@ def best_responses(
             replies.append(reply)
             moved = moved or reply.moved
         if not moved:
-            return Path(tuple(replies), "equilibrium", n_rounds)
+            return Path(tuple(replies), EQUILIBRIUM, n_rounds)
         for k, earlier in enumerate(ends):
             if _same(earlier, replies[-1].bids):
-                return Path(tuple(replies), "cycle", n_rounds, tuple(ends[k:]))
+                return Path(tuple(replies), CYCLE, n_rounds, tuple(ends[k:]))
         ends.append(replies[-1].bids)
-    return Path(tuple(replies), "unfinished", most_rounds)
+    return Path(tuple(replies), UNFINISHED, most_rounds)
 
 
 def _reply(

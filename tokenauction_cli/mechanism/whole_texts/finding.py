@@ -40,10 +40,10 @@ class Deviation:
 class Equilibrium:
     """Where best responses from truth on lead, and what is lost there.
 
-    `outcome` is equilibrium, cycle (`bids` are then those that return) or unfinished. `values` are None for agents
-    without this utility, which keep their bids. `regret` is the most that any agent still gains by another bid,
-    `regret_high` its upper bound. `price_of_anarchy` is at least 1, by seeds but for chance, and None where welfare
-    is 0, infinite, or of two signs.
+    `outcome` is equilibrium, cycle (`bids` are then those that return), supremum (some agent's best bid is approached
+    and never attained) or unfinished. `values` are None for agents without this utility, which keep their bids.
+    `regret` is the most that any agent is found to gain by another bid, `regret_high` its upper bound.
+    `price_of_anarchy` is at least 1, by seeds but for chance, and None where welfare is 0, infinite, or of two signs.
     """
 
     aggregation: str

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from ..audit.regret import maximum
+from ..audit.maximum import NEARBY, Payoff, maximum
 from ..payments.rules import PaymentRule
 from ..terms import relative_bids, without
-from .best_response import BestBid, best_bid, bids_to_try
-from .dynamics import Answer, Path, Question, best_responses
+from .best_response import BestBid, best_bid, bids_to_try, jumps_of
+from .dynamics import EQUILIBRIUM, MOST_ROUNDS, SUPREMUM, UNFINISHED, Answer, Path, Question, Reply, best_responses
 from .tree import Auctions, Worth, replaced, total
 
 N_WEIGHTS = 101
@@ -52,13 +53,58 @@ class Game:
     def best_bid(self, agent: int, bids: Sequence[float], tried: Sequence[float] = ()) -> BestBid:
         """The agent's best constant bid where the others bid so; `tried` are looked at too."""
         value = self.worths[agent].value
-        grid = bids_to_try(self.auctions, bids, agent, value, tried)
-        return best_bid(lambda bid: self.utility(agent, replaced(bids, agent, bid)), grid, value)
+        is_exact = self.auctions.error_of(self.payment) == 0
+        grid = bids_to_try(self.auctions, bids, agent, value, tried, is_exact=is_exact)
+
+        def utility(bid: float) -> float:
+            offered = replaced(bids, agent, bid)
+            return self.utility(agent, offered) if self.auctions.is_open(offered) else -math.inf
+
+        return best_bid(utility, grid, value, jumps_of(self.auctions, bids, agent))
 
     def play(self, grids: Mapping[int, Sequence[float]]) -> Path:
-        """Best-response dynamics from truth on, each agent's first candidates being its grid."""
-        least_gain = LEAST_GAIN * max(worth.value for worth in self.worths.values())
-        dynamics = best_responses(self.truth, grids, REFINEMENTS, least_gain)
+        """Best-response dynamics from truth on, each agent's first candidates being its grid.
+
+        Where such replies end, every agent's best bid is searched thoroughly, and the path goes on if one gains.
+        """
+        path, ends = self._played(self.truth, grids), list[tuple[float, ...]]()
+        while path.outcome == EQUILIBRIUM:
+            best = {agent: self.best_bid(agent, path.bids, grid) for agent, grid in grids.items()}
+            reply = self._better(path.bids, best)
+            approached = {i: one.approached for i, one in best.items() if self._is_unattained(path.bids, i, one)}
+            if approached and (reply is None or reply.agent in approached):
+                return replace(path, outcome=SUPREMUM, approached=approached)
+            if reply is None:
+                return path
+            if any(np.allclose(reply.bids, end, NEARBY, 0.0) for end in ends):
+                return replace(path, outcome=UNFINISHED)
+            ends.append(path.bids)
+            path = path.then(reply, self._played(reply.bids, grids))
+            if path.rounds > MOST_ROUNDS and path.outcome == EQUILIBRIUM:
+                return replace(path, outcome=UNFINISHED)
+        return path
+
+    def _better(self, bids: tuple[float, ...], best: Mapping[int, BestBid]) -> Reply | None:
+        """The first reply that gains."""
+        for agent, one in best.items():
+            gain = gained(one.utility, self.utility(agent, bids))
+            if gain > self._least_gain:
+                return Reply(agent, replaced(bids, agent, one.bid), gain, gain, moved=True)
+        return None
+
+    def _is_unattained(self, bids: tuple[float, ...], agent: int, best: BestBid) -> bool:
+        """Whether the agent has no best bid: it gains by coming nearer to a jump, or stands there."""
+        if best.approached is None:
+            return False
+        is_there = abs(bids[agent] - best.approached) <= NEARBY * max(*bids, self.worths[agent].value)
+        return is_there or gained(best.utility, self.utility(agent, bids)) > self._least_gain
+
+    @property
+    def _least_gain(self) -> float:
+        return LEAST_GAIN * max(worth.value for worth in self.worths.values())
+
+    def _played(self, bids: tuple[float, ...], grids: Mapping[int, Sequence[float]]) -> Path:
+        dynamics = best_responses(bids, grids, REFINEMENTS, self._least_gain)
         try:
             question = next(dynamics)
             while True:
@@ -98,7 +144,7 @@ class Game:
             return 1.0
         grid = np.linspace(0.0, 1.0, N_WEIGHTS).tolist()
         is_open = [weight for weight in grid if self.auctions.is_open(self.at_weight(weight))]
-        return maximum(lambda weight: self.welfare(self.at_weight(weight)), is_open)[0]
+        return maximum(lambda weight: Payoff(self.welfare(self.at_weight(weight))), is_open)[0]
 
     def at_weight(self, weight: float) -> tuple[float, ...]:
         """The bids, (n,), where the swept agent has this share of the true bids, and the others keep their ratios."""

@@ -75,6 +75,9 @@ class OtherMechanism:
     def is_open(self, bids: Sequence[float]) -> bool:
         return bool(self.terms.effective(bids).any())
 
+    def error_of(self, payment: PaymentRule | None) -> float:
+        return 0.0
+
     def at(self, bids: Sequence[float]) -> TextLaw:
         """The law at these bids, (n,). Raises MechanismError where nothing can be chosen."""
         expected = self._expected(tuple(self.terms.effective(bids).tolist()))

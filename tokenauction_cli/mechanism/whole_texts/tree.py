@@ -148,6 +148,10 @@ class Auctions(Protocol):
         """Whether the reserve leaves any bid: otherwise there is no auction."""
         ...
 
+    def error_of(self, payment: PaymentRule | None) -> float:
+        """The largest error of an expected payment, as a part of the bid."""
+        ...
+
     def at(self, bids: Sequence[float]) -> Law:
         """The law of the texts at these bids, (n,)."""
         ...
@@ -222,6 +226,10 @@ class TokenAuctions:
 
     def is_open(self, bids: Sequence[float]) -> bool:
         return any(self._effective(bids))
+
+    def error_of(self, payment: PaymentRule | None) -> float:
+        assert payment is not None
+        return payment.relative_error(self.rule, self.tree.profiles[0].n_tokens)
 
     def at(self, bids: Sequence[float]) -> TokenLaw:
         return self._law(self._effective(bids))
