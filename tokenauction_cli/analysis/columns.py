@@ -168,7 +168,8 @@ _FIGURES_OF_A_TEXT = (
         "dictator pays.",
         _BIDS,
         "text",
-        "sum_t z_t, with z_t the smallest bid of A at which this seed draws x_t, 0 where it does so at any bid",
+        "sum_t z_t; under stable sampling of a swept agent z_t is the smallest bid at which this seed draws x_t, 0 where "
+        "it does so at any bid; else a random number with the law that this has over the seeds that draw x_t",
     ),
     Column(
         "payment.second_price_given_token.A",
@@ -496,7 +497,7 @@ _AUDIT = (
         f"{_BIDS} per token",
     ),
     Column("value", "regret and equilibrium: the agent's value of a unit of loss, its own bid.", f"{_BIDS} per token"),
-    Column("rounds", "equilibrium: rounds of best responses until none gained more than 1e-8 of a value.", "rounds"),
+    Column("rounds", "equilibrium: rounds of best responses until none gained more than 1e-10 of a value.", "rounds"),
     Column(
         "at_most",
         "regret: no bid gains more than this at any of these prefixes. Empty where no bound is known: it takes a "

@@ -37,7 +37,7 @@ AUDIT_TERMS = {
     "tried where prefixes are a sample, as with language models.",
     "sybils": "The misreport of two copies of an agent, each with half of its bid, that pay for one owner.",
     "equilibrium": "The bids at which best responses settle: in turn each agent takes its best bid, until no bid "
-    "that was searched gains more than a 100 millionth of the value. There is none where a best bid is approached and "
+    "that was searched gains more than 1e-10 of the value. There is none where a best bid is approached and "
     "never attained, as just above another's bid. It is sought where no order makes the payment truthful.",
     "universally stable": "One sampling is stable for all agents at once: along any agent's bid the drawn token "
     "changes at most once, from one that the bid does not make likelier to one that it does not make less likely. "

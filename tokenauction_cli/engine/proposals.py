@@ -1,6 +1,6 @@
 """Candidates: what mechanisms choose among, written free of bids, and the cells that they settle.
 
-The candidates of a (query, seed) are texts of a token auction in which every agent bids the same, by the mechanism's
+The candidates of a (query, seed) are texts of a token auction in which every agent bids 1 (reference agents what they always bid), by the mechanism's
 generator; all agents are evaluated along them, so they are scored as they are written. `proposals-<k>.jsonl` keeps
 what is known of them free of bids: whatever weight, tau or payment chooses among them costs no evaluation. Mechanisms
 with the same generator share them. Where every text is a candidate (tables), none is written.

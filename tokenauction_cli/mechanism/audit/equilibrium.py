@@ -1,7 +1,7 @@
 """Best-response dynamics: where bids settle under a payment that is not truthful.
 
 In turn each charged agent takes the bid with the largest mean utility over the prefixes, the others' bids as they are,
-if that gains more than a 100 millionth of its value. Bids settle when a whole round moves none, and the best bids of
+if that gains more than 1e-10 of its value. Bids settle when a whole round moves none, and the best bids of
 that round, searched with more patience, are attained: next to a jump a payoff may have a supremum and no maximum, and
 then there is no best response, and no equilibrium, however little is to be gained. They do not settle where they return
 to earlier bids.
@@ -21,7 +21,7 @@ from .maximum import NEARBY, Maximum
 from .regret import best_reply, unattained
 
 ROUNDS = 50
-LEAST_GAIN = 1e-8  # of the value
+LEAST_GAIN = 1e-10  # of the value
 
 
 class Equilibrium(NamedTuple):
@@ -49,7 +49,7 @@ def equilibrium(
             gains = _gain(mine, payment, order, values[i], reply) > LEAST_GAIN * values[i]
             if reply.approached is not None and (gains or _is_there(reply.approached, mine[0], values[i])):
                 why.append(f"{mine[0].terms.ids[i]}: {unattained(reply.approached)}")
-                if gains:
+                if gains and reply.approached:  # who bids alone goes on with hardly more than 0, to which others reply
                     return Equilibrium(tuple(bids), played, False, why[-1])
             if gains:
                 bids[i], moved = reply.at, True

@@ -72,7 +72,9 @@ class Game:
             best = {agent: self.best_bid(agent, path.bids, grid) for agent, grid in grids.items()}
             reply = self._better(path.bids, best)
             approached = {i: one.approached for i, one in best.items() if self._is_unattained(path.bids, i, one)}
-            if approached and (reply is None or reply.agent in approached):
+            if approached and (
+                reply is None or approached.get(reply.agent or 0)
+            ):  # hardly more than 0 may have a reply
                 return replace(path, outcome=SUPREMUM, approached=approached)
             if reply is None:
                 return path
