@@ -168,8 +168,8 @@ _FIGURES_OF_A_TEXT = (
         "dictator pays.",
         _BIDS,
         "text",
-        "sum_t z_t; under stable sampling of a swept agent z_t is the smallest bid at which this seed draws x_t, 0 where "
-        "it does so at any bid; else a random number with the law that this has over the seeds that draw x_t",
+        "sum_t z_t; under stable sampling of a swept agent z_t is the smallest bid at which this seed draws x_t, 0 "
+        "where it does so at any bid; else a random number with the law that this has over the seeds that draw x_t",
     ),
     Column(
         "payment.second_price_given_token.A",

@@ -1,9 +1,9 @@
 """Candidates: what mechanisms choose among, written free of bids, and the cells that they settle.
 
-The candidates of a (query, seed) are texts of a token auction in which every agent bids 1 (reference agents what they always bid), by the mechanism's
-generator; all agents are evaluated along them, so they are scored as they are written. `proposals-<k>.jsonl` keeps
-what is known of them free of bids: whatever weight, tau or payment chooses among them costs no evaluation. Mechanisms
-with the same generator share them. Where every text is a candidate (tables), none is written.
+The candidates of a (query, seed) are texts of a token auction in which every agent that is charged bids 1, by the
+mechanism's generator; all agents are evaluated along them, so they are scored as they are written. What is known of
+them free of bids is kept in `proposals-<k>.jsonl`: whatever weight, tau or payment chooses among them costs no
+evaluation. Mechanisms with the same generator share them. Where every text is a candidate (tables), none is written.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class TextPool(Section):
     )
     generator: FilledText = Field(
         default="log_linear",
-        description="The aggregation rule that writes the candidates, where all agents weigh the same. With the "
+        description="The aggregation rule that writes the candidates, where agents that are charged bid 1. With the "
         "candidates all it is not used.",
     )
 
