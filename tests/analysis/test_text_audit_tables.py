@@ -185,7 +185,7 @@ def test_words_of_ends(experiment: Experiment) -> None:
         "another bid of the grid (95 %). Welfare is 1.5 at truth, 1.5 there and 1.8 at the best weight (price of "
         "anarchy 1.2); revenue is 0.5 at truth, 0.5 there."
     )
-    assert "nobody gains there by another bid." in end(experiment, regret_high=0.0, method="exact")
+    assert "nobody gains there by another bid that was searched." in end(experiment, regret_high=0.0, method="exact")
     assert "price of anarchy" not in end(experiment, price_of_anarchy=None)
     assert "go round in a cycle, which comes by Alpha Air 2, Beta 1, after 9 rounds" in end(
         experiment, outcome="cycle", rounds=9
