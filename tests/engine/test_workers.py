@@ -525,7 +525,7 @@ def under_way(experiment: Path, n_blocks: int) -> tuple[Any, Task, list[str]]:
     tasks = Tasks(plan)
     while tasks.next(1):
         pass  # all are given out
-    writing = _Writing(None, "p", plan, tasks, set(loaded.seeds), {"processor": "this"}, told.append)  # type: ignore
+    writing = _Writing(None, "p", plan, tasks, loaded, {"processor": "this"}, told.append)  # type: ignore
     return writing, Task(tuple(map(tuple, islice(blocks_of(plan.cells), n_blocks)))), told
 
 
@@ -556,6 +556,57 @@ def test_what_a_worker_left_is_given_out_again(experiment: Path, n_finished: int
     assert writing._given_up == []
 
 
+NONSENSE = ("None", "'text'", "(1, 2)", "Unreadable()")
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_a_worker_that_returns_nonsense_is_not_asked_again(
+    experiment: Path, tmp_path: Path, cluster: Any, on_cluster: Callable[..., Run], nonsense: str
+) -> None:
+    """One of two: its tasks go to the other."""
+    address = cluster.workers[0].worker_address
+    with distributed.Client(cluster, set_as_default=False) as client:
+        client.run(lie, nonsense, workers=[address])
+        progress = Noting()
+        try:
+            shared = on_cluster(experiment, progress)
+        finally:
+            client.run(lie, "", workers=[address])
+    assert lines(shared) == lines(alone(experiment, tmp_path))
+    told = [note for note in progress.notes if address in note and "is gone" not in note]
+    assert told[0].startswith(f"worker {address} returned ")
+    assert told[1:] in ([], [f"worker {address} has returned nonsense 3 times: it is not asked again"])
+
+
+def test_where_all_workers_return_nonsense_the_run_ends(
+    experiment: Path, cluster: Any, on_cluster: Callable[..., Run]
+) -> None:
+    with distributed.Client(cluster, set_as_default=False) as client:
+        client.run(lie, "None")
+        try:
+            with pytest.raises(
+                TokauctionError, match=r"no worker is left that returns texts\. Worker .* returned nothing"
+            ):
+                on_cluster(experiment)
+        finally:
+            client.run(lie, "")
+
+
+def lie(nonsense: str) -> None:
+    """Have this worker return that, or the truth again."""
+    from tokenauction_cli.engine import worker
+
+    plugin: Any = worker.ExperimentPlugin
+    if not hasattr(plugin, "honest"):
+        plugin.honest = plugin.write
+
+    class Unreadable:
+        def __reduce__(self) -> Any:
+            return int, ("no number",)
+
+    plugin.write = (lambda *_: eval(nonsense, {"Unreadable": Unreadable})) if nonsense else plugin.honest
+
+
 class Interrupted:
     """A task that has ended when Ctrl-C comes."""
 
@@ -568,11 +619,17 @@ class Interrupted:
         return True
 
 
-def test_what_comes_with_ctrl_c_is_compared_too(experiment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_with_ctrl_c_is_compared_too(
+    experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writing, task, told = under_way(experiment, 2)
     monkeypatch.setattr(writing, "_ask_to_stop", lambda keys: None)
     writing._addresses = {"tcp://w:1"}
-    writing._under_way[Interrupted(written(task.cells[:4], worker_module.LEFT, "another"))] = task
+    records = alone(experiment, tmp_path).folder.records()
+    finished = [records[cell.id] for cell in task.cells[:4]]
+    answer = worker_module.Written("w", {"processor": "another"}, finished, error=worker_module.LEFT)
+    writing._under_way[Interrupted(answer)] = task
+    writing._under_way[Interrupted("nonsense")] = task
     assert [record["cell"] for record in writing._stopped()] == [cell.id for cell in task.cells[:4]]
     assert told[1:] == ["worker w computes with another processor another, here this: its last bits may differ"]
 

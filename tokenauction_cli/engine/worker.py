@@ -33,6 +33,7 @@ from ..runs.run_folder import Record
 from ..system.environment import versions
 from ..system.errors import ModelError, TokauctionError, UsageError
 from ..system.processors import processor_identity
+from .answers import LEFT, Written
 from .auctioneer import Auctioneer
 from .backend_bidders import packages_of
 from .basis import PACKAGES
@@ -45,22 +46,7 @@ from .self_test import demo_model, probed
 from .token_loop import TokenLoop
 from .work_left import WorkLeft
 
-LEFT = "it was asked to stop"
 _SECONDS_BETWEEN_SIGNS = 1.0
-
-
-class Written(NamedTuple):
-    """What became of a task. `build` tells what computes there; `error` why it ended early, '' where it did not."""
-
-    worker: str
-    build: Mapping[str, str]
-    records: Sequence[Record] = ()
-    n_tokens: int = 0
-    n_evaluations: int = 0
-    seconds: float = 0.0
-    notes: Sequence[str] = ()
-    error: str = ""
-    is_unfit: bool = False  # the error is the worker's: none of its tasks can be written
 
 
 class Sign(NamedTuple):

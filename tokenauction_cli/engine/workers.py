@@ -11,16 +11,18 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence, Set
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..experiment.experiment import Experiment
 from ..runs.run_folder import Record
 from ..system.errors import CellError, TokauctionError, UsageError
 from ..system.processors import usable_processors
+from .answers import LEFT, Nonsense, NonsenseError, Written, checked
 from .bidder_models import BidderModels
 from .clusters import connected, leave, quiet_dask, started, tell_of, watched
 from .interrupts import Interrupts
@@ -33,16 +35,20 @@ from .written_by import WrittenBy
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-    from .worker import ExperimentPlugin, Sign, Written
+    from .worker import ExperimentPlugin, Sign
 
 SECONDS_TO_STOP = 6  # with what follows it is within 10 that Ctrl-C ends a run
 TASKS_WAITING_PER_WORKER = 3
+NONSENSE_ALLOWED = 3  # times, of a worker
 _NOT_SHARED = 0.1  # of what is evaluated for a cell, about; what tasks took corrects it
 _SECONDS_BETWEEN_LOOKS = 0.02
 _SECONDS_BETWEEN_STEPS = 0.5
 _SECONDS_TO_SEND = 1.0
 _SECONDS_OF_A_SIGN = 30.0  # then its worker is gone, or very slow
 _SECONDS_BETWEEN_COUNTS = 2.0
+
+
+_Ended: TypeAlias = "Written | Nonsense | BaseException | None"
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ class Cluster:
         plugin = ExperimentPlugin(assignment_of(experiment, bidders, modules, plan.slots, self._workers.count or 0))
         tasks = Tasks(plan, _seconds_per_cell(experiment, bidders))
         build = build_of(bidders, experiment)
-        writing = _Writing(self._client, plugin.name, plan, tasks, set(experiment.seeds), build, tell)
+        writing = _Writing(self._client, plugin.name, plan, tasks, experiment, build, tell)
         with watched(self._client):
             self._bring(plugin)
             self._client.subscribe_topic(plugin.name, writing.hear)
@@ -169,7 +175,7 @@ class _Writing:
         plugin: str,
         plan: Plan,
         tasks: Tasks,
-        seeds: Set[int],
+        experiment: Experiment,
         build: dict[str, str],
         tell: Tell,
     ) -> None:
@@ -186,10 +192,13 @@ class _Writing:
         self._under_way: dict[Future[Written], Task] = {}
         self._signs: dict[Any, tuple[Sign, float]] = {}  # by the key of the task, with the time at which it came
         self._heard = self._looked = -math.inf
-        self._written_by = WrittenBy(seeds)
+        self._experiment = experiment
+        self._written_by = WrittenBy(set(experiment.seeds))
         self._told: set[str] = set()
         self._given_up: list[str] = []
         self._addresses: set[str] = set()
+        self._nonsense = Counter[str]()
+        self._asked: dict[Any, set[str]] = {}  # the workers that may do a task, by its key, where not all may
         self._counted = -math.inf
 
     @property
@@ -254,9 +263,9 @@ class _Writing:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         records: list[Record] = []
         for future in [future for future in self._under_way if future.status == "finished"]:
-            with suppress(OSError, TimeoutError, CancelledError):
-                written = future.result(timeout=max(_SECONDS_TO_SEND, end - time.monotonic()))
-                del self._under_way[future]
+            with suppress(OSError, TimeoutError, CancelledError, NonsenseError):
+                answer = future.result(timeout=max(_SECONDS_TO_SEND, end - time.monotonic()))
+                written = checked(answer, self._under_way.pop(future), self._experiment)
                 self._compare(written)
                 self._add(written)
                 records += written.records
@@ -280,6 +289,8 @@ class _Writing:
             if not coming.has_ready():
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             for future in coming.next_batch(block=False) if coming.has_ready() else ():
+                if future not in self._under_way:
+                    continue  # it was taken from a worker that is gone
                 ended = self._ended(future)  # it may be long in coming; what interrupts leaves it under way
                 with interrupts.held():
                     self._signs.pop(future.key, None)
@@ -296,15 +307,29 @@ class _Writing:
         from .worker import write
 
         self._count_workers()
-        n_workers = len(self._addresses)
+        trusted = self._trusted()
+        n_workers = len(trusted)
         while len(self._under_way) < TASKS_WAITING_PER_WORKER * max(1, n_workers):
             task = self._tasks.next(n_workers)
             if task is None:
                 break
-            future = self._client.submit(write, self._plugin, task.cells, pure=False)
+            only = {"workers": sorted(trusted)} if self._nonsense else {}
+            future = self._client.submit(write, self._plugin, task.cells, pure=False, **only)
             self._under_way[future] = task
+            if only:
+                self._asked[future.key] = trusted
             coming.add(future)
         return bool(self._under_way)
+
+    def _trusted(self) -> set[str]:
+        """The workers that are asked; what waits for others that are gone is given out again."""
+        trusted = {address for address in self._addresses if self._nonsense[address] < NONSENSE_ALLOWED}
+        if self._addresses and not trusted:
+            raise TokauctionError(f"no worker is left that returns texts. {self._last_nonsense}")
+        for future in [future for future in self._under_way if not self._asked.get(future.key, trusted) & trusted]:
+            self._client.cancel([future], force=True)
+            self._tasks.again(self._under_way.pop(future))
+        return trusted
 
     def _count_workers(self) -> None:
         """How many workers there are, now and then; raises TokauctionError where the scheduler is gone."""
@@ -325,21 +350,31 @@ class _Writing:
             "workers, or without --scheduler"
         )
 
-    def _ended(self, future: Future[Written]) -> Written | BaseException | None:
+    def _ended(self, future: Future[Written]) -> _Ended:
         """What a task that has ended has written, or why it has not; None where that was lost on the way."""
         if future.status not in ("finished", "error"):
             return None
         try:
-            return future.exception() or future.result()
+            failure = future.exception()
+            return checked(future.result(), self._under_way[future], self._experiment) if failure is None else failure
         except CancelledError:
             return None
+        except (OSError, TimeoutError):
+            raise
+        except Exception as error:  # also what cannot be unpickled
+            workers = self._client.who_has([future]).get(future.key, ())
+            return Nonsense(next(iter(workers), "that is gone"), str(error))
 
-    def _taken(self, ended: Written | BaseException | None, task: Task) -> list[Record]:
+    def _taken(self, ended: _Ended, task: Task) -> list[Record]:
         """The records of a task that has ended. Raises UsageError where the worker can do none."""
         from distributed import KilledWorker
 
         if ended is None:
             self._ask_again(task)
+            return []
+        if isinstance(ended, Nonsense):
+            self._distrust(ended)
+            self._tasks.again(task)
             return []
         if isinstance(ended, KilledWorker):
             if not self._tasks.part(task):
@@ -356,10 +391,17 @@ class _Writing:
             self._try_again(task, left, ended)
         return list(ended.records)
 
+    def _distrust(self, nonsense: Nonsense) -> None:
+        """A worker that has returned nonsense is asked again, but not for ever."""
+        worker, why = nonsense
+        self._nonsense[worker] += 1
+        self._last_nonsense = f"Worker {worker} returned {why:.300}"
+        self._tell_once(f"worker {worker} returned {why:.300}; another one is asked")
+        if self._nonsense[worker] == NONSENSE_ALLOWED:
+            self._tell_once(f"worker {worker} has returned nonsense {NONSENSE_ALLOWED} times: it is not asked again")
+
     def _try_again(self, task: Task, left: Task, ended: Written) -> None:
         """Give out what an error has left of a task, block by block; a block that was alone is given up."""
-        from .worker import LEFT
-
         if len(task.blocks) == 1 and ended.error != LEFT:
             self._given_up.append(f"{left.in_words} (worker {ended.worker}: {ended.error})")
         elif ended.error == LEFT or not self._tasks.part(left):
