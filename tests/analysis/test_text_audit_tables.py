@@ -202,6 +202,11 @@ def test_cautions(read: Reader) -> None:
         "Over only 2 queries: rough.",
     ]
     assert list(cautions(few, EXACT)) == []
+    agent = few.agents[0].name
+    by_query = read(TWO + f"queries: [one, {{query: two, bid.{agent}: 3}}]\n")
+    assert list(cautions(by_query, EXACT)) == [
+        "Bids by query are left out: every query is audited at the agents' own bids."
+    ]
     silent = read(TWO[: TWO.index("audit:")])
     assert list(cautions(silent, EXACT)) == [
         "The file has no audit.texts, so each agent values a mention at its own bid."

@@ -161,6 +161,7 @@ def test_texts_are_not_shared_between_columns(tmp_path: Path) -> None:
         ),
         ("query,bid.Alpha,bid.alpha\na,1,2\n", "log.csv:2, column bid.alpha: 'Alpha' and 'alpha' are the same agent"),
         ("query,bid.Alpha,bid.b_b\na,1,1\nb,0,0\n", "log.csv:3: all bids are zero for this query"),
+        ("query\na\nb\na\n", "log.csv:4: the query 'a' is here twice, first at log.csv:2"),
         ("query,p\na,1\nb,2\na,1\n", "log.csv:4: the query 'a' is here twice, first at log.csv:2"),
     ],
 )
@@ -218,6 +219,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         (3, "expected a list, got 3"),
         ("", "expected a list, got ''"),
         (["a", {"query": "a", "bid.Alpha": 2}], "the query 'a' is here twice"),
+        (["a", "b", "a"], "the query 'a' is here twice"),
     ],
 )
 def test_mistakes_in_a_list(tmp_path: Path, queries: Any, expected: str) -> None:

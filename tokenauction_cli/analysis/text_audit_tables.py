@@ -7,7 +7,7 @@ from dataclasses import asdict, fields, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ..engine.text_audit_rows import TextAuditRows, few_seeds, rough
+from ..engine.text_audit_rows import TextAuditRows, bids_left_out, few_seeds, rough
 from ..experiment.experiment import Experiment
 from ..experiment.text_audit import HONEST
 from ..mechanism.registry import label
@@ -159,6 +159,7 @@ def cautions(experiment: Experiment, rows: Sequence[Deviation]) -> Iterator[str]
         yield from (_sentence(words) for words in (*few_seeds(experiment), *rough(experiment)))
     if not experiment.audits_texts:
         yield "The file has no audit.texts, so each agent values a mention at its own bid."
+    yield from (_sentence(words) for words in bids_left_out(experiment))
 
 
 def _sentence(words: str) -> str:
@@ -211,7 +212,8 @@ def rules_label(rule: str, payment: str) -> str:
 
 _LIMITS = (
     "This is about these agents, prompts, bids and reports, and about bids that stay the same for a whole text unless "
-    "a line says otherwise; it is no proof that nothing else gains."
+    "a line says otherwise; it is no proof that nothing else gains. A value is of a whole text and a bid of the token "
+    "auction is per token: truth bids the one number as the other."
 )
 
 

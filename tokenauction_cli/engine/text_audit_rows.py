@@ -37,6 +37,12 @@ def voids(experiment: Experiment) -> Iterator[str]:
         yield "a budget voids the theory"
 
 
+def bids_left_out(experiment: Experiment) -> Iterator[str]:
+    """What to say of an audit of a file whose queries have bids."""
+    if any(columns.bids for columns in experiment.columns.values()):
+        yield "bids by query are left out: every query is audited at the agents' own bids"
+
+
 def few_seeds(experiment: Experiment) -> Iterator[str]:
     """What to say of an audit that rests on few seeds."""
     n = experiment.text_audit.seeds

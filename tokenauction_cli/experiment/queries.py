@@ -209,11 +209,11 @@ def _check_value(draft: Draft, path: KeyPath, key: str, value: Any) -> None:
 
 
 def _check_twice(draft: Draft) -> None:
-    """A query names its cells: with columns it can be there once."""
+    """A query names its cells: it can be there once."""
     first: dict[str, int] = {}
-    for i, (query, row) in enumerate(zip(draft.queries, draft.query_rows, strict=True)):
+    for i, query in enumerate(draft.queries):
         before = first.setdefault(query, i)
-        if before < i and (row or draft.query_rows[before]):
+        if before < i:
             where = str(draft.source.place(("queries", before))).removesuffix(": ")
             draft.source.problem(("queries", i), f"the query {shown(query)} is here twice, first at {where}")
 
