@@ -118,12 +118,13 @@ def test_whole_waves_are_computed_again_where_a_batch_matters(tmp_path: Path, in
     code, lines, _ = verified(in_process, tmp_path, "--cells", "1")
     assert code == 0
     assert sum(": the same bytes" in line for line in lines) == 30
+    assert any("30 texts are computed again: a batch may change bits here" in line for line in lines)
 
 
 def test_a_number_that_was_changed(tmp_path: Path, in_process: Command) -> None:
     write_tables(tmp_path)
     run(in_process)
-    edit_record(the_run(tmp_path), '"bid.b":2.0', '"bid.b":3.0')
+    edit_record(the_run(tmp_path), '"log_prob.a":-', '"log_prob.a":-9')
     code, lines, errors = verified(in_process, tmp_path, "--cells", "20")
     assert code == 1
     assert "FAILED  records-1.jsonl: changed since it was written" in lines
@@ -177,6 +178,54 @@ def test_a_replaced_model(tmp_path: Path, in_process: Command) -> None:
     assert code == 1
     assert f"FAILED  {tmp_path / 'models' / 'm.gguf'}: not the model of the run" in lines
     assert not any("bytes" in line for line in lines), "nothing is computed with another model"
+
+
+def test_a_model_that_was_moved(tmp_path: Path, in_process: Command) -> None:
+    """It is told as missing, not as another one; -S says where it is, and then the cells are computed again."""
+    write_tiny(tmp_path)
+    (tmp_path / "e.yaml").write_text(TINY.replace("models/m.gguf", "small") + "models: {small: models/m.gguf}\n")
+    run(in_process)
+    old, new = tmp_path / "models" / "m.gguf", tmp_path / "elsewhere.gguf"
+    old.rename(new)
+    code, lines, _ = verified(in_process, tmp_path)
+    assert code == 1
+    assert any(line.startswith(f"FAILED  {old}: missing: there is no file {old}; say where it is") for line in lines)
+    assert "note    cells: not computed again: their models are not here" in lines
+    for name in ("small", "models/m.gguf"):
+        code, lines, errors = verified(in_process, tmp_path, "--cells", "2", "-S", f"models.{name}=elsewhere.gguf")
+        assert code == 0, (lines, errors)
+        assert f"ok      {old}: the model of the run, at {new}" in lines
+        assert sum(": the same bytes" in line for line in lines) == 2
+    code, _, errors = verified(in_process, tmp_path, "-S", "small=elsewhere.gguf")
+    assert code == 2
+    assert "expected models.NAME=PATH" in errors
+
+
+def test_the_same_model_is_found_among_those_of_this_machine(
+    tmp_path: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tokenauction_cli.engine import moved_models
+    from tokenauction_cli.model_files.models import LocalModel, ModelFile, ModelReference
+
+    write_tiny(tmp_path)
+    run(in_process)
+    old, new = tmp_path / "models" / "m.gguf", tmp_path / "cache.gguf"
+    old.rename(new)
+    cached = LocalModel(ModelReference("x"), (ModelFile(new, new.stat().st_size),), "hub")
+    monkeypatch.setattr(moved_models, "list_local", lambda: [cached])
+    code, lines, _ = verified(in_process, tmp_path, "--cells", "1")
+    assert code == 0
+    assert any(f"{new} is, by its sha256, and stands in for it" in line for line in lines)
+    assert sum(": the same bytes" in line for line in lines) == 1
+
+
+def test_a_file_that_is_missing_is_told_in_words(tmp_path: Path, in_process: Command) -> None:
+    write_tables(tmp_path)
+    run(in_process)
+    (the_run(tmp_path) / "records-1.jsonl").unlink()
+    code, lines, _ = verified(in_process, tmp_path, "--cells", "0")
+    assert code == 1
+    assert "FAILED  records-1.jsonl: the run wrote it, and it is missing" in lines
 
 
 def test_another_environment_is_told(tmp_path: Path, in_process: Command) -> None:

@@ -21,8 +21,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Token auctions between language models: agents bid, one text is written, each agent is charged.",
-    epilog="Exit codes: 0 all cells present; 1 unexpected error; 2 usage; 3 some cells failed; 4 an expectation fails; "
-    "130 interrupted.",
+    epilog="Exit codes: 0 all cells present; 1 unexpected error; 2 usage; 3 some cells failed, or a run folder is "
+    "damaged; 4 an expectation fails; 130 interrupted.",
 )
 app.add_typer(models.app, name="models")
 

@@ -28,6 +28,10 @@ def verify(
     trust: Annotated[
         list[str] | None, typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours.")
     ] = None,
+    places: Annotated[
+        list[str] | None,
+        typer.Option("-S", metavar="models.NAME=PATH", help="Where the file of a model is now, if it was moved."),
+    ] = None,
     results: Results = Path("results"),
     how: TablesAs = TableOrJson.table,
 ) -> None:
@@ -41,7 +45,7 @@ def verify(
     for run in chosen:
         if len(chosen) > 1 and how is TableOrJson.table:
             typer.echo(visible(str(run)))
-        checks = list(_checked(run, cells, trust or [], how))
+        checks = list(_checked(run, cells, trust or [], places or [], how))
         plain += [{"run": str(run), **asdict(check)} for check in checks]
         complaints.append(_complaint(run, checks))
     if how is TableOrJson.json:
@@ -50,12 +54,12 @@ def verify(
         raise TokauctionError("\n".join(filter(None, complaints)))
 
 
-def _checked(run: Path, cells: int, trust: list[str], how: TableOrJson) -> Iterator[Check]:
+def _checked(run: Path, cells: int, trust: list[str], places: list[str], how: TableOrJson) -> Iterator[Check]:
     """Every check of one run; in the terminal each is told as soon as it is made."""
     from ..engine.verification import verify_run
     from ..system.environment import visible
 
-    for check in verify_run(run, cells, trust):
+    for check in verify_run(run, cells, trust, places):
         if how is TableOrJson.table:
             typer.echo(visible(f"{_MARKS[check.is_good]}  {check.what}: {check.found}"))
         yield check

@@ -20,9 +20,10 @@ from ..lm.byte_model import ByteModel
 from ..lm.covering import MOST_OFF
 from ..runs import manifest
 from ..runs.run_folder import PROPOSALS, RECORDS, Record, RunFolder, encode
-from ..system.errors import CellError, StoreError, TokauctionError
+from ..system.errors import CellError, StoreError
 from .agreement import disagreement
 from .closeness import Distances, Laws, complete, finer
+from .moved_models import files_of_run, places_of, with_moved
 from .plan import Cell, Plan, cells_of
 from .prepare import prepare
 from .proposals import Proposals, is_settled, kept
@@ -30,6 +31,8 @@ from .rules import Rules
 from .run import experiment_of, plan_for
 from .token_loop import TokenLoop
 from .written_by import in_turns, worker_of_blocks
+
+_WHOLE_WAVES = "a batch may change bits here, so that only whole waves can be repeated; --cells 0 leaves that out"
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,11 @@ class Check:
     found: str
 
 
-def verify_run(path: Path, n_cells: int, trust: Sequence[str] = ()) -> Iterator[Check]:
+def verify_run(path: Path, n_cells: int, trust: Sequence[str] = (), overrides: Sequence[str] = ()) -> Iterator[Check]:
     """Every check, as soon as it is done. Raises UsageError where the folder is none of a run.
 
     A run folder may come from a stranger: what it trusts is not trusted here, but in `trust`.
+    `overrides` say where files of models are now: `models.NAME=PATH`.
     """
     folder = RunFolder(path)
     record = manifest.readable(folder)
@@ -53,16 +57,19 @@ def verify_run(path: Path, n_cells: int, trust: Sequence[str] = ()) -> Iterator[
     untrusted = sorted(set(experiment.trust) - set(trust))
     yield from _files(folder, record)
     yield from _wrong(folder)
-    models = list(_models(record))
-    yield from models
+    source = folder.read("experiment.yaml") if overrides else b""
+    files = list(files_of_run(record, places_of(overrides, source, experiment.path.parent)))
+    yield from (Check(str(file.was), file.now is not None, file.found) for file in files)
     yield from _environment(record)
     version = manifest.records_version(record)
     if n_cells and version != manifest.RECORDS_VERSION:
         yield Check("cells", None, f"not computed again: another version of tokauction wrote them (records {version})")
     elif n_cells and untrusted:
         yield Check("cells", None, f"not computed again: they need --trust {' --trust '.join(untrusted)}")
-    elif n_cells and all(check.is_good for check in models):
-        yield from _cells(folder, experiment, record, n_cells)
+    elif n_cells and any(file.now is None for file in files):
+        yield Check("cells", None, "not computed again: their models are not here")
+    elif n_cells:
+        yield from _cells(folder, with_moved(experiment, files), record, n_cells)
 
 
 def _files(folder: RunFolder, record: dict[str, Any]) -> Iterator[Check]:
@@ -98,18 +105,6 @@ def _wrong(folder: RunFolder) -> Iterator[Check]:
         yield Check(place, False, why)
 
 
-def _models(record: dict[str, Any]) -> Iterator[Check]:
-    from ..model_files.models import sha256_of
-
-    for file in (file for model in record.get("models", ()) for file in model["files"]):
-        try:
-            is_same = Path(file["path"]).is_file() and sha256_of(Path(file["path"])) == file["sha256"]
-        except TokauctionError as error:
-            yield Check(file["path"], False, str(error).removeprefix(f"{file['path']}: "))
-        else:
-            yield Check(file["path"], is_same, "the model of the run" if is_same else "not the model of the run")
-
-
 def _environment(record: dict[str, Any]) -> Iterator[Check]:
     now = manifest.environment(with_llama=bool(record.get("models")))
     for change in manifest.changes({key: record.get(key) for key in now}, now):
@@ -131,6 +126,8 @@ def _cells(folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_
         n_cells,
         worker_of_blocks(record, set(experiment.seeds)),
     )
+    if plan.n_cells > n_cells:
+        yield Check("cells", None, f"{plan.n_cells} texts are computed again: {_WHOLE_WAVES}")
     texts = {cell.id for cell in plan.cells}
     written, candidates = folder.raw_lines(texts), proposals.raw_lines(texts)
     again: list[Record] = []
