@@ -28,8 +28,9 @@ from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.engine.clusters import without_interrupts
 from tokenauction_cli.engine.plan import Cell, blocks_of, make_plan
 from tokenauction_cli.engine.run import SilentProgress
+from tokenauction_cli.engine.shared_writing import TASKS_WAITING_PER_WORKER, SharedWriting
 from tokenauction_cli.engine.tasks import Task, Tasks
-from tokenauction_cli.engine.workers import TASKS_WAITING_PER_WORKER, Workers, _Writing
+from tokenauction_cli.engine.workers import Workers
 from tokenauction_cli.engine.workplace import WorkerPace
 from tokenauction_cli.engine.written_by import worker_of_blocks
 from tokenauction_cli.experiment.experiment import load_experiment
@@ -525,7 +526,7 @@ def under_way(experiment: Path, n_blocks: int) -> tuple[Any, Task, list[str]]:
     tasks = Tasks(plan)
     while tasks.next(1):
         pass  # all are given out
-    writing = _Writing(None, "p", plan, tasks, loaded, {"processor": "this"}, told.append)  # type: ignore
+    writing = SharedWriting(None, "p", plan, tasks, loaded, {"processor": "this"}, told.append)  # type: ignore
     return writing, Task(tuple(map(tuple, islice(blocks_of(plan.cells), n_blocks)))), told
 
 
