@@ -1,7 +1,7 @@
 """Texts written by the workers of a Dask cluster.
 
-This process cuts the tasks, keeps only some of them waiting, and takes the records as they come; the run appends them as
-it does its own.
+This process cuts the tasks, keeps only some of them waiting, and takes the records as they come; the run appends them
+as it does its own.
 """
 
 from __future__ import annotations
