@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from any_value import CHANGES, DELETED, places
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -69,28 +70,6 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Victim:
 def texts(path: Path) -> list[str]:
     text = path.read_text("utf-8")
     return [text] if path.suffix == ".json" else text.splitlines()
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where something stands."""
-    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for step, inner in steps:
-        yield (*path, step)
-        yield from places(inner, (*path, step))
-
-
-LEAVES = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.sampled_from([-1, 0, 2**31, 2**63, 10**400, 1e308, -1e308, 5e-324, float("nan"), float("inf"), 0.1, 1.0])
-    | st.floats()
-    | st.text(max_size=5)
-    | st.sampled_from(["inf", "-inf", "\ud800", "", "failed", "end", "a" * 300, "\x1b[2J", "linear", "/dev/zero", ".."])
-)
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner))
-DELETED = "deleted"
-CHANGES = VALUES | st.just(DELETED)
 
 
 @dataclass(frozen=True)

@@ -51,12 +51,12 @@ def _plain(value: Any, path: KeyPath, problems: list[Problem]) -> Any:
         return None
     if isinstance(value, Mapping):
         for key in value:
-            if not isinstance(key, str):
-                problems.append(Problem(_named(path), 0, 0, f"a key must be text, got {key!r}"))
+            if not isinstance(key, str) or _is_half_a_sign(key):
+                problems.append(Problem(_named(path), 0, 0, f"a key must be text, got {key!r:.100}"))
         return {str(key): _plain(item, (*path, str(key)), problems) for key, item in value.items()}
     if isinstance(value, (list, tuple, range)) or type(value).__name__ == "ndarray":
         return [_plain(item, (*path, k), problems) for k, item in enumerate(value)]
-    if isinstance(value, str) and not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+    if isinstance(value, str) and _is_half_a_sign(value):
         problems.append(Problem(_named(path), 0, 0, f"not text: half of a surrogate pair in {value!r:.100}"))
         return None
     if value is None or isinstance(value, (str, bool)):
@@ -71,6 +71,11 @@ def _plain(value: Any, path: KeyPath, problems: list[Problem]) -> Any:
         Problem(_named(path), 0, 0, f"expected text, a finite number, a list or a mapping, got {value!r:.100}")
     )
     return None
+
+
+def _is_half_a_sign(text: str) -> bool:
+    """Whether half of a surrogate pair stands in a text."""
+    return not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _at_paths(problems: Sequence[Problem], text: bytes) -> list[Problem]:
