@@ -12,6 +12,7 @@ from conftest import Command, Reader
 from hostile_run import SWEEP
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from tokenauction_cli.analysis.figure_tables import heading
@@ -110,6 +111,18 @@ def test_columns_that_do_not_fit_go_on_below() -> None:
 def test_a_long_head_leaves_the_room_to_texts() -> None:
     table = Table("", ("weight of " + "Grand Hotel " * 5, "linear"), ((0.5, "x" * 20 + " " + "y" * 20),))
     assert any(line.endswith("x" * 20 + " " + "y" * 20 + " ") for line in printed(table, 80))
+
+
+def test_chinese_texts_stand_side_by_side_and_lose_no_letter() -> None:
+    """A letter is as wide as two others; texts without spaces may break anywhere."""
+    written = "请入住海景酒店" * 9, "山间度假村很好" * 9
+    table = Table("", ("weight of 海景酒店", "linear", "log_linear"), ((0.5, *written),))
+    lines = printed(table, 80)
+    assert max(map(cell_len, lines)) <= 80
+    assert sum("linear" in line for line in lines) == 1
+    for width in (9, 80):
+        letters = "".join(printed(table, width))
+        assert [letters.count(sign) for sign in "请山"] == [9, 9]
 
 
 @given(st.lists(st.text("abc ", max_size=30), min_size=1, max_size=9), st.integers(8, 90))

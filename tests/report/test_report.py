@@ -24,6 +24,7 @@ from tokenauction_cli.analysis.metrics import summary_frame
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
+from tokenauction_cli.report import fonts
 from tokenauction_cli.report import traces as packing
 from tokenauction_cli.report.figures import (
     ALL_QUERIES,
@@ -35,8 +36,9 @@ from tokenauction_cli.report.figures import (
     horizontal_of,
     ids_named,
 )
+from tokenauction_cli.report.fonts import what_fonts_lack
 from tokenauction_cli.report.report import write_report
-from tokenauction_cli.report.vega import LONGEST_TITLE, depths_of, panel_spec, paper_spec, queries_drawn
+from tokenauction_cli.report.vega import LONGEST_TITLE, axis_title, depths_of, panel_spec, paper_spec, queries_drawn
 
 
 @pytest.fixture
@@ -330,6 +332,60 @@ def test_figures_in_three_formats(swept: Run, tmp_path: Path, monkeypatch: Any) 
     assert (folder / "mention_rate.all.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (folder / "mention_rate.all.svg").read_text("utf-8")
     assert json.loads((folder / "mention_rate.all.vl.json").read_text("utf-8"))["$schema"].endswith("v6.json")
+
+
+def test_a_long_name_of_wide_letters_breaks_in_time() -> None:
+    """Each is as wide as two others: 24 of them fill a line."""
+    assert axis_title("relative weight of " + "海" * 40) == ["relative weight of", "海" * 24, "海" * 16]
+
+
+class FontsOf:
+    """A converter whose fonts have these letters and no others."""
+
+    def __init__(self, letters: str) -> None:
+        self._letters = letters
+
+    def svg_to_png(self, svg: str) -> bytes:
+        letter = svg.split("</text>")[0][-1]
+        return letter.encode() if letter in self._letters else b"box"
+
+
+NAMES = [{"title": "Hôtel, 海景酒店, 호텔, ホテル, โรงแรม 🏝️"}]
+
+
+@pytest.mark.parametrize(
+    ("letters", "scripts", "packages"),
+    [
+        ("ôホテル", "Thai, Han and Hangul", "fonts-noto-cjk and fonts-noto-core"),
+        ("ôホテル호텔海景酒โรงแม", "Han", "fonts-noto-cjk"),  # one letter is missing
+        ("ホテル호텔海景酒店โรงแม", "Latin", "fonts-noto-core"),
+    ],
+)
+def test_the_scripts_that_fonts_lack_are_named(letters: str, scripts: str, packages: str) -> None:
+    assert what_fonts_lack(FontsOf(letters), NAMES) == (  # type: ignore[arg-type]
+        f"Figures in PDF and PNG have boxes where letters of {scripts} should be: fonts here lack them. "
+        f"Install fonts that do, on Debian {packages}, and write the figures again."
+    )
+
+
+def test_vl_convert_draws_what_no_font_has_as_what_is_no_character() -> None:
+    """It brings letters of Europe and of Hebrew; U+0378 is no letter of any font."""
+    vl_convert = pytest.importorskip("vl_convert")
+    assert what_fonts_lack(vl_convert, [{"title": "Hôtel, отель, ξενοδοχείο, מלון"}]) == ""
+    picture = "tokenauction_cli.report.fonts._picture"
+    with pytest.MonkeyPatch.context() as patch:
+        draw = fonts._picture
+        patch.setattr(picture, lambda converter, letter: draw(converter, "\u0378" if letter == "海" else letter))
+        assert "letters of Han should be" in what_fonts_lack(vl_convert, [{"title": "海"}])
+
+
+def test_only_files_with_fonts_of_this_machine_warn(swept: Run, tmp_path: Path, monkeypatch: Any) -> None:
+    """Once for all figures, and not on the page."""
+    monkeypatch.setattr("tokenauction_cli.report.report.what_fonts_lack", lambda converter, specs: "boxes")
+    for formats, warned in ((["svg"], 0), (["svg", "png", "pdf"], 1), ([], 0)):
+        report = write_report([swept], tmp_path / "r.html", formats, ["mention_rate"])
+        assert report.notes.count("boxes") == warned
+        assert "boxes" not in json.loads(block(report.page, "data"))["notes"]
 
 
 def test_without_the_extra_texts_and_numbers_still_come(

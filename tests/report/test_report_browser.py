@@ -160,7 +160,7 @@ def test_figures_and_tables_say_what_their_columns_are(opened: Opened) -> None:
     told = opened.page.evaluate("() => [...document.querySelectorAll('figcaption')].map(caption => caption.title)")
     assert len(told) > 8
     assert all(told)
-    assert "Share of the texts that mention agent A. Interval: Wilson. Unit: share." in told[0].split("\n")
+    assert "Share of the texts that mention agent A. Interval: Wilson, unpaired. Unit: share." in told[0].split("\n")
     heads = "() => [...document.querySelectorAll('.statistics th')].map(head => [head.textContent, head.title])"
     titles = dict(opened.page.evaluate(heads))
     assert all(titles.values())
@@ -602,4 +602,53 @@ def test_runs_of_tokens_and_of_bytes_share_a_page(browser: Any, of_bytes: Run, s
     assert "Click a text to look at its tokens or words." in opened.text(".stage .about")
     assert "cut at 3 tokens or 14 bytes" in opened.text(".squares")
     assert opened.console == []
+    opened.page.close()
+
+
+FROM_RIGHT_TO_LEFT = """
+name: directions
+queries: ["ما هو أفضل فندق؟"]
+agents:
+  - {name: מלון הים, id: sea, distribution: {מלון: 0.4, הים: 0.4, טוב: 0.2}, mentions: [הים]}
+  - {name: 山间酒店, id: hill, distribution: {הים: 0.5, טוב: 0.5}, mentions: [טוב]}
+auction: {max_tokens: 4, trace: top_k, payments: [pay_your_bid]}
+sweep: {relative_weight: [0, 0.5, 1], seeds: 3}
+"""
+
+# Where a name ends and the number after it begins, in every place that has both.
+ENDS = """selector => [...document.querySelectorAll(selector)].filter(one => one.querySelector('bdi')).map(one => {
+  const name = one.querySelector('bdi'), rest = document.createRange();
+  rest.setStart((name.parentElement === one ? name : name.parentElement).nextSibling, 0);
+  rest.setEnd(rest.startContainer, rest.startContainer.length);
+  return [name.textContent, name.getBoundingClientRect().right, rest.getBoundingClientRect().left];
+})"""
+
+
+def test_names_from_right_to_left_leave_numbers_in_their_places(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(FROM_RIGHT_TO_LEFT, "utf-8")
+    run = run_experiment(load_experiment(tmp_path / "e.yaml"), tmp_path / "results", SilentProgress())
+    opened = Opened(browser, write_report([run], tmp_path / "r.html").page)
+    opened.page.locator("button.open").first.click()
+    opened.page.wait_for_selector("dialog[open] .token")
+    for selector in (".rate", ".block > p.muted"):
+        ends = opened.page.evaluate(ENDS, selector)
+        assert ends[0][0] == "מלון הים"
+        assert all(end <= begin + 1 for _, end, begin in ends), selector
+    assert opened.page.locator(".lead bdi").first.text_content() in ("“ما هو أفضل فندق؟”", "מלון הים", "山间酒店")
+    assert opened.page.locator("[dir] bdi, mark bdi, .token bdi").count() == 0  # letters of a text join
+    assert "\u2068מלון הים\u2069" in str(opened.page.locator(".rate").first.get_attribute("title"))
+
+
+def test_the_arrows_follow_a_text_from_right_to_left(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(FROM_RIGHT_TO_LEFT, "utf-8")
+    run = run_experiment(load_experiment(tmp_path / "e.yaml"), tmp_path / "results", SilentProgress())
+    opened = Opened(browser, write_report([run], tmp_path / "r.html").page)
+    assert opened.colour(".card .text", "direction") == "rtl"
+    opened.page.locator("button.open").first.click()
+    opened.page.wait_for_selector("dialog[open] .token")
+    opened.page.locator(".token").first.click()
+    opened.page.locator(".token").first.focus()
+    opened.page.keyboard.press("ArrowLeft")
+    selected = opened.page.locator(".token").nth(1).get_attribute("aria-selected")
+    assert selected == "true"
     opened.page.close()

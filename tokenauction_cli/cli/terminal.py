@@ -68,8 +68,8 @@ class FittingTable:
         words = [word for cell in cells for word in cell.split()]
         longest_word = LONG_NAME if column < self.table.n_heads else LONG_WORD
         longest = max((cell_len(line) for cell in cells for line in cell.splitlines()), default=0)
-        pieces = cells if self.table.holds_numbers(column) else [word[:longest_word] for word in words]
-        least = max(map(cell_len, [*head.split(), *pieces]), default=0)
+        unbroken = [*head.split(), *(cells if self.table.holds_numbers(column) else ())]
+        least = max([*map(cell_len, unbroken), *(min(cell_len(word), longest_word) for word in words)], default=0)
         least = max(least, PARAGRAPH) if longest > LONG else least
         return Needs(least, max(least, longest, min(cell_len(head), LONG_HEAD)))
 

@@ -17,6 +17,7 @@ from ..runs.run_folder import RunFolder
 from ..system.errors import StoreError
 from .export import WHAT_TO_INSTALL, vl_convert, write_figures
 from .figures import ALL_QUERIES, Figure, Horizontal, agent_colours, figures_of, horizontal_of, ids_named, queries_of
+from .fonts import what_fonts_lack
 from .page import page
 from .page_data import MOST_CHARACTERS, embedded_cells, n_cut, run_payload
 from .path_figures import path_figures
@@ -54,6 +55,8 @@ def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (),
     specs = {name: spec for one in figures if one.id in wanted for name, spec in paper_specs(one, axis).items()}
     specs |= {one.id: text_paper_spec(one) for one in charts if one.id in wanted}
     wrong = "\n".join(run.what_is_wrong for run in runs if run.what_is_wrong)
+    if converter and not {"pdf", "png"}.isdisjoint(formats) and (lacking := what_fonts_lack(converter, specs.values())):
+        notes = [*notes, lacking]
     return Report(output, write_figures(specs, figures_folder(output), formats), notes, wrong)
 
 

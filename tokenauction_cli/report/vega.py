@@ -6,7 +6,6 @@ The intervals are bands around lines, or bars where there are fewer than three p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from textwrap import wrap
 from typing import Any
 
 from .figures import ALL_QUERIES, Figure, Horizontal, Panel, colour, css_variable, shape
@@ -20,10 +19,10 @@ HEIGHT, PATH_HEIGHT = 240, 340  # pixels, on the page
 PANEL_HEIGHT = 120
 MOST_ABREAST = 5  # panels in one row on paper; more stand in rows, two abreast
 PANELS_IN_A_ROW, LOW_PANEL_HEIGHT = 2, 70
-LONGEST_TITLE = 48  # characters: what the axis of a panel on a phone has room for
+LONGEST_TITLE = 48  # characters, Chinese ones counted twice: what the axis of a panel on a phone has room for
 DASHES, SMALLER = ([1, 0], [5, 4], [2, 3], [1, 5]), 0.45  # of a series that lies on none, one, two, three others
 SAME_PLACE = 0.01  # of what a figure spans
-_FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 
 
 def panel_spec(figure: Figure, axis: Horizontal) -> Spec:
@@ -153,7 +152,8 @@ def _layers(figure: Figure, axis: Horizontal, point_size: int = 36) -> list[Spec
 
 
 def _by_series(figure: Figure, values: list[Any]) -> Spec:
-    return {"field": "series", "type": "nominal", "scale": _scale(figure, values), "legend": None}
+    scale = _scale(figure, values)
+    return {"field": "series", "type": "nominal", "sort": scale["domain"], "scale": scale, "legend": None}
 
 
 def depths_of(figure: Figure) -> list[int]:
@@ -223,8 +223,11 @@ def _x(figure: Figure, axis: Horizontal) -> Spec:
 
 
 def axis_title(title: str) -> list[str]:
-    """In lines, so that a panel cuts no long name of an agent."""
-    return wrap(title, LONGEST_TITLE)
+    """In lines, so that a panel cuts no long name of an agent, however wide its letters."""
+    from rich.console import Console
+    from rich.text import Text
+
+    return [line.plain.rstrip() for line in Text(title).wrap(Console(), LONGEST_TITLE)]
 
 
 def _labels(axis: Horizontal) -> Spec:
@@ -257,18 +260,18 @@ def _y(figure: Figure) -> Spec:
 
 def paper_config() -> Spec:
     small = {
-        "labelFont": _FONT,
-        "titleFont": _FONT,
+        "labelFont": FONT,
+        "titleFont": FONT,
         "labelFontSize": 7,
         "titleFontSize": 7.5,
         "titleFontWeight": "normal",
     }
     lines = {"gridColor": "#E8E8E8", "domainColor": "#888888", "tickColor": "#888888", "tickSize": 3}
     return {
-        "font": _FONT,
+        "font": FONT,
         "axis": {**small, **lines, "titlePadding": 4},
         "axisX": {"grid": False},
         "legend": {**small, "padding": 0, "offset": 4, "columnPadding": 6},
         "view": {"stroke": None},
-        "title": {"font": _FONT, "anchor": "start", "offset": 4},
+        "title": {"font": FONT, "anchor": "start", "offset": 4},
     }

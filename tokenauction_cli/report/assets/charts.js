@@ -45,7 +45,7 @@ function figureOf(figure) {
 function legendOf(figure) {
   if (figure.series.length < 2) return null;
   return h("ul", { cls: "legend" },
-    figure.series.map((series) => h("li", { title: series.explained }, swatch(series.colour, series.colour), series.name)));
+    figure.series.map((series) => h("li", { title: series.explained }, swatch(series.colour, series.colour), h("span", {}, series.name))));
 }
 
 function onceVisible(element, act) {

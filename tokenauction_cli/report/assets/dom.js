@@ -8,14 +8,21 @@ function h(tag, props = {}, ...children) {
     if (name === "on") for (const [event, act] of Object.entries(value)) element.addEventListener(event, act);
     else if (name === "vars") for (const [key, v] of Object.entries(value)) element.style.setProperty(key, v);
     else if (name === "value" || name === "disabled" || name === "open") element[name] = value;
-    else element.setAttribute(name === "cls" ? "class" : name, value === true ? "" : value);
+    else element.setAttribute(name === "cls" ? "class" : name, value === true ? "" : name === "title" ? value.replace(NAMES, "\u2068$1\u2069") : value);
   }
-  element.append(...children.flat(9).filter((child) => child !== null && child !== undefined));
+  refill(element, children);
   return element;
 }
 
+// Names and queries in a sentence are set apart, so that letters from right to left leave the words and numbers beside
+// them in their places. A text, with a direction of its own, stays whole: its letters join.
+const WHOLE = "[dir], mark, .token";
+const apart = (sentence) => sentence.split(NAMES).map((part, k) => (k % 2 ? h("bdi", { dir: "auto" }, part) : part));
+
 function refill(element, ...children) {
-  element.replaceChildren(...children.flat(9).filter((child) => child !== null && child !== undefined));
+  const shown = children.flat(9).filter((child) => child !== null && child !== undefined);
+  const isWhole = element.matches(WHOLE);
+  element.replaceChildren(...shown.flatMap((child) => (typeof child === "string" && !isWhole ? apart(child) : [child])));
 }
 
 // Control characters and direction marks are spelled out, so that a text cannot rearrange the page around it.

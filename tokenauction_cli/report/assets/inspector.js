@@ -57,7 +57,7 @@ async function fillInspector() {
     cls: "tokens", role: "listbox", "aria-label": `${run.shown}s`, dir: "auto",
     on: {
       keydown: (event) => {
-        const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+        const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key] * (getComputedStyle(list).direction === "rtl" ? -1 : 1);
         const next = by && tokens[Math.min(tokens.length - 1, Math.max(0, open.token + by))];
         if (next) {
           event.preventDefault();
@@ -134,7 +134,7 @@ function detailOf(run, trace, traces, k, point, hasEnd) {
   const n = trace.n ? trace.n[k] - hasEnd : 0;
   const size = n ? ` · ${counted(n, "byte")}${hasEnd ? " and the end" : ""}` : "";
   return [
-    h("h3", {}, h("code", {}, name), h("small", { title: DATA.explained.tokens }, ` ${run.shown} ${k + 1} of ${trace.w.length}${size}`)),
+    h("h3", {}, h("code", { dir: "auto" }, name), h("small", { title: DATA.explained.tokens }, ` ${run.shown} ${k + 1} of ${trace.w.length}${size}`)),
     h("div", { cls: "detail-grid" },
       h("div", { cls: "scroll" }, candidatesOf(run, trace, traces, k)),
       h("div", {}, posteriorOf(run, trace, k), thresholdOf(run, trace, k, point), paidOf(run, trace, k))),

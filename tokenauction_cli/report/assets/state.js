@@ -88,3 +88,8 @@ const ANYBODY_IS_NAMED = RUNS.some((run) => run.texts.some((_, text) => named(ru
 
 // Every agent once, by name: the same agent in two runs has one colour.
 const AGENTS = [...new Map(RUNS.flatMap((run) => run.agents.map((agent) => [agent.name, agent]))).values()];
+
+// The name of an agent, or a query in its quotes; the longest name first.
+const literal = (text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+const NAMES = new RegExp(`((?<![\\p{L}\\p{N}])(?:${
+  AGENTS.map((agent) => agent.name).sort((a, b) => b.length - a.length).map(literal).join("|")})(?![\\p{L}\\p{N}])|“[^]*?”)`, "gu");

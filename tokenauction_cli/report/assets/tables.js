@@ -10,7 +10,7 @@ function paperTable(run) {
     place.hidden = query < 0;
     if (place.hidden) return;
     const asked = DATA.queries.length > 1 ? `${queryName(run.queries[query])}, ` : "";
-    caption.textContent = `${RUNS.length > 1 ? `${run.name}, ` : ""}${asked}seed ${state.seed}`;
+    refill(caption, `${RUNS.length > 1 ? `${run.name}, ` : ""}${asked}seed ${state.seed}`);
     refill(body, order.map((point) => h("tr", { cls: point === current ? "current" : "", on: { click: () => goTo(run, point) } },
       h("th", { scope: "row", cls: "n", title: DATA.explained.weight }, AXIS.is_weight ? run.points[point].weight.toFixed(2) : bidsOf(run, point).map((bid) => number(bid)).join(" : ")),
       run.rules.map((_, rule) => {
@@ -39,7 +39,7 @@ function tableDetails(run, table) {
 
 function plainTable(table) {
   const numeric = table.columns.map((_, k) => table.rows.every((row) => row[k] === null || row[k] === "" || typeof row[k] === "number"));
-  const cell = (value, k) => h("td", { cls: numeric[k] ? "n" : "", title: table.explained[k] }, typeof value === "number" ? number(value) : value === null ? "" : seen(String(value)));
+  const cell = (value, k) => h("td", { cls: numeric[k] ? "n" : "", dir: table.columns[k] === "query" && "auto", title: table.explained[k] }, typeof value === "number" ? number(value) : value === null ? "" : seen(String(value)));
   return h("div", { cls: "scroll" }, h("table", {},
     h("thead", {}, h("tr", {}, table.columns.map((column, k) => h("th", { cls: numeric[k] ? "n" : "", title: table.explained[k] }, seen(column.replaceAll("_", " ")))))),
     h("tbody", {}, table.rows.map((row) => h("tr", {}, row.map(cell))))));

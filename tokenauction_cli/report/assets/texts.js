@@ -62,7 +62,7 @@ function queryChoice() {
     "aria-label": "query",
     on: { change: ({ target }) => update(Number(target.value) === ALL ? { pooled: true } : { query: Number(target.value), pooled: false }) },
   }, HAS_POOLED ? h("option", { value: ALL }, "all together") : null,
-  DATA.queries.map((query, k) => h("option", { value: k }, seen(query) || "(no query)")));
+  DATA.queries.map((query, k) => h("option", { value: k, dir: "auto" }, seen(query) || "(no query)")));
   return h("label", { cls: "query" }, "query ", choose);
 }
 
@@ -78,7 +78,7 @@ function printed() {
 
 // What the colours of the squares say.
 function squaresLegend() {
-  const entry = (fill, words) => h("li", {}, h("i", { cls: "square", vars: { "--fill": fill } }), words);
+  const entry = (fill, words) => h("li", {}, h("i", { cls: "square", vars: { "--fill": fill } }), h("span", {}, words));
   const pair = AGENTS.slice(0, 2).map((agent) => colour(agent.colour));
   const gone = RUNS.some((run) => run.cells.text.length < run.rules.length * run.queries.length * run.points.length * run.seeds.length || run.cells.end.includes("failed"));
   const names = ANYBODY_IS_NAMED && HAS_SQUARES ? [
@@ -115,7 +115,7 @@ function textCard(run, r, rule) {
     const point = pointOf(run), query = queryOf(run);
     card.hidden = query < 0;
     if (card.hidden) return;
-    asked.textContent = DATA.queries.length > 1 ? ` ${queryName(run.queries[query])}` : "";
+    refill(asked, DATA.queries.length > 1 ? ` ${queryName(run.queries[query])}` : null);
     draw(point);
     const cells = run.seeds.map((seed) => cellOf(run, rule, point, seed)).filter((k) => k !== undefined);
     const here = cellOf(run, rule, point, state.seed);
