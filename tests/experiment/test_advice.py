@@ -94,7 +94,7 @@ def test_check_and_run_tell_it(tmp_path: Path, in_process: Command) -> None:
         ("auction: {payments: [first_price]}\n", (), ":4:22: first_price is called pay_your_bid here"),
         ("", ("max_tokens=8",), "-S max_tokens=8: unknown key 'max_tokens'; it is auction.max_tokens"),
         ("sweep: {relative_weight: {from: 1, to: 0, step: 1}}\n", (), ":4:40: `to` is below `from`"),
-        ("queries: [hotels: Paris]\n", (), ":4:11: hotels: Paris is a mapping in YAML: put the query in quotes"),
+        ("queries: [hotels: Paris]\n", (), ":4:11: hotels: Paris is a mapping in YAML: put the query in quotes ("),
         ("reference: {model: m, prompt: {{ query }}}\n", (), "a value that begins with {{ needs quotes around it"),
         (
             "auction: {payments: [vcg], reserve: 1}\n",

@@ -210,7 +210,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("queries", "expected"),
     [
-        ([{"place": "Hawaii"}], "the key 'query' is missing"),
+        ([{"place": "Hawaii"}], "put the query in quotes (or the key 'query' is missing)"),
         ([{"query": "a", "price": 3}], "expected text, got 3; put it in quotes"),
         ([{"query": "a", "p": "x"}, "b"], "the column 'p' is missing; the query at "),
         ([{"query": "a", "bid.Alpha": "2"}], "expected a number of at least 0, got '2'"),
@@ -260,3 +260,12 @@ def test_tables_have_the_bids_of_each_query(tmp_path: Path) -> None:
         ("weight of Alpha", pytest.approx(0.5 / 3.5)),
         ("point", 0),
     ]
+
+
+def test_check_shows_the_bids_of_the_queries(tmp_path: Path, in_process: Command) -> None:
+    loaded(tmp_path)
+    checked = in_process("check", "e.yaml")
+    assert "0.5 to 2, by query" in checked.stdout
+    assert "3 to 6, by query" in checked.stdout
+    facts = json.loads(in_process("check", "e.yaml", "--format", "json").stdout)
+    assert [agent["bids_of_queries"] for agent in facts["agents"]] == [[0.5, 2], [3, 6]]

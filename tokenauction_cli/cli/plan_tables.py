@@ -13,7 +13,8 @@ from ..analysis.tables import Table
 from ..api import Checked
 from ..engine.bidder_models import BidderModels
 from ..engine.gguf_files import GgufFiles, ModelInUse
-from ..experiment.experiment import Experiment
+from ..experiment.experiment import Agent, Experiment
+from ..experiment.queries import NO_COLUMNS
 
 _MIB = 1 << 20
 QUERIES_SHOWN = 3
@@ -82,11 +83,20 @@ def _agents(experiment: Experiment, bidders: BidderModels) -> list[dict[str, Any
                 "id": agent.id,
                 "model": agent.model,
                 "bid": agent.bid,
+                "bids_of_queries": _bids_of_queries(experiment, agent),
                 "temperature": agent.temperature,
                 "prompt_tokens": [min(lengths), max(lengths)],
             }
         )
     return found
+
+
+def _bids_of_queries(experiment: Experiment, agent: Agent) -> list[float] | None:
+    """The least and the most that an agent bids for a query; None where no query has bids of its own."""
+    if not experiment.points_of_queries:
+        return None
+    bids = [experiment.columns.get(query, NO_COLUMNS).bids.get(agent.id, agent.bid) for query in experiment.queries]
+    return [min(bids), max(bids)]
 
 
 def _models(checked: Checked) -> Iterator[dict[str, Any]]:
@@ -142,7 +152,9 @@ def _agent_table(facts: dict[str, Any]) -> Table:
     for agent in facts["agents"]:
         fewest, most = agent["prompt_tokens"]
         span = str(most) if fewest == most else f"{fewest}-{most}"
-        rows.append((agent["name"], agent["id"], agent["model"] or "table", agent["bid"], agent["temperature"], span))
+        least, highest = agent["bids_of_queries"] or (agent["bid"], agent["bid"])
+        bid = f"{least:g}" if least == highest else f"{least:g} to {highest:g}, by query"
+        rows.append((agent["name"], agent["id"], agent["model"] or "table", bid, agent["temperature"], span))
     return Table("Agents", ("agent", "id", "model", "bid", "temperature", "prompt tokens"), tuple(rows))
 
 

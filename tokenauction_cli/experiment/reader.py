@@ -160,7 +160,9 @@ def _report(source: Source, detail: Any) -> None:
     match detail["type"]:
         case "missing" if path[0] == "queries" and path[-1] == "query" and len(detail["input"]) == 1:
             ((key, value),) = detail["input"].items()
-            message = f"{key}: {value!s:.60} is a mapping in YAML: put the query in quotes"
+            message = (
+                f"{key}: {value!s:.60} is a mapping in YAML: put the query in quotes (or the key 'query' is missing)"
+            )
             source.problem(path[:-1], message)
         case "missing":
             source.problem(path[:-1], f"the key {path[-1]!r} is missing")
