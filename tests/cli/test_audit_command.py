@@ -109,12 +109,14 @@ def test_a_budget_that_nothing_spends_is_a_mistake(tokauction: Command, tmp_path
     assert "e.yaml:3:65: nothing spends this budget under log_linear, where second_price is not defined" in done.stderr
 
 
-def test_a_reserve_above_every_bid_is_named(tokauction: Command, tmp_path: Path) -> None:
+def test_a_reserve_above_every_bid_sells_nothing(tokauction: Command, tmp_path: Path) -> None:
     text = TWO.replace("max_tokens: 1", "max_tokens: 1, reserve: 5").replace("second_price, vcg, ", "")
     (tmp_path / "e.yaml").write_text(text, "utf-8")
     done = tokauction("run", "e.yaml", "-q")
-    assert done.returncode == 3
-    assert "the reserve of 5 keeps every bid out" in done.stderr
+    assert done.returncode == 0, done.stderr
+    (cells,) = tmp_path.glob("results/*/cells.csv")
+    with cells.open(encoding="utf-8", newline="") as file:
+        assert {(row["end_reason"], row["sold"]) for row in csv.DictReader(file)} == {("unsold", "0")}
 
 
 def test_its_tables_for_papers_and_programs(tokauction: Command, tmp_path: Path) -> None:

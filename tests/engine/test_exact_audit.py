@@ -353,7 +353,9 @@ def test_what_cannot_be_enumerated_is_said(read: Reader, text: str, kinds: str, 
         audited(read(text), asked(kinds))
 
 
-def test_bids_that_are_all_zero_leave_nothing_to_audit(read: Reader) -> None:
+def test_bids_that_are_all_zero_sell_nothing(read: Reader) -> None:
+    """Truth is then worth nothing and pays nothing."""
     text_audit = TextAudit({0: (Utility("tv", 0.0),)}, None, (), 200, (0.0, 0.0))
-    with pytest.raises(UsageError, match="no bid counts where one bids its value 0"):
-        audited(read(EXAMPLE_A), text_audit)
+    found = audited(read(EXAMPLE_A), text_audit)
+    (truth,) = {row for row in found.deviations if row.bid == 0 and row.note != "best constant bid"}
+    assert (truth.mean_utility, truth.mean_payment, truth.gain) == (0, 0, 0)

@@ -341,13 +341,13 @@ def test_what_a_table_rules_out_is_worth_minus_infinity(read: Reader, tmp_path: 
         assert equilibrium(found, "second_price", kind).welfare_truth == -math.inf
 
 
-def test_bids_that_leave_no_auction_are_left_out(read: Reader, tmp_path: Path) -> None:
+def test_bids_that_sell_nothing_bring_nothing(read: Reader, tmp_path: Path) -> None:
     experiment = with_audit(read(DUEL), asked({0: [("count", 1.0)]}, 40, (0.0, 0.5), at=(1.0, 0.0)))
     rows = audited(experiment, tmp_path / "run")
-    assert [row.bid for row in rows.deviations] == [0.5, 1.0]
+    assert [row.bid for row in rows.deviations] == [0.0, 0.5, 1.0]
+    assert (rows.deviations[0].mean_utility, rows.deviations[0].mean_payment) == (0, 0)
     nothing = with_audit(read(DUEL), asked({0: [("count", 0.0)]}, 40, at=(1.0, 0.0)))
-    with pytest.raises(UsageError, match="no bid counts where alpha bids its value 0 and others theirs"):
-        audited(nothing, tmp_path / "nothing")
+    assert {row.gain for row in audited(nothing, tmp_path / "nothing").deviations if row.bid == 0} == {0}
 
 
 def test_a_text_that_cannot_be_written_ends_the_audit_and_is_not_kept(read: Reader, tmp_path: Path) -> None:

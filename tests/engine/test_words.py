@@ -262,7 +262,8 @@ def test_a_reserve_counts_per_word(read: Reader) -> None:
     found = records(read(ONE_WORD, "auction.reserve=0.5", "sweep.relative_weight=[0.2]", "sweep.seeds=20"))
     assert {record["text"] for record in found} <= {"Beta", "Alps"}  # 0.4 is below the reserve
     (out,) = records(read(ONE_WORD, "auction.reserve=3", "sweep.seeds=1"))
-    assert out["error"] == "word 1 of '': the reserve of 3 keeps every bid out"
+    assert (out["end_reason"], out["tokens"], out["payment.pay_your_bid.a"]) == ("unsold", 0, 0)
+    assert not {name for name in out if name.startswith(("tv.", "welfare"))}, "they sum over all words"
 
 
 def test_rules_of_ones_own_must_fit_words(read: Reader, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tokenauction_cli.mechanism.audit.bidder import Bidder, pooled
 from tokenauction_cli.mechanism.audit.equilibrium import equilibrium
 from tokenauction_cli.mechanism.audit.finding import AuditError, Finding
 from tokenauction_cli.mechanism.audit.misreport import boosted, misreports, sharpened, split
-from tokenauction_cli.mechanism.audit.monotone import monotone
+from tokenauction_cli.mechanism.audit.monotone import monotone, reached
 from tokenauction_cli.mechanism.audit.prose import in_words
 from tokenauction_cli.mechanism.audit.regret import best_response
 from tokenauction_cli.mechanism.audit.universal_stability import universally_stable
@@ -285,3 +285,18 @@ def test_boosting_a_brand_works_in_a_pooled_vocabulary() -> None:
     boosted = next(report for report in misreports(bidder, 1.0, one.places((1150,))) if report.name == "boost")
     ratio = boosted.bidder.profile.p[0, 3] / boosted.bidder.profile.p[0, 0]
     np.testing.assert_allclose(ratio, 2 * bidder.profile.p[0, 3] / bidder.profile.p[0, 0])
+
+
+def test_with_a_reserve_an_agent_enters_at_the_weight_that_it_gives() -> None:
+    """Bob enters beside 1.5 at the bid .5, that is at the weight 1/4. The first token is above Ann's and Cid's .4 at
+    once; by hand .4^(3/4) .05^(1/4) over the sum of the three."""
+    ann, bob = [0.4, 0.59, 0.01], [0.05, 0.01, 0.94]
+    here = bidder("log_linear", Profile.of([ann, bob, ann]), (1.0, 0.49, 0.5), 1, reserve=0.5)
+    assert reached(here)[:2] == [0.0, pytest.approx(0.25)]
+    at_entry = np.array(ann) ** 0.75 * np.array(bob) ** 0.25
+    found = monotone(here, "robust")
+    assert found.token == 0
+    assert found.size == pytest.approx(at_entry[0] / at_entry.sum() - 0.4, abs=1e-12)
+    assert found.detail.startswith("relative weight 0 to 0.25: p 0.4000 to 0.49")
+    lone = bidder("log_linear", Profile.of([ann, bob, ann]), (0.4, 0.49, 0.4), 1, reserve=0.5)
+    assert reached(lone) == [1.0], "below the reserve nothing is sold"

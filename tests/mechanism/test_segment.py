@@ -105,13 +105,14 @@ def test_with_replacement_all_segments_are_alike() -> None:
 
 
 def test_an_irrelevant_agent_neither_wins_nor_pays_nor_makes_others_pay() -> None:
+    """Beside it an agent is alone, and pays the reserve."""
     mechanism = Segment(relevance={"a": 0})
     for reserve in (0.0, 0.5):
         terms = bidding((5, 1), reserve=reserve)
         assert mechanism.expected(terms).chances.tolist() == [0, 1]
-        assert mechanism.expected(terms).payments.tolist() == [0, 0]
+        assert mechanism.expected(terms).payments.tolist() == [0, reserve]
         for seed in range(10):
-            assert mechanism.settle(terms, key(seed)).payments["segment"].tolist() == [0, 0]
+            assert mechanism.settle(terms, key(seed)).payments["segment"].tolist() == [0, reserve]
     with pytest.raises(MechanismError, match="nobody can win a segment"):
         mechanism.expected(bidding((5, 0)))
 

@@ -48,10 +48,13 @@ def test_of_equal_highest_bids_the_first_listed_writes() -> None:
         np.testing.assert_array_equal(settled.payments["highest"], [0, 3, 0])
 
 
-def test_a_reserve_is_the_least_that_is_paid_where_there_is_another_bid() -> None:
+def test_a_reserve_is_the_least_that_is_paid() -> None:
     assert Highest().expected(bidding((4, 2), reserve=2)).payments.tolist() == [2, 0]
     assert Highest().expected(bidding((4, 2.5), reserve=2)).payments.tolist() == [2.5, 0]
-    assert Highest().expected(bidding((4, 0), reserve=2)).payments.tolist() == [0, 0]
+    for mechanism in (Highest(), Lottery()):
+        assert mechanism.expected(bidding((4, 1), reserve=2)).payments.tolist() == [2, 0]
+        (paid, *_) = mechanism.settle(bidding((4, 1), reserve=2), key(0)).payments.values()
+        assert paid.tolist() == [2, 0]
     paid = quad(lambda z: max(z, 0.5) / (1 + z) ** 2, 0, 2, points=[0.5])[0]
     assert Lottery().expected(bidding((2, 1), reserve=0.5)).payments[0] == pytest.approx(paid, abs=1e-10)
     prices = [Lottery().settle(bidding((2, 1), reserve=0.5), key(seed)).payments["lottery"] for seed in range(200)]

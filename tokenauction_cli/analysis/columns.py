@@ -33,6 +33,7 @@ RANGES = {
     "revenue_share": _AT_LEAST_0,
     "ess": _AT_LEAST_0,
     "repetition": _SHARE,
+    "sold": _SHARE,
 }
 """What the figures can be, by their first parts. A payment rule of one's own may pay agents; no built-in rule does."""
 
@@ -43,6 +44,7 @@ BY_OBJECTIVE = ("welfare", "welfare_share")
 """Figures that are measured by the aggregation rule's own objective: `comparable.py`."""
 
 RATES = ("mention_rate", "co_mention_rate", "blend_rate")
+SOLD = "sold"
 
 RATIOS = ("revenue_per_1000_bytes", "payment_per_1000_bytes")
 """Ratios of sums over texts: `per_bytes.py`."""
@@ -103,8 +105,15 @@ _TEXT = (
     Column(
         "end_reason",
         "Why the text ends: end (an end token), stop, length (`max_tokens` or `max_bytes`), budget, segments (all that "
-        "are sold), or failed.",
+        "are sold), unsold (no bid counted before the first draw), or failed.",
         is_text=True,
+    ),
+    Column(
+        "sold",
+        "1 where a text was sold, 0 where nobody's bid counted. Then nothing is drawn, payments and welfare "
+        "are 0, and means per token are empty. Only where the file has a reserve, or some text is unsold.",
+        "0 or 1",
+        "text",
     ),
     Column("candidate", "The number of the candidate that is chosen, from 0. Only of mechanisms with candidates."),
     Column("error", "Why the text failed; other numbers are then empty. Only where some text failed.", is_text=True),
@@ -165,7 +174,7 @@ _FIGURES_OF_A_TEXT = (
         "payment.second_price.A",
         "What agent A pays: the bid at which the token that was drawn switched, else nothing. By the text's own seed "
         "for the swept agent, and for both of two; by a draw of its own for any other. Of a dictatorship only the "
-        "dictator pays.",
+        "dictator pays. Where no other bid counts: the reserve, for each draw.",
         _BIDS,
         "text",
         "sum_t z_t; under stable sampling of a swept agent z_t is the smallest bid at which this seed draws x_t, 0 "
@@ -194,14 +203,15 @@ _FIGURES_OF_A_TEXT = (
     ),
     Column(
         "payment.myerson_tv.A",
-        "Myerson's payment for the loss TV(q, p_A).",
+        "Myerson's payment for the loss TV(q, p_A); the reserve where no other bid counts.",
         _BIDS,
         "text",
         "sum_t (integral from 0 to b_A of TV(q(z), p_A) dz - b_A TV(q, p_A)), with q(z) the aggregate at the bid z",
     ),
     Column(
         "payment.pay_bid_times_influence.A",
-        "What agent A pays: its bid times what the bid moves.",
+        "What agent A pays: its bid times what the bid moves; where no other bid counts, from what the others would do "
+        "at their configured shares. Empty where that is undefined.",
         _BIDS,
         "text",
         "sum_t b_A TV(o_A, q)",

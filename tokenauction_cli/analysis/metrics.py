@@ -13,7 +13,7 @@ from ..experiment.experiment import Experiment
 from ..statistics.bootstrap import mean_intervals
 from ..statistics.intervals import Estimate, wilson
 from ..text.mentions import blends_of
-from .columns import FIGURES, RATES
+from .columns import FIGURES, RATES, SOLD
 from .common_measures import common_measures, numbers
 from .mechanism_names import named
 from .per_bytes import per_bytes, ratio_names, sizes_of
@@ -29,7 +29,7 @@ _NOT_TABULAR = ("token_ids", "trace")
 _REPEATED = ("query", "aggregation", "sampling", "end_reason")  # columns of few different texts: once in memory
 _LEADING = [
     *("cell", "query", "aggregation", "point", "relative_weight", "seed"),
-    *("sampling", "text", "tokens", "bytes", "end_reason", "candidate"),
+    *("sampling", "text", "tokens", "bytes", "end_reason", SOLD, "candidate"),
 ]
 _PER_AGENT = [
     *("bid", "weight", "mentions", "first_mention", "log_prob", "log_ratio"),
@@ -54,6 +54,9 @@ def cells_frame_of(experiment: Experiment, rows: Rows) -> pd.DataFrame:
         frame[f"mentions.{agent.id}"] = [len(spans) for spans in found]
         firsts = [spans[0].start if spans else None for spans in found]
         frame[f"first_mention.{agent.id}"] = pd.array(firsts, dtype="Int64")
+    unsold = frame["end_reason"] == "unsold"
+    if experiment.auction.reserve or unsold.any():
+        frame[SOLD] = (~unsold).astype(int).mask(frame["end_reason"] == "failed").astype("Int64")
     if "candidate" in frame:
         frame["candidate"] = frame["candidate"].astype("Int64")
     if experiment.auction.others:
@@ -172,13 +175,15 @@ def figures_of_summary(summary: pd.DataFrame) -> list[str]:
 
 def sampling_of_rules(cells: pd.DataFrame) -> dict[str, str]:
     """How tokens were drawn under each rule or mechanism, in the order of the cells; '' where none were."""
-    used = cells.groupby("aggregation", sort=False)["sampling"].agg(lambda names: ", ".join(dict.fromkeys(names)))
+    used = cells.groupby("aggregation", sort=False)["sampling"].agg(
+        lambda names: ", ".join(filter(None, dict.fromkeys(names)))
+    )
     return {str(rule): names for rule, names in used.items()}
 
 
 def is_rate(figure: str) -> bool:
     """Whether a figure is the share of the texts in which something happens."""
-    return figure.split(".")[0] in RATES
+    return figure.split(".")[0] in (*RATES, SOLD)
 
 
 def columns_of(figure: str, interval: Estimate) -> dict[str, float]:

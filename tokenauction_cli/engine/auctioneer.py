@@ -120,7 +120,7 @@ class Auctioneer:
     def failure(self, state: TextState, error: MechanismError) -> CellError:
         """Why the next draw is undefined."""
         reserve, unit = self.setting.terms.reserve, self.experiment.auction.symbol
-        kept_out = any(state.bids) and not any(self.effective(state.bids))
+        kept_out = any(state.bids) and not self.setting.terms.is_open(state.bids)
         why = f"the reserve of {reserve:g} keeps every bid out" if kept_out else str(error)
         return CellError(f"{unit} {state.n_tokens + 1} of {state.text()!r}: {why}")
 
@@ -153,14 +153,10 @@ class Auctioneer:
     def _needs_of(self, aggregation: str, bids: tuple[float, ...]) -> list[Need]:
         others = any(payment.compares_others for payment in self.setting.payments.get(aggregation, ()))
         try:
-            bidding = bidding_of(self.setting.terms, self.effective(bids))
+            bidding = bidding_of(self.setting.terms, bids)
         except MechanismError:
             return []
         return list(needs_of(self.rules.writing(aggregation), bidding, others=others))
-
-    def effective(self, bids: tuple[float, ...]) -> tuple[float, ...]:
-        """The bids that a reserve leaves."""
-        return tuple(self.setting.terms.effective(bids).tolist()) if self.setting.terms.reserve else bids
 
 
 class _Prefix:
@@ -229,7 +225,5 @@ class _Prefix:
         key = state.cell.aggregation, state.bids
         if key not in self._outcomes:
             rule = self._auctioneer.rules.writing(state.cell.aggregation)
-            self._outcomes[key] = Outcome(
-                rule, profile, self._auctioneer.effective(state.bids), self._auctioneer.setting.terms
-            )
+            self._outcomes[key] = Outcome(rule, profile, state.bids, self._auctioneer.setting.terms)
         return self._outcomes[key]

@@ -122,6 +122,11 @@ class AuditTexts:
         rule, reserve = record["aggregation"] or record["mechanism"], self._experiment.auction.reserve
         columns = self._auctioneer.rules.mean_payments(rule, reserve)
         paid = {name: tuple(record[f"payment.{column}.{agent}"] for agent in ids) for name, column in columns.items()}
+        if undefined := [name for name, amounts in paid.items() if None in amounts]:
+            raise UsageError(
+                f"{self._experiment.path}: {undefined[0]} under {rule} is not defined where one agent bids alone and "
+                "the others share no token; audit without it, or at other bids"
+            )
         return Facts(record["text"], record["end_reason"] == "length", paid, measured)
 
 

@@ -29,7 +29,7 @@ from ..mechanism.whole_texts.tree import Auctions, TokenAuctions, Worth, replace
 from ..system.errors import UsageError
 from .every_text import EveryText, every_candidate, every_text
 from .rules import Rules, terms_of
-from .text_audit_rows import TextAuditRows, at_the_limit, ending, no_auction, steps_of, suprema, voids
+from .text_audit_rows import TextAuditRows, at_the_limit, ending, steps_of, suprema, voids
 from .worths import Judged, Valuer
 
 BEST = "best"
@@ -161,8 +161,6 @@ def _add(found: TextAuditRows, audited: _Audited) -> None:
         found.deviations.extend(_Group(audited, agent, kind).rows())
     for kind in dict.fromkeys(kind for _, kind in worths):
         game = audited.game(_TRUE, {agent: kind for agent, its in worths if its == kind})
-        if not game.auctions.is_open(game.truth):
-            continue
         path = game.play({agent: audited.text_audit.grid(worth.value) for agent, worth in game.worths.items()})
         found.equilibria.append(_equilibrium(audited, game, kind, path))
         found.steps.extend(steps_of(audited.experiment, (*audited.names, kind), path))
@@ -179,8 +177,6 @@ class _Group:
     def rows(self) -> Iterator[Deviation]:
         """The grid under every report, the best constant bid, the best bid for every prefix."""
         grid = self.audited.text_audit.grid(self.value)
-        if not self.honest.auctions.is_open(self.honest.truth):
-            raise MechanismError(no_auction(self.name, self.value))
         rows = [row for key in self.audited.told if key[1] in (None, self.agent) for row in self._tried(key, grid)]
         best = max(rows, key=lambda row: (row.gain, row.report == HONEST and row.bid == self.value))
         yield from (replace(row, note=self.audited.note(BEST)) if row is best else row for row in rows)
@@ -210,11 +206,9 @@ class _Group:
         return self.honest.utility(self.agent, self.honest.truth)
 
     def _tried(self, key: Key, grid: tuple[float, ...]) -> Iterator[Deviation]:
-        """A row for every bid of the grid that leaves an auction."""
+        """A row for every bid of the grid."""
         game = self.audited.game(key, {self.agent: self.kind})
-        for bid in grid:
-            if game.auctions.is_open(replaced(game.at, self.agent, bid)):
-                yield self._constant(game, key[0], bid)
+        yield from (self._constant(game, key[0], bid) for bid in grid)
 
     def _constant(self, game: Game, report: str, bid: float, *words: str) -> Deviation:
         bids = replaced(game.at, self.agent, bid)

@@ -70,10 +70,6 @@ class Sampled:
         """(n_texts,)"""
         return np.tile(np.arange(self.text_audit.seeds), len(self.queries))
 
-    def is_open(self, trial: Trial) -> bool:
-        """Whether some bid counts, so that there is an auction."""
-        return bool(self.terms.effective(trial.bids).any())
-
     def prepare(self, trials: Iterable[Trial]) -> None:
         """Have the texts of these trials written, all together, and judged."""
         new = [trial for trial in dict.fromkeys(trials) if trial not in self._facts]
@@ -97,10 +93,11 @@ class Sampled:
                 yield Cell(*place, mechanism=self._mechanisms.get(trial.rule, ""))
 
     def _ask(self, trials: Sequence[Trial]) -> None:
-        """The judges, about texts that they have not seen."""
+        """The judges, about texts that they have not seen; none about what is not sold."""
         for agent, utilities in self.text_audit.utilities.items():
             for judge in (utility.judge for utility in utilities if utility.judge is not None):
-                questions = dict.fromkeys(one for trial in trials for one in self._questions(agent, trial))
+                sold = (trial for trial in trials if self.terms.is_open(trial.bids))
+                questions = dict.fromkeys(one for trial in sold for one in self._questions(agent, trial))
                 scores = self._judged(judge, list(questions)) if questions else {}
                 self._scores |= {(judge.model, judge.prompt, one): score for one, score in scores.items()}
 
@@ -110,7 +107,9 @@ class Sampled:
         return [Question(name, cell.query, facts.text) for cell, facts in pairs]
 
     def measured(self, trial: Trial, agent: int, utility: Utility) -> Array:
-        """What the kind measures of each text to the agent, (n_texts,)."""
+        """What the kind measures of each text to the agent, (n_texts,): 0 where nothing is sold."""
+        if not self.terms.is_open(trial.bids):
+            return np.zeros(self.n_texts)
         if utility.judge is not None:
             model, prompt = utility.judge.model, utility.judge.prompt
             return np.array([self._scores[model, prompt, one] for one in self._questions(agent, trial)])

@@ -16,7 +16,6 @@ from ..experiment.text_audit import HONEST
 from ..mechanism.whole_texts.finding import BY_SEEDS, Deviation
 from ..mechanism.whole_texts.gains import FEW_FLIPS, Gains, SplitChoice, split_choice
 from ..mechanism.whole_texts.tree import replaced
-from ..system.errors import UsageError
 from .audit_texts import AuditTexts
 from .charges import charges_of, has_meaning, may_misreport
 from .reporting import NO_MISREPORT, identity
@@ -24,7 +23,7 @@ from .rules import Rules
 from .sampled import WHOLE, Payoff, Sampled, Trial, mean
 from .sampled_game import games_of, played
 from .screened import Choice, Screener, Traced
-from .text_audit_rows import TextAuditRows, few_seeds, no_auction, rough, steps_of, voids
+from .text_audit_rows import TextAuditRows, few_seeds, rough, steps_of, voids
 from .worths import Judged
 
 
@@ -41,8 +40,6 @@ def sampled_audit(
     """
     sampled = Sampled(experiment, texts, judged)
     groups = list(_groups(sampled, rules, Screener(experiment, rules, recorded)))
-    for group in groups:
-        group.check()
     sampled.prepare(trial for group in groups for trial in group.trials.values())
     found = TextAuditRows([row for group in groups for row in group.rows()])
     for game, path in played(sampled, games_of(sampled, rules)):
@@ -95,29 +92,21 @@ class Group:
 
     @cached_property
     def trials(self) -> dict[Key, Trial]:
-        """Every bid under every report that leaves an auction."""
+        """Every bid under every report."""
         sampled, audit = self.sampled, self.sampled.text_audit
         own = [one for one in audit.misreports if one.agent == self.payoff.agent and self.with_misreports]
         reports = {HONEST: NO_MISREPORT} | {one.name: identity(sampled.experiment, one) for one in own}
-        trials = {
+        return {
             Key(name, bid): Trial(self.rule, replaced(audit.at, self.payoff.agent, bid), report)
             for name, report in reports.items()
             for bid in self._tried
         }
-        return {key: trial for key, trial in trials.items() if sampled.is_open(trial)}
 
     @property
     def _tried(self) -> tuple[float, ...]:
         """The grid, and the bid that recorded texts propose."""
         screened = () if self.screened is None else (self.screened.bid,)
         return tuple(sorted({*self.sampled.text_audit.grid(self.payoff.utility.value), *screened}))
-
-    def check(self) -> None:
-        """Raises UsageError where truth is no auction."""
-        if self.truth not in self.trials:
-            experiment = self.sampled.experiment
-            why = no_auction(experiment.agents[self.payoff.agent].id, self.payoff.utility.value)
-            raise UsageError(f"{experiment.path}: {why}")
 
     @cached_property
     def _others(self) -> list[Key]:

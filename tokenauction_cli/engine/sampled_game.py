@@ -15,6 +15,7 @@ import numpy as np
 from ..experiment.sweep import shared_bids
 from ..experiment.text_audit import Utility
 from ..mechanism.distributions import Array
+from ..mechanism.terms import entry_weights
 from ..mechanism.whole_texts.dynamics import Answer, Dynamics, Path, Question, best_responses
 from ..mechanism.whole_texts.finding import BY_SEEDS, Equilibrium, welfare_ratio
 from ..mechanism.whole_texts.gains import Floor, chosen_by_the_other_half, estimate_gains, split_choice
@@ -60,11 +61,6 @@ class SampledGame:
         at = self.sampled.text_audit.at
         return tuple(self.utilities[i].value if i in self.utilities else bid for i, bid in enumerate(at))
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is an auction where everybody bids its value."""
-        return self.sampled.is_open(Trial(self.rule, self.truth))
-
     def dynamics(self) -> Dynamics:
         """Asks questions, to be answered by `answers`."""
         grids = {i: self._grid(i) for i in self.utilities}
@@ -74,14 +70,13 @@ class SampledGame:
         return self.sampled.text_audit.grid(self.utilities[agent].value)
 
     def trials(self, question: Question) -> dict[float, Trial]:
-        """The trial of each candidate that leaves an auction; the first is the bid that the agent has."""
+        """The trial of each candidate; the first is the bid that the agent has."""
         return self._trials(question.bids, question.agent, question.candidates)
 
     def _trials(
         self, bids: Sequence[float], agent: int, tried: Iterable[float], *, is_fresh: bool = False
     ) -> dict[float, Trial]:
-        trials = {bid: Trial(self.rule, replaced(bids, agent, bid), is_fresh=is_fresh) for bid in tried}
-        return {bid: trial for bid, trial in trials.items() if self.sampled.is_open(trial)}
+        return {bid: Trial(self.rule, replaced(bids, agent, bid), is_fresh=is_fresh) for bid in tried}
 
     def answers(self, question: Question) -> list[Answer]:
         """Mean gains over the bid that the agent has, with simultaneous lower bounds."""
@@ -109,15 +104,18 @@ class SampledGame:
 
     @cached_property
     def _weighted(self) -> dict[float, Trial]:
-        """The true bids' total, given to the swept agent by relative weights, where that leaves an auction."""
+        """The true bids' total, given to the swept agent by relative weights, where that sells a text; else truth."""
         experiment = self.sampled.experiment
         swept = experiment.swept_agent
         bidders = [replace(agent, bid=bid) for agent, bid in zip(experiment.agents, self.truth, strict=True)]
         charged = {i: bidder.bid for i, bidder in enumerate(bidders) if not bidder.reference}
-        weights = WEIGHTS if any(bid for i, bid in charged.items() if i != swept) else (1.0,)
+        terms = replace(self.sampled.terms, configured=self.truth)
+        is_shared = any(bid for i, bid in charged.items() if i != swept)
+        weights = sorted({*WEIGHTS, *entry_weights(terms)}) if is_shared else [1.0]
         total_bid = sum(charged.values())
         trials = {weight: self._fresh(shared_bids(bidders, swept, weight, total_bid)) for weight in weights}
-        return {weight: trial for weight, trial in trials.items() if self.sampled.is_open(trial)}
+        sold = {weight: trial for weight, trial in trials.items() if terms.is_open(trial.bids)}
+        return sold or {1.0: self._fresh(self.truth)}
 
     def regret(self, bids: tuple[float, ...]) -> tuple[float, float]:
         """The most that any agent still gains on its grid, and its upper bound, for all of them: on fresh seeds.
@@ -193,15 +191,13 @@ class SampledGame:
 
 
 def games_of(sampled: Sampled, rules: Rules) -> Iterator[SampledGame]:
-    """One per rule or mechanism, payment and kind for which there is an auction at truth."""
+    """One per rule or mechanism, payment and kind."""
     audit = sampled.text_audit
     kinds = dict.fromkeys(utility.kind for several in audit.utilities.values() for utility in several)
     for name, payment in charges_of(sampled.experiment, rules):
         for kind in (one for one in kinds if has_meaning(rules, name, one)):
             players = {i: one for i, several in audit.utilities.items() for one in several if one.kind == kind}
-            game = SampledGame(sampled, name, payment, kind, players)
-            if game.is_open:
-                yield game
+            yield SampledGame(sampled, name, payment, kind, players)
 
 
 def played(sampled: Sampled, games: Iterable[SampledGame]) -> list[tuple[SampledGame, Path]]:

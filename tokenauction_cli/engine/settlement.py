@@ -22,7 +22,7 @@ from ..runs.run_folder import Record
 from .every_text import EveryText, every_candidate, every_text
 from .plan import Cell
 from .rules import Rules, terms_of
-from .text_state import FAILED
+from .text_state import FAILED, UNSOLD
 
 _BY_AGENT = ("log_prob", "log_ratio", "unfollowed")
 OF_THE_TEXT = ("sampling", "text", "tokens", "bytes", "end_reason", "quality", "token_ids", *_BY_AGENT)
@@ -84,8 +84,10 @@ class Settlement:
     def _record(self, cell: Cell, proposed: Proposed, draw_key: DrawKey) -> Record:
         mechanism = self._rules.mechanisms[cell.aggregation]
         assert isinstance(mechanism, CandidateMechanism)
+        if not self._terms.is_open(cell.bids):
+            return self._unsold(cell, mechanism)
         try:
-            bidding = bidding_of(self._terms, tuple(self._terms.effective(cell.bids).tolist()))
+            bidding = bidding_of(self._terms, cell.bids)
             settled = mechanism.settle(proposed.candidates, bidding, draw_key)
             check_settled(settled, mechanism, len(proposed.records), len(cell.bids))
         except MechanismError as error:
@@ -100,6 +102,14 @@ class Settlement:
     def _failed(self, cell: Cell, why: str) -> Record:
         empty = {"sampling": "", "text": "", "tokens": 0, "end_reason": FAILED, "error": why, "token_ids": []}
         return self._head(cell) | empty
+
+    def _unsold(self, cell: Cell, mechanism: CandidateMechanism) -> Record:
+        """Nobody's bid counts: no candidate is chosen, and nothing is paid."""
+        ids = [agent.id for agent in self._experiment.agents]
+        empty: Record = {"sampling": "", "text": "", "tokens": 0, "end_reason": UNSOLD, "token_ids": [], "welfare": 0.0}
+        for column in mechanism.payments:
+            empty |= {f"payment.{column}.{agent}": 0.0 for agent in ids} | {f"revenue.{column}": 0.0}
+        return self._head(cell) | empty | {f"log_prob.{agent}": 0.0 for agent in ids}
 
     def _of_bids(self, cell: Cell, chosen: Record, settled: Settled) -> Record:
         """What bids make of the choice."""

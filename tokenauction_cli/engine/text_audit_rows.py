@@ -57,11 +57,6 @@ def rough(experiment: Experiment) -> Iterator[str]:
         yield f"over only {n} queries: rough"
 
 
-def no_auction(agent: str, value: float) -> str:
-    """Why there is nothing to compare deviations with."""
-    return f"no bid counts where {agent} bids its value {value:g} and others theirs"
-
-
 def at_the_limit(experiment: Experiment, values: Mapping[int, float], bids: Sequence[float]) -> Iterator[str]:
     """Which agents, given by their values, stopped at the highest bid that is tried: they may want to bid more."""
     for i, value in values.items():

@@ -25,6 +25,8 @@ from .scoring import ScoredText, Scores
 from .trace import TextTrace
 
 FAILED = "failed"
+UNSOLD = "unsold"
+"""Nobody's bid counted, so that nothing was drawn: an outcome, with payments and welfare of 0."""
 CUT = ("length", "budget")  # the reasons to end that may come within a character
 _decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -38,9 +40,8 @@ def bids_before(experiment: Experiment, cell: Mapping[str, Any], position: int) 
     for agent in experiment.agents:
         bid, spent_at = float(cell[f"bid.{agent.id}"]), cell.get(f"spent_at.{agent.id}")
         is_spent = spent_at is not None and position >= spent_at  # not where it is NaN
-        is_kept_out = bid < experiment.auction.reserve and not agent.reference
-        bids.append(0.0 if is_spent or is_kept_out else bid)
-    return np.array(bids)
+        bids.append(0.0 if is_spent else bid)
+    return terms_of(experiment).effective(bids)
 
 
 class Setting:
@@ -103,7 +104,7 @@ class TextState:
         self.cell = cell
         self.randomness = randomness
         self.bids = cell.bids
-        self.end_reason: str | None = None
+        self.end_reason: str | None = None if setting.terms.is_open(cell.bids) else UNSOLD
         self._setting = setting
         self._tokens: list[int] = []
         self._sampling = ""
@@ -175,17 +176,18 @@ class TextState:
     def _spend(self, amounts: Array) -> Array:
         """Payments capped at what is left of each budget."""
         paid: Array = np.minimum(amounts, self._left)
-        self._left = self._left - paid
+        self._left = self._left - np.nan_to_num(paid)  # what is not defined is not spent
         for i in np.flatnonzero((self._left <= 0) & (self._spent_at == 0)):
             self._spent_at[i] = self.n_tokens
         self.bid(self.bids)
         return paid
 
     def _spent(self) -> str | None:
-        """The reason to end where the budgets are why no charged agent bids any more."""
+        """The reason to end where the budgets are why no bid of a charged agent counts any more."""
         if not self._setting.has_budgets:
             return None
-        bidding = any(bid for bid, pays in zip(self.bids, self._setting.terms.charged, strict=True) if pays)
+        terms = self._setting.terms
+        bidding = (terms.effective(self.bids)[np.array(terms.charged)] > 0).any()
         return "budget" if not bidding and (self._left <= 0).any() else None
 
     def text(self) -> str:
@@ -200,7 +202,8 @@ class TextState:
     def record(self, unfollowed: Callable[[], Sequence[float]] | None = None) -> Record:
         """The cell as one flat line: the columns of cells.csv (mentions are counted later), and the token ids.
 
-        `unfollowed` is asked over bytes and words; without it the record says nothing of that.
+        `unfollowed` is asked over bytes and words; without it the record says nothing of that. None is what is not
+        defined: means per token of a text without any, and a payment at a draw where it is not.
         """
         cell, agents = self.cell, self._setting.experiment.agents
         record: Record = {
@@ -213,12 +216,14 @@ class TextState:
         record |= cell.offers(agent.id for agent in agents)
         if self.end_reason == FAILED:
             return record | {"error": self._error, "token_ids": self._tokens}
+        if self.end_reason == UNSOLD:
+            self._pay({column: np.zeros(len(agents)) for column in self._columns_paid})
         measures = Measures.of(self._measured)
         columns = {"log_prob": self._log_likelihoods}
         columns |= {f"payment.{column}": amounts for column, amounts in self._paid.items()}
-        columns |= {name: getattr(measures, name) / self.n_tokens for name in ("tv", "kl", "reverse_kl")}
+        columns |= {name: self._per_token(getattr(measures, name)) for name in ("tv", "kl", "reverse_kl")}
         if self._setting.over_bytes and unfollowed is not None:
-            columns["unfollowed"] = np.array(unfollowed())
+            columns["unfollowed"] = np.array(unfollowed()) if self._tokens else np.zeros(len(agents))
         if self._setting.over_bytes:
             record["bytes"] = sum(len(self._setting.vocabulary.piece(token)) for token in self._tokens)
         if self._scored is not None:
@@ -226,23 +231,43 @@ class TextState:
         for name, amounts in columns.items():
             record |= {f"{name}.{agent.id}": float(amounts[i]) for i, agent in enumerate(agents)}
         traced = {} if self._trace is None else {"trace": self._trace.plain()}
-        return record | self._totals(measures) | {"token_ids": self._tokens} | traced
+        return self._defined(record | self._totals(measures)) | {"token_ids": self._tokens} | traced
+
+    def _defined(self, record: Record) -> Record:
+        """The record, with None for what is not defined."""
+        return {key: None if is_nan(value) else value for key, value in record.items()}
 
     def _totals(self, measures: Measures) -> Record:
         """What belongs to the text as a whole, and to agents only in view of it."""
-        cell, auction = self.cell, self._setting.experiment.auction
+        cell, auction, is_sold = self.cell, self._setting.experiment.auction, self.end_reason != UNSOLD
         totals: Record = {"log_prob": self._log_prob}
         totals |= {f"revenue.{column}": float(amounts.sum()) for column, amounts in self._paid.items()}
-        if self._scored is not None and (quality := self._scored.quality(self.n_tokens)) is not None:
-            totals["quality"] = quality
+        if self._scored is not None and self._setting.experiment.reference is not None:
+            totals["quality"] = self._scored.quality(self.n_tokens) if is_sold else None
         totals["welfare"] = measures.welfare
-        totals["welfare_share"] = welfare_share(measures.welfare, measures.optimum, measures.offered)
-        explained = posterior(cell.bids, self._log_likelihoods)
+        share = welfare_share(measures.welfare, measures.optimum, measures.offered)
+        totals["welfare_share"] = share if is_sold else math.nan
+        explained = posterior(cell.bids, self._log_likelihoods) if any(cell.bids) else None
         charged = self._paid.get(auction.charge or next(iter(self._paid), ""))
         for i, agent in enumerate(self._setting.experiment.agents):
-            totals[f"posterior.{agent.id}"] = float(explained[i])
+            totals[f"posterior.{agent.id}"] = None if explained is None else float(explained[i])
             if agent.budget < math.inf:
                 totals[f"spent_at.{agent.id}"] = int(self._spent_at[i]) or None
             offered = cell.bids[i] * self.n_tokens
             totals[f"paid_share.{agent.id}"] = None if charged is None or not offered else float(charged[i]) / offered
         return totals
+
+    @property
+    def _columns_paid(self) -> Sequence[str]:
+        """What is charged, by column."""
+        payments = self._setting.payments[self.cell.aggregation]
+        return [name for payment in payments for name in payment.columns[: 1 if self._setting.in_the_mean else None]]
+
+    def _per_token(self, amounts: Array) -> Array:
+        """The mean over the draws; NaN without any."""
+        return amounts / self.n_tokens if self.n_tokens else np.full_like(amounts, np.nan)
+
+
+def is_nan(value: Any) -> bool:
+    """Whether it is the number that says that there is none."""
+    return type(value) is float and math.isnan(value)

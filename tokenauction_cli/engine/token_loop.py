@@ -133,9 +133,17 @@ class TokenLoop:
         if afresh:
             self._model.forget()
         groups: dict[int, _Group] = {}
+        unsold = []
         for cell in cells:
-            prompt_set = self._prompt_sets[cell.prompt_set]
-            groups.setdefault(id(prompt_set), _Group(prompt_set, [])).states.append(self._auctioneer.begin(cell))
+            prompt_set, state = self._prompt_sets[cell.prompt_set], self._auctioneer.begin(cell)
+            if state.end_reason is None:
+                groups.setdefault(id(prompt_set), _Group(prompt_set, [])).states.append(state)
+            else:
+                unsold.append(state.record(partial(self._unfollowed, prompt_set, ())))
+        if unsold:
+            yield unsold
+        if not groups:
+            return
         slots: list[_Slot] = [[] for _ in range(n_slots)]
         slots[0] = [
             _Bundle((), joined[k : k + n_slots])

@@ -130,9 +130,9 @@ def rounded(values: Array) -> list[float | None]:
     return plain
 
 
-def significant(values: Array) -> list[float]:
-    """Five significant digits."""
-    return [float(f"{value:.5g}") if value else 0.0 for value in values.tolist()]
+def significant(values: Array) -> list[float | None]:
+    """Five significant digits, null for what is not a number."""
+    return [None if math.isnan(value) else float(f"{value:.5g}") if value else 0.0 for value in values.tolist()]
 
 
 def _by_agent(per_token: Sequence[Array]) -> Array:

@@ -6,9 +6,6 @@ A word ends with white space, with END, or where the text is cut. A draw may tak
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-
 import numpy as np
 
 from ..mechanism.aggregation.rules import AggregationRule
@@ -22,7 +19,7 @@ from ..mechanism.word_outcome import WordOutcome
 from ..runs.run_folder import Record
 from ..system.errors import CellError
 from .plan import Cell
-from .text_state import Setting, TextState
+from .text_state import Setting, TextState, is_nan
 from .token_loop import back_to
 
 WHITE_SPACE = frozenset(b"\t\n\v\f\r ")
@@ -79,10 +76,9 @@ class WordState(TextState):
         word.log_p = np.zeros_like(word.log_p)
         return back_to(word.begin)
 
-    def record(self, unfollowed: Callable[[], Sequence[float]] | None = None) -> Record:
+    def _defined(self, record: Record) -> Record:
         """What sums over all words is not known, and left out."""
-        record = super().record(unfollowed)
-        return {key: value for key, value in record.items() if not (type(value) is float and math.isnan(value))}
+        return {key: value for key, value in record.items() if not is_nan(value)}
 
     def _charge(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> dict[str, Array]:
         """As of a token, without the payments that are not known."""
@@ -95,8 +91,7 @@ class WordState(TextState):
         if len(silent):
             name = self._setting.experiment.agents[silent[0]].name
             raise CellError(f"agent {name!r} cannot spell {self.text()!r}: it has no distribution of what follows")
-        effective = tuple(self._setting.terms.effective(self.bids).tolist())
-        bidding = bidding_of(self._setting.terms, effective)
+        bidding = bidding_of(self._setting.terms, self.bids)
         begin = len(self._tokens)
         draw_key = DrawKey(self.randomness, begin)
         return _Word(begin, bidding, walks(self._rule, self._sampler, bidding, draw_key))

@@ -7,6 +7,7 @@ of them. Distances are those of each agent from who writes. A text that has all 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ..mechanism.terms import bidding_of
 from ..runs.run_folder import Record
 from .plan import Cell
 from .scoring import Scores
-from .text_state import Setting, TextState
+from .text_state import UNSOLD, Setting, TextState
 
 SEGMENTS = "segments"
 _ENDS_OF_SENTENCES = (b".", b"!", b"?")
@@ -44,7 +45,8 @@ class WriterState(TextState):
         self._bidding_left = setting.terms.effective(cell.bids)
         self._n_segments = 0
         self._value = 0.0
-        self._begin_segment()
+        if self.end_reason is None:
+            self._begin_segment()
 
     def receive(self, outcome: Outcome, draw: Draw, draw_key: DrawKey, scores: Scores | None = None) -> None:
         """Append a drawn token, and see whether it ends the segment or the text.
@@ -60,9 +62,12 @@ class WriterState(TextState):
             self._begin_segment()
 
     def _begin_segment(self) -> None:
-        """Let bids choose who writes it. Where nobody can, the first draw fails, and a text that has begun ends."""
+        """Let bids choose who writes it. Where nobody can win it, it is not sold, and the text ends."""
+        bidding = bidding_of(self._setting.terms, tuple(self._bidding_left.tolist()))
+        if not self._mechanism.is_open(bidding):
+            self.end_reason = SEGMENTS if self._n_segments else UNSOLD
+            return
         try:
-            bidding = bidding_of(self._setting.terms, tuple(self._bidding_left.tolist()))
             settled = self._mechanism.settle(bidding, DrawKey(self.randomness, self._n_segments))
             check_settled(settled, self._mechanism, len(bidding.bids), len(bidding.bids))
         except MechanismError as error:
@@ -81,6 +86,10 @@ class WriterState(TextState):
             return self._mechanism.unit == "token"
         piece = self._setting.vocabulary.piece(token)
         return b"\n" in piece or piece.rstrip(_BEHIND_A_SENTENCE).endswith(_ENDS_OF_SENTENCES)
+
+    @property
+    def _columns_paid(self) -> Sequence[str]:
+        return self._mechanism.payments
 
     def _totals(self, measures: Measures) -> Record:
         totals = super()._totals(measures)

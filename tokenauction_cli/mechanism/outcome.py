@@ -26,8 +26,8 @@ T = TypeVar("T")
 class Outcome:
     """q and what surrounds it: weights w_i = b_i / B, the others' bids S_i = B - b_i, and o_i = q with b_i = 0.
 
-    Raises MechanismError for bids that are not finite numbers of at least 0, or all 0 (here), and for an undefined q
-    (when `q` is first asked for).
+    `bids` may be offered ones: from here on those that count are meant. Raises MechanismError for bids that are not
+    finite numbers of at least 0, or none of which counts (here), and for an undefined q (when `q` is first asked for).
     """
 
     def __init__(self, rule: AggregationRule, profile: Profile, bids: ArrayLike, terms: Terms) -> None:

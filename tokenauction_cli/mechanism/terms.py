@@ -2,6 +2,17 @@
 
 Terms hold for a whole experiment; bids change from cell to cell (and within a text, when a budget is spent). What
 follows from bids alone is a `Bidding`, the same at every token.
+
+Who takes part is asked of the bids that count (`Terms.effective`), here and nowhere else:
+
+    a bid counts           where it is above 0 and, unless it is a reference agent's, at least the reserve r
+    nobody takes part      no bid counts: nothing is sold, nothing is drawn, and everything paid is 0 (`is_open`)
+    agent i is alone       its bid counts and no other does, a reference agent's included (`Bidding.alone`); o is then
+                           what the others would do at their configured shares
+
+For a draw, or a segment or text where that is sold, an agent that is alone pays b under pay_your_bid, b TV(p, o) under
+pay_bid_times_influence (nothing is said where o is undefined), 0 under Clarke, and r under all others, where a second
+price is due: 0 without a reserve. MOSAIC and text_pool take no reserve, and charge as they always do.
 """
 
 from __future__ import annotations
@@ -16,6 +27,7 @@ from numpy.typing import ArrayLike
 from .distributions import Array, MechanismError, checked_bids, weights_of
 
 SAME_SHARES = 1e-12
+NEXT_TO = 1e-12  # of a relative weight: beyond rounding
 
 
 @dataclass(frozen=True)
@@ -42,27 +54,33 @@ class Terms:
             raise MechanismError(f"the reserve must be a finite number of at least 0, got {self.reserve}")
 
     def effective(self, bids: ArrayLike) -> Array:
-        """Bids with those of charged agents below the reserve set to 0, (n,)."""
+        """The bids that count, (n,): those of charged agents below the reserve are 0."""
         b = checked_bids(bids)
-        return np.where(np.array(self.charged) & (b < self.reserve), 0.0, b)
+        return b if not self.reserve else np.where(np.array(self.charged) & (b < self.reserve), 0.0, b)
+
+    def is_open(self, bids: ArrayLike) -> bool:
+        """Whether anybody's bid counts, so that there is an auction."""
+        return bool(self.effective(bids).any())
 
 
 class Bidding:
-    """Bids (n,) under terms: weights w_i = b_i / B, the others' bids S_i = B - b_i, and the shares within S_i.
+    """The bids that count, (n,): weights w_i = b_i / B, the others' bids S_i = B - b_i, and the shares within S_i.
 
-    Arrays are not to be written to. Raises MechanismError for bids that are not finite numbers of at least 0, or all 0.
+    Arrays are not to be written to. Raises MechanismError for bids that are not finite numbers of at least 0, and where
+    none counts.
     """
 
     def __init__(self, terms: Terms, bids: tuple[float, ...]) -> None:
         n = len(bids)
         self.terms = terms
-        self.bids = checked_bids(bids)
-        self.weights = weights_of(bids)
+        self.bids = checked_bids(tuple(terms.effective(bids).tolist()))
+        self.weights = weights_of(self.bids)
         self.is_contested = np.count_nonzero(self.weights) > 1
         self.due = np.array(terms.charged) & (self.bids > 0)  # who may have to pay
         self.everybody_charged = all(terms.charged)
         # S_i and 1 - w_i, summed, not subtracted: 0 exactly where they should be
         self.rivals = np.array([without(self.bids, i).sum() for i in range(n)])
+        self.alone = (self.bids > 0) & (self.rivals == 0)
         self.rival_weights = np.array([without(self.weights, i).sum() for i in range(n)])
         self.shares = np.array([self._shares(i) for i in range(n)])
         self.share_keys = tuple(row.tobytes() for row in self.shares)
@@ -113,6 +131,19 @@ def relative_bids(terms: Terms, relative_weight: float, total_bid: float) -> Arr
         bids[others] = 0.0
     bids[terms.swept] = relative_weight * total_bid
     return bids
+
+
+def entry_weights(terms: Terms) -> list[float]:
+    """The relative weights, at the total of the configured bids, around which a bid begins to count; none without a
+    reserve. On either side of each, so that what jumps there is seen at its best.
+    """
+    bids = np.where(terms.charged, terms.configured, 0.0)
+    total, others = float(bids.sum()), without(bids, terms.swept)
+    if not terms.reserve or not others.any():
+        return []
+    rests = (others[others > 0] / others.sum()).tolist()
+    at = [terms.reserve / total, *(1 - terms.reserve / (total * rest) for rest in rests)]
+    return sorted({weight + step for weight in at for step in (-NEXT_TO, 0.0, NEXT_TO) if 0 <= weight + step <= 1})
 
 
 def without(bids: Sequence[float] | Array, i: int) -> Array:

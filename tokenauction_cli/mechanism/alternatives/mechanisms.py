@@ -58,7 +58,7 @@ class Mechanism(ABC):
     """The fields of `Candidates` without which it cannot settle."""
     truthful_for: frozenset[str] = frozenset()
     """What a bid of one's value is best for, whatever others bid: a value times `log_ratio`, `mention` or `reverse_kl`
-    of the text, or a fixed value of each text or segment one writes (`writing`; with a reserve, if another bid counts).
+    of the text, or a fixed value of each text or segment one writes (`writing`).
     """
     takes_reserve: bool = False
     """Whether a reserve has a meaning: bids below it count as 0, and whoever pays at all pays at least that."""
@@ -119,6 +119,10 @@ class WriterMechanism(Mechanism):
     unit: Unit = "text"
     segments: int = 1
 
+    def is_open(self, bidding: Bidding) -> bool:
+        """Whether somebody can win a segment; somebody's bid counts."""
+        return True
+
     @abstractmethod
     def expected(self, bidding: Bidding) -> Expected:
         """The chance of each agent, (n,), and the mean payments, of one segment."""
@@ -146,7 +150,7 @@ class WriterMechanism(Mechanism):
                 payments[segment] += chance * mean.payments
                 for winner in np.flatnonzero(mean.chances).tolist():
                     left = tuple(self.next_bids(np.array(bids), winner).tolist())
-                    if any(left):
+                    if bidding.terms.is_open(left) and self.is_open(bidding_of(bidding.terms, left)):
                         following[left] = following.get(left, 0.0) + chance * float(mean.chances[winner])
             reached = following
         return Expected(chances, payments)
@@ -169,6 +173,5 @@ def due(bidding: Bidding, amounts: Array) -> Array:
 
 
 def paid_by(bidding: Bidding, i: int, price: float) -> Array:
-    """What everybody pays where agent i alone does, (n,): a price above 0 is at least the reserve."""
-    price = max(price, bidding.terms.reserve) if price > 0 else 0.0
-    return due(bidding, np.eye(len(bidding.bids))[i] * price)
+    """What everybody pays where agent i alone does, (n,): at least the reserve."""
+    return due(bidding, np.eye(len(bidding.bids))[i] * max(price, bidding.terms.reserve))

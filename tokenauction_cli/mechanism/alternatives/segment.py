@@ -13,8 +13,8 @@ A bid of one's value per segment is best, whatever others bid, for q free of bid
 text, without it within one segment only, since who wins now decides against whom others bid later (d).
 
 A race: e^(g_i) = 1 / E_i with E_i standard exponential, so the winner is argmax q_i b_i / E_i. E depends on the seed,
-the segment and the agent's id, and not on bids. With a reserve r bids below it count as 0, and the price is at least r
-unless nobody else has a bid that counts: then it is 0, and truth is not best for values below r.
+the segment and the agent's id, and not on bids. With a reserve r bids below it count as 0, and the price is at least
+r: the bid at which the winner began to win, where it is alone as well. A segment that nobody can win is not sold.
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ class Segment(WriterMechanism):
     def relevances(self, terms: Terms) -> Array:
         """q, (n,)."""
         return np.array([self.relevance.get(agent, 1.0) for agent in terms.ids])
+
+    def is_open(self, bidding: Bidding) -> bool:
+        return bool((self.relevances(bidding.terms) * bidding.bids).any())
 
     def expected(self, bidding: Bidding) -> Expected:
         q = self.relevances(bidding.terms)

@@ -12,9 +12,8 @@ The lottery is the token auction by `linear` that looks at the text as a whole: 
 tokens drawn one by one from the p_i(. | x) with the weights b_i p_i(x) of the text x so far (d).
 
 One number of the seed decides who writes at all bids; whoever wins goes on winning as its bid rises. Of equal highest
-bids the first listed is taken, and pays its bid. With a reserve bids below it count as 0, and whoever pays at all pays
-at least the reserve. A lone bidder pays nothing, as everywhere, so with a reserve truth is best only where another bid
-counts: alone, a value below the reserve gains by bidding the reserve.
+bids the first listed is taken, and pays its bid. With a reserve bids below it count as 0, and who writes pays at least
+the reserve, alone as well: truth stays best.
 """
 
 from __future__ import annotations

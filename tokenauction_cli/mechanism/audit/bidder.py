@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..aggregation.rules import AggregationRule
 from ..distributions import Array, Distribution, Profile
 from ..outcome import Outcome
-from ..payments.rules import PaymentRule
+from ..payments.rules import PaymentRule, mean_payments
 from ..terms import Terms, without
 from .maximum import Payoff
 from .preferences import loss
@@ -43,20 +43,27 @@ class Bidder:
 
     @cached_property
     def rivals(self) -> float:
-        """S, the sum of the others' bids, those below the reserve not counted."""
+        """S, the sum of the others' bids that count."""
         return float(self.terms.effective(without(self.bids, self.agent)).sum())
 
     def is_open(self, bid: float) -> bool:
-        """Whether anybody bids at all when this agent bids so much: otherwise there is no auction."""
-        return self.rivals > 0 or (bid > 0 and bid >= self.terms.reserve)
+        """Whether any bid counts when this agent bids so much: otherwise there is no auction."""
+        return self.terms.is_open(self._with(bid))
 
     def outcome(self, bid: float) -> Outcome:
-        """What comes of this bid, kept for all payments and orders; with S = 0 a bid must be positive."""
+        """What comes of this bid, kept for all payments and orders; with S = 0 it must count."""
         if bid not in self._outcomes:
-            bids = np.array(self.bids)
-            bids[self.agent] = bid
-            self._outcomes[bid] = Outcome(self.rule, self.profile, self.terms.effective(bids), self.terms)
+            self._outcomes[bid] = Outcome(self.rule, self.profile, self._with(bid), self.terms)
         return self._outcomes[bid]
+
+    def _with(self, bid: float) -> tuple[float, ...]:
+        return (*self.bids[: self.agent], bid, *self.bids[self.agent + 1 :])
+
+    @cached_property
+    def entry(self) -> float:
+        """The relative weight of the agent from which on its bid counts; 0 without a reserve."""
+        reserve = self.terms.reserve
+        return reserve / (self.rivals + reserve) if reserve else 0.0
 
     def at_weight(self, weight: float) -> Distribution:
         """q where the agent has this share of all bids and the others keep their ratios."""
@@ -78,7 +85,7 @@ class Bidder:
             return Payoff(-math.inf)
         outcome = self.outcome(bid)
         lost = self.loss_of(order, outcome)
-        return Payoff(-value * lost if value else 0.0, float(payment.expected(outcome)[self.agent]))
+        return Payoff(-value * lost if value else 0.0, float(mean_payments(payment, outcome)[self.agent]))
 
     @property
     def jumps(self) -> tuple[float, ...]:

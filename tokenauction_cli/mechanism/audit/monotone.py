@@ -25,8 +25,19 @@ WEIGHTS = tuple(np.linspace(0, 1, 11))
 CLEAR = 1e-6
 
 
+def reached(bidder: Bidder, weights: Sequence[float] = WEIGHTS) -> list[float]:
+    """Those of these relative weights that some bid gives the agent, ascending.
+
+    With a reserve it enters at `entry`. A lower bid does not count: its weight is 0, if anybody else takes part.
+    """
+    entry = bidder.entry
+    out = [0.0] if bidder.rivals > 0 or not entry else []
+    return sorted({*out, entry, *(weight for weight in weights if weight > entry)})
+
+
 def monotone(bidder: Bidder, order: str, weights: Sequence[float] = WEIGHTS) -> Failure:
     """The largest excess of q at a higher weight of the agent over q at a lower one; over all pairs of weights."""
+    weights = reached(bidder, weights)
     path = [bidder.at_weight(weight) for weight in weights]
     if order == "robust":
         return _overshoot(bidder.wanted, path, weights)
@@ -52,7 +63,7 @@ def _overshoot(p: Distribution, path: Sequence[Distribution], weights: Sequence[
 
 def payment_monotone(bidder: Bidder, payment: PaymentRule, order: str, weights: Sequence[float] = WEIGHTS) -> Failure:
     """The largest step of the payment that goes against what the agent prefers, or that comes with no preference."""
-    bids = [bidder.rivals * w / (1 - w) for w in weights if w < 1 and bidder.rivals > 0]  # with rivals any bid is open
+    bids = _bids(bidder, weights) if bidder.rivals > 0 else []  # then any bid is open
     outcomes = [bidder.outcome(bid) for bid in bids]
     paid = [float(payment.expected(outcome)[bidder.agent]) for outcome in outcomes]
     worst = Failure(0.0)
@@ -63,6 +74,11 @@ def payment_monotone(bidder: Bidder, payment: PaymentRule, order: str, weights: 
             liked = "is not comparable" if gain is None else f"is preferred by {gain:+.4g}"
             worst = Failure(size, detail=f"bid {bids[low]:.4g} to {bids[high]:.4g}: pays {more:+.4g} for what {liked}")
     return worst
+
+
+def _bids(bidder: Bidder, weights: Sequence[float]) -> list[float]:
+    """Bids that give the agent these weights beside the others, or beside a bid of 1, and the reserve; ascending."""
+    return sorted({(bidder.rivals or 1.0) * w / (1 - w) for w in weights if w < 1} | {bidder.terms.reserve})
 
 
 def _disagreement(more: float, gain: float | None) -> float:
@@ -77,7 +93,7 @@ def _disagreement(more: float, gain: float | None) -> float:
 
 def consistent(bidder: Bidder, order: str, weights: Sequence[float] = WEIGHTS) -> Failure:
     """1 where the agent ranks two of its bids one way under some bids of the others and another way under others."""
-    bids = [(bidder.rivals or 1.0) * w / (1 - w) for w in weights if 0 < w < 1]
+    bids = [bid for bid in _bids(bidder, weights) if bid > 0]
     bidders = [replace(bidder, bids=others) for others in others_grid(bidder)]
     bidders = [each for each in bidders if all(each.is_open(bid) for bid in bids)]
     if not bidders:

@@ -7,8 +7,8 @@ zeta(b) = b x(b) - integral_0^b x(z) dz + constant (Myerson 1981), and the const
 
 Linear, and random dictator, whose q is the same: TV(q(z), p) = D S/(S + z), so zeta = D [S ln(1 + b/S) - b S/(S + b)],
 linear's expected second price. Winner take all: TV(q(z), p) is D below the highest other bid M and 0 above, so the
-winner pays D M, and of k equal winners each b (D - TV(q, p)). A reserve r makes TV(q(z), p) = D for z < r. At S = 0
-it is 0.
+winner pays D M, and of k equal winners each b (D - TV(q, p)). A reserve r makes TV(q(z), p) = D for z < r. An agent
+that is alone pays r: below it nothing is sold, so there is no o.
 
 Otherwise by quadrature in y = ln(1 + z/S), where the integrand TV (S + z) is smooth but for a kink where q_t passes
 p_t. (d) That happens at most once per token. In the notes of `power_mean.py` p_t = q_t where S rho_t^(-r) = N^r - z,
@@ -64,6 +64,8 @@ class MyersonTV(PaymentRule):
 def myerson_payment(outcome: Outcome, i: int) -> float:
     """Agent i's payment, in closed form where there is one."""
     bid, rivals = float(outcome.bids[i]), float(outcome.rivals[i])
+    if outcome.bidding.alone[i]:
+        return outcome.terms.reserve
     if outcome.rule.is_linear_mixture:
         return outcome.distance(i) * mean_price(bid, rivals, outcome.terms.reserve)
     if outcome.rule.highest_bid_wins:
@@ -75,7 +77,7 @@ def by_quadrature(outcome: Outcome, i: int) -> Integral:
     """Agent i's payment under any rule, and its error."""
     bid, rivals, reserve = float(outcome.bids[i]), float(outcome.rivals[i]), outcome.terms.reserve
     if rivals == 0:
-        return Integral(0.0, 0.0)
+        return Integral(reserve, 0.0)
     tolerance = bid * relative_error(outcome.profile.n_tokens)
     points = breaks(outcome, i, float(np.log1p(reserve / rivals)), float(np.log1p(bid / rivals)))
     area = integrate(lambda y: rivals * np.exp(y) * tv_at(outcome, i, share_at(y)), points, tolerance)

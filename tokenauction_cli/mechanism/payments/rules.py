@@ -18,11 +18,14 @@ reserve).
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+import numpy as np
+
 from ..aggregation.rules import AggregationRule
-from ..distributions import Array
+from ..distributions import Array, MechanismError
 from ..divergences import total_variation
 from ..outcome import Outcome
 from ..sampling.randomness import DrawKey
@@ -33,7 +36,7 @@ class PaymentRule(ABC):
     """What each agent pays for one drawn token, and what is true of it. `expected` alone makes a payment rule.
 
     Amounts are (n,) float64, at most infinite, 0 for an agent that bids 0; `outcome.charged` and `outcome.per_agent`
-    make those of reference agents 0.
+    make those of reference agents 0. NaN is an amount that is not defined, though q is: it stays empty.
     """
 
     name: str
@@ -91,7 +94,9 @@ class PayYourBid(PaymentRule):
 
 
 class PayBidTimesInfluence(PaymentRule):
-    """zeta_i = b_i TV(o_i, q). With nobody else o_i = p_i and it is 0.
+    """zeta_i = b_i TV(o_i, q), alone b_i TV(p_i, o_i): its limit as the others' bids fall. NaN where o_i is undefined.
+
+    With nobody else in the experiment o_i = p_i and it is 0.
 
     Not truthful: where a unit of TV is worth v the best response under linear is -S + sqrt(S^2 + S v). (d) TV(o, q) =
     D b / (S + b), so the gain is D b (v - b) / (S + b), whose slope has the sign of S v - 2 S b - b^2.
@@ -104,7 +109,12 @@ class PayBidTimesInfluence(PaymentRule):
         return outcome.once(self.name, lambda: outcome.per_agent(self._payment))
 
     def _payment(self, outcome: Outcome, i: int) -> float:
-        return float(outcome.bids[i]) * influence(outcome, i)
+        try:
+            return float(outcome.bids[i]) * influence(outcome, i)
+        except MechanismError:
+            if outcome.bidding.alone[i]:  # q is defined: the agents that do not bid agree on no token
+                return math.nan
+            raise
 
 
 def influence(outcome: Outcome, i: int) -> float:
@@ -112,3 +122,12 @@ def influence(outcome: Outcome, i: int) -> float:
     if outcome.rule.is_linear_mixture:  # (d) q - o = w (p - o)
         return float(outcome.weights[i]) * outcome.distance(i)
     return total_variation(outcome.others(i).p, outcome.q.p)
+
+
+def mean_payments(payment: PaymentRule, outcome: Outcome) -> Array:
+    """What agents pay in the mean, (n,), for audits. Raises MechanismError where that is not defined."""
+    amounts = payment.expected(outcome)
+    if np.isnan(amounts).any():
+        name = outcome.terms.ids[int(np.isnan(amounts).argmax())]
+        raise MechanismError(f"{payment.name} of {name} alone is undefined: the others, who do not bid, share no token")
+    return amounts

@@ -9,10 +9,11 @@ where q_x(z) = v, that is at z = S (v - o_x) / (p_x - v), the realised price. So
 so that the price is (p_x - o_x)^+ / q_x H in the mean given x, D H in the mean, and positive with probability D w.
 
 Reserve r (bids below it count as 0): the price is max(threshold, r) where it is positive, so H gains the integral of
-r - z over z < r: H = r + S ln((S + b) / (S + r)) - b S / (S + b). At S = 0 every price is 0.
+r - z over z < r: H = r + S ln((S + b) / (S + r)) - b S / (S + b). At S = 0 that is r, and an agent that is alone pays
+it for each draw, whatever D is: it began to win every token at the reserve.
 
 Random dictator: only the dictator pays, S w'/(1 - w') with w' = u w; it has the same F, so the mean is H, and given x
-it is (p_x / q_x) H. Winner take all: the winner pays the highest other bid M (or r if that is more and M > 0).
+it is (p_x / q_x) H. Winner take all: the winner pays the highest other bid M, or r if that is more.
 
 Under `stable` sampling the seed that drew the token sets the price of the swept agent (of two agents, of both);
 everybody else has a fresh u of its own (`Purpose.PAYMENT`). Each expectation is exact.
@@ -57,6 +58,7 @@ class SecondPrice(PaymentRule):
     def charge(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> Mapping[str, Array]:
         unit, expected = outcome.once(self.name, lambda: mean_prices(outcome))
         given = unit * moved(outcome, draw.token) / outcome.q.at(draw.token)
+        given = np.where(outcome.bidding.alone, unit, given)
         amounts = realised(outcome, draw, draw_key), given, expected
         return dict(zip(self.columns, map(outcome.charged, amounts), strict=True))
 
@@ -69,7 +71,7 @@ def mean_prices(outcome: Outcome) -> tuple[Array, Array]:
     odds = outcome.odds
     if odds is None:
         unit = unit_prices(outcome.bidding)
-        return unit, unit * outcome.distances
+        return unit, np.where(outcome.bidding.alone, unit, unit * outcome.distances)
     if outcome.rule.highest_bid_wins:
         unit = odds * [runner_up(outcome.bidding, i) for i in range(outcome.n_agents)]
     else:
@@ -86,17 +88,18 @@ def unit_prices(bidding: Bidding) -> Array:
 
 
 def mean_price(bid: float, rivals: float, reserve: float = 0.0) -> float:
-    """H, the mean price of an agent per unit of D. 0 at S = 0, at a bid of 0 and at one below the reserve."""
-    if rivals == 0 or bid == 0 or bid < reserve:
+    """H, the mean price of an agent per unit of D. At S = 0 the reserve; 0 at a bid of 0 and below the reserve."""
+    if bid == 0 or bid < reserve:
         return 0.0
+    if rivals == 0:
+        return reserve
     log_ratio = np.log1p((bid - reserve) / (rivals + reserve))
     return max(0.0, float(reserve + rivals * log_ratio - bid * (rivals / (rivals + bid))))
 
 
 def runner_up(bidding: Bidding, i: int) -> float:
-    """What agent i pays if it wins: the highest other bid, or the reserve if that is more and there is another bid."""
-    highest = float(without(bidding.bids, i).max())
-    return max(highest, bidding.terms.reserve) if highest > 0 else 0.0
+    """What agent i pays if it wins: the highest other bid, or the reserve if that is more."""
+    return max(float(without(bidding.bids, i).max()), bidding.terms.reserve)
 
 
 def moved(outcome: Outcome, token: int) -> Array:
@@ -109,7 +112,9 @@ def moved(outcome: Outcome, token: int) -> Array:
 
 
 def realised(outcome: Outcome, draw: Draw, draw_key: DrawKey) -> Array:
-    """The realised prices, (n,): the seed's own where it sets them, otherwise by a fresh u."""
+    """The realised prices, (n,): the seed's own where it sets them, otherwise by a fresh u; the reserve alone."""
+    if outcome.bidding.alone.any():
+        return np.where(outcome.bidding.alone, outcome.terms.reserve, 0.0)
     prices = []
     for i, bid in enumerate(outcome.bids.tolist()):
         price = draw.prices[i] if draw.prices else None

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from itertools import count
 from typing import NamedTuple
 
@@ -70,9 +71,10 @@ def _mixed(rule: AggregationRule, sampling: SamplingRule, bidding: Bidding, draw
     if odds is not None:
         dictator = drawn_agent(odds, draw_key.uniform(Purpose.LOTTERY))
         weights = _alone(bidding, dictator)
+    of_weights = replace(bidding.terms, reserve=0.0)  # which are no bids
 
     def draw_byte(profile: Profile, weights: Array, draw_key: DrawKey) -> int:
-        return sampling.draw(Outcome(Linear(), profile, weights, bidding.terms), draw_key).token
+        return sampling.draw(Outcome(Linear(), profile, weights, of_weights), draw_key).token
 
     yield Walk(weights, draw_byte)
     return Draw(WORD, sampling.name, dictator)

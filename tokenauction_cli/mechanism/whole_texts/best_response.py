@@ -22,7 +22,7 @@ import numpy as np
 from ..audit.maximum import Payoff, maximum
 from ..audit.regret import FAR
 from ..distributions import Array, MechanismError
-from ..payments.rules import PaymentRule
+from ..payments.rules import PaymentRule, mean_payments
 from .tree import LEAF, Auctions, Indices, TokenAuctions, Worth, replaced, total
 
 FACTORS = (0.0, *(2.0 ** (k / 4) for k in range(-40, 25)))
@@ -49,11 +49,9 @@ def fine_grid(value: float, rivals: float, tried: Sequence[float] = (), far: Seq
 def bids_to_try(
     auctions: Auctions, bids: Sequence[float], agent: int, value: float, tried: Sequence[float] = (), *, is_exact: bool
 ) -> list[float]:
-    """The agent's fine grid where the others bid so, with bids of many times that where payments are exact; only bids
-    that leave an auction."""
+    """The agent's fine grid where the others bid so, with bids of many times that where payments are exact."""
     rivals = sum(replaced(bids, agent, 0.0))
-    grid = fine_grid(value, rivals, (*tried, auctions.terms.reserve), FAR if is_exact else ())
-    return [bid for bid in grid if auctions.is_open(replaced(bids, agent, bid))]
+    return fine_grid(value, rivals, (*tried, auctions.terms.reserve), FAR if is_exact else ())
 
 
 def jumps_of(auctions: Auctions, bids: Sequence[float], agent: int) -> tuple[float, ...]:
@@ -117,7 +115,8 @@ class BackwardInduction:
         self._worth = worth
         self._bids = bids
         is_exact = auctions.error_of(payment) == 0
-        self._grid = bids_to_try(auctions, bids, worth.agent, worth.value, is_exact=is_exact)
+        grid = bids_to_try(auctions, bids, worth.agent, worth.value, is_exact=is_exact)
+        self._grid = [bid for bid in grid if auctions.terms.is_open(replaced(bids, worth.agent, bid))]
         self._jumps = jumps_of(auctions, bids, worth.agent)
         self._draws: dict[tuple[int, float], _Draw] = {}
         self._solved: dict[tuple[int, bytes], float] = {}
@@ -157,14 +156,14 @@ class BackwardInduction:
         return self._draws[place, bid]
 
     def _drawn(self, place: int, bid: float) -> _Draw:
-        """Bids that leave q undefined are none to choose."""
+        """Bids that leave q undefined, or nothing sold, are none to choose."""
         worth = self._worth
         try:
             outcome = self._auctions.outcome(place, replaced(self._bids, worth.agent, bid))
             q = outcome.q
         except MechanismError:
             return _Draw(-math.inf, 0.0, np.zeros(self._auctions.tree.profiles[place].n_tokens))
-        paid = float(self._payment.expected(outcome)[worth.agent])
+        paid = float(mean_payments(self._payment, outcome)[worth.agent])
         return _Draw(worth.of_draw(self._auctions.tree.truths[place], q) - paid, paid, q.p)
 
     def _paid(self, bids: Array) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..audit.maximum import NEARBY, Payoff, maximum
 from ..payments.rules import PaymentRule
-from ..terms import relative_bids, without
+from ..terms import entry_weights, relative_bids, without
 from .best_response import BestBid, best_bid, bids_to_try, jumps_of
 from .dynamics import EQUILIBRIUM, MOST_ROUNDS, SUPREMUM, UNFINISHED, Answer, Path, Question, Reply, best_responses
 from .tree import Auctions, Worth, replaced, total
@@ -57,8 +56,7 @@ class Game:
         grid = bids_to_try(self.auctions, bids, agent, value, tried, is_exact=is_exact)
 
         def utility(bid: float) -> float:
-            offered = replaced(bids, agent, bid)
-            return self.utility(agent, offered) if self.auctions.is_open(offered) else -math.inf
+            return self.utility(agent, replaced(bids, agent, bid))
 
         return best_bid(utility, grid, value, jumps_of(self.auctions, bids, agent))
 
@@ -120,8 +118,7 @@ class Game:
         gains = []
         for bid in question.candidates:
             bids = replaced(question.bids, question.agent, bid)
-            is_open = self.auctions.is_open(bids)
-            gains.append(gained(self.utility(question.agent, bids), now) if is_open else -np.inf)
+            gains.append(gained(self.utility(question.agent, bids), now))
         return [Answer(gain, gain) for gain in gains]
 
     def regret(self, bids: Sequence[float]) -> float:
@@ -141,12 +138,14 @@ class Game:
         return float(self.auctions.at(bids).payments(self.payment).sum())
 
     def best_weight(self) -> float:
-        """The relative weight of the swept agent with most welfare, at the total of the true bids."""
+        """The relative weight of the swept agent with most welfare, at the total of the true bids, of those at which a
+        text is sold."""
         if self._is_alone:
             return 1.0
-        grid = np.linspace(0.0, 1.0, N_WEIGHTS).tolist()
-        is_open = [weight for weight in grid if self.auctions.is_open(self.at_weight(weight))]
-        return maximum(lambda weight: Payoff(self.welfare(self.at_weight(weight))), is_open)[0]
+        terms = replace(self.auctions.terms, configured=self.truth)
+        grid = {*np.linspace(0.0, 1.0, N_WEIGHTS).tolist(), *entry_weights(terms)}
+        sold = [weight for weight in sorted(grid) if terms.is_open(self.at_weight(weight))]
+        return maximum(lambda weight: Payoff(self.welfare(self.at_weight(weight))), sold)[0] if sold else 1.0
 
     def at_weight(self, weight: float) -> tuple[float, ...]:
         """The bids, (n,), where the swept agent has this share of the true bids, and the others keep their ratios."""

@@ -72,15 +72,14 @@ class OtherMechanism:
     def name(self) -> str:
         return self.mechanism.name
 
-    def is_open(self, bids: Sequence[float]) -> bool:
-        return bool(self.terms.effective(bids).any())
-
     def error_of(self, payment: PaymentRule | None) -> float:
         return 0.0
 
     def at(self, bids: Sequence[float]) -> TextLaw:
         """The law at these bids, (n,). Raises MechanismError where nothing can be chosen."""
-        expected = self._expected(tuple(self.terms.effective(bids).tolist()))
+        if not self.terms.is_open(bids):
+            return TextLaw(self.tree, np.zeros(self.tree.n_texts), np.zeros(len(bids)), self.log_p)
+        expected = self._expected(tuple(bids))
         if isinstance(self.mechanism, CandidateMechanism):
             return TextLaw(self.tree, expected.chances, expected.payments, self.log_p)
         written = expected.chances > 0

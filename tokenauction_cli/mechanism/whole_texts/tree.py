@@ -22,7 +22,7 @@ from ..aggregation.rules import AggregationRule
 from ..distributions import Array, Distribution, MechanismError, Profile
 from ..divergences import kl_to_agents
 from ..outcome import Outcome
-from ..payments.rules import PaymentRule
+from ..payments.rules import PaymentRule, mean_payments
 from ..terms import Terms
 
 LEAF = -1
@@ -144,22 +144,19 @@ class Auctions(Protocol):
     @property
     def terms(self) -> Terms: ...
 
-    def is_open(self, bids: Sequence[float]) -> bool:
-        """Whether the reserve leaves any bid: otherwise there is no auction."""
-        ...
-
     def error_of(self, payment: PaymentRule | None) -> float:
         """The largest error of an expected payment, as a part of the bid."""
         ...
 
     def at(self, bids: Sequence[float]) -> Law:
-        """The law of the texts at these bids, (n,)."""
+        """The law of the texts at these bids, (n,). Where none counts there is no text; worth and payments are 0."""
         ...
 
 
 class TokenLaw:
     """The law of the texts of a tree at some bids: P of every node, `p` (m,), and the outcome where a prefix is met.
 
+    Where no bid counts nothing is drawn: no text is reached, and all means are 0.
     Raises MechanismError where q is undefined at a prefix of positive probability, naming it.
     """
 
@@ -170,6 +167,8 @@ class TokenLaw:
         self.p[0] = 1.0
         self._q = np.zeros((len(tree.profiles), tree.profiles[0].n_tokens))
         self._payments: dict[str, Array] = {}
+        if not terms.is_open(bids):
+            return
         self._meet(np.zeros(1, np.intp), rule, terms, bids)
         for level in tree.longer:
             self.p[level.nodes] = self.p[level.parents] * self._q[level.places, level.tokens]
@@ -196,8 +195,10 @@ class TokenLaw:
     def payments(self, payment: PaymentRule | None) -> Array:
         assert payment is not None
         if payment.name not in self._payments:
-            drawn = [self.visits[place] * payment.expected(outcome) for place, outcome in self.outcomes.items()]
-            self._payments[payment.name] = np.sum(drawn, axis=0)
+            paid = np.zeros(self.tree.profiles[0].n_agents)
+            for place, outcome in self.outcomes.items():
+                paid = paid + self.visits[place] * mean_payments(payment, outcome)
+            self._payments[payment.name] = paid
         return self._payments[payment.name]
 
     def mean(self, worth: Worth) -> float:
@@ -224,22 +225,16 @@ class TokenAuctions:
     def name(self) -> str:
         return self.rule.name
 
-    def is_open(self, bids: Sequence[float]) -> bool:
-        return any(self._effective(bids))
-
     def error_of(self, payment: PaymentRule | None) -> float:
         assert payment is not None
         return payment.relative_error(self.rule, self.tree.profiles[0].n_tokens)
 
     def at(self, bids: Sequence[float]) -> TokenLaw:
-        return self._law(self._effective(bids))
+        return self._law(tuple(self.terms.effective(bids).tolist()))
 
     def outcome(self, place: int, bids: Sequence[float]) -> Outcome:
         """The outcome of one profile at these bids, (n,)."""
-        return Outcome(self.rule, self.tree.profiles[place], self._effective(bids), self.terms)
-
-    def _effective(self, bids: Sequence[float]) -> tuple[float, ...]:
-        return tuple(self.terms.effective(bids).tolist()) if self.terms.reserve else tuple(bids)
+        return Outcome(self.rule, self.tree.profiles[place], tuple(bids), self.terms)
 
 
 def total(amounts: Sequence[float]) -> float:
