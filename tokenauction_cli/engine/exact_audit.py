@@ -185,8 +185,10 @@ class _Group:
         yield self._constant(self.honest, HONEST, found.bid, "best constant bid", *words)
         auctions, payment, worth = self.honest.auctions, self.audited.payment, self.honest.worths[self.agent]
         if payment is not None and isinstance(auctions, TokenAuctions):
-            solved = BackwardInduction(auctions, payment, worth, self.honest.truth).solve()
-            yield self._row(self.honest, HONEST, None, solved.utility, solved.payment, "best bid for every prefix")
+            induction = BackwardInduction(auctions, payment, worth, self.honest.truth)
+            if induction.has_bids:
+                solved = induction.solve()
+                yield self._row(self.honest, HONEST, None, solved.utility, solved.payment, "best bid for every prefix")
 
     @cached_property
     def honest(self) -> Game:

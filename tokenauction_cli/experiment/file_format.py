@@ -186,7 +186,10 @@ class Auction(Section):
     )
     stop: tuple[FilledText, ...] = Field(default=(), description="Texts that end a text; they are cut off.")
     charge: FilledText | None = Field(default=None, description="The payment rule that budgets pay.")
-    reserve: Number | None = Field(default=None, description="Reserve price per token: a lower bid counts as 0.")
+    reserve: Number | None = Field(
+        default=None,
+        description="Reserve price per token, segment or text: a lower bid counts as 0, and where no bid counts the text is unsold.",
+    )
     trace: Annotated[Literal["none", "chosen", "top_k"], says("none, chosen or top_k")] = Field(
         default="none",
         description="What is kept of every token's distributions, in texts of the token auction.",

@@ -121,6 +121,11 @@ class BackwardInduction:
         self._draws: dict[tuple[int, float], _Draw] = {}
         self._solved: dict[tuple[int, bytes], float] = {}
 
+    @property
+    def has_bids(self) -> bool:
+        """Whether there is a bid at which something is sold; nobody else's counts where there is none."""
+        return bool(self._grid)
+
     def solve(self) -> BidsByPrefix:
         """From the longest prefixes to the root; the bids are then played from the root on for what they pay."""
         tree = self._auctions.tree
