@@ -188,7 +188,7 @@ class Auction(Section):
     charge: FilledText | None = Field(default=None, description="The payment rule that budgets pay.")
     reserve: Number | None = Field(
         default=None,
-        description="Reserve price per token, segment or text: a lower bid counts as 0, and where no bid counts the text is unsold.",
+        description="Reserve price, for what a bid is for: a lower bid counts as 0. No bid counts: unsold.",
     )
     trace: Annotated[Literal["none", "chosen", "top_k"], says("none, chosen or top_k")] = Field(
         default="none",
