@@ -100,9 +100,9 @@ def check(game: Game, record: Record) -> None:
         assert any(bids), "a draw that nobody's bid counts for"
         for i in range(3):
             for name, amount in expected_payments(game, bids, i).items():
-                is_spent = name == "pay_your_bid" and any(game["budgets"])
-                paid.setdefault(name, [0.0] * 3)[i] += min(amount, left[i]) if is_spent else amount
-                if is_spent:
+                is_charged = name == "pay_your_bid" and any(game["budgets"])
+                paid.setdefault(name, [0.0] * 3)[i] += min(amount, left[i]) if is_charged else amount
+                if is_charged:
                     left[i] -= min(amount, left[i])
         bids = counting(game, left)
         is_spent = any(game["budgets"]) and min(left) <= 0 and not any(bids[i] for i in charged)

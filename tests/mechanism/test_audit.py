@@ -288,15 +288,21 @@ def test_boosting_a_brand_works_in_a_pooled_vocabulary() -> None:
 
 
 def test_with_a_reserve_an_agent_enters_at_the_weight_that_it_gives() -> None:
-    """Bob enters beside 1.5 at the bid .5, that is at the weight 1/4. The first token is above Ann's and Cid's .4 at
-    once; by hand .4^(3/4) .05^(1/4) over the sum of the three."""
+    """Bob enters beside 1 at the bid 1, so at the weight 1/2: the log pool of both puts sqrt(.4 x .05) over the sum of
+    three such roots on the first token, more than Ann's .4. It is more still at .3, which no bid gives him."""
     ann, bob = [0.4, 0.59, 0.01], [0.05, 0.01, 0.94]
-    here = bidder("log_linear", Profile.of([ann, bob, ann]), (1.0, 0.49, 0.5), 1, reserve=0.5)
-    assert reached(here)[:2] == [0.0, pytest.approx(0.25)]
-    at_entry = np.array(ann) ** 0.75 * np.array(bob) ** 0.25
+    here = bidder("log_linear", Profile.of([ann, bob]), (1.0, 0.49), 1, reserve=1.0)
+    assert reached(here) == pytest.approx([0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    at_entry = np.sqrt(np.array(ann) * bob)
     found = monotone(here, "robust")
-    assert found.token == 0
-    assert found.size == pytest.approx(at_entry[0] / at_entry.sum() - 0.4, abs=1e-12)
-    assert found.detail.startswith("relative weight 0 to 0.25: p 0.4000 to 0.49")
-    lone = bidder("log_linear", Profile.of([ann, bob, ann]), (0.4, 0.49, 0.4), 1, reserve=0.5)
-    assert reached(lone) == [1.0], "below the reserve nothing is sold"
+    assert (found.token, found.size) == (0, pytest.approx(at_entry[0] / at_entry.sum() - 0.4, abs=1e-12))
+    assert monotone(bidder("log_linear", Profile.of([ann, bob]), (1.0, 0.49), 1), "robust").size > found.size + 0.05
+    assert reached(bidder("log_linear", Profile.of([ann, bob]), (0.9, 0.49), 1, reserve=1.0)) == [1.0]
+
+
+def test_a_bid_below_the_reserve_is_nobodys_rival() -> None:
+    """Beside Ann there are Cid, who says what she says, and Bob, who bids .49: whatever she bids, q is hers."""
+    ann, bob = [0.4, 0.59, 0.01], [0.05, 0.01, 0.94]
+    profile, bids = Profile.of([ann, bob, ann]), (1.0, 0.49, 0.5)
+    assert monotone(bidder("log_linear", profile, bids, reserve=0.5), "robust").size < 1e-12
+    assert monotone(bidder("log_linear", profile, bids), "robust").size > 0.05

@@ -161,6 +161,8 @@ def _add(found: TextAuditRows, audited: _Audited) -> None:
         found.deviations.extend(_Group(audited, agent, kind).rows())
     for kind in dict.fromkeys(kind for _, kind in worths):
         game = audited.game(_TRUE, {agent: kind for agent, its in worths if its == kind})
+        if not any(game.truth):
+            continue
         path = game.play({agent: audited.text_audit.grid(worth.value) for agent, worth in game.worths.items()})
         found.equilibria.append(_equilibrium(audited, game, kind, path))
         found.steps.extend(steps_of(audited.experiment, (*audited.names, kind), path))

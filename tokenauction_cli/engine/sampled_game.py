@@ -191,13 +191,15 @@ class SampledGame:
 
 
 def games_of(sampled: Sampled, rules: Rules) -> Iterator[SampledGame]:
-    """One per rule or mechanism, payment and kind."""
+    """One per rule or mechanism, payment and kind, but where everybody's value and bid is 0."""
     audit = sampled.text_audit
     kinds = dict.fromkeys(utility.kind for several in audit.utilities.values() for utility in several)
     for name, payment in charges_of(sampled.experiment, rules):
         for kind in (one for one in kinds if has_meaning(rules, name, one)):
             players = {i: one for i, several in audit.utilities.items() for one in several if one.kind == kind}
-            yield SampledGame(sampled, name, payment, kind, players)
+            game = SampledGame(sampled, name, payment, kind, players)
+            if any(game.truth):
+                yield game
 
 
 def played(sampled: Sampled, games: Iterable[SampledGame]) -> list[tuple[SampledGame, Path]]:
