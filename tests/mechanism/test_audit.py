@@ -297,7 +297,7 @@ def test_with_a_reserve_an_agent_enters_at_the_weight_that_it_gives() -> None:
     found = monotone(here, "robust")
     assert (found.token, found.size) == (0, pytest.approx(at_entry[0] / at_entry.sum() - 0.4, abs=1e-12))
     assert monotone(bidder("log_linear", Profile.of([ann, bob]), (1.0, 0.49), 1), "robust").size > found.size + 0.05
-    assert reached(bidder("log_linear", Profile.of([ann, bob]), (0.9, 0.49), 1, reserve=1.0)) == [1.0]
+    assert reached(bidder("log_linear", Profile.of([ann, bob]), (0.9, 1.2), 1, reserve=1.0)) == [1.0], "alone"
 
 
 def test_a_bid_below_the_reserve_is_nobodys_rival() -> None:
