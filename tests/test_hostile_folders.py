@@ -235,3 +235,15 @@ def test_a_stranger_in_a_sibling_is_not_taken_over(victim: Victim, tmp_path: Pat
     (sibling / "manifest.json").write_text(json.dumps(manifest | {"files": {}}))
     again = tokauction.run(EXPERIMENT, tmp_path / "results")
     assert again.cells.equals(victim.cells)
+
+
+@pytest.mark.parametrize("column", ["log_prob", "log_prob.beta", "quality", "seed"])
+def test_a_candidate_without_what_bids_need_is_written_anew(victim: Victim, tmp_path: Path, column: str) -> None:
+    folder = tmp_path / "results" / victim.path.name
+    change = Change("proposals-1.jsonl", 1, (column,), DELETED if column != "seed" else 5)
+    change.made(victim, folder)
+    records = folder / "records-1.jsonl"
+    records.write_text("".join(line + "\n" for line in texts(records) if '"mechanism":"text_pool"' not in line))
+    again = tokauction.run(EXPERIMENT, folder.parent)
+    assert again.cells.equals(victim.cells)
+    assert (folder / "proposals-1.wrong").exists()

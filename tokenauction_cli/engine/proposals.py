@@ -9,16 +9,18 @@ evaluation. Mechanisms with the same generator share them. Where every text is a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from typing import NamedTuple
 
 from ..experiment.experiment import Experiment
 from ..mechanism.alternatives.mechanisms import CandidateMechanism
 from ..runs.run_folder import PROPOSALS, Appender, Record, RunFolder
+from .agreement import agrees
 from .plan import Cell
 from .rules import Rules
 from .settlement import OF_THE_TEXT, Settlement
+from .text_state import FAILED
 
 KIND = PROPOSALS
 _OF_THE_CELL = ("cell", "query", "mechanism", "aggregation", "point", "relative_weight", "seed", "bid")
@@ -85,11 +87,14 @@ class Proposals:
         self._waiting: dict[Pool, list[Cell]] = {}
         for cell in cells:
             self._waiting.setdefault(pool_of(experiment, cell), []).append(cell)
-        self._candidates = {pool: [cell.id for cell in candidates_of(experiment, pool)] for pool in self._waiting}
-        self._ids = set(chain.from_iterable(self._candidates.values()))
+        candidates = {pool: candidates_of(experiment, pool) for pool in self._waiting}
+        self._candidates = {pool: [cell.id for cell in of_pool] for pool, of_pool in candidates.items()}
+        cells_by_id = {cell.id: cell for cell in chain.from_iterable(candidates.values())}
+        self._ids = cells_by_id.keys()
         self._written: dict[str, Record] = {}
         if self._ids:
-            self._add(folder.of(KIND).records().values())
+            kept_ones = folder.of(KIND).expecting(_problem_with(experiment, cells_by_id))
+            self._add(kept_ones.records().values())
 
     @property
     def missing(self) -> set[str]:
@@ -113,6 +118,23 @@ class Proposals:
 
     def _add(self, records: Iterable[Record]) -> None:
         self._written |= {record["cell"]: record for record in records if record["cell"] in self._ids}
+
+
+def _problem_with(experiment: Experiment, cells: Mapping[str, Cell]) -> Callable[[Record], str | None]:
+    """What is wrong with the record of one of these candidates, in words; None also for any other one."""
+    ids = [agent.id for agent in experiment.agents]
+    needed = ["log_prob", *(f"log_prob.{agent}" for agent in ids), *(["quality"] if experiment.reference else [])]
+
+    def problem(record: Record) -> str | None:
+        cell = cells.get(record["cell"])
+        if cell is None:
+            return None
+        if not agrees(record, cell, ids):
+            return "query, mechanism, seed or bids are not those of this candidate"
+        missing = [column for column in needed if record.get(column) is None]
+        return f"{missing[0]} is missing" if missing and record["end_reason"] != FAILED else None
+
+    return problem
 
 
 def candidate_seed(seed: int, k: int) -> int:
