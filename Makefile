@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PASSES := $(wildcard tokenauction_cli/mechanism/native/*.py tokenauction_cli/mechanism/native/*.[ch])
-LLAMA := $(addprefix tokenauction_cli/lm/,build_llama.py llama_build.py compile_llama.sh)
+LLAMA := $(addprefix tokenauction_cli/lm/,build_llama.py llama/llama_build.py compile_llama.sh)
 NEWER := import sys; sys.exit(sys.version_info < (3, 10))
 
 .DEFAULT_GOAL := help

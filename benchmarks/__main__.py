@@ -15,7 +15,7 @@ from tokenauction_cli.cli.options import TableOrJson, TablesAs, quiet_llama
 from tokenauction_cli.system.errors import UsageError
 
 if TYPE_CHECKING:
-    from tokenauction_cli.analysis.tables import Table
+    from tokenauction_cli.analysis.tables.tables import Table
 
     from .benchmark import Measured
     from .replay import Replayed
@@ -152,7 +152,7 @@ def _replay(file: Path | None, repeat: int, overrides: list[str], how: TableOrJs
 
 
 def _replay_table(found: list[Replayed]) -> Table:
-    from tokenauction_cli.analysis.tables import Table
+    from tokenauction_cli.analysis.tables.tables import Table
 
     threads = list(found[0].per_second)
     speeds = ["prefixes/s: 1 thread", *(f"{n} threads" for n in threads[1:])]
@@ -191,7 +191,7 @@ def _print_table(medians: list[dict[str, Any]]) -> None:
 
 
 def _table(medians: list[dict[str, Any]]) -> Table:
-    from tokenauction_cli.analysis.tables import Table
+    from tokenauction_cli.analysis.tables.tables import Table
 
     columns = ("measure", *(str(row["scenario"]) for row in medians))
     figures = {name: [row[name] for row in medians] for name in SHOWN}

@@ -20,20 +20,20 @@ from typing import Any
 
 import numpy as np
 
-from tokenauction_cli.engine.auctioneer import Auctioneer
-from tokenauction_cli.engine.bidder_models import BidderModels
-from tokenauction_cli.engine.gguf_files import GgufFiles
+from tokenauction_cli.engine.candidates.proposals import KIND as PROPOSALS
+from tokenauction_cli.engine.candidates.proposals import Proposals, is_settled, pools_of
+from tokenauction_cli.engine.loop.auctioneer import Auctioneer
+from tokenauction_cli.engine.loop.token_loop import TokenLoop
+from tokenauction_cli.engine.models.bidder_models import BidderModels
+from tokenauction_cli.engine.models.gguf_files import GgufFiles
+from tokenauction_cli.engine.models.prepare import prepare
 from tokenauction_cli.engine.plan import Cell, Plan, cells_of
-from tokenauction_cli.engine.prepare import prepare
-from tokenauction_cli.engine.proposals import KIND as PROPOSALS
-from tokenauction_cli.engine.proposals import Proposals, is_settled, pools_of
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import plan_for
-from tokenauction_cli.engine.token_loop import TokenLoop
 from tokenauction_cli.experiment.experiment import Experiment
-from tokenauction_cli.lm.byte_model import ByteModel, BytePrompt
-from tokenauction_cli.lm.gguf import GgufPrompt, Step
-from tokenauction_cli.lm.hardware import Hardware
+from tokenauction_cli.lm.bytes.byte_model import ByteModel, BytePrompt
+from tokenauction_cli.lm.llama.gguf import GgufPrompt, Step
+from tokenauction_cli.lm.llama.hardware import Hardware
 from tokenauction_cli.mechanism.aggregation.rules import AggregationRule
 from tokenauction_cli.mechanism.distributions import Array
 from tokenauction_cli.mechanism.outcome import Outcome
@@ -194,7 +194,7 @@ def _replay(files: GgufFiles, plan: Plan, journals: Mapping[Path, Sequence[Step]
 
 def machine_of(hardware: Hardware) -> dict[str, str]:
     """What ratios depend on: processor, threads and build."""
-    from tokenauction_cli.lm import libraries
+    from tokenauction_cli.lm.llama import libraries
     from tokenauction_cli.system.processors import processor_name
 
     build = libraries.digests()

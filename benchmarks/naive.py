@@ -16,12 +16,12 @@ import numpy as np
 
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm.base import common_length
-from tokenauction_cli.lm.lexicon import END, Lexicon, Split
+from tokenauction_cli.lm.bytes.lexicon import END, Lexicon, Split
 from tokenauction_cli.mechanism.distributions import Array
 
 if TYPE_CHECKING:
-    from tokenauction_cli.lm.gguf import GgufPrompt
-    from tokenauction_cli.lm.hardware import Hardware
+    from tokenauction_cli.lm.llama.gguf import GgufPrompt
+    from tokenauction_cli.lm.llama.hardware import Hardware
 
 TEXTS = 3
 BEAM = 4
@@ -89,7 +89,7 @@ class _Bytes:
     """An agent that speaks bytes."""
 
     def __init__(self, model: Any, prompt: GgufPrompt, temperature: float) -> None:
-        from tokenauction_cli.lm.gguf import open_vocabulary
+        from tokenauction_cli.lm.llama.gguf import open_vocabulary
 
         self._model, self._prompt, self._temperature = model, tuple(prompt.tokens), temperature
         with open_vocabulary(prompt.path) as vocabulary:

@@ -18,8 +18,8 @@ from tokenauction_cli.mechanism.distributions import Array, log_normalize
 from .naive import TEXTS, models_of
 
 if TYPE_CHECKING:
-    from tokenauction_cli.lm.gguf import GgufPrompt
-    from tokenauction_cli.lm.hardware import Hardware
+    from tokenauction_cli.lm.llama.gguf import GgufPrompt
+    from tokenauction_cli.lm.llama.hardware import Hardware
 
 
 def draws_per_second(experiment: Experiment, prompts: Sequence[GgufPrompt], hardware: Hardware) -> float:

@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tokenauction_cli.engine.auctioneer import Auctioneer
+from tokenauction_cli.engine.loop.auctioneer import Auctioneer
+from tokenauction_cli.engine.loop.text_state import TextState
+from tokenauction_cli.engine.loop.token_loop import TokenLoop
+from tokenauction_cli.engine.models.prepare import prepare
 from tokenauction_cli.engine.plan import Cell, cells_of
-from tokenauction_cli.engine.prepare import prepare
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import plan_for
-from tokenauction_cli.engine.text_state import TextState
-from tokenauction_cli.engine.token_loop import TokenLoop
 from tokenauction_cli.experiment.experiment import Experiment
-from tokenauction_cli.experiment.sweep import shared_bids
+from tokenauction_cli.experiment.resolved.sweep import shared_bids
 from tokenauction_cli.lm.base import Logits, copied
 from tokenauction_cli.system.errors import ModelError, UsageError
 

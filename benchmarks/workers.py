@@ -9,10 +9,10 @@ from typing import Any
 
 from tokenauction_cli.engine.plan import cells_of
 from tokenauction_cli.engine.run import SilentProgress, compute, get_ready
-from tokenauction_cli.engine.workers import Workers, workplace_of
 from tokenauction_cli.engine.workplace import Tell
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.runs.run_folder import RunFolder
+from tokenauction_cli.workers.workers import Workers, workplace_of
 
 ONE_WORKER, THIS_PROCESS = "one worker", "this process"
 

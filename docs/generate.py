@@ -18,10 +18,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from tokenauction_cli.analysis import columns
-from tokenauction_cli.analysis.glossary import AUDIT_TERMS
+from tokenauction_cli.analysis.columns import columns
+from tokenauction_cli.analysis.columns.glossary import AUDIT_TERMS
 from tokenauction_cli.cli.json_keys import KEYS
-from tokenauction_cli.experiment.schema import POWER_MEAN, json_schema
+from tokenauction_cli.experiment.format.schema import POWER_MEAN, json_schema
 
 NOT_BY_HAND = "<!-- Written by docs/generate.py: run `make docs`. -->"
 

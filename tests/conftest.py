@@ -117,7 +117,7 @@ def in_process(
 @pytest.fixture
 def batches_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within this process every probe finds that a batch moves bits."""
-    from tokenauction_cli.lm.probe import Finding
+    from tokenauction_cli.lm.probing.probe import Finding
 
     monkeypatch.setattr(Finding, "keeps_bits", False)
 

@@ -12,7 +12,7 @@ import sys
 
 import llama_cpp
 
-from tokenauction_cli.lm.libraries import folder
+from tokenauction_cli.lm.llama.libraries import folder
 
 _CPU = 0
 

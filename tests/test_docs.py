@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import Reader
 
-from tokenauction_cli.experiment.schema import json_schema
+from tokenauction_cli.experiment.format.schema import json_schema
 
 DOCS = Path(__file__).parents[1] / "docs"
 GENERATED = runpy.run_path(str(DOCS / "generate.py"))

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 import tokenauction_cli as tokauction
 from tokenauction_cli.analysis.run import files_of
-from tokenauction_cli.engine.verification import verify_run
 from tokenauction_cli.system.errors import TokauctionError
+from tokenauction_cli.verify.verification import verify_run
 
 EXPERIMENT = {
     "name": "victim",

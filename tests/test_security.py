@@ -163,7 +163,7 @@ def test_a_report_of_hostile_names_and_texts(hostile: str, tmp_path: Path, in_pr
 def test_the_chat_template_of_a_model_has_bounds(
     tmp_path: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch, template: str, reason: str
 ) -> None:
-    from tokenauction_cli.lm import chat_template
+    from tokenauction_cli.lm.prompts import chat_template
 
     if "5 seconds" in reason:
         monkeypatch.setattr(chat_template, "SECONDS", 0.5)

@@ -18,7 +18,7 @@ import pytest
 from conftest import Command, Reader
 from tiny_gguf import bigram_model, of_byte
 
-from tokenauction_cli.analysis import metrics
+from tokenauction_cli.analysis.frames import metrics
 from tokenauction_cli.api import load_run, run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 

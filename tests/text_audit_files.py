@@ -11,7 +11,7 @@ from math import log
 from pathlib import Path
 from typing import Any
 
-from tokenauction_cli.experiment.text_audit import GRID
+from tokenauction_cli.experiment.resolved.text_audit import GRID
 
 VALUE = 2.0
 AGENTS = ("alpha", "beta")

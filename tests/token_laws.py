@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenauction_cli.lm.base import Logits, Request
-from tokenauction_cli.lm.covering import Covering, Knobs, Steps
-from tokenauction_cli.lm.hypotheses import State
-from tokenauction_cli.lm.lexicon import END, Lexicon
+from tokenauction_cli.lm.bytes.covering import Covering, Knobs, Steps
+from tokenauction_cli.lm.bytes.hypotheses import State
+from tokenauction_cli.lm.bytes.lexicon import END, Lexicon
 from tokenauction_cli.system.errors import CellError
 
 Context = tuple[int, ...]

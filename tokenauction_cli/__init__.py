@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .system.errors import ExperimentError, ModelError, StoreError, TokauctionError, UsageError
 
 if TYPE_CHECKING:
-    from .analysis.reading import read_csv
+    from .analysis.columns.reading import read_csv
     from .analysis.run import Run
     from .api import check, compare, list_runs, load_run, run, write_report
 

@@ -15,34 +15,34 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .analysis.columns.reading import read_csv as read_csv
 from .analysis.expectations import figure_names
-from .analysis.metrics import Rows, cells_frame_of, summary_frame
-from .analysis.reading import read_csv as read_csv
+from .analysis.frames.metrics import Rows, cells_frame_of, summary_frame
 from .analysis.run import Run, files_of
-from .engine.agreement import disagreement
-from .engine.bidder_models import BidderModels
+from .engine.candidates.settlement import check_listed
+from .engine.models.bidder_models import BidderModels
+from .engine.models.prepare import prepare
 from .engine.plan import Cell, Plan, cells_of, n_cells
-from .engine.prepare import prepare
 from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
-from .engine.settlement import check_listed
-from .engine.workers import Workers, workplace_of
+from .engine.running.agreement import disagreement
 from .engine.workplace import Workplace
 from .experiment.experiment import Experiment, load_experiment
 from .experiment.from_mapping import experiment_from
-from .experiment.shard import Shard
+from .experiment.resolved.shard import Shard
 from .runs import manifest
 from .runs.run_folder import Record, RecordReader, RunFolder
 from .runs.run_folders import chosen_run, chosen_runs, folder_of, listed_runs
 from .runs.run_log import logging_to
 from .system.errors import NothingInShardError, UsageError
 from .system.memory import check_room_for_tables
+from .workers.workers import Workers, workplace_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .analysis.run_comparison import Comparison
-    from .analysis.tables import Table
+    from .analysis.across_runs.run_comparison import Comparison
+    from .analysis.tables.tables import Table
     from .report.report import Report
 
 PathOrData = str | Path | Mapping[str, Any]
@@ -133,7 +133,7 @@ def list_runs(folder: str | Path = RESULTS) -> pd.DataFrame:
     """A row per run in a folder: how far it is, when it was written, and what tells it from others of its name."""
     import pandas as pd
 
-    from .analysis.run_list import run_table
+    from .analysis.across_runs.run_list import run_table
 
     table = run_table(listed_runs([Path(folder)], Path(folder)))
     return pd.DataFrame(table.rows, columns=list(table.columns))
@@ -144,7 +144,7 @@ def compare(runs: Iterable[Run | str | Path], results: str | Path = RESULTS) -> 
 
     Numbers are means over the texts that all the runs have: of the same query, rule, relative weight and seed.
     """
-    from .analysis.run_comparison import compare_runs
+    from .analysis.across_runs.run_comparison import compare_runs
 
     return compare_runs(_loaded(runs, results))
 
@@ -280,7 +280,7 @@ class RunAudit(NamedTuple):
 
 def check_audit(orders: Sequence[str]) -> None:
     """Raises UsageError where an audit in these orders is not possible, before anything is run for it."""
-    from .experiment.prompts import did_you_mean
+    from .experiment.templates.prompts import did_you_mean
     from .mechanism.aggregation.rules import ORDERS
 
     for order in orders:
@@ -305,9 +305,9 @@ def check_auditable(experiment: Experiment) -> None:
 
 def audit_run(run: Run, prefixes: int, orders: Sequence[str] = (), *, tell: Callable[[str], None]) -> RunAudit:
     """Check every rule on the distributions that a run met, and write audit.csv and audit.txt into its folder."""
-    from .analysis.audit_tables import audit_tables, findings_frame, paragraphs
-    from .analysis.tables import frame_csv
-    from .engine.audit import audit
+    from .analysis.tables.audit_tables import audit_tables, findings_frame, paragraphs
+    from .analysis.tables.tables import frame_csv
+    from .audits.prefixes.audit import audit
 
     check_audit(orders)
     check_auditable(run.experiment)
@@ -332,10 +332,10 @@ def audit_texts(run: Run, progress: Progress) -> TextAudit:
 
     Raises UsageError where that cannot be, before any model is loaded. Ctrl-C keeps every text that is finished.
     """
-    from .analysis.mechanism_names import for_programs
-    from .analysis.tables import frame_csv
-    from .analysis.text_audit_tables import text_audit_frames, text_audit_paragraphs, text_audit_tables
-    from .engine.text_audit import text_audit
+    from .analysis.frames.mechanism_names import for_programs
+    from .analysis.tables.tables import frame_csv
+    from .analysis.tables.text_audit_tables import text_audit_frames, text_audit_paragraphs, text_audit_tables
+    from .audits.texts.text_audit import text_audit
 
     check_text_audit(run.experiment)
     with run.folder.locked(progress.note), logging_to(run.folder):
@@ -353,7 +353,7 @@ def audit_texts(run: Run, progress: Progress) -> TextAudit:
 
 def check_text_audit(experiment: Experiment) -> None:
     """Raises UsageError where whole texts of this experiment cannot be audited."""
-    from .engine.text_audit import check_text_audit as check
+    from .audits.texts.text_audit import check_text_audit as check
 
     check(experiment)
 

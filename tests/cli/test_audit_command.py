@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Command
 
-from tokenauction_cli.analysis.glossary import AUDIT_TERMS
+from tokenauction_cli.analysis.columns.glossary import AUDIT_TERMS
 
 TWO = """name: two
 agents:

@@ -10,7 +10,7 @@ from conftest import Command
 
 from tokenauction_cli import __version__
 from tokenauction_cli.cli.json_keys import DOCTOR
-from tokenauction_cli.engine.self_test import self_test
+from tokenauction_cli.verify.self_test import self_test
 
 
 @pytest.mark.model
@@ -29,7 +29,7 @@ def test_it_says_everything(in_process: Command, model_path: Path) -> None:
 
 
 def test_as_json(in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenauction_cli.engine.self_test.demo_model", lambda: None)
+    monkeypatch.setattr("tokenauction_cli.engine.models.demo_model.demo_model", lambda: None)
     done = in_process("doctor", "--format", "json")
     said = json.loads(done.stdout)
     assert set(said) == set(DOCTOR)
@@ -46,10 +46,10 @@ def test_without_a_model() -> None:
 
 
 def test_a_test_that_fails_is_an_error(tmp_path: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tokenauction_cli.engine import self_test as tests
+    from tokenauction_cli.verify import self_test as tests
 
     monkeypatch.setattr(tests, "_SHARE_OF_LARGE", 0.7)
-    monkeypatch.setattr("tokenauction_cli.engine.self_test.demo_model", lambda: None)
+    monkeypatch.setattr("tokenauction_cli.engine.models.demo_model.demo_model", lambda: None)
     done = in_process("doctor")
     assert done.returncode == 1
     assert "FAILED: 0.5" in done.stdout

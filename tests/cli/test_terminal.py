@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from tokenauction_cli.analysis.figure_tables import heading
-from tokenauction_cli.analysis.tables import Table, shown
+from tokenauction_cli.analysis.tables.figure_tables import heading
+from tokenauction_cli.analysis.tables.tables import Table, shown
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.cli.sparklines import PLAIN, curve_tables, sparkline
 from tokenauction_cli.cli.terminal import rich_table

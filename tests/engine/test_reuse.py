@@ -13,11 +13,11 @@ from tiny_gguf import bigram_model, of_byte
 
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
-from tokenauction_cli.engine.bidder_models import TableBidders
+from tokenauction_cli.engine.models.bidder_models import TableBidders
 from tokenauction_cli.engine.run import SilentProgress
-from tokenauction_cli.engine.verification import verify_run
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.runs.run_folder import RunFolder
+from tokenauction_cli.verify.verification import verify_run
 
 SIX = "sweep.relative_weight={from: 0, to: 1, step: 0.2}"
 ELEVEN = "sweep.relative_weight={from: 0, to: 1, step: 0.1}"

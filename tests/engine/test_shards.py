@@ -18,9 +18,9 @@ from tokenauction_cli import load_run
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment, sharded
 from tokenauction_cli.engine.plan import cells_of, n_cells
-from tokenauction_cli.engine.verification import verify_run
-from tokenauction_cli.experiment.shard import Shard
+from tokenauction_cli.experiment.resolved.shard import Shard
 from tokenauction_cli.system.errors import UsageError
+from tokenauction_cli.verify.verification import verify_run
 
 N = 3
 PARTS = [Shard(k, N) for k in range(1, N + 1)]

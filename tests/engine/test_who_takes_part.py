@@ -15,7 +15,7 @@ from test_token_loop import write
 
 import tokenauction_cli as tokauction
 from tokenauction_cli.experiment.experiment import Experiment
-from tokenauction_cli.experiment.text_audit import TextAudit, Utility
+from tokenauction_cli.experiment.resolved.text_audit import TextAudit, Utility
 from tokenauction_cli.runs.run_folder import Record
 
 TOKENS = "xyz"

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenauction_cli.experiment.experiment import Experiment, load_experiment
-from tokenauction_cli.experiment.file_format import Steps
-from tokenauction_cli.experiment.schema import json_schema
-from tokenauction_cli.experiment.sweep import weights_of_sweep
+from tokenauction_cli.experiment.format.file_format import Steps
+from tokenauction_cli.experiment.format.schema import json_schema
+from tokenauction_cli.experiment.resolved.sweep import weights_of_sweep
 from tokenauction_cli.system.errors import ExperimentError, Problem
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tokenauction_cli.lm import build_llama, llama_build, probe
-from tokenauction_cli.lm.hardware import Hardware
-from tokenauction_cli.lm.llama_build import LAUNCHER, WITHOUT_AMX, Build
-from tokenauction_cli.lm.probe import Crash
+from tokenauction_cli.lm import build_llama
+from tokenauction_cli.lm.llama import llama_build
+from tokenauction_cli.lm.llama.hardware import Hardware
+from tokenauction_cli.lm.llama.llama_build import LAUNCHER, WITHOUT_AMX, Build
+from tokenauction_cli.lm.probing import probe
+from tokenauction_cli.lm.probing.probe import Crash
 
 TILES = """
 #include <immintrin.h>

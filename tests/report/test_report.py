@@ -20,13 +20,12 @@ import pytest
 from conftest import Command, Reader
 from hostile_run import HOSTILE, SWEEP
 
-from tokenauction_cli.analysis.metrics import summary_frame
+from tokenauction_cli.analysis.frames.metrics import summary_frame
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.report import fonts
-from tokenauction_cli.report import traces as packing
-from tokenauction_cli.report.figures import (
+from tokenauction_cli.report.charts.figures import (
     ALL_QUERIES,
     Figure,
     Horizontal,
@@ -36,9 +35,17 @@ from tokenauction_cli.report.figures import (
     horizontal_of,
     ids_named,
 )
+from tokenauction_cli.report.charts.vega import (
+    LONGEST_TITLE,
+    axis_title,
+    depths_of,
+    panel_spec,
+    paper_spec,
+    queries_drawn,
+)
 from tokenauction_cli.report.fonts import what_fonts_lack
+from tokenauction_cli.report.page import traces as packing
 from tokenauction_cli.report.report import write_report
-from tokenauction_cli.report.vega import LONGEST_TITLE, axis_title, depths_of, panel_spec, paper_spec, queries_drawn
 
 
 @pytest.fixture

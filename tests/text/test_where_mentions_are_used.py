@@ -5,9 +5,9 @@ from __future__ import annotations
 from conftest import Reader
 from rich.text import Text
 
+from tokenauction_cli.audits.prefixes.audit import _brand_tokens
 from tokenauction_cli.cli.terminal import COLOURS, highlighted
-from tokenauction_cli.engine.audit import _brand_tokens
-from tokenauction_cli.report.page_data import _marked
+from tokenauction_cli.report.page.page_data import _marked
 
 TEXT = "请入住Hilton酒店，或Mu\u0308ller"
 TWO = """

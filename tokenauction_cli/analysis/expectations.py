@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..experiment.expectation import TOLERANCE, At, Expectation, TextTest
-from ..experiment.expectation_checks import TREND
-from ..experiment.prompts import MAX_LISTED
+from ..experiment.checks.expectation_checks import TREND
+from ..experiment.resolved.expectation import TOLERANCE, At, Expectation, TextTest
+from ..experiment.templates.prompts import MAX_LISTED
 from ..system.errors import Problem
-from .columns import figures, number_columns
-from .tables import Table
+from .columns.columns import figures, number_columns
+from .tables.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

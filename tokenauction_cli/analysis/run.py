@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..experiment.experiment import Experiment
-from ..lm.covering import MOST_OFF
+from ..lm.bytes.covering import MOST_OFF
 from ..runs.run_folder import RunFolder
 from ..system.errors import UsageError
-from .comparison import comparisons_frame
 from .expectations import Verdict, verdicts
-from .figure_tables import Choice, Frames, payment_tables, rate_tables
-from .long import long_frame, trace_frame
-from .mechanism_names import for_programs
-from .pooled import FEW, pooled_frame
-from .tables import Table
-from .text_tables import By, samplers_of, text_tables
-from .trend import trends_frame
-from .words import in_words
+from .frames.comparison import comparisons_frame
+from .frames.long import long_frame, trace_frame
+from .frames.mechanism_names import for_programs
+from .frames.pooled import FEW, pooled_frame
+from .frames.trend import trends_frame
+from .frames.words import in_words
+from .tables.figure_tables import Choice, Frames, payment_tables, rate_tables
+from .tables.tables import Table
+from .tables.text_tables import By, samplers_of, text_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -218,7 +218,7 @@ def statistics_frames(run: Run) -> dict[str, pd.DataFrame]:
 
 def files_of(run: Run) -> dict[str, str]:
     """Every table of a run as text, by file name."""
-    from .tables import frame_csv, render
+    from .tables.tables import frame_csv, render
 
     texts: Sequence[Table] = run.text_tables()
     return {

@@ -13,7 +13,20 @@ import typer
 from .. import __version__
 from ..system.errors import OutputError, TokauctionError, UsageError
 from ..system.streams import prepare
-from . import audit, check, compare, doctor, init, models, play, report, run, schema, show, verify
+from . import (
+    audit,
+    check,
+    compare,
+    doctor,
+    init,
+    models,
+    play,
+    report,
+    run,
+    schema,
+    show,
+    verify,
+)
 from . import list as run_list
 from .options import EXIT_INTERRUPTED, Settings, quiet_llama
 
@@ -98,7 +111,7 @@ def run_app(app: typer.Typer) -> None:
         error.show()
         code = UsageError.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        from ..engine.interrupts import how_to_continue
+        from ..engine.running.interrupts import how_to_continue
 
         print(how_to_continue(), file=sys.stderr)
         code = EXIT_INTERRUPTED

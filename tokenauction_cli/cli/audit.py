@@ -16,7 +16,7 @@ from .options import Format, Results
 
 if TYPE_CHECKING:
     from ..analysis.run import Run
-    from ..analysis.tables import Table
+    from ..analysis.tables.tables import Table
     from ..experiment.experiment import Experiment
     from .progress import QuietProgress
 
@@ -49,7 +49,7 @@ def audit(
 
     With --texts: what other bids and false reports gain where an agent values a whole text.
     """
-    from ..analysis.tables import render
+    from ..analysis.tables.tables import render
     from ..api import check_audit
     from ..runs.run_folders import chosen_runs, is_experiment
 
@@ -126,7 +126,7 @@ def _run(target: Path, overrides: list[str], trust: list[str], output: Path, qui
 @contextmanager
 def _shown_progress(experiment: Experiment, quiet: bool) -> Iterator[QuietProgress]:
     """Progress that ends with its block; interrupted, it says how to continue and exits."""
-    from ..engine.interrupts import how_to_continue
+    from ..engine.running.interrupts import how_to_continue
     from .progress import progress_for_stderr
 
     progress = progress_for_stderr(quiet, experiment.auction.counted)

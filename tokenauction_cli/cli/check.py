@@ -13,10 +13,10 @@ from .options import ExperimentFile, Overrides, TableOrJson, TablesAs, Trust, lo
 from .results import print_rich, tell_what_is_doubtful
 
 if TYPE_CHECKING:
-    from ..analysis.tables import Table
+    from ..analysis.tables.tables import Table
     from ..api import Checked
-    from ..engine.calibration import Calibrated
     from ..experiment.experiment import Experiment
+    from ..verify.calibration import Calibrated
 
 
 def check(
@@ -59,7 +59,7 @@ def check(
 
 def _print_coverings(experiment: Experiment, how: TableOrJson) -> None:
     """A row for each covering that is tried."""
-    from ..engine.calibration import calibrate
+    from ..verify.calibration import calibrate
     from .terminal import console, rich_table
 
     found = []
@@ -73,7 +73,7 @@ def _print_coverings(experiment: Experiment, how: TableOrJson) -> None:
 
 
 def _covering_table(found: Sequence[Calibrated]) -> Table:
-    from ..analysis.tables import Table
+    from ..analysis.tables.tables import Table
 
     heads = (
         "open",

@@ -31,7 +31,7 @@ def compare(
     how: Output = Format.table,
 ) -> None:
     """Compare runs with the first one, on the texts that all of them have: means, differences, 95 % intervals."""
-    from ..analysis.comparison_tables import comparison_tables
+    from ..analysis.across_runs.comparison_tables import comparison_tables
     from ..api import compare
 
     compared = compare(runs, results)

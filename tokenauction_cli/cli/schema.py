@@ -9,6 +9,6 @@ def schema() -> None:
     """Print the JSON Schema of the experiment file."""
     import json
 
-    from ..experiment.schema import json_schema
+    from ..experiment.format.schema import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

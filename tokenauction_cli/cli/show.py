@@ -23,7 +23,7 @@ from .results import (
 
 if TYPE_CHECKING:
     from ..analysis.run import Run
-    from ..analysis.tables import Table
+    from ..analysis.tables.tables import Table
 
 
 def show(
@@ -57,7 +57,7 @@ def show(
     how: Output = Format.table,
 ) -> None:
     """Print the tables of runs again: texts, rates, payments, or any columns of summary.csv. A folder is listed."""
-    from ..analysis.figure_tables import Choice
+    from ..analysis.tables.figure_tables import Choice
     from ..api import load_run
     from ..system.environment import visible
 

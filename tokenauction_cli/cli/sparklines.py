@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..analysis.tables import Table, shown
+from ..analysis.tables.tables import Table, shown
 from ..experiment.experiment import Experiment
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..analysis.layout import Needs, parts, widths
-from ..analysis.tables import Table, plain, shown
+from ..analysis.tables.layout import Needs, parts, widths
+from ..analysis.tables.tables import Table, plain, shown
 from ..experiment.experiment import Experiment
 from ..system.environment import visible
 

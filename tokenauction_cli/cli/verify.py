@@ -14,7 +14,7 @@ from ..system.errors import TokauctionError
 from .options import Results, Runs, TableOrJson, TablesAs
 
 if TYPE_CHECKING:
-    from ..engine.verification import Check
+    from ..verify.verification import Check
 
 CELLS = 5
 _MARKS = {True: "ok    ", False: "FAILED", None: "note  "}
@@ -56,8 +56,8 @@ def verify(
 
 def _checked(run: Path, cells: int, trust: list[str], places: list[str], how: TableOrJson) -> Iterator[Check]:
     """Every check of one run; in the terminal each is told as soon as it is made."""
-    from ..engine.verification import verify_run
     from ..system.environment import visible
+    from ..verify.verification import verify_run
 
     for check in verify_run(run, cells, trust, places):
         if how is TableOrJson.table:

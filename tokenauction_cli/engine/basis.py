@@ -17,8 +17,8 @@ from ..experiment.experiment import Agent, Experiment
 from ..runs.manifest import Manifest
 from ..system.environment import versions
 from ..system.processors import processor_identity
-from .bidder_models import BidderModels
-from .gguf_files import GgufFiles
+from .models.bidder_models import BidderModels
+from .models.gguf_files import GgufFiles
 
 PACKAGES = ("jinja2", "llama-cpp-python", "numpy")
 _OF_MANIFESTS = ("format", "records", "tokauction", "llama", "passes")  # what wrote the records
@@ -62,8 +62,8 @@ def _columns(experiment: Experiment) -> dict[str, dict[str, str]]:
 
 def _models(experiment: Experiment, files: GgufFiles) -> dict[str, Any]:
     """The digests of the file of each agent and of the reference, and how llama.cpp computes with it."""
-    from ..lm.gguf import cells_per_sequence
-    from ..lm.libraries import gpu_models
+    from ..lm.llama.gguf import cells_per_sequence
+    from ..lm.llama.libraries import gpu_models
 
     reference = [] if experiment.reference is None else [experiment.reference]
     models = [files.of(agent) for agent in (*experiment.agents, *reference)]

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..experiment.experiment import Experiment
-from ..experiment.sweep import shared_bids
+from ..experiment.resolved.sweep import shared_bids
 from ..lm.base import LanguageModel, Request
 from ..system.errors import CellError, UsageError
-from .auctioneer import Auctioneer
+from .loop.auctioneer import Auctioneer
+from .loop.token_loop import PromptSet, continued
+from .models.prepare import prepare
 from .plan import Cell
-from .prepare import prepare
 from .rules import Rules
-from .token_loop import PromptSet, continued
 
 
 @dataclass(frozen=True)

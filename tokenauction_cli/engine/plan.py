@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from ..experiment.experiment import Experiment
-from ..experiment.mechanism_choice import TOKEN_AUCTION
+from ..experiment.resolved.mechanism_choice import TOKEN_AUCTION
 
 CELLS_PER_WAVE = 4096
 CELLS_PER_WHOLE_WAVE = 128

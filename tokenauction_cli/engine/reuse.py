@@ -12,14 +12,14 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ..experiment.experiment import Experiment
-from ..experiment.shard import Shard
+from ..experiment.resolved.shard import Shard
 from ..runs import manifest
 from ..runs.run_folder import PROPOSALS, RECORDS, Record, RunFolder
 from ..runs.run_folders import runs_in
 from ..system.errors import StoreError
-from .agreement import agrees
+from .loop.text_state import FAILED
 from .plan import Cell
-from .text_state import FAILED
+from .running.agreement import agrees
 
 _NAMES = {RECORDS: "cells", PROPOSALS: "candidates"}
 RECORDS_AT_ONCE = 100  # with traces they are large

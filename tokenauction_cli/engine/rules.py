@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
+from ..experiment.checks.mechanism_checks import Premises, misfits
 from ..experiment.experiment import Auction, Experiment
-from ..experiment.mechanism_checks import Premises, misfits
-from ..experiment.sweep import terms_of_agents
+from ..experiment.resolved.sweep import terms_of_agents
 from ..mechanism import registry
 from ..mechanism.aggregation.rules import AggregationRule, Linear
 from ..mechanism.alternatives.mechanisms import Mechanism

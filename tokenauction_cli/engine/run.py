@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 
 from ..experiment.experiment import Experiment
 from ..experiment.reader import read_experiment
-from ..experiment.shard import Shard
+from ..experiment.resolved.shard import Shard
 from ..runs import manifest
 from ..runs.manifest_schema import path_of
 from ..runs.run_folder import PROPOSALS, RunFolder
@@ -26,15 +26,15 @@ from ..runs.run_folders import RESOLVED
 from ..system.environment import versions, visible
 from ..system.errors import UsageError
 from ..system.memory import peak_memory
-from .bidder_models import BidderModels
-from .interrupts import Interrupts
+from .candidates.proposals import Proposals, candidates_of, is_settled, pools_of, texts_of
+from .candidates.settlement import check_listed
+from .models.bidder_models import BidderModels
+from .models.prepare import prepare
 from .plan import Cell, Plan, cells_of, plan_of
-from .prepare import prepare
-from .proposals import Proposals, candidates_of, is_settled, pools_of, texts_of
 from .reuse import TakenOver, take_over
 from .rules import Rules
 from .run_facts import begin_manifest
-from .settlement import check_listed
+from .running.interrupts import Interrupts
 from .workplace import Here, WorkerPace, Workplace, Writing
 
 logger = logging.getLogger("tokauction")

@@ -12,10 +12,10 @@ from ..runs.manifest import FORMAT, RECORDS_VERSION, Manifest, changes, environm
 from ..runs.manifest_schema import kept_path
 from ..runs.run_folder import RunFolder
 from ..system.errors import TokauctionError
-from .backend_bidders import packages_of
 from .basis import basis_of
-from .bidder_models import BidderModels
-from .gguf_files import ModelInUse
+from .models.backend_bidders import packages_of
+from .models.bidder_models import BidderModels
+from .models.gguf_files import ModelInUse
 from .plan import Plan
 
 

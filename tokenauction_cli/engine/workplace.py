@@ -12,13 +12,13 @@ from ..experiment.experiment import Experiment
 from ..lm.base import LanguageModel
 from ..runs.run_folder import Record
 from ..system.errors import TokauctionError
-from .beginnings import unlike_beginnings
-from .bidder_models import BidderModels
-from .interrupts import Interrupts
+from .loop.token_loop import TokenLoop
+from .models.bidder_models import BidderModels
 from .plan import Plan
 from .rules import Rules
-from .token_loop import TokenLoop
-from .work_left import WorkLeft
+from .running.beginnings import unlike_beginnings
+from .running.interrupts import Interrupts
+from .running.work_left import WorkLeft
 
 SECONDS_BETWEEN_APPENDS = 0.5
 
@@ -90,7 +90,7 @@ class Here:
     def writing(
         self, experiment: Experiment, rules: Rules, bidders: BidderModels, plan: Plan, tell: Tell
     ) -> Iterator[Writing]:
-        from .auctioneer import Auctioneer
+        from .loop.auctioneer import Auctioneer
 
         with (
             bidders.loaded(plan.slots) as model,

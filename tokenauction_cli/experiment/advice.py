@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import yaml
 
-from .agent import Agent
 from .experiment import Experiment
-from .prompts import names_in
+from .resolved.agent import Agent
+from .templates.prompts import names_in
 
 _BRACES = re.compile(r"(?<!\{)\$?\{ *(query|agent) *\}(?!\})")
 _ESCAPE = re.compile(r"\\[ntr]")

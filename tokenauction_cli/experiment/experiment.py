@@ -17,23 +17,23 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from ..system.errors import ExperimentError, Problem
-from . import file_format
-from .agent import Agent as Agent  # also for those who take it from here
-from .expectation import Expectation
-from .expectation_checks import FigureNames
-from .mechanism_choice import TOKEN_AUCTION, MechanismChoice, mechanisms_of
-from .mechanism_format import OF_TOKEN_AUCTION
-from .queries import BID, NO_COLUMNS, Columns
+from .checks.expectation_checks import FigureNames
+from .checks.queries import BID, NO_COLUMNS, Columns
+from .format import file_format
+from .format.mechanism_format import OF_TOKEN_AUCTION
 from .reader import Sections, read_experiment
-from .shard import Shard
-from .sweep import SweepPoint, bidding, seeds_of, sweep_points, total_bid_of
-from .text_audit import TextAudit
+from .resolved.agent import Agent as Agent  # also for those who take it from here
+from .resolved.expectation import Expectation
+from .resolved.mechanism_choice import TOKEN_AUCTION, MechanismChoice, mechanisms_of
+from .resolved.shard import Shard
+from .resolved.sweep import SweepPoint, bidding, seeds_of, sweep_points, total_bid_of
+from .resolved.text_audit import TextAudit
 
 NO_EFFECT_ON_RECORDS = ("name", "runtime", "expect", "audit", "trust")
 
 
 class Covering(NamedTuple):
-    """How much of a model's tokenisations of a text is followed: see `lm/covering.py`."""
+    """How much of a model's tokenisations of a text is followed: see `lm/bytes/covering.py`."""
 
     open: float
     merge: float

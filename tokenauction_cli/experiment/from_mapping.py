@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..system.errors import ExperimentError, Problem
-from .expectation_checks import FigureNames
+from .checks.expectation_checks import FigureNames
 from .experiment import Experiment
-from .located_yaml import MAX_DEPTH, KeyPath, Node, Place, load_yaml
 from .reader import read_experiment
+from .source.located_yaml import MAX_DEPTH, KeyPath, Node, Place, load_yaml
 
 _WHOLE = "the experiment"
 _TO_ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # JSON does not, YAML does

@@ -15,10 +15,14 @@ from pydantic import BaseModel, ValidationError
 
 from ..mechanism import registry
 from ..system.errors import ExperimentError, Problem, UsageError
-from .checks import check
-from .draft import Draft
-from .expectation_checks import FigureNames, check_points
-from .file_format import (
+from .checks.checks import check
+from .checks.expectation_checks import FigureNames, check_points
+from .checks.mechanism_checks import check_winners
+from .checks.queries import BID, NO_COLUMNS, Columns, columns_of, read_rows
+from .checks.sweep_checks import check_bids_of_queries
+from .checks.text_audit_checks import check_deviations
+from .format.draft import Draft
+from .format.file_format import (
     MAX_AGENTS,
     MAX_BYTES,
     MAX_TOKENS,
@@ -34,17 +38,13 @@ from .file_format import (
     Sweep,
     Voice,
 )
-from .located_yaml import KeyPath
-from .mechanism_checks import check_winners
-from .mechanism_choice import resolved_mechanisms
-from .prompts import did_you_mean
-from .queries import BID, NO_COLUMNS, Columns, columns_of, read_rows
-from .source import Source, default_ids
-from .sweep import SweepPoint, bidding, sweep_points, total_bid_of
-from .sweep_checks import check_bids_of_queries
-from .text_audit_checks import check_deviations
-from .text_audit_format import TextAudit, Utilities
-from .values import Section, shown
+from .format.text_audit_format import TextAudit, Utilities
+from .format.values import Section, shown
+from .resolved.mechanism_choice import resolved_mechanisms
+from .resolved.sweep import SweepPoint, bidding, sweep_points, total_bid_of
+from .source.located_yaml import KeyPath
+from .source.source import Source, default_ids
+from .templates.prompts import did_you_mean
 
 MAX_REPORTED = 1_000
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
 
-from .llama_build import COMMAND, PACKAGE, WITHOUT_AMX, Build, installed, remember
+from .llama.llama_build import COMMAND, PACKAGE, WITHOUT_AMX, Build, installed, remember
 
 ROWS = (1, 2, 16, 33, 63)  # evaluated after a build: AMX is used from two rows on
 
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _try(model: Path, build: Build | None) -> None:
     """Evaluate as runs do, with all threads; where that crashes with AMX, build without it."""
     from ..system.processors import usable_processors
-    from .hardware import choose_hardware
-    from .probe import crash_of
+    from .llama.hardware import choose_hardware
+    from .probing.probe import crash_of
 
     crash = crash_of(model, choose_hardware("cpu", "auto", usable_processors()), ROWS)
     if crash is None:

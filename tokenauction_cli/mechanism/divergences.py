@@ -13,7 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .distributions import AgentDistribution, Aggregate, Array, Distribution, LogMixture, Profile, expectation
+from .distributions import (
+    AgentDistribution,
+    Aggregate,
+    Array,
+    Distribution,
+    LogMixture,
+    Profile,
+    expectation,
+)
 
 
 def total_variation(p: Array, q: Array) -> float:

@@ -9,7 +9,7 @@ from types import ModuleType
 
 from ..runs.run_folder import RunFolder
 from ..system.errors import StoreError
-from .vega import Spec
+from .charts.vega import Spec
 
 FORMATS = ("svg", "pdf", "png")
 WHAT_TO_INSTALL = "charts need vl-convert: pip install 'tokenauction-cli[report]'"

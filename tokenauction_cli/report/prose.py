@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..analysis.columns import figure_explained
+from ..analysis.columns.columns import figure_explained
+from ..analysis.frames.trend import shapes_frame
 from ..analysis.run import Run
-from ..analysis.trend import shapes_frame
 from ..mechanism.registry import is_known, label
 
 if TYPE_CHECKING:

@@ -10,22 +10,31 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import __version__
-from ..analysis.columns import explained, figure_explained
-from ..analysis.metrics import numbered
+from ..analysis.columns.columns import explained, figure_explained
+from ..analysis.frames.metrics import numbered
 from ..analysis.run import Run
 from ..runs.run_folder import RunFolder
 from ..system.errors import StoreError
+from .charts.figures import (
+    ALL_QUERIES,
+    Figure,
+    Horizontal,
+    agent_colours,
+    figures_of,
+    horizontal_of,
+    ids_named,
+    queries_of,
+)
+from .charts.path_figures import path_figures
+from .charts.text_incentives import TextIncentives, of_several, text_incentives, text_payload
+from .charts.text_vega import text_paper_spec
+from .charts.vega import panel_spec, paper_specs
 from .export import WHAT_TO_INSTALL, vl_convert, write_figures
-from .figures import ALL_QUERIES, Figure, Horizontal, agent_colours, figures_of, horizontal_of, ids_named, queries_of
 from .fonts import what_fonts_lack
-from .page import page
-from .page_data import MOST_CHARACTERS, embedded_cells, n_cut, run_payload
-from .path_figures import path_figures
+from .page.page import page
+from .page.page_data import MOST_CHARACTERS, embedded_cells, n_cut, run_payload
+from .page.traces import MOST_BYTES, PackedTraces, packed_traces
 from .prose import findings, what_was_done
-from .text_incentives import TextIncentives, of_several, text_incentives, text_payload
-from .text_vega import text_paper_spec
-from .traces import MOST_BYTES, PackedTraces, packed_traces
-from .vega import panel_spec, paper_specs
 
 
 class Report(NamedTuple):

@@ -131,7 +131,7 @@ def environment(*, with_llama: bool) -> dict[str, Any]:
 
 def llama_build() -> dict[str, Any]:
     """What llama.cpp says of its build, and the digests of its libraries: equal digests compute equally."""
-    from ..lm import libraries
+    from ..lm.llama import libraries
 
     return {"system_info": libraries.system_info(), "libraries": libraries.digests()}
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..experiment.values import shown
+from ..experiment.format.values import shown
 
 Record = dict[str, Any]
 MOST_COLUMNS = 4_096  # 64 agents have 30 columns each, and some more
@@ -41,7 +41,7 @@ class _Candidates(_Section):
 
 
 class _Trace(_Section):
-    """See `engine/trace.py`: a row per agent, an entry per draw."""
+    """See `engine/loop/trace.py`: a row per agent, an entry per draw."""
 
     pieces: list[str]
     log_p: list[Row]

@@ -16,7 +16,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..distributions import Array, Distribution, MechanismError, Profile, log_normalize, log_of, mixed, weights_of
+from ..distributions import (
+    Array,
+    Distribution,
+    MechanismError,
+    Profile,
+    log_normalize,
+    log_of,
+    mixed,
+    weights_of,
+)
 from ..divergences import AlphaDivergence
 from .rules import AggregationRule, Linear, LogLinear, lone_bidder
 

@@ -12,7 +12,17 @@ from ..audit.maximum import NEARBY, Payoff, maximum
 from ..payments.rules import PaymentRule
 from ..terms import entry_weights, relative_bids, without
 from .best_response import BestBid, best_bid, bids_to_try, jumps_of
-from .dynamics import EQUILIBRIUM, MOST_ROUNDS, SUPREMUM, UNFINISHED, Answer, Path, Question, Reply, best_responses
+from .dynamics import (
+    EQUILIBRIUM,
+    MOST_ROUNDS,
+    SUPREMUM,
+    UNFINISHED,
+    Answer,
+    Path,
+    Question,
+    Reply,
+    best_responses,
+)
 from .tree import Auctions, Worth, replaced, total
 
 N_WEIGHTS = 101

@@ -1,0 +1,4 @@
+"""What every column is called and means.
+
+It computes nothing.
+"""

@@ -1,0 +1,4 @@
+"""Frames become tables, for people and for papers.
+
+It orders, rounds and names; it estimates nothing.
+"""

@@ -1,0 +1,175 @@
+"""Figures of summary.csv against relative weight: rates, payments, or any that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...experiment.experiment import Experiment
+from ...experiment.templates.prompts import did_you_mean
+from ...statistics.intervals import Estimate
+from ...system.errors import UsageError
+from ..columns.columns import RATIOS
+from ..frames.comparable import groups_of
+from ..frames.mechanism_names import keys_of, payments_of
+from ..frames.metrics import figures_of_summary
+from ..frames.per_bytes import BYTES
+from ..frames.pooled import FEW
+from .tables import Table
+from .text_tables import RowHeads, row_heads
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_PER_BYTES = f"_per_{BYTES}_bytes"
+
+
+class Choice(NamedTuple):
+    """What a table of figures shows.
+
+    columns    figures by name, such as `tokens` or `tv.alpha`; `tv` means those of all agents; none: the table's own
+    intervals  95 % intervals beside the means
+    constant   columns that are equal in all rows, too; those that are named are always there
+    """
+
+    columns: tuple[str, ...] = ()
+    intervals: bool = False
+    constant: bool = True
+
+
+class Frames(NamedTuple):
+    """What is shown, and how tokens were drawn under each rule where that differs."""
+
+    summary: pd.DataFrame
+    pooled: pd.DataFrame
+    samplers: Mapping[str, str]
+
+
+def rate_tables(experiment: Experiment, frames: Frames, choice: Choice) -> list[Table]:
+    """Mention rates, lengths and revenues: a table per query and rule, and of several queries per rule."""
+    figures = [f"mention_rate.{agent.id}" for agent in experiment.agents]
+    length = "bytes" if experiment.auction.alphabet == "bytes" else "tokens"
+    figures += ["co_mention_rate", length, *(f"revenue.{payment}" for payment in payments_of(experiment))]
+    return _tables("rates", experiment, frames, choice, figures)
+
+
+def payment_tables(experiment: Experiment, frames: Frames, choice: Choice) -> list[Table]:
+    """What each agent pays by each payment rule, and what the seller earns."""
+    figures = [
+        figure
+        for payment in payments_of(experiment)
+        for figure in (*(f"payment.{payment}.{agent.id}" for agent in experiment.agents), f"revenue.{payment}")
+    ]
+    return _tables("payments", experiment, frames, choice, figures)
+
+
+def _tables(name: str, experiment: Experiment, frames: Frames, choice: Choice, figures: Sequence[str]) -> list[Table]:
+    known = figures_of_summary(frames.summary)
+    figures = named_figures(choice.columns, known) if choice.columns else [f for f in figures if f in known]
+    headings = {figure: heading(figure, experiment) for figure in figures}
+    tables = []
+    for keys, title, group in _groups(experiment, frames):
+        shown = [f for f in figures if choice.constant or choice.columns or len(group) == 1 or group[f].nunique() > 1]
+        shown = [f for f in shown if choice.columns or not experiment.auction.others or group[f].notna().any()]
+        if shown:
+            heads = _heads(experiment, frames.summary, group)
+            columns = (*heads[0], *(headings[figure] for figure in shown))
+            rows = tuple(_rows(group, heads, shown, choice.intervals))
+            notes = (*(_of_intervals(group) if choice.intervals else ()), *_of_measures(experiment, shown))
+            tables.append(Table(title, columns, rows, len(heads[0]), name, keys, notes))
+    return tables
+
+
+def _heads(experiment: Experiment, summary: pd.DataFrame, group: pd.DataFrame) -> RowHeads:
+    """What names the rows: a query's own bids; over queries with other bids each, points by number."""
+    if "query" in group:
+        return row_heads(experiment, group)
+    if experiment.points_of_queries and group["relative_weight"].isna().any():
+        return ("point",), lambda point: (point,)
+    points = summary.drop_duplicates("point")
+    return row_heads(experiment, points[points["point"].isin(group["point"])])
+
+
+def _groups(experiment: Experiment, frames: Frames) -> Iterator[tuple[tuple[tuple[str, Any], ...], str, pd.DataFrame]]:
+    """What each table is of: keys for programs, a title, and its rows."""
+    for (query, rule), group in frames.summary.groupby(["query", "aggregation"], sort=False):
+        yield (
+            (("query", query), *keys_of(experiment, str(rule))),
+            f"{query} / " * (query != "") + _title(rule, group, frames),
+            group,
+        )
+    if len(frames.pooled):
+        for rule, group in frames.pooled.groupby("aggregation", sort=False):
+            n = int(group["queries"].max())
+            keys = (("query", ""), *keys_of(experiment, str(rule)), ("queries", n))
+            yield keys, f"all {n} queries / {_title(rule, group, frames)}", group
+
+
+def _title(rule: Any, group: pd.DataFrame, frames: Frames) -> str:
+    sampler = f" ({frames.samplers[rule]} sampling)" if rule in frames.samplers else ""
+    fewest, most = group["cells"].min(), group["cells"].max()
+    texts = f"{fewest} to {most} texts" if fewest < most else "1 text" if most == 1 else f"{most} texts"
+    return f"{rule}, {texts} each{sampler}"
+
+
+def _rows(group: pd.DataFrame, heads: RowHeads, figures: Sequence[str], intervals: bool) -> Iterator[tuple[Any, ...]]:
+    for row in group.to_dict("records"):
+        means = [float(row[figure]) for figure in figures]
+        bounds = [(float(row[f"{figure}.low"]), float(row[f"{figure}.high"])) for figure in figures]
+        estimates = [Estimate(mean, *ends) for mean, ends in zip(means, bounds, strict=True)]
+        yield (*heads[1](row["point"]), *(estimates if intervals else means))
+
+
+def _of_intervals(group: pd.DataFrame) -> tuple[str, ...]:
+    """How far the intervals of these rows can be believed."""
+    if "queries" in group:
+        few = group["queries"].max()
+        return (f"Over only {few} queries intervals are rough.",) if few < FEW else ()
+    return (f"Intervals of means of fewer than {FEW} texts are too narrow.",) if group["cells"].min() < FEW else ()
+
+
+def _of_measures(experiment: Experiment, figures: Sequence[str]) -> Iterator[str]:
+    """What must not be compared between these tables."""
+    for figure in figures:
+        groups = groups_of(figure, experiment.auction.rules)
+        if len(groups) > 1:
+            apart = " with ".join(", ".join(group) for group in groups)
+            yield f"{figure}: by the rule's own objective, so do not compare {apart}."
+
+
+def named_figures(names: Iterable[str], known: Sequence[str]) -> list[str]:
+    """The figures of these names, or of these first parts of names; raises UsageError naming the nearest."""
+    found: dict[str, None] = {}
+    for name in names:
+        meant = [figure for figure in known if figure == name] or [f for f in known if f.startswith(f"{name}.")]
+        if not meant:
+            first_parts = list(dict.fromkeys(figure.split(".")[0] for figure in known))
+            near, listed = did_you_mean(name, [*known, *first_parts]), ", ".join(first_parts)
+            raise UsageError(f"there is no column {name!r} in the summary of this run{near}; there are {listed}")
+        found |= dict.fromkeys(meant)
+    return list(found)
+
+
+def mention_figures(experiment: Experiment) -> list[str]:
+    """How often each agent is mentioned and, where there are several, all together: columns of summaries."""
+    each = [f"mention_rate.{agent.id}" for agent in experiment.agents]
+    return [*each, "co_mention_rate"] if len(each) > 1 else each
+
+
+def heading(figure: str, experiment: Experiment) -> str:
+    """The name of a figure as the head of a column."""
+    if figure == "co_mention_rate":
+        return "mentions all"
+    if figure == "tokens":
+        return "draws" if experiment.auction.alphabet == "bytes" else experiment.auction.alphabet
+    first, _, rest = figure.partition(".")
+    if first in RATIOS:
+        amount = heading(f"{first.removesuffix(_PER_BYTES)}.{rest}", experiment)
+        return f"{amount} per {BYTES:,} bytes"
+    for agent in experiment.agents:
+        if figure.endswith(f".{agent.id}"):
+            first, _, rest = figure.removesuffix(f".{agent.id}").partition(".")
+            named = {"mention_rate": f"mentions {agent.name}", "payment": f"{agent.name} pays by {rest}"}
+            return named.get(first, f"{first} {agent.name}")
+    return figure.replace("revenue.", "revenue ")

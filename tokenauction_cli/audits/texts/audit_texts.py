@@ -1,0 +1,157 @@
+"""The texts of an audit: written by the same engine as a run's, and kept in `text_audit-<k>.jsonl` beside it.
+
+Their records hold what a text costs in expectation at each of its prefixes, and what it is worth by each measure. They
+are no part of the run: a text of a run has one way to be charged, and agents that are honest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from itertools import chain
+from typing import NamedTuple
+
+from ...engine.candidates.proposals import Proposals, is_settled, texts_of
+from ...engine.loop.auctioneer import Auctioneer
+from ...engine.loop.reporting import Reporting, honest, misreported
+from ...engine.loop.text_state import FAILED
+from ...engine.loop.token_loop import TokenLoop
+from ...engine.models.bidder_models import BidderModels
+from ...engine.models.prepare import prepare
+from ...engine.plan import Cell
+from ...engine.rules import Rules
+from ...engine.run import Progress, plan_of_cells
+from ...engine.running.interrupts import Interrupts
+from ...engine.running.work_left import WorkLeft
+from ...engine.workplace import in_batches
+from ...experiment.experiment import Experiment
+from ...lm.base import LanguageModel
+from ...runs import manifest
+from ...runs.run_folder import PROPOSALS, Appender, Record, RunFolder
+from ...system.errors import UsageError
+
+KIND = "text_audit"
+_BY_MODEL = {"log_ratio": ("log_ratio", 1), "tv": ("tv_sum", -1), "reverse_kl": ("reverse_kl_sum", -1)}
+"""By which column the agent's own model measures a kind of utility, and its sign."""
+
+
+class Facts(NamedTuple):
+    """What an audit keeps of one text: by payment rule what each agent pays, by kind what each text measures to it."""
+
+    text: str
+    is_cut: bool
+    paid: Mapping[str, tuple[float, ...]]
+    measured: Mapping[str, tuple[float, ...]]
+
+
+class AuditTexts:
+    """Writes the texts that are asked for and are not on disk."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        folder: RunFolder,
+        appender: Appender,
+        candidates: Appender,
+        bidders: BidderModels,
+        model: LanguageModel,
+        auctioneer: Auctioneer,
+        progress: Progress,
+    ) -> None:
+        """`folder` is that of the run. What is new goes to the `appender`, candidates to those of the run."""
+        self.n_evaluations = 0
+        self._experiment = experiment
+        self._folder = folder
+        self._appender = appender
+        self._candidates = candidates
+        self._bidders = bidders
+        self._model = model
+        self._auctioneer = auctioneer
+        self._progress = progress
+        self._facts = {cell: self._of(record) for cell, record in folder.of(KIND).records().items()}
+
+    def facts(self, cells: Sequence[Cell]) -> list[Facts]:
+        """What each of these texts is, in this order; what is missing is written first."""
+        distinct = list({cell.id: cell for cell in cells}.values())
+        if any(cell.id not in self._facts for cell in distinct):
+            self._write(distinct)
+        return [self._facts[cell.id] for cell in cells]
+
+    def _write(self, cells: Sequence[Cell]) -> None:
+        rules, missing = self._auctioneer.rules, [cell for cell in cells if cell.id not in self._facts]
+        settled = [cell for cell in missing if is_settled(cell, rules)]
+        proposals = Proposals(self._experiment, rules, self._folder, settled)
+        plan = plan_of_cells(texts_of(self._experiment, rules, cells), self._bidders)
+        wanted = {cell.id for cell in missing}
+        left = plan.only(wanted | proposals.missing)
+        left = replace(left, slots=min(plan.slots, self._model.slots or plan.slots))
+        work = WorkLeft(left, self._bidders.prompt_sets, self._experiment.auction.max_draws)
+        loop = TokenLoop(self._model, self._auctioneer, self._bidders.prompt_sets, work.heard)
+        self._progress.begin(len(cells), sum(cell.id in self._facts for cell in cells))
+        self._progress.step(0, 0, 0.0)
+        with Interrupts() as interrupts:
+            for records in chain([[]] if settled else [], in_batches(loop, left, interrupts)):
+                with interrupts.held():
+                    ready = [one for one in proposals.taken(records, self._candidates) if one["cell"] in wanted]
+                    self._progress.step(self._keep(ready), loop.n_tokens, work.share)
+                self._check(ready)
+            interrupts.check()
+        self.n_evaluations += loop.n_evaluations
+
+    def _keep(self, records: Iterable[Record]) -> int:
+        """Write down those that did not fail; how many."""
+        new = [record for record in records if record["end_reason"] != FAILED]
+        self._appender.append(new)
+        self._facts |= {record["cell"]: self._of(record) for record in new}
+        return len(new)
+
+    def _check(self, records: Iterable[Record]) -> None:
+        """A mean without some texts says nothing."""
+        for record in records:
+            if record["end_reason"] == FAILED:
+                raise UsageError(f"{self._experiment.path}: a text of the audit cannot be written: {record['error']}")
+
+    def _of(self, record: Record) -> Facts:
+        ids = [agent.id for agent in self._experiment.agents]
+        counts = [float(agent.phrases.count(record["text"])) for agent in self._experiment.agents]
+        measured = {"count": tuple(counts), "mention": tuple(min(count, 1.0) for count in counts)}
+        for kind, (column, sign) in _BY_MODEL.items():
+            if f"{column}.{ids[0]}" in record:
+                measured[kind] = tuple(sign * _number(record[f"{column}.{agent}"]) for agent in ids)
+        rule, reserve = record["aggregation"] or record["mechanism"], self._experiment.auction.reserve
+        columns = self._auctioneer.rules.mean_payments(rule, reserve)
+        paid = {name: tuple(record[f"payment.{column}.{agent}"] for agent in ids) for name, column in columns.items()}
+        if undefined := [name for name, amounts in paid.items() if None in amounts]:
+            raise UsageError(
+                f"{self._experiment.path}: {undefined[0]} under {rule} is not defined where one agent bids alone and "
+                "the others share no token; audit without it, or at other bids"
+            )
+        return Facts(record["text"], record["end_reason"] == "length", paid, measured)
+
+
+def _number(value: float | None) -> float:
+    """A difference of infinities, which a record leaves empty, is worth as little as can be."""
+    return float("-inf") if value is None else float(value)
+
+
+def reportings_of(experiment: Experiment) -> list[Reporting]:
+    """That every agent is honest, then every misreport."""
+    return [honest(experiment), *(misreported(experiment, one) for one in experiment.text_audit.misreports)]
+
+
+@contextmanager
+def audit_texts(experiment: Experiment, rules: Rules, folder: RunFolder, progress: Progress) -> Iterator[AuditTexts]:
+    """The models loaded, ready to write. The folder, which the caller has locked, is that of the experiment's run."""
+    known = manifest.readable(folder)
+    manifest.check_continued(folder, known)
+    experiment = replace(experiment, auction=replace(experiment.auction, trace="none"))
+    reportings = reportings_of(experiment)
+    bidders = prepare(experiment, reportings, probe=True, kv_cache=manifest.kv_cache_of(known), tell=progress.note)
+    with (
+        bidders.loaded(bidders.slots) as model,
+        closing(Auctioneer(experiment, rules, model.vocabulary, reportings, in_the_mean=True)) as auctioneer,
+        folder.of(KIND).appending() as appender,
+        folder.of(PROPOSALS).appending() as candidates,
+    ):
+        yield AuditTexts(experiment, folder, appender, candidates, bidders, model, auctioneer, progress)

@@ -1,0 +1,185 @@
+"""The texts that an audit of language models asks for: what each is worth to an agent, and what the agent pays for it.
+
+A trial is bids, a report and a rule, on all queries and seeds. Texts of two trials are paired by query and seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from ...engine.loop.reporting import NO_MISREPORT
+from ...engine.plan import Cell
+from ...engine.rules import terms_of
+from ...experiment.experiment import Experiment
+from ...experiment.resolved.text_audit import Utility
+from ...mechanism.distributions import Array
+from ...mechanism.terms import Terms
+from ...mechanism.whole_texts.gains import Floor, Gains, Integers, estimate_gains
+from ...mechanism.whole_texts.tree import total
+from ...worths.judges import Question
+from ...worths.worths import Judged
+from .audit_texts import AuditTexts, Facts
+
+WHOLE = ("mention", "count")
+"""Kinds that are whole numbers: what changes rarely, and then by one at least."""
+
+
+class Trial(NamedTuple):
+    """What texts are written with: a rule, the bids of all agents, the report of the cells.
+
+    `is_fresh` is on seeds that nothing is chosen on.
+    """
+
+    rule: str
+    bids: tuple[float, ...]
+    report: str = NO_MISREPORT
+    is_fresh: bool = False
+
+
+class Sampled:
+    """Trials, as arrays over their texts: query by query, seed by seed."""
+
+    def __init__(self, experiment: Experiment, texts: AuditTexts, judged: Judged) -> None:
+        self.experiment = experiment
+        self.text_audit = experiment.text_audit
+        self.terms: Terms = terms_of(experiment)
+        self.queries = tuple(dict.fromkeys(experiment.queries))
+        self._mechanisms = {name: choice.identity for name, choice in experiment.auction.others.items()}
+        self._texts = texts
+        self._judged = judged
+        self._facts: dict[Trial, list[Facts]] = {}
+        self._scores: dict[tuple[str, str, Question], float] = {}
+
+    @property
+    def n_texts(self) -> int:
+        """Of a trial."""
+        return self.text_audit.seeds * len(self.queries)
+
+    @cached_property
+    def clusters(self) -> Integers:
+        """The query of each text, (n_texts,)."""
+        return np.repeat(np.arange(len(self.queries)), self.text_audit.seeds)
+
+    @cached_property
+    def seed_of_text(self) -> Integers:
+        """(n_texts,)"""
+        return np.tile(np.arange(self.text_audit.seeds), len(self.queries))
+
+    def prepare(self, trials: Iterable[Trial]) -> None:
+        """Have the texts of these trials written, all together, and judged."""
+        new = [trial for trial in dict.fromkeys(trials) if trial not in self._facts]
+        cells = [(trial, cell) for trial in new for cell in self._cells(trial)]
+        cells.sort(key=lambda one: (self._place_of_query[one[1].query], one[1].seed))  # these are likeliest to share
+        for trial in new:
+            self._facts[trial] = []
+        for (trial, _), facts in zip(cells, self._texts.facts([cell for _, cell in cells]), strict=True):
+            self._facts[trial].append(facts)
+        self._ask(new)
+
+    @cached_property
+    def _place_of_query(self) -> dict[str, int]:
+        return {query: place for place, query in enumerate(self.queries)}
+
+    def _cells(self, trial: Trial) -> Iterator[Cell]:
+        n = self.text_audit.seeds
+        for query in self.queries:
+            for seed in range(n, 2 * n) if trial.is_fresh else range(n):
+                place = query, trial.rule, 0, None, trial.bids, seed, trial.report
+                yield Cell(*place, mechanism=self._mechanisms.get(trial.rule, ""))
+
+    def _ask(self, trials: Sequence[Trial]) -> None:
+        """The judges, about texts that they have not seen; none about what is not sold."""
+        for agent, utilities in self.text_audit.utilities.items():
+            for judge in (utility.judge for utility in utilities if utility.judge is not None):
+                sold = (trial for trial in trials if self.terms.is_open(trial.bids))
+                questions = dict.fromkeys(one for trial in sold for one in self._questions(agent, trial))
+                scores = self._judged(judge, list(questions)) if questions else {}
+                self._scores |= {(judge.model, judge.prompt, one): score for one, score in scores.items()}
+
+    def _questions(self, agent: int, trial: Trial) -> list[Question]:
+        name = self.experiment.agents[agent].name
+        pairs = zip(self._cells(trial), self._facts[trial], strict=True)
+        return [Question(name, cell.query, facts.text) for cell, facts in pairs]
+
+    def measured(self, trial: Trial, agent: int, utility: Utility) -> Array:
+        """What the kind measures of each text to the agent, (n_texts,): 0 where nothing is sold."""
+        if not self.terms.is_open(trial.bids):
+            return np.zeros(self.n_texts)
+        if utility.judge is not None:
+            model, prompt = utility.judge.model, utility.judge.prompt
+            return np.array([self._scores[model, prompt, one] for one in self._questions(agent, trial)])
+        return np.array([facts.measured[utility.kind][agent] for facts in self._facts[trial]])
+
+    def paid(self, trial: Trial, payment: str) -> Array:
+        """What every agent pays for each text in expectation, (n_texts, n_agents)."""
+        return np.array([facts.paid[payment] for facts in self._facts[trial]])
+
+    def n_other_texts(self, one: Trial, other: Trial) -> int:
+        """How many texts of the one differ from those of the other."""
+        pairs = zip(self._facts[one], self._facts[other], strict=True)
+        return sum(facts.text != others.text for facts, others in pairs)
+
+    def share_cut(self, trial: Trial) -> float:
+        """The share of the texts that `max_tokens` cut."""
+        return float(np.mean([facts.is_cut for facts in self._facts[trial]]))
+
+
+@dataclass(frozen=True, eq=False)
+class Payoff:
+    """What texts bring one agent with one utility under one payment."""
+
+    sampled: Sampled
+    payment: str
+    agent: int
+    utility: Utility
+
+    def worth(self, trial: Trial) -> Array:
+        """Value times what the kind measures, (n_texts,): 0 for a value of 0, whatever is measured."""
+        if not self.utility.value:
+            return np.zeros(self.sampled.n_texts)
+        return self.utility.value * self._measured(trial)
+
+    def paid(self, trial: Trial) -> Array:
+        """(n_texts,)"""
+        return np.asarray(self.sampled.paid(trial, self.payment)[:, self.agent])
+
+    def net(self, trial: Trial) -> Array:
+        """The worth less what is paid, (n_texts,)."""
+        return np.asarray(self.worth(trial) - self.paid(trial))
+
+    def differences(self, now: Trial, others: Sequence[Trial]) -> Array:
+        """What each of the others brings beyond `now`, (n_texts, d); NaN where both are the same infinity."""
+        before = self.net(now)
+        with np.errstate(invalid="ignore"):
+            return np.stack([self.net(trial) - before for trial in others], axis=1)
+
+    def floor(self, now: Trial, others: Sequence[Trial]) -> Floor | None:
+        """Of kinds that are whole numbers: in how many texts they differ from `now`."""
+        if self.utility.kind not in WHOLE:
+            return None
+        measured = np.stack([self._measured(trial) for trial in others], axis=1)
+        return Floor.of(self.utility.value, measured, self._measured(now))
+
+    def n_changed(self, now: Trial, other: Trial) -> int:
+        """In how many texts the other differs from `now`: in that number, where it is whole, else in the text."""
+        if self.utility.kind in WHOLE:
+            return int(np.count_nonzero(self._measured(other) != self._measured(now)))
+        return self.sampled.n_other_texts(other, now)
+
+    def gains(self, now: Trial, others: Sequence[Trial]) -> Gains:
+        """Of the others, at least one, over `now`."""
+        floor = self.floor(now, others)
+        return estimate_gains(self.differences(now, others), self.sampled.clusters, floor=floor)
+
+    def _measured(self, trial: Trial) -> Array:
+        return self.sampled.measured(trial, self.agent, self.utility)
+
+
+def mean(amounts: Array) -> float:
+    """Over texts, (n_texts,); -inf where one is -inf, whatever the others are."""
+    return total(amounts.tolist()) / len(amounts)

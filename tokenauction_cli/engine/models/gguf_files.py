@@ -1,0 +1,457 @@
+"""The GGUF files of an experiment: found, probed, how many texts they have room for; then loaded.
+
+Vocabularies and metadata are read first, so that a plan, its cost and its errors come before any weights.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from ...experiment.experiment import Experiment
+from ...experiment.source.model_places import place_of_model
+from ...experiment.templates.prompts import render_messages, render_prompt
+from ...model_files.models import LocalModel, locate, parse_reference, verify
+from ...system.errors import ModelError, TokauctionError, UsageError
+from ...system.memory import free_memory
+from ...system.processors import usable_processors
+
+if TYPE_CHECKING:
+    from ...experiment.experiment import Agent, Auction
+    from ...lm.llama.gguf import GgufContext, GgufPrompt, Step
+    from ...lm.llama.hardware import Hardware
+    from ...lm.llama.metadata import GgufMetadata
+    from ...lm.llama.vocabulary import GgufVocabulary
+    from ...lm.probing.probe import Finding, Shape
+    from ...lm.prompts.chat_template import ChatTemplates
+
+logger = logging.getLogger("tokauction")
+
+Observer: TypeAlias = "Callable[[Path, Step], object]"
+
+CPU_BATCH_ROWS = 32
+GPU_BATCH_ROWS = 128
+ROWS_WORTH_MEASURING = 200_000  # some hundreds of times what a measurement evaluates
+MOST_SEQUENCES = 256  # llama_max_parallel_sequences()
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInUse:
+    """One GGUF file of an experiment."""
+
+    local: LocalModel
+    metadata: GgufMetadata
+
+    @property
+    def path(self) -> Path:
+        return self.local.path
+
+    @cached_property
+    def sha256s(self) -> tuple[str, ...]:
+        """One per part; raises ModelError where one is not what its origin states."""
+        return verify(self.local)
+
+    @property
+    def sha256(self) -> str:
+        return self.sha256s[0]
+
+
+class GgufFiles:
+    """The files that an experiment's prompts are for, and how they are evaluated.
+
+    Every text has `places` sequences for each of its prompts.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        in_use: Mapping[str, ModelInUse],
+        prompts: Sequence[Sequence[GgufPrompt]],
+        kv_cache: str | None = None,
+        places: int = 1,
+    ) -> None:
+        """`in_use` are the models by reference, `prompts` those that one query has to have evaluated, of every query.
+
+        `kv_cache` is the format that a run began with.
+        """
+        from ...lm.llama.hardware import Split, choose_hardware
+
+        runtime = experiment.runtime
+        n_threads = usable_processors() if runtime.threads == "auto" else int(runtime.threads)
+        kept = kv_cache or runtime.kv_cache
+        split = Split(runtime.split_mode, runtime.tensor_split, runtime.main_gpu)
+        self.hardware: Hardware = choose_hardware(
+            runtime.device, runtime.gpu_layers, n_threads, kept, runtime.rpc, split
+        )
+        self._experiment = experiment
+        self._rows_per_second: dict[Path, dict[int, float]] = {}
+        self.findings: dict[Path, Finding] = {}
+        self._in_use = in_use
+        self.models = tuple(dict.fromkeys(in_use.values()))
+        self._prompts = prompts
+        self._places = places
+        self._settle(self._remembered)
+
+    @property
+    def is_batch_invariant(self) -> bool:
+        """Whether a cell's record cannot depend on which cells share its batches: False where nobody has measured."""
+        if self._experiment.runtime.deterministic:
+            return True
+        return all(model.path in self.findings and self.findings[model.path].keeps_bits for model in self.models)
+
+    def of(self, agent: Agent) -> ModelInUse | None:
+        """The model of an agent; None for a table."""
+        return None if agent.model is None else self._in_use[agent.model]
+
+    def probe(self, tell: Callable[[str], None] = logger.info, *, thoroughly: bool = False) -> None:
+        """Have child processes evaluate every file as this run will, where that was never done here.
+
+        Raises ModelError for a file that cannot be evaluated. `thoroughly`: anew, and for as long as it takes.
+        """
+        self._settle(lambda path: self._measured(path, tell, None) if thoroughly else self._known(path, tell))
+        self._settle(lambda path: self._known(path, tell))  # one that keeps its bits may have got a larger batch
+
+    def _settle(self, find: Callable[[Path], Finding | None]) -> None:
+        """Compute as it works for every file."""
+        for model in self.models:
+            finding = find(model.path)
+            if finding is None:
+                continue
+            if finding.hardware != self.hardware:
+                self.hardware, self.findings = finding.hardware, {}
+                self._settle(find)
+                return
+            self.findings[model.path] = finding
+
+    def _known(self, path: Path, tell: Callable[[str], None]) -> Finding:
+        from ...lm.probing.probe import SECONDS
+
+        return self._remembered(path) or self._measured(path, tell, SECONDS)
+
+    def _measured(self, path: Path, tell: Callable[[str], None], seconds: float | None) -> Finding:
+        from ...lm.probing import probe
+
+        logger.info("%s: a child process evaluates it first, once for these settings", path)
+        finding = probe.find(
+            path,
+            self.hardware,
+            self._shape(path),
+            sizes=[size for size in probe.SIZES if size <= self._room(path)],
+            seconds=seconds,
+            tell=tell,
+        )
+        logger.info("%s: %s; %s", path, finding.hardware.in_words, finding.in_words)
+        return finding
+
+    def _remembered(self, path: Path) -> Finding | None:
+        from ...lm.probing import probe
+
+        return probe.remembered(path, self.hardware, self._shape(path))
+
+    def _shape(self, path: Path) -> Shape:
+        """What this run asks of the context of a file."""
+        from ...lm.llama.gguf import cells_per_sequence
+        from ...lm.probing.probe import Shape
+
+        n_sequences, n_tokens = self.slots * self.sequences[path], cells_per_sequence(self.longest[path])
+        return Shape(n_sequences, n_tokens, alone=self._experiment.runtime.deterministic)
+
+    @cached_property
+    def most_prompts(self) -> dict[Path, int]:
+        """For each file the most prompts that one query has on it."""
+        return {m.path: max(sum(p.path == m.path for p in prompts) for prompts in self._prompts) for m in self.models}
+
+    @cached_property
+    def sequences(self) -> dict[Path, int]:
+        """For each file its sequences per slot."""
+        return {path: self._places * n for path, n in self.most_prompts.items()}
+
+    @cached_property
+    def longest(self) -> dict[Path, int]:
+        """For each file the most tokens that a prompt and its text have together."""
+        most_text = self._experiment.auction.max_draws
+        return {m.path: most_text + max(len(p.tokens) for p in self._all(m.path)) for m in self.models}
+
+    def _all(self, path: Path) -> set[GgufPrompt]:
+        """The prompts of all queries for one file."""
+        return {prompt for prompts in self._prompts for prompt in prompts if prompt.path == path}
+
+    @property
+    def slots(self) -> int:
+        """How many texts advance together: as many as fill a batch and fit the context, sequences and memory."""
+        slots = max(1, self._slots_of_a_batch())
+        for model in self.models:
+            slots = min(slots, self._room(model.path) // self.sequences[model.path])
+        return max(1, slots)
+
+    def _slots_of_a_batch(self) -> int:
+        """As many as fill the user's batch, or the best one of every file, or the usual one where a file has none."""
+        from ...lm.probing.batch_size import best
+
+        batch = self._experiment.runtime.batch
+        if batch == "auto":
+            sizes = {path: best(rates) for path, rates in self._known_rates().items()}
+            slots = [size // self.most_prompts[path] for path, size in sizes.items() if size is not None]
+            if len(slots) == len(self.models):
+                return min(slots)
+            batch = GPU_BATCH_ROWS if self.hardware.gpu_layers else CPU_BATCH_ROWS
+        return int(batch) // sum(self.most_prompts.values())
+
+    def _known_rates(self) -> dict[Path, dict[int, float]]:
+        """Rows per second by batch size, for each file that was measured on this machine."""
+        from ...lm.probing.batch_size import remembered
+
+        if not self._may_choose_batch:
+            return {}
+        for model in self.models:
+            rates = self._rows_per_second.get(model.path) or remembered(model.path, self.hardware)
+            if rates is not None:
+                self._rows_per_second[model.path] = rates
+        return self._rows_per_second
+
+    @property
+    def _may_choose_batch(self) -> bool:
+        """Whether the batch is left to us, and decides nothing but speed. On a GPU the usual one is good enough."""
+        runtime = self._experiment.runtime
+        is_ours = runtime.batch == "auto" and not runtime.deterministic and not self.hardware.gpu_layers
+        return is_ours and self.is_batch_invariant
+
+    def measure_batch(self, n_cells: int, tell: Callable[[str], None]) -> None:
+        """Find the best batch of every file that was never measured here, where so many texts gain from it."""
+        from ...lm.probing import batch_size
+
+        n_rows = n_cells * self._experiment.auction.max_draws * sum(self.most_prompts.values())
+        if not self._may_choose_batch or n_rows < ROWS_WORTH_MEASURING:
+            return
+        for model in self.models:
+            sizes = [size for size in batch_size.SIZES if size <= self._room(model.path)]
+            if model.path in self._known_rates() or len(sizes) < 2:
+                continue
+            tell(f"measuring which batch suits {model.local.reference} on this machine, once: about two seconds")
+            n_halfway = self.longest[model.path] - self._experiment.auction.max_draws // 2
+            try:
+                found = batch_size.measure(model.path, self.hardware, sizes, n_halfway)
+                self._rows_per_second[model.path] = found
+            except (TokauctionError, MemoryError) as error:
+                logger.warning("batches could not be measured, so the usual one is used: %s", error)
+        self.probe(tell)
+
+    def _room(self, path: Path) -> int:
+        """For how many sequences of a file there are sequence numbers and memory."""
+        model = next(model for model in self.models if model.path == path)
+        return min(MOST_SEQUENCES, self._allowed_cells(model) * self.sequences[path] // self._cells_per_slot(path))
+
+    def _cells_per_slot(self, path: Path) -> int:
+        from ...lm.llama.gguf import cells_per_sequence
+
+        return self.sequences[path] * cells_per_sequence(self.longest[path])
+
+    def _allowed_cells(self, model: ModelInUse) -> int:
+        """`runtime.context`, or what half of the free memory holds. Raises UsageError where one text does not fit."""
+        allowed, auction = self._experiment.runtime.context, self._experiment.auction
+        if allowed == "auto":
+            per_cell = self.kv_bytes_per_token(model)
+            return int(free_memory() / 2 / per_cell) if per_cell else 1 << 31
+        if int(allowed) < self._cells_per_slot(model.path):
+            raise UsageError(
+                f"runtime.context is {allowed} tokens, but one text of {model.local.reference} needs "
+                f"{self._cells_per_slot(model.path)}: raise it, use `auto`, or lower `auction.{auction.limit}`"
+            )
+        return int(allowed)
+
+    def seconds(self, n_tokens: int) -> float | None:
+        """To evaluate all prompts, and so many tokens of texts that share nothing; None where a file was not timed."""
+        total = 0.0
+        for model in self.models:
+            n_prompts = self.most_prompts[model.path]
+            finding = self.findings.get(model.path)
+            speed = finding.speed(self.slots * n_prompts) if finding else None
+            if speed is None:
+                return None
+            n_rows = n_tokens * n_prompts + sum(len(prompt.tokens) for prompt in self._all(model.path))
+            total += n_rows / speed
+        return total
+
+    def kv_bytes_per_token(self, model: ModelInUse) -> float | None:
+        """Of the KV cache; None where the file does not say enough."""
+        from ...lm.llama.hardware import BYTES
+
+        numbers = model.metadata.kv_numbers_per_token
+        return numbers * BYTES[self.hardware.kv_cache] if numbers else None
+
+    def kv_cells(self, slots: int) -> dict[Path, int]:
+        """The KV cells of each file's context."""
+        return {model.path: slots * self._cells_per_slot(model.path) for model in self.models}
+
+    @contextmanager
+    def loaded(
+        self, slots: int, observe: Observer = lambda path, step: None, kind: type[GgufContext] | None = None
+    ) -> Iterator[tuple[list[GgufContext], int]]:
+        """A context of every file with its weights, and the slots that they have room for, at most so many.
+
+        `observe` is told every call that moves or computes KV cells. `kind` is that of the contexts; None: the one
+        that writes texts as `runtime` says.
+        """
+        from ...lm.llama import llama_log
+        from ...lm.llama.gguf import GgufContext, OneByOneContext
+
+        llama_log.tell_last_word()
+        kind = kind or (OneByOneContext if self._experiment.runtime.deterministic else GgufContext)
+        contexts, slots = self._contexts(slots, observe, kind)
+        try:
+            yield contexts, slots
+        finally:
+            for context in contexts:
+                context.close()
+
+    def _contexts(self, slots: int, observe: Observer, kind: type[GgufContext]) -> tuple[list[GgufContext], int]:
+        """One context per file, and the slots that they have room for; raises ModelError where one is too many."""
+        from ...lm.llama.gguf import OutOfMemoryError
+
+        contexts: list[GgufContext] = []
+        try:
+            for path, n_sequences in self.sequences.items():
+                context = kind(
+                    path,
+                    self.hardware,
+                    n_sequences=slots * n_sequences,
+                    n_tokens=self.longest[path],
+                    observe=partial(observe, path),
+                )
+                contexts.append(context)
+        except ModelError as error:
+            for context in contexts:
+                context.close()
+            if slots == 1 or not isinstance(error, OutOfMemoryError):
+                raise
+            logger.warning("%s; %d texts at a time are tried", error, slots // 2)
+            return self._contexts(slots // 2, observe, kind)
+        return contexts, slots
+
+
+def models_in_use(experiment: Experiment, voices: Sequence[Agent]) -> dict[str, ModelInUse]:
+    """One entry per model reference of a voice; equal files are one model."""
+    from ...lm.llama.metadata import read_metadata
+
+    by_path: dict[Path, ModelInUse] = {}
+    in_use = {}
+    for reference in dict.fromkeys(voice.model for voice in voices if voice.model is not None):
+        local = located(experiment, reference)
+        path = local.path.resolve()
+        if path not in by_path:
+            by_path[path] = ModelInUse(local, read_metadata(local.path))
+        in_use[reference] = by_path[path]
+    return in_use
+
+
+def located(experiment: Experiment, model: str) -> LocalModel:
+    """The file of a model; an error says where the experiment names it."""
+    try:
+        return locate(parse_reference(model, experiment.path.parent))
+    except ModelError as error:
+        raise _placed(experiment, model, str(error)) from error
+
+
+def _placed(experiment: Experiment, model: str, message: str) -> ModelError:
+    """An error about a model, behind the place where the experiment names it."""
+    place = place_of_model(experiment.path, experiment.source, model)
+    return ModelError(f"{place}: {message}" if place else message)
+
+
+def read_prompts(
+    experiment: Experiment, voices: Sequence[Agent], in_use: Mapping[str, ModelInUse], *, one_vocabulary: bool
+) -> dict[str, list[GgufPrompt | None]]:
+    """Of every query the prompt of every voice, None for tables; raises ModelError where one does not fit."""
+    from contextlib import ExitStack
+
+    from ...lm.llama.gguf import open_vocabulary
+    from ...lm.prompts.chat_template import ChatTemplates
+
+    with ExitStack() as stack:
+        templates = stack.enter_context(ChatTemplates())
+        vocabularies = {
+            model.path: stack.enter_context(open_vocabulary(model.path)) for model in dict.fromkeys(in_use.values())
+        }
+        if one_vocabulary:
+            _check_same_vocabulary(experiment, in_use, vocabularies)
+        return {
+            query: [_prompt(experiment, voice, query, in_use, vocabularies, templates) for voice in voices]
+            for query in experiment.queries
+        }
+
+
+def _prompt(
+    experiment: Experiment,
+    agent: Agent,
+    query: str,
+    in_use: Mapping[str, ModelInUse],
+    vocabularies: Mapping[Path, GgufVocabulary],
+    templates: ChatTemplates,
+) -> GgufPrompt | None:
+    from ...lm.llama.gguf import GgufPrompt
+
+    if agent.model is None:
+        return None
+    model = in_use[agent.model]
+    tokens = _tokens(agent, query, experiment.columns_of(query), model, vocabularies[model.path], templates)
+    _check_length(agent, model, len(tokens), experiment.auction)
+    return GgufPrompt(model.path, tokens)
+
+
+def prompt_text(prompt: GgufPrompt) -> str:
+    """What a model reads before it writes, control tokens by their names."""
+    from ...lm.llama.gguf import open_vocabulary
+
+    with open_vocabulary(prompt.path) as vocabulary:
+        read = b"".join(vocabulary.piece(token, control=True) for token in prompt.tokens)
+    return read.decode("utf-8", "replace")
+
+
+def _tokens(
+    agent: Agent,
+    query: str,
+    columns: Mapping[str, str],
+    model: ModelInUse,
+    vocabulary: GgufVocabulary,
+    templates: ChatTemplates,
+) -> tuple[int, ...]:
+    from ...lm.prompts.prompt_tokens import tokens_of_messages, tokens_of_text
+
+    if agent.prompt is not None:
+        return tokens_of_text(vocabulary, render_prompt(agent, query, columns))
+    messages = render_messages(agent, query, columns)
+    return tokens_of_messages(vocabulary, model.metadata.chat_template, messages, str(model.local.reference), templates)
+
+
+def _check_same_vocabulary(
+    experiment: Experiment, in_use: Mapping[str, ModelInUse], vocabularies: Mapping[Path, GgufVocabulary]
+) -> None:
+    if len(vocabularies) < 2:
+        return
+    (first, reference), *others = vocabularies.items()
+    for path, vocabulary in others:
+        if vocabulary.digest != reference.digest:
+            named = next(name for name, model in in_use.items() if model.path == path)
+            raise _placed(
+                experiment,
+                named,
+                f"{first} ({reference.size} tokens) and {path} ({vocabulary.size} tokens) have different vocabularies: "
+                "agents of one experiment must speak over the same tokens; use models of one family, or set "
+                "auction.alphabet: bytes",
+            )
+
+
+def _check_length(agent: Agent, model: ModelInUse, n_prompt: int, auction: Auction) -> None:
+    if n_prompt == 0:
+        raise ModelError(f"agent {agent.name!r}: its prompt has no tokens; a model needs at least one to continue")
+    limit = model.metadata.context_length
+    if limit is not None and n_prompt + auction.max_draws > limit:
+        raise ModelError(
+            f"agent {agent.name!r}: its prompt has {n_prompt} tokens and {auction.limit} is {auction.max_draws}, "
+            f"together more than the {limit} tokens of context of {model.local.reference}: shorten one of them"
+        )

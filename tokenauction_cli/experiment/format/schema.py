@@ -1,0 +1,66 @@
+"""The JSON Schema of experiment files: what an editor needs to complete and explain keys (`tokauction schema`)."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ...mechanism import registry
+from ...system.errors import UsageError
+from .file_format import CUSTOM_RULE, ExperimentFile
+
+POWER_MEAN = r"^power_mean_[-+.0-9eE]+$"
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema, draft 2020-12, with the rules that are known by name."""
+    schema = ExperimentFile.model_json_schema(by_alias=True)
+    for key in ("id", "mentions"):  # their defaults are made from the name
+        del schema["$defs"]["Agent"]["properties"][key]["default"]
+    queries = schema["properties"]["queries"]
+    listed = {key: queries.pop(key) for key in ("type", "items", "minItems")}
+    queries["anyOf"] = [{"type": "string", "minLength": 1}, listed]  # the name of a CSV file, or the queries
+    auction = schema["$defs"]["Auction"]["properties"]
+    auction["mechanism"] = _or_null(auction["mechanism"] | _one_or_list(_rule("mechanism"), at_least=1))
+    auction["aggregation"] |= _one_or_list(_rule("aggregation"), at_least=1)
+    auction["payments"] |= _one_or_list(_rule("payment"), at_least=0)
+    auction["sampling"] = _or_null(auction["sampling"] | {"anyOf": [_rule("sampling")]})
+    for section in ("Mosaic", "TextPool"):
+        schema["$defs"][section]["properties"]["generator"] |= _rule("aggregation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "tokauction experiment"}
+
+
+def _rule(kind: registry.Kind) -> dict[str, Any]:
+    family = [{"type": "string", "pattern": POWER_MEAN}] if kind == "aggregation" else []
+    return {"anyOf": [{"enum": list(registry.names(kind))}, *family, {"type": "string", "pattern": CUSTOM_RULE}]}
+
+
+def _one_or_list(rule: dict[str, Any], at_least: int) -> dict[str, Any]:
+    return {"anyOf": [rule, {"type": "array", "items": rule, "minItems": at_least}]}
+
+
+def _or_null(field: dict[str, Any]) -> dict[str, Any]:
+    return field | {"anyOf": [*field["anyOf"], {"type": "null"}]}
+
+
+def write_starter(directory: Path) -> list[Path]:
+    """Write `experiment.yaml` and `experiment.schema.json`; raises UsageError rather than replace a file."""
+    contents = {
+        "experiment.yaml": (files(__package__) / "starter.yaml").read_text("utf-8"),
+        "experiment.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
+    }
+    paths = [directory / name for name in contents]
+    for path in paths:
+        if path.exists():
+            raise UsageError(
+                f"{path} exists and is not replaced; move it away, or choose another folder: tokauction init DIR"
+            )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            path.write_text(contents[path.name], "utf-8")
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}; choose another folder: tokauction init DIR") from error
+    return paths

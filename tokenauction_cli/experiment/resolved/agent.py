@@ -1,0 +1,62 @@
+"""An agent of an experiment, every name resolved and every default filled in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...text.mentions import Phrases
+from ..format import file_format
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A bidder: with a model that is given a raw `prompt` or `messages` (role, text), or with `distributions`.
+
+    A reference agent is not charged. `budget` is inf where there is none.
+    """
+
+    name: str
+    id: str
+    model: str | None
+    prompt: str | None
+    messages: tuple[tuple[str, str], ...]
+    distributions: Mapping[str, Mapping[str, float]] | None
+    bid: float
+    temperature: float
+    mentions: tuple[str, ...]
+    reference: bool
+    budget: float
+
+    @cached_property
+    def phrases(self) -> Phrases:
+        """What counts as a mention of it, ready to be searched for."""
+        return Phrases(self.mentions)
+
+    @classmethod
+    def of(cls, agent: file_format.Agent) -> Agent:
+        """From a section whose names are resolved."""
+        said = [(message.role, message.content) for message in agent.messages or ()]
+        if agent.chat is not None:
+            said = [("system", agent.chat.system)] if agent.chat.system is not None else []
+            said.append(("user", agent.chat.user))
+        return cls(
+            name=agent.name,
+            id=agent.id,
+            model=agent.model,
+            prompt=agent.prompt,
+            messages=tuple(said),
+            distributions=agent.distributions,
+            bid=agent.bid,
+            temperature=agent.temperature,
+            mentions=agent.mentions,
+            reference=agent.reference,
+            budget=math.inf if agent.budget is None else agent.budget,
+        )
+
+    @classmethod
+    def of_reference(cls, reference: file_format.Reference) -> Agent:
+        """What scores the texts, as an agent that neither bids nor pays and is not looked for in a text."""
+        return cls.of(file_format.Agent(name="reference", id="reference", bid=0.0, reference=True, **dict(reference)))

@@ -1,0 +1,79 @@
+"""The mechanisms that an experiment runs, as `auction.mechanism` says; `mechanism/alternatives` has what they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...mechanism import registry
+from ..format import file_format
+from ..format.draft import Draft
+from ..format.mechanism_format import SETTINGS, Segment, TextPool
+from ..format.values import Section
+
+TOKEN_AUCTION = file_format.TOKEN_AUCTION
+
+DEFAULT_SEGMENTS = 3
+
+
+@dataclass(frozen=True)
+class MechanismChoice:
+    """One mechanism: `registry.find("mechanism", name, settings)` makes it.
+
+    `candidates` are those per query and seed, None for every text once; `generator` is the aggregation rule that writes
+    them at equal weights. They are 0 and "" where no candidates are written, and defaults for a mechanism from
+    outside, of which that is not known before it is loaded.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    candidates: int | None
+    generator: str
+
+    @property
+    def identity(self) -> str:
+        """What tells it from the same mechanism with other settings, as canonical JSON."""
+        parts = [self.name, self.settings, self.candidates, self.generator]
+        return json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+
+    @classmethod
+    def of(cls, name: str, section: Section | None) -> MechanismChoice:
+        """From a section whose defaults are filled in, None where the mechanism has none."""
+        if not registry.is_built_in("mechanism", name):
+            section = TextPool()
+        settings = {} if section is None else dict(section)
+        candidates, generator = settings.pop("candidates", 0), settings.pop("generator", "")
+        return cls(name, settings, None if candidates == "all" else candidates, generator)
+
+
+def mechanisms_of(auction: file_format.Auction) -> tuple[MechanismChoice, ...]:
+    """Those of a section, with the defaults of their settings."""
+    return tuple(MechanismChoice.of(name, _settings(auction, name)) for name in auction.mechanisms)
+
+
+def resolved_mechanisms(draft: Draft, auction: file_format.Auction) -> dict[str, Any]:
+    """The mechanisms and their settings with defaults filled in and agents named by id.
+
+    What changes no text and no payment is left out: settings of mechanisms that are not listed, and rules of the token
+    auction where that is not.
+    """
+    listed = auction.mechanisms
+    filled: dict[str, Any] = {name: _settings(auction, name) if name in listed else None for name in SETTINGS}
+    segment = filled["segment"]
+    if segment is not None and segment.relevance is not None:
+        filled["segment"] = segment.model_copy(update={"relevance": draft.by_id(segment.relevance)})
+    if not auction.auctions_tokens:
+        filled |= {"aggregation": (), "payments": ()}
+    return filled | {"mechanism": None if listed == (file_format.TOKEN_AUCTION,) else listed}
+
+
+def _settings(auction: file_format.Auction, name: str) -> Section | None:
+    """With defaults, also of a mechanism that is not listed; None where it has no settings."""
+    if name not in SETTINGS:
+        return None
+    section: Section = getattr(auction, name) or SETTINGS[name]()
+    if isinstance(section, Segment) and section.segments is None:
+        return section.model_copy(update={"segments": 1 if section.unit == "text" else DEFAULT_SEGMENTS})
+    return section

@@ -1,0 +1,172 @@
+"""The data of an experiment file with the `-S key.path=value` overrides laid over it, and where each part came from."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from ...system.errors import ExperimentError, Problem
+from .located_yaml import KeyPath, load_yaml, parse_value
+
+
+class Source:
+    """Plain data to read from, and `problem` to say what is wrong at a path of it."""
+
+    def __init__(self, text: bytes, file: str, overrides: Sequence[str] = ()) -> None:
+        self._located = load_yaml(text, file)
+        self.file = file
+        self.data: dict[str, Any] = self._located.value
+        self.problems: list[Problem] = self._located.problems
+        self._overridden: dict[KeyPath, str] = {}
+        self._rows: dict[KeyPath, str] = {}  # where each row of another file stands
+        for override in overrides:
+            self._apply(override)
+
+    def trust(self, modules: Sequence[str]) -> None:
+        """Lay the modules of --trust beside those of the file."""
+        given = self.data.get("trust") or []
+        if isinstance(given, list):
+            self.data["trust"] = [*given, *modules]
+            for k, module in enumerate(modules, start=len(given)):
+                self._overridden[("trust", k)] = f"--trust {_one_line(module)}"
+
+    def lay_rows(self, key: str, file: str, rows: list[dict[str, Any]], lines: Sequence[int]) -> None:
+        """Put the rows of another file in the place of the value at a key."""
+        self.data[key] = rows
+        self._rows = {(key, i): f"{file}:{line}" for i, line in enumerate(lines)}
+
+    def get(self, *path: str | int) -> Any:
+        """The value at a path, None where there is none."""
+        value: Any = self.data
+        for step in path:
+            if isinstance(value, dict):
+                value = value.get(step)
+            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+                value = value[step]
+            else:
+                return None
+        return value
+
+    def problem(self, path: KeyPath, message: str, at_key: bool = False) -> None:
+        """A mistake in the value at the path, or in its key."""
+        place = self._located.key_place(path) if at_key else self._located.place(path)
+        self._add(path, place, message)
+
+    def problem_in_text(self, path: KeyPath, line: int, message: str) -> None:
+        """A mistake in one line of the text at the path."""
+        self._add(path, self._located.text_place(path, line), message)
+
+    def place(self, path: KeyPath) -> Problem:
+        """Where the value at the path stands: a problem that has no message yet."""
+        return self._problem(path, self._located.place(path), "")
+
+    def _add(self, path: KeyPath, place: tuple[int, int], message: str) -> None:
+        self.problems.append(self._problem(path, place, message))
+
+    def _problem(self, path: KeyPath, place: tuple[int, int], message: str) -> Problem:
+        if path[:2] in self._rows:
+            column = f", column {_one_line(str(path[2]))}" if len(path) > 2 else ""
+            return Problem(f"{self._rows[path[:2]]}{column}", 0, 0, message)
+        for n in range(len(path), 0, -1):
+            if path[:n] in self._overridden:
+                return Problem(self._overridden[path[:n]], 0, 0, message)
+        return Problem(self.file, *place, message)
+
+    def _apply(self, override: str) -> None:
+        label = f"-S {_one_line(override)}"
+        key, equals, text = override.partition("=")
+        if not equals or not all(key.split(".")):
+            self.problems.append(Problem(label, 0, 0, "expected key.path=value, such as agents.alpha.bid=2"))
+            return
+        try:
+            value = parse_value(text, label)
+            path, made = _put(self.data, key.split("."), value)
+        except ExperimentError as error:
+            self.problems.extend(error.problems)
+        except LookupError as error:
+            self.problems.append(Problem(label, 0, 0, str(error.args[0])))
+        else:
+            self._overridden[made] = self._overridden[path] = label
+
+
+def _put(data: dict[str, Any], steps: list[str], value: Any) -> tuple[KeyPath, KeyPath]:
+    """Set the value at the dotted path, making mappings on the way: its path, and that of the first that was made.
+
+    Raises LookupError where the path leads nowhere.
+    """
+    here: Any = data
+    path: KeyPath = ()
+    made: KeyPath = ()
+    while True:
+        step, n_used = _next_step(here, steps, path)
+        path += (step,)
+        steps = steps[n_used:]
+        if not steps:
+            here[step] = value
+            return path, made or path
+        if isinstance(here, dict) and here.get(step) is None:
+            here[step] = {}
+            made = made or path
+        here = here[step]
+
+
+def _next_step(here: Any, steps: list[str], path: KeyPath) -> tuple[str | int, int]:
+    """The key or index that the path means next, and how many of its dotted parts that took (names may have dots)."""
+    where = ".".join(str(step) for step in path)
+    if isinstance(here, dict):
+        joined = (n for n in range(len(steps), 0, -1) if ".".join(steps[:n]) in here)
+        n_used = next(joined, 1)
+        return ".".join(steps[:n_used]), n_used
+    if not isinstance(here, list):
+        raise LookupError(f"{where!r} holds a single value, there is no {steps[0]!r} in it")
+    for n_used in range(len(steps), 0, -1):
+        index = _index_of(here, ".".join(steps[:n_used]))
+        if index is not None:
+            return index, n_used
+    raise LookupError(f"{where!r} has {len(here)} entries; {steps[0]!r} is none of them")
+
+
+def _index_of(entries: list[Any], label: str) -> int | None:
+    for key in ("id", "name"):
+        for i, entry in enumerate(entries):
+            if isinstance(entry, dict) and isinstance(entry.get("name"), str) and _label(entry, key) == label:
+                return i
+    return (
+        int(label) if label.isascii() and label.isdecimal() and len(label) < 9 and int(label) < len(entries) else None
+    )
+
+
+def _label(entry: dict[str, Any], key: str) -> Any:
+    return entry.get(key) or (slug(entry["name"]) if key == "id" else None)
+
+
+def _one_line(text: str) -> str:
+    """An option as a message shows it: one short line, control characters escaped."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return shown if len(shown) <= 100 else f"{shown[:97]}..."
+
+
+def slug(name: str) -> str:
+    """A name as an id: ASCII, lower case, other signs as `_`; may be empty."""
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "_", ascii_name.lower()).strip("_")[:100]
+
+
+def agent_names(entries: Sequence[Any]) -> list[str]:
+    """The names as written, empty where there is none."""
+    names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
+    return [name if isinstance(name, str) else "" for name in names]
+
+
+def default_ids(entries: Sequence[Any]) -> list[str]:
+    """The agents' ids: as written, else the slug of the name, else agent1, agent2, ... by position."""
+    given = [entry.get("id") if isinstance(entry, dict) else None for entry in entries]
+    ids = [i if isinstance(i, str) else slug(name) for i, name in zip(given, agent_names(entries), strict=True)]
+    taken = set(ids)
+    for i, agent_id in enumerate(ids):
+        if not agent_id:
+            ids[i] = next(c for n in range(i + 1, i + 2 + len(ids)) if (c := f"agent{n}") not in taken)
+            taken.add(ids[i])
+    return ids

@@ -1,0 +1,4 @@
+"""Prompts with `{{ query }}`, filled in.
+
+It knows templates and values, no model.
+"""

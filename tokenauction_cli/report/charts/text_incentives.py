@@ -1,0 +1,115 @@
+"""What a report shows of an audit of whole texts: does bidding one's value stay best for agents that care about texts?
+
+It reads `text_audit.csv`, `text_equilibrium.csv`, `text_dynamics.csv` and `text_audit.txt` as `tokauction audit` left
+them in the run folder; the numbers are those of the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...analysis.columns.columns import explained
+from ...analysis.run import Run
+from ..prose import listed
+from .file_tables import FileRows, Row, as_audits_write_it, file_table, paragraphs, read_rows
+from .text_charts import Bidder, TextChart, curve_charts, gain_of, regret_charts
+from .text_paths import outcomes_of, path_charts
+from .text_vega import text_panel_spec
+
+AUDIT, EQUILIBRIUM, DYNAMICS = "text_audit.csv", "text_equilibrium.csv", "text_dynamics.csv"
+_TABLES = {
+    AUDIT: ("All deviations", "What every bid and every report gains over the truth, the largest gains first"),
+    EQUILIBRIUM: ("Where best responses lead", "Bids, regret, welfare and revenue where best responses end"),
+    DYNAMICS: ("Every reply", "The path of best responses, reply by reply"),
+}
+_NOTHING = FileRows([], [])
+
+
+@dataclass(frozen=True)
+class TextIncentives:
+    """What there is to show; `missing` says which files are not there, '' where all are."""
+
+    charts: tuple[TextChart, ...]
+    words: list[str]
+    tables: list[dict[str, Any]]
+    missing: str
+
+
+def text_incentives(run: Run, colours: Mapping[str, int]) -> TextIncentives | None:
+    """The audit of whole texts in a run folder, None where there is none. Raises StoreError where a file is spoiled."""
+    paths = {name: run.folder.path / name for name in _TABLES}
+    there = {name: path for name, path in paths.items() if path.is_file()}
+    if not there:
+        return None
+    found = {name: _rows(path) for name, path in paths.items()}
+    missing = [name for name in paths if name not in there]
+    return TextIncentives(
+        tuple(_charts(paths, found, _bidders(run, colours))),
+        paragraphs(run.folder.path / "text_audit.txt"),
+        [_table(name, found[name]) for name in there],
+        f"The run folder has no {listed(missing)}: audit again to see the rest." if missing else "",
+    )
+
+
+def of_several(found: TextIncentives, number: int) -> TextIncentives:
+    """The same where a report has several runs: the number of the run is part of the names of its figures."""
+    return replace(found, charts=tuple(replace(chart, id=_numbered(chart.id, number)) for chart in found.charts))
+
+
+def _numbered(name: str, number: int) -> str:
+    figure, *parts = name.split(".", 1)
+    return ".".join([figure, f"run-{number}", *parts])
+
+
+def text_payload(found: TextIncentives) -> dict[str, Any]:
+    """The same as plain data for the page."""
+    charts = [_chart(chart) for chart in found.charts]
+    return {"charts": charts, "words": found.words, "tables": found.tables, "missing": found.missing}
+
+
+def _bidders(run: Run, colours: Mapping[str, int]) -> list[Bidder]:
+    agents = [agent for agent in run.experiment.agents if not agent.reference]
+    return [Bidder(agent.id, agent.name, colours[agent.name]) for agent in agents]
+
+
+def _charts(paths: Mapping[str, Path], found: Mapping[str, FileRows], bidders: list[Bidder]) -> list[TextChart]:
+    charts = []
+    with as_audits_write_it(paths[AUDIT]):
+        rows = _named(found[AUDIT])
+        charts += [*regret_charts(rows, bidders), *curve_charts(rows, bidders)]
+    with as_audits_write_it(paths[EQUILIBRIUM]):
+        outcomes = outcomes_of(_named(found[EQUILIBRIUM]))
+    with as_audits_write_it(paths[DYNAMICS]):
+        charts += path_charts(_named(found[DYNAMICS]), outcomes, bidders)
+    return charts
+
+
+def _rows(path: Path) -> FileRows:
+    with as_audits_write_it(path):
+        return read_rows(path) if path.is_file() else _NOTHING
+
+
+def _named(found: FileRows) -> list[Row]:
+    """The rows of a file, with the name of a mechanism in the place of an aggregation rule."""
+    return [{**row, "aggregation": row["aggregation"] or row.get("mechanism", "")} for row in found.rows]
+
+
+def _table(name: str, found: FileRows) -> dict[str, Any]:
+    title, about = _TABLES[name]
+    rows = found.rows if name != AUDIT else sorted(found.rows, key=gain_of, reverse=True)
+    return file_table(title, about, name, found.columns, rows)
+
+
+def _chart(chart: TextChart) -> dict[str, Any]:
+    words = {name: getattr(chart, name) for name in ("id", "kind", "chapter", "question", "tab", "across", "unit")}
+    file = DYNAMICS if chart.kind in ("plane", "steps") else AUDIT
+    series = [
+        {"name": one.name, "colour": one.colour, "explained": explained(file, one.column)} for one in chart.series
+    ]
+    panels = [
+        {"title": panel.title, "about": panel.about, "spec": text_panel_spec(chart, panel)} for panel in chart.panels
+    ]
+    return {**words, "series": series, "panels": panels}

@@ -1,0 +1,91 @@
+"""Which worker wrote which blocks, as a manifest keeps it: seeds are ranges, such as "0-29,40"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+from .manifest import Manifest
+from .run_folder import Record
+
+_RANGE = re.compile(r"\b([0-9]{1,18})(?:-([0-9]{1,18}))?\b")
+
+
+@dataclass
+class _Did:
+    """What one worker wrote; the seeds of a query as first and last ones."""
+
+    cells: int = 0
+    seconds: float = 0.0
+    seeds: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def add(self, query: str, seed: int) -> None:
+        ranges = self.seeds.setdefault(query, [])
+        if ranges and seed == ranges[-1][1] + 1:
+            ranges[-1] = ranges[-1][0], seed
+        else:
+            ranges.append((seed, seed))
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        blocks = {query: ",".join(map(_range, ranges)) for query, ranges in self.seeds.items()}
+        return {"cells": self.cells, "seconds": round(self.seconds, 3), "blocks": blocks}
+
+
+class WrittenBy:
+    """Adds up what workers write; candidates, which have seeds of their own, are counted among the cells alone."""
+
+    def __init__(self, seeds: Set[int]) -> None:
+        self._seeds = seeds
+        self._by_worker: dict[str, _Did] = {}
+
+    def add(self, worker: str, records: Sequence[Record], seconds: float) -> None:
+        did = self._by_worker.setdefault(worker, _Did())
+        did.cells += len(records)
+        did.seconds += seconds
+        for query, seed in sorted({(record["query"], record["seed"]) for record in records}):
+            if seed in self._seeds:
+                did.add(query, seed)
+
+    @property
+    def plain(self) -> dict[str, dict[str, Any]]:
+        """By worker, as part of a session in a manifest."""
+        return {worker: did.plain for worker, did in sorted(self._by_worker.items())}
+
+
+def worker_of_blocks(known: Manifest, seeds: Set[int]) -> dict[tuple[str, int], str]:
+    """By (query, seed) of these seeds, of a manifest; nothing of blocks that no worker wrote.
+
+    What is not as it is written here is passed over: a run folder may come from a stranger.
+    """
+    found: dict[tuple[str, int], str] = {}
+    for session in known.get("sessions", []):
+        workers = session.get("workers")
+        for worker, did in workers.items() if isinstance(workers, Mapping) else ():
+            blocks = did.get("blocks") if isinstance(did, Mapping) else None
+            for query, ranges in blocks.items() if isinstance(blocks, Mapping) else ():
+                found |= dict.fromkeys(((query, seed) for seed in _seeds(str(ranges), seeds)), str(worker))
+    return found
+
+
+def _seeds(ranges: str, among: Set[int]) -> Iterator[int]:
+    for first, last in _RANGE.findall(ranges):
+        within = range(int(first), int(last or first) + 1)
+        yield from (
+            filter(within.__contains__, among) if len(within) > len(among) else filter(among.__contains__, within)
+        )
+
+
+def _range(seeds: tuple[int, int]) -> str:
+    return f"{seeds[0]}-{seeds[1]}" if seeds[0] < seeds[1] else str(seeds[0])
+
+
+def in_turns(cells: Iterable[tuple[Any, str]]) -> list[Any]:
+    """One of each worker, then another one of each; `cells` come with the worker that wrote them, '' for none."""
+    by_worker: dict[str, list[Any]] = {}
+    for cell, worker in cells:
+        by_worker.setdefault(worker, []).append(cell)
+    turns = [(turn, k, cell) for k, of in enumerate(by_worker.values()) for turn, cell in enumerate(of)]
+    return [cell for _, _, cell in sorted(turns, key=lambda one: one[:2])]

@@ -1,0 +1,214 @@
+"""A judge: a model that no agent uses is asked about each finished text, u = p(Yes) / (p(Yes) + p(No)).
+
+p(Yes) is the probability, right behind the question, of the tokens with which "Yes" and " Yes" begin, and p(No) that of
+those of "No" and " No". A token with which both answers begin tells nothing: it counts for neither.
+
+A score depends on the model's file and the question alone, not on what else is asked (`lm/llama/prefill.py`). So it is
+worked out once: `judged-<k>.jsonl` in the run's folder keeps it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..engine.models.gguf_files import GgufFiles, ModelInUse, located, prompt_text
+from ..experiment.experiment import Experiment
+from ..experiment.templates.prompts import render_question
+from ..model_files.models import verify
+from ..runs.run_folder import RunFolder
+from ..system.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from ..experiment.resolved.text_audit import Judge
+    from ..lm.base import Logits
+    from ..lm.llama.gguf import GgufContext, GgufPrompt
+    from ..lm.llama.vocabulary import GgufVocabulary
+    from ..model_files.models import LocalModel
+
+logger = logging.getLogger("tokauction")
+
+FILES = "judged"
+BATCH = 8  # scores that are written together: what an interruption may lose
+_SHOWN = 60  # characters of a question in a message
+
+
+class Question(NamedTuple):
+    """What a judge's prompt is filled in with: the name of an agent, a query, a finished text."""
+
+    agent: str
+    query: str
+    text: str
+
+
+class Answers(NamedTuple):
+    """The tokens with which each answer begins."""
+
+    yes: tuple[int, ...]
+    no: tuple[int, ...]
+
+    @classmethod
+    def of(cls, vocabulary: GgufVocabulary) -> Answers | None:
+        """None where the vocabulary does not tell the answers apart."""
+        yes, no = (_beginnings(vocabulary, answer) for answer in ("Yes", "No"))
+        if yes <= no or no <= yes:
+            return None
+        return cls(tuple(sorted(yes - no)), tuple(sorted(no - yes)))
+
+    def share_of_yes(self, logits: Logits) -> float | None:
+        """p(Yes) / (p(Yes) + p(No)) of logits (V,), None where both are 0. The softmax's sum cancels out."""
+        most = logits[[*self.yes, *self.no]].max()
+        if most == -np.inf:
+            return None
+        yes, no = (np.exp(logits[list(tokens)] - np.float64(most)).sum() for tokens in self)
+        return float(yes / (yes + no))
+
+
+def _beginnings(vocabulary: GgufVocabulary, answer: str) -> set[int]:
+    return {token for text in (answer, f" {answer}") for token in vocabulary.tokenize(text, control=False)[:1]}
+
+
+def judged(
+    experiment: Experiment,
+    judge: Judge,
+    questions: Iterable[Question],
+    folder: RunFolder,
+    tell: Callable[[str], None] = logger.info,
+) -> dict[Question, float]:
+    """The score of each question, in [0, 1]. What the folder, which the caller has locked, does not have is worked out.
+
+    Raises UsageError where the judge is an agent's model, ModelError where it cannot answer a question.
+    """
+    model = model_of(experiment, judge)
+    answers, prompts = _read(experiment, judge, model, questions)
+    digests = {question: _digest(prompt) for question, prompt in prompts.items()}
+    scores = _known(folder, model)
+    new = {digest: prompts[question] for question, digest in digests.items() if digest not in scores}
+    if new:
+        scores |= _worked_out(experiment, model, answers, new, folder, tell)
+    return {question: scores[digest] for question, digest in digests.items()}
+
+
+def model_of(experiment: Experiment, judge: Judge) -> ModelInUse:
+    """The judge's model, without its weights. Raises UsageError where it is an agent's own."""
+    from ..lm.llama.metadata import read_metadata
+
+    local = located(experiment, judge.model)
+    for agent in experiment.agents:
+        if agent.model is not None and _is_same(located(experiment, agent.model), local):
+            raise UsageError(
+                f"the judge is agent {agent.id}'s own model: {judge.model} is {local.path}; choose a GGUF file that no "
+                "agent uses, so that no agent is the judge of its own text"
+            )
+    return ModelInUse(local, read_metadata(local.path))
+
+
+def _is_same(one: LocalModel, other: LocalModel) -> bool:
+    if one.path.resolve() == other.path.resolve():
+        return True
+    return one.size == other.size and verify(one) == verify(other)
+
+
+def _read(
+    experiment: Experiment, judge: Judge, model: ModelInUse, questions: Iterable[Question]
+) -> tuple[Answers, dict[Question, GgufPrompt]]:
+    """The tokens of the answers, and of every question. Raises ModelError where the model cannot be asked."""
+    from ..lm.llama.gguf import open_vocabulary
+
+    with open_vocabulary(model.path) as vocabulary:
+        answers = Answers.of(vocabulary)
+        if answers is None:
+            raise ModelError(
+                f"{model.local.reference} cannot be a judge: its vocabulary does not tell the first token of Yes from "
+                "that of No; choose another model"
+            )
+        columns = experiment.columns_of
+        return answers, {one: _prompt(judge, model, vocabulary, one, columns(one.query)) for one in questions}
+
+
+def _prompt(
+    judge: Judge, model: ModelInUse, vocabulary: GgufVocabulary, question: Question, columns: Mapping[str, str]
+) -> GgufPrompt:
+    """The tokens of a question; its query, what goes with that and its text may not name control tokens."""
+    from ..lm.llama.gguf import GgufPrompt
+    from ..lm.prompts.prompt_tokens import tokens_of_text
+
+    pieces = render_question(judge.prompt, *question, columns)
+    tokens = tokens_of_text(vocabulary, pieces)
+    if not tokens:
+        raise ModelError("the judge's prompt has no tokens; a model needs at least one to continue")
+    limit = model.metadata.context_length
+    if limit is not None and len(tokens) > limit:
+        beginning = _beginning("".join(pieces))
+        raise ModelError(
+            f"the judge's question {beginning} has {len(tokens)} tokens, more than the {limit} tokens of context of "
+            f"{model.local.reference}: shorten the prompt or the texts, or choose another model"
+        )
+    return GgufPrompt(model.path, tokens)
+
+
+def _digest(prompt: GgufPrompt) -> str:
+    """The SHA-256 of what the model reads: two templates may make one text, of which one names a control token."""
+    return hashlib.sha256(np.array(prompt.tokens, "<i4").tobytes()).hexdigest()
+
+
+def _known(folder: RunFolder, model: ModelInUse) -> dict[str, float]:
+    """The scores of this model in the folder, by the digest of the question."""
+    kept = folder.of(FILES)
+    lines = (line for path in kept.record_files() for line, _ in kept.lines_of(path, "question"))
+    return {line["question"]: line["score"] for line in lines if line["model"] == _identity(model)}
+
+
+def _identity(model: ModelInUse) -> str:
+    """The SHA-256 of the model's file; of one in parts, of every part."""
+    return " ".join(model.sha256s)
+
+
+def _worked_out(
+    experiment: Experiment,
+    model: ModelInUse,
+    answers: Answers,
+    prompts: Mapping[str, GgufPrompt],
+    folder: RunFolder,
+    tell: Callable[[str], None],
+) -> dict[str, float]:
+    """The scores of questions by their digests, written to the folder a few at a time."""
+    from ..lm.llama.prefill import PrefillContext
+
+    reference = str(model.local.reference)
+    files = GgufFiles(_without_writing(experiment), {reference: model}, [[prompt] for prompt in prompts.values()])
+    files.probe(tell)
+    tell(f"questions for the judge {reference}: {len(prompts)}")
+    in_order = sorted(prompts, key=lambda digest: prompts[digest].tokens)  # those that begin alike in a row
+    scores: dict[str, float] = {}
+    with files.loaded(1, kind=PrefillContext) as ([context], _), folder.of(FILES).appending() as appender:
+        for begin in range(0, len(in_order), BATCH):
+            few = in_order[begin : begin + BATCH]
+            scores |= {digest: _score(answers, context, prompts[digest]) for digest in few}
+            appender.append({"model": _identity(model), "question": key, "score": scores[key]} for key in few)
+    return scores
+
+
+def _without_writing(experiment: Experiment) -> Experiment:
+    """The experiment for a model that reads one text at a time and writes nothing: `runtime` is about the agents'."""
+    runtime = replace(experiment.runtime, batch=1, context="auto", deterministic=False)
+    return replace(experiment, runtime=runtime, auction=replace(experiment.auction, max_draws=0))
+
+
+def _score(answers: Answers, context: GgufContext, prompt: GgufPrompt) -> float:
+    share = answers.share_of_yes(context.evaluate({0: prompt.tokens})[0])
+    if share is None:
+        raise ModelError(
+            f"{prompt.path}: the judge gives neither Yes nor No any probability after "
+            f"{_beginning(prompt_text(prompt))}: end the prompt where the answer follows, or choose another model"
+        )
+    return share
+
+
+def _beginning(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
