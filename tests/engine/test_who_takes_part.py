@@ -151,6 +151,12 @@ def test_an_unsold_text_is_an_outcome(tmp_path: Path, in_process: Command, alpha
     assert list(run.summary["sold"]) == list(run.summary["cells"] / 2 * [0, 1, 0, 1])
     (row,) = run.summary[(run.summary["point"] == 1) & (run.summary["aggregation"] == "linear")].to_dict("records")
     assert (row["revenue.myerson_tv"], row["tokens"]) == (4, 2)  # alone: the reserve, for each of two draws
+    assert "[unsold]" in in_process("show", str(folder)).stdout
+    dear = in_process("run", str(tmp_path / "e.yaml"), "-q", "-o", str(tmp_path / "r2"), *settings, "-S",
+                      "auction.reserve=5")  # fmt: skip
+    assert dear.returncode == 0, dear.stderr
+    compared = in_process("compare", str(folder), str(next((tmp_path / "r2").iterdir())))
+    assert compared.returncode == 0, compared.stderr
     report = in_process("report", str(folder), "--figures", "none")
     assert report.returncode == 0, report.stderr
 

@@ -171,10 +171,9 @@ def _rows(
 def _rows_of_ratios(
     runs: Sequence[Run], key: tuple[Any, ...], values: Sequence[pd.DataFrame]
 ) -> Iterator[tuple[Any, ...]]:
-    """The same of what is paid per 1,000 bytes."""
+    """The same of what is paid per 1,000 bytes, where the texts of every run have any."""
     for figure, amounts in ratio_names(values[0].columns).items():
         ratios = [per_bytes(frame[amounts], frame[_SIZE].to_numpy(dtype=float)) for frame in values]
-        for run, ratio in zip(runs, ratios, strict=True):
+        for run, ratio in zip(runs, ratios, strict=True) if not np.isnan([one.value for one in ratios]).any() else ():
             found = ratio.less(ratios[0]).estimate if run is not runs[0] else Estimate(np.nan, np.nan, np.nan)
-            if not np.isnan(ratio.value):
-                yield (*key, figure, str(run.path), len(ratio.parts), ratio.value, *found)
+            yield (*key, figure, str(run.path), len(ratio.parts), ratio.value, *found)

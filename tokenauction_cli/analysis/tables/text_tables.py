@@ -61,6 +61,8 @@ def _one_table(experiment: Experiment, group: pd.DataFrame, by: By) -> Table:
 def _text(row: Any) -> str:
     if row.end_reason == "failed":
         return f"[failed: {row.error}]"
+    if row.end_reason == "unsold":
+        return "[unsold]"
     return CutText(row.text) if row.end_reason == "length" else str(row.text)
 
 
