@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenauction_cli.experiment.experiment import Experiment, load_experiment
-from tokenauction_cli.experiment.format.file_format import Steps
 from tokenauction_cli.experiment.format.schema import json_schema
+from tokenauction_cli.experiment.format.sweep import Steps
 from tokenauction_cli.experiment.resolved.sweep import weights_of_sweep
 from tokenauction_cli.system.errors import ExperimentError, Problem
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = [*sorted((ROOT / "experiments").glob("*.yaml")), ROOT / "tokenauction_cli" / "experiment" / "starter.yaml"]
+STARTER = ROOT / "tokenauction_cli" / "experiment" / "format" / "starter.yaml"
+SHIPPED = [*sorted((ROOT / "experiments").glob("*.yaml")), STARTER]
 
 HEAD = "name: e\nagents:\n"  # two lines
 ALPHA = "  - {name: Alpha, bid: 1, distribution: {x: 1}}\n"  # the third
@@ -526,7 +527,7 @@ def test_any_tree_is_read_or_refused(
 @settings(max_examples=250, deadline=None)
 @given(at=st.integers(0, 10_000), new=st.text("{}[]:,'\"-#&*! \n\tx0.", max_size=4), cut=st.integers(0, 3))
 def test_any_edit_is_read_or_refused(at: int, new: str, cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    text = (ROOT / "tokenauction_cli" / "experiment" / "starter.yaml").read_text("utf-8")
+    text = STARTER.read_text("utf-8")
     at %= len(text)
     with suppress(ExperimentError):
         assert load(tmp_path_factory.getbasetemp(), text[:at] + new + text[at + cut :]).points

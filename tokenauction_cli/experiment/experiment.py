@@ -1,7 +1,7 @@
 """An experiment, read from a YAML file and checked: agents, an auction, a sweep of bids.
 
 What the rest of the program works with: frozen, every default filled in, every name resolved. pydantic ends here: it
-reads the file (`file_format`), and `plain` is what it makes of it. Knows no model and writes no file.
+reads the file (`format`), and `plain` is what it makes of it. Knows no model and writes no file.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from pydantic import BaseModel
 from ..system.errors import ExperimentError, Problem
 from .checks.expectation_checks import FigureNames
 from .checks.queries import BID, NO_COLUMNS, Columns
-from .format import file_format
-from .format.mechanism_format import OF_TOKEN_AUCTION
+from .format.auction import SPACE
+from .format.auction import Auction as AuctionSection
+from .format.auction import Covering as CoveringSection
+from .format.mechanisms import OF_TOKEN_AUCTION
 from .reader import Sections, read_experiment
 from .resolved.agent import Agent as Agent  # also for those who take it from here
 from .resolved.expectation import Expectation
@@ -93,9 +95,9 @@ class Auction:
         return f"max_{self.counted}"
 
     @classmethod
-    def of(cls, auction: file_format.Auction) -> Auction:
+    def of(cls, auction: AuctionSection) -> Auction:
         """From a section whose defaults are filled in."""
-        covering = auction.covering or file_format.Covering(open=0, merge=0)
+        covering = auction.covering or CoveringSection(open=0, merge=0)
         return cls(
             mechanisms=mechanisms_of(auction),
             aggregation=auction.aggregation,
@@ -104,7 +106,7 @@ class Auction:
             alphabet=auction.alphabet or "tokens",
             max_draws=auction.max_bytes or auction.max_tokens or 0,
             covering=Covering(covering.open, covering.merge),
-            separator=file_format.SPACE if auction.separator is None else auction.separator,
+            separator=SPACE if auction.separator is None else auction.separator,
             stop=auction.stop,
             charge=auction.charge,
             reserve=auction.reserve or 0.0,
@@ -267,7 +269,7 @@ def _plain_query(query: str, columns: Mapping[str, Columns]) -> str | dict[str, 
     return {"query": query, **values, **{f"{BID}{agent}": bid for agent, bid in bids.items()}}
 
 
-def _plain_auction(auction: file_format.Auction) -> dict[str, Any]:
+def _plain_auction(auction: AuctionSection) -> dict[str, Any]:
     """Without keys of the token auction, even empty ones, where it is not one of the mechanisms."""
     left_out = () if auction.auctions_tokens else OF_TOKEN_AUCTION
     return {key: value for key, value in _plain_section(auction).items() if key not in left_out}

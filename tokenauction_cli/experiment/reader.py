@@ -21,24 +21,14 @@ from .checks.mechanism_checks import check_winners
 from .checks.queries import BID, NO_COLUMNS, Columns, columns_of, read_rows
 from .checks.sweep_checks import check_bids_of_queries
 from .checks.text_audit_checks import check_deviations
+from .format.agents import MAX_AGENTS, Agent, Reference, Voice
+from .format.auction import MAX_BYTES, MAX_TOKENS, SPACE, Auction, Covering
+from .format.audit import TextAudit, Utilities
 from .format.draft import Draft
-from .format.file_format import (
-    MAX_AGENTS,
-    MAX_BYTES,
-    MAX_TOKENS,
-    SPACE,
-    UNION_TAGS,
-    Agent,
-    Auction,
-    Covering,
-    Expectation,
-    ExperimentFile,
-    Reference,
-    Runtime,
-    Sweep,
-    Voice,
-)
-from .format.text_audit_format import TextAudit, Utilities
+from .format.expect import Expectation
+from .format.file_format import UNION_TAGS, ExperimentFile
+from .format.runtime import Runtime
+from .format.sweep import Sweep
 from .format.values import Section, shown
 from .resolved.mechanism_choice import resolved_mechanisms
 from .resolved.sweep import SweepPoint, bidding, sweep_points, total_bid_of

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenauction_cli.experiment.experiment import Agent
-from tokenauction_cli.experiment.format import file_format
+from tokenauction_cli.experiment.format.agents import Agent as AgentSection
 from tokenauction_cli.experiment.templates.prompts import (
     FILTERS,
     PromptError,
@@ -23,7 +23,7 @@ from tokenauction_cli.experiment.templates.prompts import (
 
 
 def agent_of(fields: dict[str, object]) -> Agent:
-    return Agent.of(file_format.Agent.model_validate(fields))
+    return Agent.of(AgentSection.model_validate(fields))
 
 
 QUERY = "vacations in Hawaii"

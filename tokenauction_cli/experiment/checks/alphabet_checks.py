@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...mechanism import registry
+from ..format.auction import Auction
 from ..format.draft import Draft
-from ..format.file_format import Auction
 
 OF_TOKENS, OF_BYTES = ("max_tokens", "separator"), ("max_bytes", "covering")
 INSTEAD = {

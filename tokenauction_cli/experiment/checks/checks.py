@@ -14,8 +14,8 @@ from ...lm.table import END
 from ...model_files.model_reference import known_aliases, parse_reference
 from ...system.errors import ModelError
 from ...text.sequences import one_text_of_two
+from ..format.auction import SPACE
 from ..format.draft import Draft, PlacedTemplate, PlacedVoice
-from ..format.file_format import SPACE
 from ..format.values import shown
 from ..source.located_yaml import KeyPath
 from ..source.source import agent_names, default_ids

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from ...mechanism import registry
+from ..format.auction import TOKEN_AUCTION, Auction
 from ..format.draft import Draft
-from ..format.file_format import TOKEN_AUCTION, At, Auction, Expectation, TextTest
+from ..format.expect import At, Expectation, TextTest
 from ..format.values import shown
 from ..resolved.expectation import is_same
 from ..resolved.sweep import SweepPoint

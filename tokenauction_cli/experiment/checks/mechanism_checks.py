@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from ...mechanism import registry
 from ...mechanism.alternatives.mechanisms import Mechanism
+from ..format.agents import Agent
+from ..format.auction import TOKEN_AUCTION, Auction
 from ..format.draft import Draft
-from ..format.file_format import TOKEN_AUCTION, Agent, Auction
-from ..format.mechanism_format import OF_TOKEN_AUCTION, Segment
+from ..format.mechanisms import OF_TOKEN_AUCTION, Segment
 from ..format.values import shown
 from ..resolved.mechanism_choice import MechanismChoice, mechanisms_of
 from ..resolved.sweep import SweepPoint, n_seeds

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from ...mechanism import registry
 from ...mechanism.alternatives.mechanisms import Mechanism
 from ...mechanism.registry import misfit
+from ..format.auction import CUSTOM_RULE, Auction
 from ..format.draft import Draft
-from ..format.file_format import CUSTOM_RULE, Auction
 from ..format.values import shown
 from ..source.located_yaml import KeyPath
 from ..templates.prompts import did_you_mean

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from ..format.agents import Agent
 from ..format.draft import Draft
-from ..format.file_format import Agent, Steps, Sweep
+from ..format.sweep import Steps, Sweep
 from ..format.values import shown
 from ..resolved.sweep import bidding, n_points, n_seeds, sweep_points
 from ..source.located_yaml import KeyPath

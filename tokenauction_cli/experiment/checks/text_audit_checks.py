@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from ...mechanism import registry
+from ..format.agents import Agent
+from ..format.auction import TOKEN_AUCTION, Auction
+from ..format.audit import Judge, KeptBids, Reports, Utilities
+from ..format.audit import TextAudit as Section
 from ..format.draft import Draft, PlacedTemplate
-from ..format.file_format import TOKEN_AUCTION, Agent, Auction, Sweep
-from ..format.text_audit_format import Judge, KeptBids, Reports, Utilities
-from ..format.text_audit_format import TextAudit as Section
+from ..format.sweep import Sweep
 from ..format.values import shown
 from ..resolved.sweep import total_bid_of
 from ..resolved.text_audit import USER, TextAudit

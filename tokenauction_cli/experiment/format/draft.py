@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 
 from ..source.located_yaml import KeyPath
 from ..source.source import Source, agent_names, default_ids
-from .file_format import Agent, Auction, Expectation, Reference, Sweep, Voice
-from .text_audit_format import TextAudit
+from .agents import Agent, Reference, Voice
+from .auction import Auction
+from .audit import TextAudit
+from .expect import Expectation
+from .sweep import Sweep
 
 
 class PlacedVoice(NamedTuple):

@@ -9,7 +9,8 @@ from typing import Any
 
 from ...mechanism import registry
 from ...system.errors import UsageError
-from .file_format import CUSTOM_RULE, ExperimentFile
+from .auction import CUSTOM_RULE
+from .file_format import ExperimentFile
 
 POWER_MEAN = r"^power_mean_[-+.0-9eE]+$"
 

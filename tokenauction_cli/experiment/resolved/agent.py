@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ...text.mentions import Phrases
-from ..format import file_format
+from ..format.agents import Agent as AgentSection
+from ..format.agents import Reference
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Agent:
         return Phrases(self.mentions)
 
     @classmethod
-    def of(cls, agent: file_format.Agent) -> Agent:
+    def of(cls, agent: AgentSection) -> Agent:
         """From a section whose names are resolved."""
         said = [(message.role, message.content) for message in agent.messages or ()]
         if agent.chat is not None:
@@ -57,6 +58,6 @@ class Agent:
         )
 
     @classmethod
-    def of_reference(cls, reference: file_format.Reference) -> Agent:
+    def of_reference(cls, reference: Reference) -> Agent:
         """What scores the texts, as an agent that neither bids nor pays and is not looked for in a text."""
-        return cls.of(file_format.Agent(name="reference", id="reference", bid=0.0, reference=True, **dict(reference)))
+        return cls.of(AgentSection(name="reference", id="reference", bid=0.0, reference=True, **dict(reference)))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...system.errors import Problem
-from ..format import file_format
+from ..format.expect import Expectation as ExpectationSection
 
 TOLERANCE = 1e-6
 
@@ -54,7 +54,7 @@ class Expectation:
     place: Problem
 
     @classmethod
-    def of(cls, section: file_format.Expectation, place: Problem) -> Expectation:
+    def of(cls, section: ExpectationSection, place: Problem) -> Expectation:
         """From a section whose names are resolved."""
         return cls(
             figure=section.figure,

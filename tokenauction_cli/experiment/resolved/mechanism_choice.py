@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...mechanism import registry
-from ..format import file_format
+from ..format.auction import TOKEN_AUCTION as TOKEN_AUCTION  # also for those who take it from here
+from ..format.auction import Auction
 from ..format.draft import Draft
-from ..format.mechanism_format import SETTINGS, Segment, TextPool
+from ..format.mechanisms import SETTINGS, Segment, TextPool
 from ..format.values import Section
-
-TOKEN_AUCTION = file_format.TOKEN_AUCTION
 
 DEFAULT_SEGMENTS = 3
 
@@ -48,12 +47,12 @@ class MechanismChoice:
         return cls(name, settings, None if candidates == "all" else candidates, generator)
 
 
-def mechanisms_of(auction: file_format.Auction) -> tuple[MechanismChoice, ...]:
+def mechanisms_of(auction: Auction) -> tuple[MechanismChoice, ...]:
     """Those of a section, with the defaults of their settings."""
     return tuple(MechanismChoice.of(name, _settings(auction, name)) for name in auction.mechanisms)
 
 
-def resolved_mechanisms(draft: Draft, auction: file_format.Auction) -> dict[str, Any]:
+def resolved_mechanisms(draft: Draft, auction: Auction) -> dict[str, Any]:
     """The mechanisms and their settings with defaults filled in and agents named by id.
 
     What changes no text and no payment is left out: settings of mechanisms that are not listed, and rules of the token
@@ -66,10 +65,10 @@ def resolved_mechanisms(draft: Draft, auction: file_format.Auction) -> dict[str,
         filled["segment"] = segment.model_copy(update={"relevance": draft.by_id(segment.relevance)})
     if not auction.auctions_tokens:
         filled |= {"aggregation": (), "payments": ()}
-    return filled | {"mechanism": None if listed == (file_format.TOKEN_AUCTION,) else listed}
+    return filled | {"mechanism": None if listed == (TOKEN_AUCTION,) else listed}
 
 
-def _settings(auction: file_format.Auction, name: str) -> Section | None:
+def _settings(auction: Auction, name: str) -> Section | None:
     """With defaults, also of a mechanism that is not listed; None where it has no settings."""
     if name not in SETTINGS:
         return None

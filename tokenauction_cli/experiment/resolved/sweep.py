@@ -13,7 +13,7 @@ from itertools import product
 from typing import NamedTuple, Protocol
 
 from ...mechanism.terms import Terms, relative_bids
-from ..format.file_format import Steps, Sweep
+from ..format.sweep import Steps, Sweep
 
 
 class Bidder(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..format import text_audit_format
+from ..format import audit as audit_format
 from .agent import Agent
 from .sweep import Bidder, shared_bids
 
@@ -73,16 +73,14 @@ class TextAudit:
     at: tuple[float, ...]
 
     @classmethod
-    def of(
-        cls, section: text_audit_format.TextAudit, agents: Sequence[Agent], swept: int, total_bid: float
-    ) -> TextAudit:
+    def of(cls, section: audit_format.TextAudit, agents: Sequence[Agent], swept: int, total_bid: float) -> TextAudit:
         """From a section whose names are resolved and whose values are filled in; `at` by the bids of the sweep."""
         audit = cls.honest(section, agents, swept, total_bid)
         return replace(audit, misreports=tuple(_misreports(section.reports, agents, tuple(audit.utilities))))
 
     @classmethod
     def honest(
-        cls, section: text_audit_format.TextAudit, agents: Sequence[Bidder], swept: int, total_bid: float
+        cls, section: audit_format.TextAudit, agents: Sequence[Bidder], swept: int, total_bid: float
     ) -> TextAudit:
         """The same without its misreports: what is known of agents that only bid."""
         value = section.value or {}
@@ -101,7 +99,7 @@ class TextAudit:
 
 
 def _kept_bids(
-    at: text_audit_format.KeptBids | None, agents: Sequence[Bidder], swept: int, total_bid: float
+    at: audit_format.KeptBids | None, agents: Sequence[Bidder], swept: int, total_bid: float
 ) -> tuple[float, ...]:
     """The bids that the others keep, (n,); of a section whose agents are named by id."""
     if at is not None and at.relative_weight is not None:
@@ -110,17 +108,17 @@ def _kept_bids(
     return tuple(bids.get(agent.id, agent.bid) for agent in agents)
 
 
-def _utilities(section: text_audit_format.Utilities) -> Iterator[Utility]:
+def _utilities(section: audit_format.Utilities) -> Iterator[Utility]:
     for kind in type(section).model_fields:
         wanted = getattr(section, kind)
-        if isinstance(wanted, text_audit_format.Judge):
+        if isinstance(wanted, audit_format.Judge):
             yield Utility(kind, wanted.value, Judge(wanted.model, wanted.prompt))
         elif wanted is not None:
             yield Utility(kind, wanted)
 
 
 def _misreports(
-    reports: text_audit_format.Reports | None, agents: Sequence[Agent], who: Sequence[int]
+    reports: audit_format.Reports | None, agents: Sequence[Agent], who: Sequence[int]
 ) -> Iterator[Misreport]:
     """Those of every agent that has a value, agent by agent; a report that is the agent's own is none."""
     if reports is None:
@@ -131,7 +129,7 @@ def _misreports(
                 yield Misreport(name, i, reported)
 
 
-def _reported(reports: text_audit_format.Reports, agent: Agent) -> Iterator[tuple[str, Agent]]:
+def _reported(reports: audit_format.Reports, agent: Agent) -> Iterator[tuple[str, Agent]]:
     for temperature in reports.temperature or ():
         yield f"temperature {temperature:g}", replace(agent, temperature=temperature)
     for k, prompt in enumerate((reports.prompts or {}).get(agent.id, ()), start=1):
