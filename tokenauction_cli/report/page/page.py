@@ -31,7 +31,7 @@ _SCRIPTS = (
 
 def page(title: str, data: dict[str, Any], traces: Sequence[str], library: str | None) -> str:
     """The whole file; `library` is the bundle of Vega, `traces` one block per run."""
-    parts = files(__package__) / "assets"
+    parts = files(__package__.rpartition(".")[0]) / "assets"
     own = "".join((parts / name).read_text("utf-8") for name in _SCRIPTS)
     scripts = [script for script in (library, f'"use strict";(() => {{\n{own}}})();\n') if script is not None]
     blocks = [_block("data", "application/json", _json(data))]
