@@ -18,9 +18,10 @@ from benchmarks.replay import Shape, made, recorded, replay, replayed
 from tokenauction_cli.cli.app import run_app
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.experiment.experiment import load_experiment
-from tokenauction_cli.lm.llama.gguf import GgufContext, OutOfMemoryError
+from tokenauction_cli.lm.llama.gguf import GgufContext
 from tokenauction_cli.lm.llama.hardware import Hardware
 from tokenauction_cli.system import processors
+from tokenauction_cli.system.errors import OutOfMemoryError
 
 EXPERIMENT = """
 name: tiny

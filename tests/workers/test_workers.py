@@ -31,7 +31,7 @@ from tokenauction_cli.engine.workplace import WorkerPace
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.mechanism.sampling.randomness import Randomness
 from tokenauction_cli.runs.written_by import worker_of_blocks
-from tokenauction_cli.system.errors import CellError, TokauctionError, UsageError
+from tokenauction_cli.system.errors import CellError, TokauctionError, UsageError, WorkerError
 from tokenauction_cli.workers.clusters import without_interrupts
 from tokenauction_cli.workers.shared_writing import TASKS_WAITING_PER_WORKER, SharedWriting
 from tokenauction_cli.workers.tasks import Task, Tasks
@@ -545,6 +545,12 @@ def test_a_block_that_failed_in_company_is_tried_alone(experiment: Path) -> None
     assert again.blocks == ((task.blocks[1][0], task.blocks[1][2]),)
     writing._taken(written([], "no memory"), again)
     assert writing._given_up == ["query 'a', seed 1 (worker w: no memory)"]
+
+
+def test_what_no_error_foresees_is_the_workers(experiment: Path) -> None:
+    writing, task, _ = under_way(experiment, 2)
+    with pytest.raises(WorkerError, match=r"a worker failed \(ZeroDivisionError: by 0\): what came back is kept"):
+        writing._taken(ZeroDivisionError("by 0"), task)
 
 
 @pytest.mark.parametrize("n_finished", [0, 4, 6])

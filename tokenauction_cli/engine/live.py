@@ -56,7 +56,7 @@ class Play:
             self._draw()
         record = self._state.record()
         if "error" in record:
-            raise CellError(record["error"])
+            raise CellError(record["error"], cell=record["cell"])
         self.tokens.append(_last_token(record["trace"]))
         return self.tokens[-1]
 

@@ -86,7 +86,8 @@ class TableModel:
         if row is None:
             raise CellError(
                 f"agent {prompt.agent!r} has no distribution for the prefix {text!r}; "
-                f'add one under `distributions`, or "{ANY_TEXT}" for every other text'
+                f'add one under `distributions`, or "{ANY_TEXT}" for every other text',
+                agent=prompt.agent,
             )
         p = np.zeros(self.vocabulary.size)
         for token, probability in row.items():

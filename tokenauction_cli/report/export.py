@@ -33,14 +33,16 @@ def write_figures(specs: Mapping[str, Spec], folder: Path, formats: Sequence[str
     written = []
     try:
         if folder.is_symlink():
-            raise StoreError(f"{folder}: this is a link, which is not followed; write the page elsewhere with -o")
+            raise StoreError(
+                f"{folder}: this is a link, which is not followed; write the page elsewhere with -o", file=folder
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for title, spec in specs.items():
             name = "".join(c if c.isalnum() or c in "._-" else "_" for c in title)
             written.append(_write(folder / f"{name}.vl.json", json.dumps(spec, ensure_ascii=False, indent=1).encode()))
             written += [_write(folder / f"{name}.{form}", _drawn(converter, spec, form)) for form in formats]
     except OSError as error:
-        raise StoreError(f"{folder}: {error.strerror}; check the folder") from error
+        raise StoreError(f"{folder}: {error.strerror}; check the folder", file=folder) from error
     return written
 
 

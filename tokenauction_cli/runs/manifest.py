@@ -49,7 +49,9 @@ def readable(folder: RunFolder) -> Manifest:
     manifest = folder.read_manifest()
     form = manifest.get("format", FORMAT)
     if isinstance(form, int) and form > FORMAT:
-        raise StoreError(f"{folder.path}: a later version of tokauction has written this run; update to read it")
+        raise StoreError(
+            f"{folder.path}: a later version of tokauction has written this run; update to read it", file=folder.path
+        )
     wrong = wrong_keys(manifest)
     if wrong:
         folder.wrong.keys |= wrong

@@ -159,7 +159,7 @@ class RunFolder:
     def reading(self, name: str) -> Iterator[BinaryIO]:
         """One of the folder's files. Raises StoreError where it is no regular file, or does not lie in the folder."""
         if name != os.path.basename(name) or name in ("", ".", ".."):
-            raise StoreError(f"{self.path}: {name!r} is no file of this folder")
+            raise StoreError(f"{self.path}: {name!r} is no file of this folder", file=self.path)
         with _explained(self.path / name), opened(self.path / name, follow_links=False) as file:
             yield file
 
@@ -168,7 +168,10 @@ class RunFolder:
         with self.reading(name) as file:
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
-            raise StoreError(f"{self.path / name}: the file is larger than the {MOST_BYTES:,} bytes that are read")
+            raise StoreError(
+                f"{self.path / name}: the file is larger than the {MOST_BYTES:,} bytes that are read",
+                file=self.path / name,
+            )
         return data
 
     def sha256(self, name: str) -> str:
@@ -189,7 +192,7 @@ class RunFolder:
         except ValueError:
             manifest = None
         if not isinstance(manifest, dict):
-            raise StoreError(f"{path}: this is not JSON of a run; move the folder away or use --fresh")
+            raise StoreError(f"{path}: this is not JSON of a run; move the folder away or use --fresh", file=path)
         return manifest
 
     def keep_wrong_manifest(self) -> None:
@@ -390,7 +393,7 @@ def _explained(path: Path) -> Iterator[None]:
             if error.errno in _NO_ROOM
             else "check the folder"
         )
-        raise StoreError(f"{path}: {error.strerror}; {advice}") from error
+        raise StoreError(f"{path}: {error.strerror}; {advice}", file=path) from error
 
 
 def _new(path: Path) -> BinaryIO:

@@ -41,7 +41,9 @@ def logging_to(folder: RunFolder) -> Iterator[None]:
     try:
         handler = _QuietHandler(folder.path / "log.txt", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise StoreError(f"{folder.path / 'log.txt'}: {error.strerror}; check the folder") from error
+        raise StoreError(
+            f"{folder.path / 'log.txt'}: {error.strerror}; check the folder", file=folder.path / "log.txt"
+        ) from error
     handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -21,7 +21,7 @@ from ..engine.workplace import Tell, WorkerPace
 from ..experiment.experiment import Experiment
 from ..runs.run_folder import Record
 from ..runs.written_by import WrittenBy
-from ..system.errors import CellError, TokauctionError, UsageError
+from ..system.errors import CellError, TokauctionError, UsageError, WorkerError
 from .answers import LEFT, Nonsense, NonsenseError, Written, checked
 from .tasks import Task, Tasks
 
@@ -257,6 +257,11 @@ class SharedWriting:
             if not self._tasks.part(task):
                 self._given_up.append(f"{task.in_words} (three workers died of it)")
             return []
+        if isinstance(ended, Exception) and not isinstance(ended, TokauctionError):
+            raise WorkerError(
+                f"a worker failed ({type(ended).__name__}: {ended}): what came back is kept; `tokauction --debug run` "
+                "without workers shows where"
+            ) from ended
         if isinstance(ended, BaseException):
             raise ended
         self._compare(ended)

@@ -112,7 +112,7 @@ class Auctioneer:
             assert isinstance(state, WordState)
             try:
                 drawn.append(state.step(profile))
-            except (CellError, MechanismError) as error:
+            except CellError as error:
                 state.fail(self.failure(state, error) if isinstance(error, MechanismError) else error)
                 drawn.append(-1)
         return drawn
@@ -122,7 +122,7 @@ class Auctioneer:
         reserve, unit = self.setting.terms.reserve, self.experiment.auction.symbol
         kept_out = any(state.bids) and not self.setting.terms.is_open(state.bids)
         why = f"the reserve of {reserve:g} keeps every bid out" if kept_out else str(error)
-        return CellError(f"{unit} {state.n_tokens + 1} of {state.text()!r}: {why}")
+        return CellError(f"{unit} {state.n_tokens + 1} of {state.text()!r}: {why}", cell=state.cell.id)
 
     def _prefetched(
         self, coming: deque[_Prefix], waiting: Iterator[tuple[Sequence[Logits], Sequence[TextState]]]
@@ -196,7 +196,7 @@ class _Prefix:
             profile = self._profile()
         except MechanismError as error:
             for state in self._states:
-                state.fail(CellError(f"a model gave no distribution: {error}"))
+                state.fail(CellError(f"a model gave no distribution: {error}", cell=state.cell.id))
             return [-1] * len(self._states)
         tokens = []
         for state in self._states:  # in the plan's order: all cells of a seed before those of the next

@@ -90,7 +90,8 @@ class WordState(TextState):
         silent = profile.once("silent", lambda: np.flatnonzero(np.isneginf(profile.log_p).all(axis=1)))
         if len(silent):
             name = self._setting.experiment.agents[silent[0]].name
-            raise CellError(f"agent {name!r} cannot spell {self.text()!r}: it has no distribution of what follows")
+            why = f"agent {name!r} cannot spell {self.text()!r}: it has no distribution of what follows"
+            raise CellError(why, cell=self.cell.id, agent=name)
         bidding = bidding_of(self._setting.terms, self.bids)
         begin = len(self._tokens)
         draw_key = DrawKey(self.randomness, begin)

@@ -17,7 +17,7 @@ from ...experiment.experiment import Experiment
 from ...experiment.source.model_places import place_of_model
 from ...experiment.templates.prompts import render_messages, render_prompt
 from ...model_files.models import LocalModel, locate, parse_reference, verify
-from ...system.errors import ModelError, TokauctionError, UsageError
+from ...system.errors import ModelError, OutOfMemoryError, TokauctionError, UsageError
 from ...system.memory import free_memory
 from ...system.processors import usable_processors
 
@@ -311,8 +311,6 @@ class GgufFiles:
 
     def _contexts(self, slots: int, observe: Observer, kind: type[GgufContext]) -> tuple[list[GgufContext], int]:
         """One context per file, and the slots that they have room for; raises ModelError where one is too many."""
-        from ...lm.llama.gguf import OutOfMemoryError
-
         contexts: list[GgufContext] = []
         try:
             for path, n_sequences in self.sequences.items():

@@ -12,14 +12,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ...lm.prompts.prompt_tokens import MAX_CHARACTERS, Value
-from ...system.errors import UsageError
+from ...system.errors import PromptError, TemplateMistake
 
 MAX_LOOP_STEPS = 10_000
 MAX_HANDLED = 10 * MAX_CHARACTERS  # characters that all expressions of a template together read or make
@@ -67,21 +67,6 @@ class Speaker(Protocol):
     def prompt(self) -> str | None: ...
     @property
     def messages(self) -> Sequence[tuple[str, str]]: ...
-
-
-class TemplateMistake(NamedTuple):
-    """What is wrong with a template, and in which of its lines, counted from 1."""
-
-    line: int
-    message: str
-
-
-class PromptError(UsageError):
-    """A prompt cannot be made for a query."""
-
-    def __init__(self, mistake: TemplateMistake) -> None:
-        self.mistake = mistake
-        super().__init__(f"line {mistake.line} of the prompt: {mistake.message}")
 
 
 def render_prompt(agent: Speaker, query: str, columns: Mapping[str, str] = _NONE) -> list[str]:

@@ -113,7 +113,7 @@ class _Task:
         except StopIteration as stop:
             self.state = stop.value
         except CellError as error:
-            self.error = CellError(f"agent {self.prompt.asked.agent!r} {error}")
+            self.error = CellError(f"agent {self.prompt.asked.agent!r} {error}", agent=self.prompt.asked.agent)
 
 
 class ByteModel:

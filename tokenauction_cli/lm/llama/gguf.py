@@ -25,7 +25,7 @@ import llama_cpp
 import numpy as np
 
 from ...model_files.gguf_header import read_header
-from ...system.errors import CellError, ModelError, TokauctionError
+from ...system.errors import CellError, ModelError, OutOfMemoryError, TokauctionError
 from ..base import NO_LOGITS, Logits, Request, common_length, copied
 from . import libraries, llama_log
 from .hardware import CELL_BLOCK, GGML_TYPES, Hardware
@@ -37,10 +37,6 @@ _LONG = 512  # cells from which llama.cpp splits the attention of a lone row
 _TO_THE_END = -1
 _NO_WEIGHTS = Hardware(0, 1)
 _SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}  # llama_split_mode, as in llama.h
-
-
-class OutOfMemoryError(ModelError):
-    """There is no room for the KV cells of so many sequences."""
 
 
 class Step(NamedTuple):
@@ -92,7 +88,7 @@ def _load(path: Path, hardware: Hardware = _NO_WEIGHTS, *, vocab_only: bool = Fa
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
     if not model:
         reason = llama_log.last_reason() or "no reason given"
-        raise ModelError(f"{path}: llama.cpp cannot load this model: {reason}")
+        raise ModelError(f"{path}: llama.cpp cannot load this model: {reason}", file=path)
     return model
 
 
@@ -164,7 +160,8 @@ class GgufContext:
             kind = OutOfMemoryError if "alloc" in reason or "memory" in reason else ModelError
             raise kind(
                 f"{self.path}: llama.cpp cannot make a context of {n_sequences} sequences of {self._n_cells} tokens: "
-                f"{reason}; lower `runtime.batch`, or `auction.max_tokens` or `max_bytes`"
+                f"{reason}; lower `runtime.batch`, or `auction.max_tokens` or `max_bytes`",
+                file=self.path,
             )
         return context
 

@@ -81,7 +81,7 @@ def _open_in_child(path: Path, header: GgufHeader) -> None:
     except ValueError:
         raise unreadable(path, header, how_it_ended(child.returncode, child.stderr)) from None
     if reason := answer["error"] or ("" if _writes(header) else NO_WRITER):
-        raise ModelError(f"{path}: {reason}")
+        raise ModelError(f"{path}: {reason}", file=path)
 
 
 def unreadable(path: Path, header: GgufHeader, how: str) -> ModelError:
@@ -116,7 +116,9 @@ def _child(path: Path) -> subprocess.CompletedProcess[bytes]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ModelError(f"{path}: llama.cpp did not open this file within {_CHILD_SECONDS} seconds") from None
+        raise ModelError(
+            f"{path}: llama.cpp did not open this file within {_CHILD_SECONDS} seconds", file=path
+        ) from None
 
 
 def how_it_ended(code: int, complaints: bytes) -> str:

@@ -143,7 +143,7 @@ def find(
             crashes.append(answer)
             continue
         if "error" in answer:
-            raise ModelError(f"{path}: {answer['error']}")
+            raise ModelError(f"{path}: {answer['error']}", file=path)
         about = Shape(*answer["shape"]), answer["digest"], answer["moved"], answer["why_not"]
         finding = Finding(setting, *about, tuple(crashes), _rates(answer["rows_per_second"]))
         for crash in crashes:
@@ -205,7 +205,9 @@ def _ask(question: _Question) -> dict[str, Any] | Crash:
         return Crash(question.hardware, f"{silence} at: {said['at']}", said["has_amx"])
     how = how_it_ended(child.returncode, bytes(complaints))
     if child.returncode == -signal.SIGKILL:
-        raise ModelError(f"{question.path}: {how}, probably for lack of memory: lower `runtime.batch`")
+        raise ModelError(
+            f"{question.path}: {how}, probably for lack of memory: lower `runtime.batch`", file=question.path
+        )
     return Crash(question.hardware, f"{how} at: {said['at']}", said["has_amx"])
 
 

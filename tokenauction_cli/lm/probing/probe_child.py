@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...system.errors import OutOfMemoryError
 from ..base import Logits
 from ..llama import libraries
-from ..llama.gguf import GgufContext, OneByOneContext, OutOfMemoryError, Row, cells_per_sequence
+from ..llama.gguf import GgufContext, OneByOneContext, Row, cells_per_sequence
 from ..llama.hardware import CELL_BLOCK, Hardware
 from ..llama.metadata import NO_WRITER
 from .probe import Shape

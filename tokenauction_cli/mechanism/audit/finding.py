@@ -7,10 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ...statistics.intervals import wilson
-
-
-class AuditError(ValueError):
-    """The audit itself cannot be made; the message says why."""
+from ...system.errors import AuditError as AuditError
 
 
 @dataclass(frozen=True)

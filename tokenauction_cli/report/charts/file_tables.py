@@ -34,7 +34,9 @@ def as_audits_write_it(path: Path) -> Iterator[None]:
         yield
     except (ValueError, TypeError, KeyError, IndexError, csv.Error, OSError) as error:
         what = f"there is no {error}" if isinstance(error, KeyError) else getattr(error, "strerror", error)
-        raise StoreError(f"{path}: not as `tokauction audit` writes it ({what}); audit again, or remove it") from error
+        raise StoreError(
+            f"{path}: not as `tokauction audit` writes it ({what}); audit again, or remove it", file=path
+        ) from error
 
 
 def read_rows(path: Path) -> FileRows:
