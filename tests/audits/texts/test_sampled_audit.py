@@ -411,14 +411,6 @@ def test_few_changes_are_said_of_every_kind(read: Reader, tmp_path: Path) -> Non
     assert not any("differ" in row.note for rows in (of_count, of_tv) for row in (tried(rows, 1), tried(rows, 64)))
 
 
-def test_a_query_that_is_there_twice_counts_once(read: Reader, tmp_path: Path) -> None:
-    once, twice = (
-        audited(with_audit(read(DUEL + f"queries: [{queries}]\n"), ALPHA), tmp_path / queries)
-        for queries in ("one", "one, one")
-    )
-    assert once == twice
-
-
 def test_a_judge_is_asked_about_every_new_text_once(read: Reader, tmp_path: Path) -> None:
     judge, questions = Judge("m", "?"), []
 
