@@ -21,9 +21,9 @@ from tokenauction_cli.lm.llama.native_output import quiet
 from tokenauction_cli.lm.llama.prefill import PrefillContext
 from tokenauction_cli.model_files.models import locate, parse_reference, sha256_of
 from tokenauction_cli.runs.run_folder import RunFolder
-from tokenauction_cli.system.errors import ModelError, StoreError, UsageError
+from tokenauction_cli.system.errors import ModelError, UsageError
 from tokenauction_cli.worths import judges as judge_module
-from tokenauction_cli.worths.judges import Answers, Question, judged
+from tokenauction_cli.worths.judges import Answers, Asked, Question, judged
 
 WORDS = ("Yes", "No", "\u2581Yes", "\u2581No", "Ye")  # the last is what tokens of Yes are merged from
 YES, NO, SPACED_YES, SPACED_NO = range(260, 264)
@@ -68,6 +68,19 @@ def scores(experiment: Experiment, judge: Judge, folder: RunFolder, *questions: 
 
 def lines(folder: RunFolder) -> list[dict[str, object]]:
     return [json.loads(line) for path in folder.of("judged").record_files() for line in path.read_bytes().splitlines()]
+
+
+def test_a_judge_that_tells_no_text_from_another_is_named(
+    experiment: Experiment, judge: Judge, folder: RunFolder
+) -> None:
+    """After "c" as after "d" it knows nothing, so both have the score 1/2."""
+    asked = Asked(experiment, folder, print)
+    with quiet():
+        asked(judge, [C, C._replace(text="d")])
+        (doubt,) = asked.doubts()
+        assert doubt.startswith("the judge judge.gguf gives all 2 texts the score 0.5: is this meant?")
+        asked(judge, [A])
+    assert not list(asked.doubts())
 
 
 # A score
@@ -193,9 +206,9 @@ def test_a_torn_line_is_asked_again(experiment: Experiment, judge: Judge, folder
     path.write_bytes(path.read_bytes()[:-9])
     assert scores(experiment, judge, folder, A, B) == whole
     assert len(folder.of("judged").record_files()) == 2
-    path.write_bytes(b"{}\n")
-    with pytest.raises(StoreError, match=r"judged-1\.jsonl:1: this line is not a record"):
-        scores(experiment, judge, folder, A)
+    for wrong in (b"{}\n", b'{"question": "x"}\n', path.read_bytes().replace(b'"score":', b'"score":"high","was":')):
+        path.write_bytes(wrong)
+        assert scores(experiment, judge, folder, A, B) == whole
 
 
 # What cannot be

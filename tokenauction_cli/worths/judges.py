@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tokauction")
 
 FILES = "judged"
+SAME = 1e-9  # scores that differ by less tell no text from another
 BATCH = 8  # scores that are written together: what an interruption may lose
 _SHOWN = 60  # characters of a question in a message
 
@@ -92,6 +93,29 @@ def judged(
     if new:
         scores |= _worked_out(experiment, model, answers, new, folder, tell)
     return {question: scores[digest] for question, digest in digests.items()}
+
+
+class Asked:
+    """Asks judges for an audit, and knows which of them tell no text from another."""
+
+    def __init__(self, experiment: Experiment, folder: RunFolder, tell: Callable[[str], None]) -> None:
+        self._experiment, self._folder, self._tell = experiment, folder, tell
+        self._scores: dict[Judge, dict[Question, float]] = {}
+
+    def __call__(self, judge: Judge, questions: Iterable[Question]) -> Mapping[Question, float]:
+        found = judged(self._experiment, judge, questions, self._folder, self._tell)
+        self._scores.setdefault(judge, {}).update(found)
+        return found
+
+    def doubts(self) -> Iterator[str]:
+        """A sentence for each judge whose scores of several texts are the same."""
+        for judge, scores in self._scores.items():
+            least, most = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
+            if len(scores) > 1 and most - least < SAME:
+                yield (
+                    f"the judge {judge.model} gives all {len(scores)} texts the score {most:.6g}: is this meant? Ask "
+                    "for something in which texts differ, or choose another model"
+                )
 
 
 def model_of(experiment: Experiment, judge: Judge) -> ModelInUse:
@@ -161,7 +185,8 @@ def _known(folder: RunFolder, model: ModelInUse) -> dict[str, float]:
     """The scores of this model in the folder, by the digest of the question."""
     kept = folder.of(FILES)
     lines = (line for path in kept.record_files() for line, _ in kept.lines_of(path, "question"))
-    return {line["question"]: line["score"] for line in lines if line["model"] == _identity(model)}
+    ours = (line for line in lines if line.get("model") == _identity(model))
+    return {line["question"]: line["score"] for line in ours if isinstance(line.get("score"), float)}
 
 
 def _identity(model: ModelInUse) -> str:

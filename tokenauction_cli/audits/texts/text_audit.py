@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ...engine.rules import Rules
 from ...engine.run import Progress
 from ...experiment.checks.text_audit_checks import why_not_audited
 from ...experiment.experiment import Experiment
-from ...experiment.resolved.text_audit import Judge
 from ...runs.run_folder import RunFolder
 from ...system.errors import UsageError
-from ...worths.judges import Question, judged, model_of
+from ...worths.judges import Asked, model_of
 from .audit_texts import audit_texts
 from .exact_audit import exact_audit, exact_mechanisms
 from .sampled_audit import sampled_audit
@@ -38,11 +36,15 @@ def is_enumerated(experiment: Experiment) -> bool:
 
 def text_audit(experiment: Experiment, folder: RunFolder, progress: Progress) -> TextAuditRows:
     """What the experiment's `audit.texts` asks. The caller has locked the folder of its run, where texts are kept."""
+    ask = Asked(experiment, folder, progress.note)
+    found = _found(experiment, folder, ask, progress)
+    for doubt in ask.doubts():
+        progress.note(f"{experiment.path}: {doubt}")
+    return found
+
+
+def _found(experiment: Experiment, folder: RunFolder, ask: Asked, progress: Progress) -> TextAuditRows:
     rules = Rules.of(experiment)
-
-    def ask(judge: Judge, questions: Iterable[Question]) -> Mapping[Question, float]:
-        return judged(experiment, judge, questions, folder, progress.note)
-
     found, sampled = TextAuditRows(), rules
     if is_enumerated(experiment):
         found = exact_audit(experiment, rules, ask)
