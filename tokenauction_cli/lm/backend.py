@@ -19,7 +19,16 @@ Messages = tuple[tuple[str, str], ...]  # (role, content)
 
 
 class Backend(Protocol):
-    """A model, made without arguments; making it may load weights."""
+    """A model, made without arguments; making it may load weights.
+
+    >>> class Flat:
+    ...     vocabulary = None  # see `lm.base.Vocabulary`
+    ...
+    ...     def complete(self, prompt, text):
+    ...         return [0.0, 0.0]
+    >>> Flat().complete("Tea?", ())
+    [0.0, 0.0]
+    """
 
     @property
     def vocabulary(self) -> Vocabulary: ...
@@ -34,7 +43,11 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class BackendPrompt:
-    """What one model reads before it writes: raw text, or messages."""
+    """What one model reads before it writes: raw text, or messages.
+
+    >>> BackendPrompt("my_model", (("user", "Tea?"),)).prompt
+    [{'role': 'user', 'content': 'Tea?'}]
+    """
 
     model: str
     read: str | Messages
@@ -53,7 +66,20 @@ class BackendPrompt:
 
 
 class BackendModel:
-    """Answers requests by the models of installed packages, which share one vocabulary."""
+    """Answers requests by the models of installed packages, which share one vocabulary.
+
+    What a model raises, or logits of another length than its vocabulary, are the CellError of that request alone.
+
+    >>> from tokenauction_cli.lm.table import TableVocabulary
+    >>> class Flat:
+    ...     vocabulary = TableVocabulary([{"": {"tea": 1.0}}])
+    ...
+    ...     def complete(self, prompt, text):
+    ...         return [0.0, 0.0]
+    >>> model = BackendModel({"flat": Flat()})
+    >>> model.evaluate([Request(0, (BackendPrompt("flat", "Tea?"),), ())])[0][0].tolist()
+    [0.0, 0.0]
+    """
 
     slots = None
 

@@ -18,7 +18,13 @@ Logits = NDArray[Any]  # (V,) float32 from llama.cpp, float64 from tables; valid
 
 
 class Vocabulary(Protocol):
-    """The set of tokens T over which every agent of an experiment speaks."""
+    """The set of tokens T over which every agent of an experiment speaks.
+
+    >>> from tokenauction_cli.lm.table import TableVocabulary
+    >>> vocabulary = TableVocabulary([{"": {"tea": 0.5, "rum": 0.5}}])
+    >>> vocabulary.size, vocabulary.piece(0), vocabulary.name(2), vocabulary.ends
+    (3, b'rum', '<end>', frozenset({2}))
+    """
 
     size: int
     joiner: bytes
@@ -39,7 +45,11 @@ class Vocabulary(Protocol):
 
 
 def common_length(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many tokens two sequences share at their beginning."""
+    """How many tokens two sequences share at their beginning.
+
+    >>> common_length((1, 2, 3), (1, 2, 4, 5))
+    2
+    """
     shared, most = 0, min(len(a), len(b))
     if a[:most] == b[:most]:
         return most
@@ -53,12 +63,22 @@ def common_length(a: Sequence[int], b: Sequence[int]) -> int:
 
 
 def spelled(vocabulary: Vocabulary, tokens: Sequence[int]) -> bytes:
-    """The bytes of a text."""
+    """The bytes of a text.
+
+    >>> from tokenauction_cli.lm.table import TableVocabulary
+    >>> spelled(TableVocabulary([{"": {"tea": 0.5, "rum": 0.5}}]), (1, 0))
+    b'tea rum'
+    """
     return vocabulary.joiner.join(filter(None, map(vocabulary.piece, tokens)))
 
 
 def copied(logits: Logits) -> Logits:
-    """A copy that outlives the next evaluation."""
+    """A copy that outlives the next evaluation.
+
+    >>> logits = np.zeros(2)
+    >>> copied(logits) is logits
+    False
+    """
     return np.array(logits)
 
 
@@ -67,6 +87,11 @@ class Request(NamedTuple):
 
     `slot` is only a hint of where the answer is cheapest: a model keeps, per slot, what it evaluated there last.
     Prompts that are left out are not asked about: they keep their places in the slot, and the answer has none for them.
+
+    `text` are the tokens so far.
+
+    >>> Request(slot=0, prompts=("ann", "bob"), text=(), left_out=frozenset({1})).text
+    ()
     """
 
     slot: int
@@ -76,7 +101,17 @@ class Request(NamedTuple):
 
 
 class LanguageModel(Protocol):
-    """Answers many requests at once. The answer never depends on slots or on what else is asked."""
+    """Answers many requests at once. The answer never depends on slots or on what else is asked.
+
+    Each answer has one array (V,) per prompt, in the prompts' order.
+
+    >>> from tokenauction_cli.lm.table import TableModel, TablePrompt, TableVocabulary
+    >>> table = {"": {"tea": 0.75, "rum": 0.25}}
+    >>> model = TableModel(TableVocabulary([table]))
+    >>> ((logits,),) = model.evaluate([Request(0, (TablePrompt("ann", table),), ())])
+    >>> np.exp(logits).tolist()
+    [0.25, 0.75, 0.0]
+    """
 
     @property
     def vocabulary(self) -> Vocabulary: ...

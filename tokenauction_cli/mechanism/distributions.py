@@ -32,6 +32,9 @@ def log_normalize(scores: ArrayLike) -> Array:
     """log softmax along the last axis: x - log sum exp x, shape kept, -inf allowed.
 
     Stable for scores of +-1e4 and 262 144 tokens. Raises MechanismError where no score is finite or one is NaN or +inf.
+
+    >>> np.exp(log_normalize(np.log([1.0, 3.0]))).round(4).tolist()
+    [0.25, 0.75]
     """
     return softmax(scores)["log_p"]
 
@@ -40,6 +43,9 @@ def softmax(scores: ArrayLike, temperature: ArrayLike = 1.0) -> dict[str, Array]
     """`p` and `log_p` of softmax(scores / temperature) along the last axis, from one exponential.
 
     A common offset of the scores costs no digits. As `log_normalize` otherwise.
+
+    >>> softmax(np.log([1.0, 3.0]))["p"].round(4).tolist()
+    [0.25, 0.75]
     """
     x = np.asarray(scores, dtype=np.float64)
     top = x.max(axis=-1, keepdims=True)
@@ -54,7 +60,11 @@ def softmax(scores: ArrayLike, temperature: ArrayLike = 1.0) -> dict[str, Array]
 
 
 def log_of(p: Array) -> Array:
-    """log p, with log 0 = -inf and no warning."""
+    """log p, with log 0 = -inf and no warning.
+
+    >>> log_of(np.array([1.0, 0.0])).tolist()
+    [0.0, -inf]
+    """
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(p))
 
@@ -63,12 +73,19 @@ def mixed(weights: Array, rows: Array) -> Array:
     """sum_i w_i rows_i, (V,), from (n,) and (n, V).
 
     Like `expectation` without BLAS: its threads fight with llama.cpp's, and the last digits depend on their number.
+
+    >>> mixed(np.array([0.25, 0.75]), np.array([[1.0, 0.0], [0.0, 1.0]])).tolist()
+    [0.25, 0.75]
     """
     return np.asarray(np.einsum("i,it->t", weights, rows))
 
 
 def expectation(p: Array, values: Array) -> Array:
-    """sum_t p_t values_t for one p, (V,), or for each row of p, (n, V)."""
+    """sum_t p_t values_t for one p, (V,), or for each row of p, (n, V).
+
+    >>> float(expectation(np.array([0.25, 0.75]), np.array([2.0, 4.0])))
+    3.5
+    """
     with np.errstate(invalid="ignore"):
         return np.asarray(np.einsum("...t,t->...", p, values))
 
@@ -97,7 +114,12 @@ class _Probabilities:
 
 
 class Distribution(_Probabilities):
-    """One distribution over V tokens, given as probabilities `p` or as `log_p`, each (V,) float64, sum 1."""
+    """One distribution over V tokens, given as probabilities `p` or as `log_p`, each (V,) float64, sum 1.
+
+    >>> q = Distribution(p=np.array([0.25, 0.75]))
+    >>> q.mode, q.at(0), q.quantile(0.2)
+    (1, 0.25, 0)
+    """
 
     @cached_property
     def mode(self) -> int:
@@ -137,6 +159,9 @@ class Aggregate(Distribution):
     q = p_k                  X_ii - X_ik                         X_kk - X_ki
     q = sum_j w_j p_j        X_ii - A_i                          sum_j w_j (A_j - X_ji)            A_i = E_{p_i} log q
     q = prod_j p_j^w_j / Z   X_ii - sum_j w_j X_ij + log Z       sum_j w_j E_j - log Z - E_i       E_i = E_q log p_i
+
+    >>> Profile.of([[0.5, 0.5], [0.25, 0.75]]).agent(0).distances.tolist()
+    [0.0, 0.25]
     """
 
     weights: Array
@@ -152,7 +177,11 @@ class Aggregate(Distribution):
 
 
 class AgentDistribution(Aggregate):
-    """Agent i's own distribution: the i-th row of what its profile holds."""
+    """Agent i's own distribution: the i-th row of what its profile holds.
+
+    >>> Profile.of([[0.5, 0.5], [0.25, 0.75]]).agent(1).p.tolist()
+    [0.25, 0.75]
+    """
 
     def __init__(self, profile: Profile, index: int) -> None:
         self._profile = profile
@@ -189,7 +218,11 @@ class AgentDistribution(Aggregate):
 
 
 class Mixture(Aggregate):
-    """sum_i w_i p_i for weights (n,) of sum 1. `at` and `quantile` make no pass over the tokens."""
+    """sum_i w_i p_i for weights (n,) of sum 1. `at` and `quantile` make no pass over the tokens.
+
+    >>> Mixture(Profile.of([[0.5, 0.5], [0.25, 0.75]]), np.array([0.5, 0.5])).p.tolist()
+    [0.375, 0.625]
+    """
 
     def __init__(self, profile: Profile, weights: Array) -> None:
         self._profile = profile
@@ -234,7 +267,11 @@ class Mixture(Aggregate):
 
 
 class LogMixture(Aggregate):
-    """prod_i p_i^(w_i) / Z for weights (n,) of sum 1, with log Z. `Profile.log_pool` makes it."""
+    """prod_i p_i^(w_i) / Z for weights (n,) of sum 1, with log Z. `Profile.log_pool` makes it.
+
+    >>> Profile.of([[0.5, 0.5], [0.2, 0.8]]).log_pool(np.array([0.5, 0.5])).p.round(4).tolist()
+    [0.3333, 0.6667]
+    """
 
     def __init__(self, profile: Profile, weights: Array, p: Array, log_z: float) -> None:
         super().__init__(p=p)
@@ -258,7 +295,12 @@ class LogMixture(Aggregate):
 
 
 class Profile(_Probabilities):
-    """The agents' distributions at one prefix: `p` and `log_p` of shape (n, V), rows in the agents' order."""
+    """The agents' distributions at one prefix: `p` and `log_p` of shape (n, V), rows in the agents' order.
+
+    >>> profile = Profile.of([[0.6, 0.3, 0.1], [0.3, 0.1, 0.6]])
+    >>> profile.n_agents, profile.n_tokens, profile.agent(1).mode
+    (2, 3, 2)
+    """
 
     def __init__(self, *, p: Array | None = None, log_p: Array | None = None) -> None:
         super().__init__(p=p, log_p=log_p)
@@ -362,7 +404,15 @@ class Profile(_Probabilities):
 
 
 def checked_bids(bids: ArrayLike) -> Array:
-    """Bids as float64, (n,), not to be written to. Raises MechanismError for negative, infinite or NaN bids."""
+    """Bids as float64, (n,), not to be written to. Raises MechanismError for negative, infinite or NaN bids.
+
+    >>> checked_bids((1, 2)).tolist()
+    [1.0, 2.0]
+    >>> checked_bids((-1, 2))
+    Traceback (most recent call last):
+        ...
+    tokenauction_cli.system.errors.MechanismError: bids must be finite numbers of at least 0, got [-1.0, 2.0]
+    """
     return _checked(_key(bids))
 
 
@@ -370,6 +420,9 @@ def weights_of(bids: ArrayLike) -> Array:
     """Relative weights b_i / B, (n,), not to be written to.
 
     Raises MechanismError for bad bids, for B = 0 and for a B that overflows.
+
+    >>> weights_of((1, 3)).tolist()
+    [0.25, 0.75]
     """
     return _weights(_key(bids))
 

@@ -28,6 +28,15 @@ class Outcome:
 
     `bids` may be offered ones: from here on those that count are meant. Raises MechanismError for bids that are not
     finite numbers of at least 0, or none of which counts (here), and for an undefined q (when `q` is first asked for).
+
+    `bids` (n,) and `terms` are of the agents of `profile`, in its order; bids are in money per token.
+
+    >>> from tokenauction_cli.mechanism.aggregation.rules import Linear
+    >>> outcome = Outcome(Linear(), Profile.of([[0.6, 0.4], [0.2, 0.8]]), (1, 3), Terms(("ann", "bob")))
+    >>> outcome.q.p.round(4).tolist(), outcome.weights.tolist(), outcome.rivals.tolist()
+    ([0.3, 0.7], [0.25, 0.75], [3.0, 1.0])
+    >>> round(outcome.distance(0), 4), outcome.tvs.round(4).tolist()
+    (0.4, [0.3, 0.1])
     """
 
     def __init__(self, rule: AggregationRule, profile: Profile, bids: ArrayLike, terms: Terms) -> None:
@@ -150,6 +159,11 @@ def needs_of(rule: AggregationRule, bidding: Bidding, *, others: bool) -> Iterat
 
     With `others` also what a comparison of q with every o_i does: KLs of a mixture, the constant of a log pool. What is
     left out, for any other rule or for a payment by quadrature, is worked out when it is asked for.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> outcome = salon(bids=(1, 2))
+    >>> [need.kind.name for need in needs_of(outcome.rule, outcome.bidding, others=False)]
+    ['MIXTURE', 'PART']
     """
     weights, n = bidding.weights.tobytes(), len(bidding.weights)
     is_mixture, is_log_pool = rule.is_linear_mixture, rule.objective == REVERSE_KL

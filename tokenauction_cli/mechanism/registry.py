@@ -48,23 +48,39 @@ _FAMILY = "power_mean_"
 
 
 def names(kind: Kind) -> tuple[str, ...]:
-    """The names of the rules of one kind: built-in ones in the order of the documentation, then those of packages."""
+    """The names of the rules of one kind: built-in ones in the order of the documentation, then those of packages.
+
+    >>> names("sampling")[:4]
+    ('stable', 'inverse_cdf', 'gumbel', 'greedy')
+    """
     return tuple(dict.fromkeys([*(rule.name for rule in _RULES[kind]), *additions(_GROUPS[kind])]))
 
 
 def is_built_in(kind: Kind, name: str) -> bool:
-    """Whether a rule or a family of this package has this name."""
+    """Whether a rule or a family of this package has this name.
+
+    >>> is_built_in("aggregation", "power_mean_2"), is_built_in("payment", "gain:PayBidTimesGain")
+    (True, False)
+    """
     is_family = kind == "aggregation" and name.startswith(_FAMILY)
     return is_family or any(rule.name == name for rule in _RULES[kind])
 
 
 def addition(kind: Kind, name: str) -> Addition | None:
-    """The rule with this name that an installed package adds, None for any other."""
+    """The rule with this name that an installed package adds, None for any other.
+
+    >>> addition("aggregation", "linear") is None
+    True
+    """
     return None if is_built_in(kind, name) else additions(_GROUPS[kind]).get(name)
 
 
 def label(name: str) -> str:
-    """The name of a rule or of a payment's column as people say it; that of a user's own rule as it is."""
+    """The name of a rule or of a payment's column as people say it; that of a user's own rule as it is.
+
+    >>> label("log_linear"), label("second_price")
+    ('log-linear', 'second price')
+    """
     if is_custom(name):
         return name
     labels = {rule.name: rule.label for kind in _RULES if kind != "sampling" for rule in _RULES[kind]}
@@ -72,12 +88,24 @@ def label(name: str) -> str:
 
 
 def is_custom(name: str) -> bool:
-    """Whether a name reaches outside the package, as in `my_rules.pooling:Median`."""
+    """Whether a name reaches outside the package, as in `my_rules.pooling:Median`.
+
+    >>> is_custom("my_rules.pooling:Median"), is_custom("linear")
+    (True, False)
+    """
     return ":" in name
 
 
 def find(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> Any:
-    """The rule object with this name, made with its settings, if it takes any. Raises UnknownRuleError."""
+    """The rule object with this name, made with its settings, if it takes any. Raises UnknownRuleError.
+
+    `settings` are a mechanism's, as in the experiment file.
+
+    >>> find("aggregation", "power_mean_2").exponent
+    2.0
+    >>> find("mechanism", "mosaic", {"tau": 1.0}).tau
+    1.0
+    """
     if is_custom(name):
         return _made(kind, name, lambda: _of_a_module(name), settings or {})
     for rule in _RULES[kind]:
@@ -91,12 +119,20 @@ def find(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> An
 
 
 def is_known(kind: Kind, name: str) -> bool:
-    """Whether `find` would know a name: a rule of this package, one of a family, or an installed package's."""
+    """Whether `find` would know a name: a rule of this package, one of a family, or an installed package's.
+
+    >>> is_known("payment", "vcg"), is_known("payment", "vgc")
+    (True, False)
+    """
     return not is_custom(name) and not why_unknown(kind, name)
 
 
 def why_unknown(kind: Kind, name: str) -> str:
-    """Why `find` knows no such rule, '' where it does."""
+    """Why `find` knows no such rule, '' where it does.
+
+    >>> why_unknown("payment", "vgc")
+    "unknown payment rule 'vgc'; is the package that adds it installed here?"
+    """
     try:
         find(kind, name)
     except UnknownRuleError as error:
@@ -105,7 +141,11 @@ def why_unknown(kind: Kind, name: str) -> str:
 
 
 def is_lottery(sampling: str) -> bool:
-    """Whether tokens are drawn by chance; a rule of the user's own, which is not loaded for this, is taken for one."""
+    """Whether tokens are drawn by chance; a rule of the user's own, which is not loaded for this, is taken for one.
+
+    >>> is_lottery("gumbel"), is_lottery("greedy")
+    (True, False)
+    """
     return not is_known("sampling", sampling) or bool(find("sampling", sampling).lottery)
 
 
@@ -119,7 +159,11 @@ def _power_mean(name: str) -> PowerMean:
 
 
 def words(kind: Kind) -> str:
-    """What messages call one of this kind."""
+    """What messages call one of this kind.
+
+    >>> words("payment"), words("mechanism")
+    ('payment rule', 'mechanism')
+    """
     return kind if kind == "mechanism" else f"{kind} rule"
 
 
@@ -154,6 +198,9 @@ def misfit_over_words(kind: Kind, name: str) -> str:
     """Why an aggregation or a payment rule cannot be used over words, '' where it can.
 
     An agent gives the word that was drawn a probability; those of all the others are never known.
+
+    >>> misfit_over_words("payment", "second_price")
+    ''
     """
     rule = find(kind, name)
     if rule.is_linear_mixture if kind == "aggregation" else rule.needs_drawn_alone:
@@ -166,7 +213,11 @@ def misfit_over_words(kind: Kind, name: str) -> str:
 
 
 def misfit(payment: str, aggregation: tuple[str, ...], sampling: str, reserve: float) -> str:
-    """Why a payment rule fits none of the aggregation rules, '' where it fits one."""
+    """Why a payment rule fits none of the aggregation rules, '' where it fits one.
+
+    >>> misfit("second_price", ("log_linear",), "stable", 0.0)
+    'the payment rule second_price is not defined for log_linear with stable sampling'
+    """
     rule, sampler = find("payment", payment), find("sampling", sampling)
     if any(rule.fits(find("aggregation", name), sampler, reserve) for name in aggregation):
         return ""

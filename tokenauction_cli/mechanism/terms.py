@@ -35,6 +35,13 @@ class Terms:
     """`configured` are the bids of the experiment file, (n,): they say what the others would do where their bids are 0.
 
     `charged[i]` is False for a reference agent: it counts in B and S with its fixed bid and pays nothing.
+
+    `ids` are agents' ids, `swept` is the index of the agent whose bid a sweep moves. Bids and `reserve` are in money
+    per token. Raises MechanismError for lengths that disagree, bad bids and a bad reserve.
+
+    >>> terms = Terms(("ann", "bob"), configured=(1, 2), reserve=1.5)
+    >>> terms.effective((1, 2)).tolist(), terms.is_open((1, 1))
+    ([0.0, 2.0], False)
     """
 
     ids: tuple[str, ...]
@@ -68,6 +75,10 @@ class Bidding:
 
     Arrays are not to be written to. Raises MechanismError for bids that are not finite numbers of at least 0, and where
     none counts.
+
+    >>> bidding = Bidding(Terms(("ann", "bob", "eve")), (1.0, 2.0, 1.0))
+    >>> bidding.weights.tolist(), bidding.rivals.tolist()
+    ([0.25, 0.5, 0.25], [3.0, 2.0, 3.0])
     """
 
     def __init__(self, terms: Terms, bids: tuple[float, ...]) -> None:
@@ -100,7 +111,12 @@ class Bidding:
 
 @lru_cache(maxsize=4096)  # a sweep asks for the same few bids at every token
 def bidding_of(terms: Terms, bids: tuple[float, ...]) -> Bidding:
-    """The bidding of these bids, shared by whoever asks."""
+    """The bidding of these bids, shared by whoever asks.
+
+    >>> terms = Terms(("ann", "bob"))
+    >>> bidding_of(terms, (1.0, 2.0)) is bidding_of(terms, (1.0, 2.0))
+    True
+    """
     return Bidding(terms, bids)
 
 
@@ -117,6 +133,9 @@ def relative_bids(terms: Terms, relative_weight: float, total_bid: float) -> Arr
 
     The other charged agents share the rest in proportion to their configured bids. Raises MechanismError for a weight
     outside [0, 1] and where the rest has nobody to go to.
+
+    >>> relative_bids(Terms(("ann", "bob"), configured=(1, 3)), relative_weight=0.25, total_bid=4).tolist()
+    [1.0, 3.0]
     """
     if not 0 <= relative_weight <= 1:
         raise MechanismError(f"a relative weight lies in [0, 1], got {relative_weight}")
@@ -136,6 +155,9 @@ def relative_bids(terms: Terms, relative_weight: float, total_bid: float) -> Arr
 def entry_weights(terms: Terms) -> list[float]:
     """The relative weights, at the total of the configured bids, around which a bid begins to count; none without a
     reserve. On either side of each, so that what jumps there is seen at its best.
+
+    >>> [round(weight, 6) for weight in entry_weights(Terms(("ann", "bob"), configured=(1, 1), reserve=0.5))]
+    [0.25, 0.25, 0.25, 0.75, 0.75, 0.75]
     """
     bids = np.where(terms.charged, terms.configured, 0.0)
     total, others = float(bids.sum()), without(bids, terms.swept)
@@ -147,7 +169,11 @@ def entry_weights(terms: Terms) -> list[float]:
 
 
 def without(bids: Sequence[float] | Array, i: int) -> Array:
-    """The bids with agent i's set to 0, (n,)."""
+    """The bids with agent i's set to 0, (n,).
+
+    >>> without((1, 2, 3), 1).tolist()
+    [1.0, 0.0, 3.0]
+    """
     others = np.array(bids, dtype=np.float64)
     others[i] = 0.0
     return others

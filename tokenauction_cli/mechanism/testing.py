@@ -4,11 +4,10 @@
     assert_payment       amounts are defined, and nothing is charged for nothing
     assert_truthful      no other bid gains where the payment says that it is truthful
     marginal_p_value     whether a sampler draws from q, by a chi-square test over many seeds
+    salon, draw_key_of   an outcome and the random numbers of a token, to try rules on
 
 The first three raise AssertionError, naming the law. Call them on random profiles, with hypothesis for instance.
 
-    >>> from tokenauction_cli.mechanism.aggregation.rules import Linear
-    >>> from tokenauction_cli.mechanism.distributions import Profile
     >>> assert_aggregation(Linear(), Profile.of([[0.8, 0.2], [0.3, 0.7]]), bids=(1, 2))
 """
 
@@ -19,7 +18,7 @@ from string import ascii_lowercase
 
 import numpy as np
 
-from .aggregation.rules import AggregationRule
+from .aggregation.rules import AggregationRule, Linear
 from .audit.audit import tolerance
 from .audit.bidder import Bidder
 from .audit.monotone import monotone
@@ -40,6 +39,8 @@ def assert_aggregation(rule: AggregationRule, profile: Profile, bids: Sequence[f
     q sums to 1 and offers no token that no bidder offers. Doubling all bids changes nothing. The order of the agents
     does not matter. An agent that bids 0 might as well be absent. A lone bidder gets its own distribution. Then what
     the traits claim: `is_linear_mixture`, `odds`, `monotone_in`.
+
+    >>> assert_aggregation(Linear(), Profile.of([[0.8, 0.2], [0.3, 0.7]]), bids=(1, 2))
     """
     b = np.array(bids, dtype=float)
     q = rule(profile, b).p
@@ -75,6 +76,9 @@ def assert_payment(payment: PaymentRule, outcome: Outcome, draw: Draw, draw_key:
     """At one draw of an outcome that the payment fits: columns are there, amounts (n,) finite and not negative.
 
     An agent that bids 0, or is not charged, pays nothing.
+
+    >>> from tokenauction_cli.mechanism.payments.clarke import Clarke
+    >>> assert_payment(Clarke(), salon(), Draw(0, "inverse_cdf"), draw_key_of(seed=0))
     """
     amounts = payment.charge(outcome, draw, draw_key)
     _hold(tuple(amounts) == payment.columns, f"columns are {payment.columns}, charged are {tuple(amounts)}")
@@ -85,13 +89,38 @@ def assert_payment(payment: PaymentRule, outcome: Outcome, draw: Draw, draw_key:
 
 
 def assert_truthful(payment: PaymentRule, outcome: Outcome, agent: int, bid: float) -> None:
-    """Where the agent bids its value, another bid gains it nothing, in every order of `payment.truthful_for`."""
+    """Where the agent bids its value, another bid gains it nothing, in every order of `payment.truthful_for`.
+
+    >>> from tokenauction_cli.mechanism.payments.clarke import Clarke
+    >>> assert_truthful(Clarke(), salon(bids=(1, 2)), agent=0, bid=1.5)
+    """
     here = Bidder(outcome.rule, outcome.profile, outcome.terms, tuple(outcome.bids.tolist()), agent)
     value = float(outcome.bids[agent])
     for order in sorted(payment.truthful_for(outcome.rule)):
         truth, other = (here.utility(payment, order, value, each) for each in (value, bid))
         allowed = tolerance(here, payment, max(value, bid))
         _hold(other <= truth + allowed, f"truthful_for {order}: bidding {bid:.6g} gains {other - truth:.3g}")
+
+
+def salon(rule: AggregationRule | None = None, bids: Sequence[float] = (1, 2), reserve: float = 0.0) -> Outcome:
+    """Two agents over three tokens to try things on: Ann prefers tea, Bob rum, and milk is neither's first choice.
+
+    `rule` is linear by default; `bids` (2,) and `reserve` are in money per token.
+
+    >>> salon(bids=(1, 2)).q.p.round(4).tolist()
+    [0.4, 0.1667, 0.4333]
+    """
+    profile = Profile.of([[0.6, 0.3, 0.1], [0.3, 0.1, 0.6]])
+    return Outcome(rule or Linear(), profile, bids, Terms(("ann", "bob"), reserve=reserve))
+
+
+def draw_key_of(seed: int, query: str = "") -> DrawKey:
+    """The random numbers of the first token of a text, by the seed of its cell.
+
+    >>> draw_key_of(seed=3).position
+    0
+    """
+    return DrawKey(Randomness(0, query, seed), 0)
 
 
 def _hold(is_kept: bool, law: str) -> None:
@@ -111,6 +140,10 @@ def marginal_p_value(sampling: SamplingRule, outcome: Outcome, n_draws: int, que
     """The chance of counts as far from n_draws q as those of the seeds 0 .. n_draws - 1, if they come from q.
 
     0 at once where a token of probability zero was drawn. Tokens with fewer than 5 expected draws share a class.
+
+    >>> from tokenauction_cli.mechanism.sampling.rules import InverseCdf
+    >>> marginal_p_value(InverseCdf(), salon(), n_draws=200) > 1e-4
+    True
     """
     counts = token_counts(sampling, outcome, n_draws, query)
     if counts[outcome.q.p == 0].any():
@@ -119,14 +152,24 @@ def marginal_p_value(sampling: SamplingRule, outcome: Outcome, n_draws: int, que
 
 
 def token_counts(sampling: SamplingRule, outcome: Outcome, n_draws: int, query: str = "") -> Array:
-    """How often each token was drawn, (V,)."""
-    moments = (DrawKey(Randomness(0, query, seed), 0) for seed in range(n_draws))
-    tokens = [sampling.draw(outcome, draw_key).token for draw_key in moments]
+    """How often each token was drawn, (V,).
+
+    >>> from tokenauction_cli.mechanism.sampling.rules import Greedy
+    >>> token_counts(Greedy(), salon(bids=(1, 2)), n_draws=5).tolist()
+    [0.0, 0.0, 5.0]
+    """
+    tokens = [sampling.draw(outcome, draw_key_of(seed, query)).token for seed in range(n_draws)]
     return np.bincount(tokens, minlength=outcome.profile.n_tokens).astype(np.float64)
 
 
 def chi_square_p_value(counts: Array, expected: Array) -> float:
-    """Pearson's chi-square test, rare classes pooled; 1 where a single class is left."""
+    """Pearson's chi-square test, rare classes pooled; 1 where a single class is left.
+
+    Of counts (k,) and expected counts (k,). Source: K. Pearson, Philosophical Magazine 50 (1900) 157.
+
+    >>> round(chi_square_p_value(np.array([40.0, 60.0]), np.array([50.0, 50.0])), 4)
+    0.0455
+    """
     from scipy.stats import chi2
 
     order = np.argsort(expected)

@@ -26,27 +26,56 @@ from .divergences import FORWARD_KL
 
 
 def yardstick(rule: AggregationRule) -> AggregationRule:
-    """The rule that maximises the welfare by which `rule` is measured."""
+    """The rule that maximises the welfare by which `rule` is measured.
+
+    >>> from tokenauction_cli.mechanism.aggregation.dictatorship import WinnerTakeAll
+    >>> yardstick(WinnerTakeAll()).name
+    'linear'
+    """
     return rule if rule.objective is not None else Linear()
 
 
 def objective_of(rule: AggregationRule) -> Objective:
-    """Whose losses are taken for `rule`: its own objective's, or linear's."""
+    """Whose losses are taken for `rule`: its own objective's, or linear's.
+
+    >>> objective_of(Linear()).r
+    1
+    """
     return rule.objective if rule.objective is not None else FORWARD_KL
 
 
 def welfare(rule: AggregationRule, profile: Profile, q: Distribution, bids: ArrayLike) -> float:
-    """sum_i b_i value_i over the agents with a positive bid."""
+    """sum_i b_i value_i over the agents with a positive bid.
+
+    In nats times money; `q` is over the tokens of `profile`, `bids` (n,).
+
+    >>> profile = Profile.of([[0.5, 0.5], [0.5, 0.5]])
+    >>> welfare(Linear(), profile, profile.agent(0), (1, 2))
+    0.0
+    """
     return weighted(checked_bids(bids), -objective_of(rule).losses(profile, q))
 
 
 def weighted(bids: Array, values: Array) -> float:
-    """sum_i b_i value_i over the agents with a positive bid: 0 times an infinite value is 0."""
+    """sum_i b_i value_i over the agents with a positive bid: 0 times an infinite value is 0.
+
+    Of (n,) and (n,).
+
+    >>> import numpy as np
+    >>> weighted(np.array([2.0, 0.0]), np.array([-0.5, -np.inf]))
+    -1.0
+    """
     return math.fsum(bid * value for bid, value in zip(bids.tolist(), values.tolist(), strict=True) if bid > 0)
 
 
 def optimal_welfare(rule: AggregationRule, profile: Profile, bids: ArrayLike) -> float:
-    """W*: max over q of the welfare; -inf where every q has it, since the agents share no token."""
+    """W*: max over q of the welfare; -inf where every q has it, since the agents share no token.
+
+    In nats times money, at `bids` (n,).
+
+    >>> round(optimal_welfare(Linear(), Profile.of([[0.8, 0.2], [0.2, 0.8]]), (1, 1)), 4)
+    -0.3855
+    """
     best = yardstick(rule)
     try:
         return welfare(best, profile, best(profile, bids), bids)
@@ -55,7 +84,11 @@ def optimal_welfare(rule: AggregationRule, profile: Profile, bids: ArrayLike) ->
 
 
 def welfare_share(welfare: float, optimum: float, total_bid: float) -> float:
-    """exp((W - W*) / B), in [0, 1]; 1 where nothing better exists or nobody bids."""
+    """exp((W - W*) / B), in [0, 1]; 1 where nothing better exists or nobody bids.
+
+    >>> welfare_share(-1.0, -1.0, 2.0), round(welfare_share(-1.5, -1.0, 2.0), 4)
+    (1.0, 0.7788)
+    """
     if welfare >= optimum or total_bid == 0:
         return 1.0
     return math.exp((welfare - optimum) / total_bid)

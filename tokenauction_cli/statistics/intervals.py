@@ -29,7 +29,11 @@ _ROUNDING = 1e-9
 
 
 class Estimate(NamedTuple):
-    """An estimate with its 95 % interval; NaN bounds where one observation says nothing of the spread."""
+    """An estimate with its 95 % interval; NaN bounds where one observation says nothing of the spread.
+
+    >>> Estimate(0.5, 0.25, 0.75).high
+    0.75
+    """
 
     mean: float
     low: float
@@ -37,6 +41,12 @@ class Estimate(NamedTuple):
 
 
 class Interval(NamedTuple):
+    """An interval alone, of the 95 % that all of these have.
+
+    >>> Interval(0.25, 0.75).low
+    0.25
+    """
+
     low: float
     high: float
 
@@ -45,6 +55,14 @@ def wilson(successes: float, trials: float) -> Interval:
     """The 95 % interval of the probability behind `successes` out of `trials`; [0, 1] without a trial.
 
     Of dependent trials it takes their effective number, which need not be whole.
+
+    (p + z^2/2n -+ z sqrt(p (1 - p) / n + z^2/4n^2)) / (1 + z^2/n), with p the share and n the trials.
+    Source: E. B. Wilson, J. American Statistical Association 22 (1927) 209.
+
+    >>> [round(bound, 3) for bound in wilson(0, 8)]
+    [0.0, 0.324]
+    >>> [round(bound, 3) for bound in wilson(4, 8)]
+    [0.215, 0.785]
     """
     if trials == 0:
         return Interval(0.0, 1.0)
@@ -56,7 +74,14 @@ def wilson(successes: float, trials: float) -> Interval:
 
 
 def mean_over_clusters(clusters: Array, bounds: tuple[float, float]) -> Estimate:
-    """Of (m, 3): each cluster's mean, low and high. Clusters without a mean do not count; one has no interval."""
+    """Of (m, 3): each cluster's mean, low and high. Clusters without a mean do not count; one has no interval.
+
+    `bounds` is the range of the figure, in its own unit.
+
+    >>> clusters = np.array([[0.2, 0.1, 0.3], [0.4, 0.3, 0.5], [0.6, 0.5, 0.7]])
+    >>> [round(bound, 3) for bound in mean_over_clusters(clusters, (0.0, 1.0))]
+    [0.4, 0.0, 0.897]
+    """
     clusters = clusters[~np.isnan(clusters[:, 0])]
     means = clusters[:, 0]
     m = len(means)
@@ -70,13 +95,27 @@ def mean_over_clusters(clusters: Array, bounds: tuple[float, float]) -> Estimate
 
 
 def kept_bounds(means: Array, bounds: tuple[float, float]) -> tuple[float, float]:
-    """The range of a figure; an end that some mean lies beyond, as a rule of one's own may pay agents, is none."""
+    """The range of a figure; an end that some mean lies beyond, as a rule of one's own may pay agents, is none.
+
+    Of means (m,).
+
+    >>> kept_bounds(np.array([0.2, 0.9]), (0.0, 1.0))
+    (0.0, 1.0)
+    >>> kept_bounds(np.array([-0.2, 0.9]), (0.0, 1.0))
+    (-inf, 1.0)
+    """
     low, high = bounds
     return low if means.min() >= low - _ROUNDING else -math.inf, high if means.max() <= high + _ROUNDING else math.inf
 
 
 def rate_over_clusters(rates: Array, n_texts: float) -> Estimate:
-    """Of the rates of at least two clusters, which have `n_texts` together."""
+    """Of the rates of at least two clusters, which have `n_texts` together.
+
+    Rates (m,) in [0, 1]. Source: Korn and Graubard (1998), Dean and Pagano (2015), as above.
+
+    >>> [round(bound, 3) for bound in rate_over_clusters(np.array([0.25, 0.5, 0.75]), 24)]
+    [0.5, 0.111, 0.889]
+    """
     m, rate = len(rates), float(rates.mean())
     spread = t_quantile(m - 1) ** 2 * float(rates.var(ddof=1)) / m
     effective = min(n_texts, Z**2 * rate * (1 - rate) / spread) if spread > 0 else n_texts
@@ -84,7 +123,14 @@ def rate_over_clusters(rates: Array, n_texts: float) -> Estimate:
 
 
 def difference(first: Estimate, second: Estimate, correlation: float) -> Estimate:
-    """first - second; `correlation` is that of the two estimates."""
+    """first - second; `correlation` is that of the two estimates.
+
+    Both in the unit of the figure. Source: Zou and Donner (2008), Newcombe (1998), as above.
+
+    >>> first, second = Estimate(0.5, 0.25, 0.75), Estimate(0.25, 0.125, 0.5)
+    >>> [round(bound, 4) for bound in difference(first, second, correlation=0.0)]
+    [0.25, -0.1036, 0.5295]
+    """
     apart = first.mean - second.mean
     down = _square_and_add(first.mean - first.low, second.high - second.mean, correlation)
     up = _square_and_add(first.high - first.mean, second.mean - second.low, correlation)
@@ -100,7 +146,11 @@ def _square_and_add(a: float, b: float, correlation: float) -> float:
 
 @lru_cache(maxsize=256)
 def t_quantile(df: int, level: float = LEVEL) -> float:
-    """The t at which Student's distribution of `df` degrees of freedom has `level` between -t and t."""
+    """The t at which Student's distribution of `df` degrees of freedom has `level` between -t and t.
+
+    >>> round(t_quantile(2), 3), round(t_quantile(1000), 3)
+    (4.303, 1.962)
+    """
     from scipy.special import stdtrit
 
     return float(stdtrit(df, (1 + level) / 2))

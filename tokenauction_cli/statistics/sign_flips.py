@@ -17,7 +17,16 @@ _ROUNDING = 1e-12  # of the sum of all sizes
 
 
 def sign_flip(differences: Array) -> float:
-    """Two-sided p-value of the mean difference being 0: exact for up to 10 differences, from 2000 flips for more."""
+    """Two-sided p-value of the mean difference being 0: exact for up to 10 differences, from 2000 flips for more.
+
+    The share of sign vectors s with |sum s_k d_k| >= |sum d_k|, of `differences` (n,).
+    Source: R. A. Fisher, The Design of Experiments (1935), section 21.
+
+    >>> sign_flip(np.array([1.0, 2.0, 0.5, 1.5]))
+    0.125
+    >>> sign_flip(np.array([1.0, -1.0]))
+    1.0
+    """
     signs = _signs(len(differences))
     at_once = max(1, _SIGNS_AT_ONCE // max(1, len(differences)))
     parts = (signs[k : k + at_once].astype(float) for k in range(0, len(signs), at_once))

@@ -30,7 +30,11 @@ Integers = NDArray[np.int64]
 
 
 class Shape(NamedTuple):
-    """How a curve of means moves; `tau` is NaN where it does not move at all."""
+    """How a curve of means moves; `tau` is NaN where it does not move at all.
+
+    >>> Shape(1.0, 0.0, 0.0).tau
+    1.0
+    """
 
     tau: float
     violation: float
@@ -38,7 +42,16 @@ class Shape(NamedTuple):
 
 
 def shape(weights: Array, means: Array) -> Shape:
-    """Of at least two points, in any order; means that differ by rounding alone are equal."""
+    """Of at least two points, in any order; means that differ by rounding alone are equal.
+
+    `weights` and `means` are (n,); `violation` is in the unit of the means.
+
+    >>> weights = np.array([0.0, 0.5, 1.0])
+    >>> [round(float(x), 3) for x in shape(weights, np.array([1.0, 2.0, 3.0]))]
+    [1.0, 0.0, 0.0]
+    >>> [round(float(x), 3) for x in shape(weights, np.array([1.0, 3.0, 2.0]))]
+    [0.333, 0.5, 0.25]
+    """
     size = float(np.abs(means).max()) or 1.0
     means = np.round(means / size, 12)
     tau = kendall_tau(weights, means)
@@ -54,6 +67,11 @@ def kendall_tau(x: Array, y: Array) -> float:
     """Tau-b: concordant less discordant pairs, over the geometric mean of the pairs not tied in x and in y.
 
     NaN where x or y does not move. Unlike scipy's it is 1 and not .9999999999999999 where y always rises.
+
+    Of (n,) and (n,). Source: M. G. Kendall, Biometrika 33 (1945) 239.
+
+    >>> round(float(kendall_tau(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))), 3)
+    0.333
     """
     above = np.triu_indices(len(x), 1)
     dx, dy = (np.sign(v[:, None] - v[None, :])[above] for v in (x, y))
@@ -75,6 +93,10 @@ def slopes(weights: Array, values: Array, seeds: Integers) -> Array:
 
     A row of `values`, (n, F), is a text, at its weight, (n,), by its seed, (n,) of 0 .. n_seeds - 1. What is not finite
     is left out.
+
+    >>> values = np.array([[1.0], [3.0], [2.0], [2.0]])
+    >>> slopes(np.array([0.0, 1.0, 0.0, 1.0]), values, np.array([0, 0, 1, 1])).tolist()
+    [[1.0], [0.0]]
     """
     usable = np.isfinite(values)
     counts = _sums(usable.astype(float), seeds)
@@ -93,6 +115,12 @@ def _sums(values: Array, seeds: Integers) -> Array:
 
 
 def slope_p_value(slopes_of_seeds: Array) -> float:
-    """Two-sided, of no slope, (n_seeds,); NaN where fewer than two seeds have one."""
+    """Two-sided, of no slope, (n_seeds,); NaN where fewer than two seeds have one.
+
+    By sign flips, for seeds are independent.
+
+    >>> slope_p_value(np.array([1.0, 2.0, 0.5]))
+    0.25
+    """
     known = slopes_of_seeds[~np.isnan(slopes_of_seeds)]
     return sign_flip(known) if len(known) > 1 else float("nan")

@@ -22,6 +22,9 @@ class Dictatorship(AggregationRule):
     """A rule given by the probability of each agent being the dictator.
 
     Where an agent leaves, the odds of the others keep their ratios: stable sampling rests on it.
+
+    >>> WinnerTakeAll().is_dictatorship
+    True
     """
 
     monotone_in = frozenset(ORDERS)
@@ -37,7 +40,15 @@ class Dictatorship(AggregationRule):
 
 
 class WinnerTakeAll(Dictatorship):
-    """q = p_i of the highest bidder. Robustly monotone: q jumps from o to p_i, through their mean at an equal bid."""
+    """q = p_i of the highest bidder. Robustly monotone: q jumps from o to p_i, through their mean at an equal bid.
+
+    Equal highest bids share q in equal parts. Raises MechanismError where all bids are 0.
+
+    >>> WinnerTakeAll()(Profile.of([[0.6, 0.4], [0.2, 0.8]]), (1, 2)).p.tolist()
+    [0.2, 0.8]
+    >>> WinnerTakeAll().odds((2, 2)).tolist()
+    [0.5, 0.5]
+    """
 
     name = "winner_take_all"
     highest_bid_wins = True
@@ -49,7 +60,13 @@ class WinnerTakeAll(Dictatorship):
 
 
 class RandomDictator(Dictatorship):
-    """An agent drawn by bid for each token. Its q is linear's, hence robustly monotone; its payments are its own."""
+    """An agent drawn by bid for each token. Its q is linear's, hence robustly monotone; its payments are its own.
+
+    Agent i is the dictator with probability b_i / B.
+
+    >>> RandomDictator().odds((1, 3)).tolist()
+    [0.25, 0.75]
+    """
 
     name = "random_dictator"
     is_linear_mixture = True

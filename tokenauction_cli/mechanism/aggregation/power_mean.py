@@ -36,6 +36,14 @@ class PowerMean(AggregationRule):
     """`power_mean` has the exponent 1/2, half-way from log-linear to linear; `power_mean_R` has the exponent R.
 
     R is any number as Python writes it: `power_mean_2`, `power_mean_-1`, `power_mean_0.25`.
+
+    Raises ValueError for an exponent that is not finite, and MechanismError where no token is possible for all bidders.
+
+    >>> profile = Profile.of([[0.64, 0.36], [0.16, 0.84]])
+    >>> PowerMean()(profile, (1, 1)).p.round(4).tolist()
+    [0.385, 0.615]
+    >>> PowerMean(1)(profile, (1, 1)).p.round(4).tolist()
+    [0.4, 0.6]
     """
 
     name = "power_mean"
@@ -72,6 +80,10 @@ def log_power_mean(log_p: Array, weights: Array, r: float) -> Array:
 
     With x = r (log p_i - log p of the agent that counts most) <= 0 sum_i w_i e^x is taken as 1 + sum_i w_i (e^x - 1)
     where it is near 1, as it is for small r: a relative error of the sum is one of the mean 1/r times as large.
+
+    >>> scores = log_power_mean(np.log([[0.64, 0.36], [0.16, 0.84]]), np.array([0.5, 0.5]), 0.5)
+    >>> np.exp(scores).round(4).tolist()
+    [0.36, 0.575]
     """
     top = log_p.max(axis=0) if r > 0 else log_p.min(axis=0)
     x = r * (log_p - np.where(np.isfinite(top), top, 0.0))

@@ -23,7 +23,13 @@ ORDERS = ("robust", "tv", "kl", "reverse_kl")
 
 
 class Objective(Protocol):
-    """What a rule minimises over q: sum_i b_i loss_i(q), each loss at least 0 and 0 at q = p_i."""
+    """What a rule minimises over q: sum_i b_i loss_i(q), each loss at least 0 and 0 at q = p_i.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> outcome = salon()
+    >>> FORWARD_KL.losses(outcome.profile, outcome.q).round(4).tolist()
+    [0.273, 0.0579]
+    """
 
     def losses(self, profile: Profile, q: Distribution) -> Array:
         """loss_i(q) of every agent, (n,)."""
@@ -36,6 +42,16 @@ class AggregationRule(ABC):
     Whatever else asks about a rule reads these traits. The defaults promise nothing, so that each is a claim which
     `tokauction audit` or a law in the tests can refute. Without `is_linear_mixture` or `odds`, `stable` sampling draws
     by a coupling (`coupled`), and second price is undefined.
+
+    A rule is called with a profile of n agents over V tokens and bids (n,) in money per token. It returns q, (V,).
+
+    >>> class Louder(AggregationRule):
+    ...     name = "louder"
+    ...
+    ...     def __call__(self, profile, bids):
+    ...         return Mixture(profile, weights_of([bid**2 for bid in bids]))
+    >>> Louder()(Profile.of([[0.5, 0.5], [0.1, 0.9]]), (1, 3)).p.round(4).tolist()
+    [0.14, 0.86]
     """
 
     name: str
@@ -68,6 +84,11 @@ class Linear(AggregationRule):
     """q = sum_i w_i p_i. Monotone in the robust order, hence in TV and both KLs, for every n.
 
     (d) As b_i = z rises, q_t(z) = (S o_t + z p_t) / (S + z) moves on a straight line from o_t to p_t.
+
+    `bids` (n,) are in money per token. Raises MechanismError for bad bids and where all are 0.
+
+    >>> Linear()(Profile.of([[0.8, 0.2], [0.3, 0.7]]), (1, 3)).p.round(4).tolist()
+    [0.425, 0.575]
     """
 
     name = "linear"
@@ -86,6 +107,12 @@ class LogLinear(AggregationRule):
 
     (d) The case r = 0 of the derivation in `power_mean.py`. The counterexample to the robust order: equal bids of
     p_1 = (.40, .59, .01) and p_2 = (.40, .01, .59) put .7225 on the first token, on which both put .40.
+
+    `bids` (n,) are in money per token. Raises MechanismError as linear, and where no token is possible for all bidders.
+
+    >>> profile = Profile.of([[0.40, 0.59, 0.01], [0.40, 0.01, 0.59]])
+    >>> LogLinear()(profile, (1, 1)).p.round(4).tolist()
+    [0.7225, 0.1387, 0.1387]
     """
 
     name = "log_linear"
@@ -102,6 +129,13 @@ class LogLinear(AggregationRule):
 
 
 def lone_bidder(weights: Array) -> int | None:
-    """The index of the only agent with a positive weight, or None when there are several."""
+    """The index of the only agent with a positive weight, or None when there are several.
+
+    Of weights, odds or bids (n,).
+
+    >>> import numpy as np
+    >>> lone_bidder(np.array([0.0, 1.0])), lone_bidder(np.array([0.5, 0.5]))
+    (1, None)
+    """
     present = [i for i, weight in enumerate(weights.tolist()) if weight]
     return present[0] if len(present) == 1 else None

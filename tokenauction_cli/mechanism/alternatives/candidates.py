@@ -26,6 +26,9 @@ class Candidates:
     mentions       how often agent i's brand occurs in y_j, (n, M), or None
 
     -inf means that a model cannot say the text. Raises MechanismError for shapes that disagree, NaN and +inf.
+
+    >>> Candidates.each_once(np.log([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]])).n_texts
+    3
     """
 
     log_p: Array
@@ -64,23 +67,50 @@ class Candidates:
 
 
 def summed(weights: Array, scores: Array) -> Array:
-    """sum_i w_i scores_i over the agents with w_i > 0, (M,): a weight of 0 removes a score of -inf."""
+    """sum_i w_i scores_i over the agents with w_i > 0, (M,): a weight of 0 removes a score of -inf.
+
+    Of weights (n,) and scores (n, M).
+
+    >>> summed(np.array([1.0, 2.0]), np.array([[1.0, -1.0], [0.5, 3.0]])).tolist()
+    [2.0, 5.0]
+    """
     present = np.flatnonzero(weights)
     return mixed(weights[present], scores[present])
 
 
 def gumbels(draw_key: DrawKey, n_texts: int) -> Array:
-    """A Gumbel number for each candidate, (M,), whatever the bids; more candidates leave those of the first alone."""
+    """A Gumbel number for each candidate, (M,), whatever the bids; more candidates leave those of the first alone.
+
+    G_j = -log E_j, E_j standard exponential.
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of
+    >>> two, three = (gumbels(draw_key_of(seed=0), n) for n in (2, 3))
+    >>> two.tolist() == three[:2].tolist()
+    True
+    """
     return -np.log(draw_key.exponentials(Purpose.CANDIDATE, n_texts))
 
 
 def effective_sample_size(p: Array) -> float:
-    """1 / sum_j p_j^2, in [1, M]: from how many candidates the choice is made. Few: bids have little to choose from."""
+    """1 / sum_j p_j^2, in [1, M]: from how many candidates the choice is made. Few: bids have little to choose from.
+
+    Source: A. Kong, "A note on importance sampling using standardized weights" (1992).
+
+    >>> effective_sample_size(np.array([0.5, 0.5, 0.0]))
+    2.0
+    """
     return float(1 / (p**2).sum())
 
 
 def check_match(candidates: Candidates, bidding: Bidding) -> None:
-    """Raises MechanismError where there are not as many agents here as there."""
+    """Raises MechanismError where there are not as many agents here as there.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> check_match(Candidates.each_once(np.log([[0.5, 0.5]])), salon().bidding)
+    Traceback (most recent call last):
+        ...
+    tokenauction_cli.system.errors.MechanismError: candidates of 1 agents do not go with 2 bids
+    """
     n_agents, n_bids = len(candidates.log_p), len(bidding.bids)
     if n_agents != n_bids:
         raise MechanismError(f"candidates of {n_agents} agents do not go with {n_bids} bids")

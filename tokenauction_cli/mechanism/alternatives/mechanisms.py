@@ -30,7 +30,11 @@ Unit = Literal["token", "sentence", "text"]
 
 
 class Expected(NamedTuple):
-    """Means over the random numbers: the chance of each candidate or agent, and what every agent pays, (n,)."""
+    """Means over the random numbers: the chance of each candidate or agent, and what every agent pays, (n,).
+
+    >>> Expected(np.array([0.25, 0.75]), np.array([0.0, 1.0])).chances.tolist()
+    [0.25, 0.75]
+    """
 
     chances: Array
     payments: Array
@@ -41,6 +45,9 @@ class Settled(NamedTuple):
 
     `payments` has an array (n,) for each name in `Mechanism.payments`. `columns` is whatever else is worth a record:
     `welfare`, the sum of bids times what the choice is worth by the mechanism's own measure, and of candidates `ess`.
+
+    >>> Settled(1, {"lottery": np.array([0.0, 0.5])}, {"welfare": 2.0}).choice
+    1
     """
 
     choice: int
@@ -49,7 +56,11 @@ class Settled(NamedTuple):
 
 
 class Mechanism(ABC):
-    """The traits of a mechanism. The defaults promise nothing."""
+    """The traits of a mechanism. The defaults promise nothing.
+
+    >>> TokenAuction().takes_reserve, TokenAuction().writers
+    (True, 'tokens')
+    """
 
     name: str
     label: str = ""
@@ -83,7 +94,11 @@ class Mechanism(ABC):
 
 
 class TokenAuction(Mechanism):
-    """The token auction, by name. Its payments are the payment rules that an experiment lists."""
+    """The token auction, by name. Its payments are the payment rules that an experiment lists.
+
+    >>> TokenAuction().refuses(reserve=1.0)
+    ''
+    """
 
     name = "token_auction"
     writers: ClassVar[Writers] = "tokens"
@@ -95,7 +110,20 @@ class TokenAuction(Mechanism):
 
 
 class CandidateMechanism(Mechanism):
-    """Bids choose one of M candidates, which do not depend on them."""
+    """Bids choose one of M candidates, which do not depend on them.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> class First(CandidateMechanism):
+    ...     name = "first"
+    ...
+    ...     def expected(self, candidates, bidding):
+    ...         return Expected(np.eye(candidates.n_texts)[0], np.zeros(len(bidding.bids)))
+    ...
+    ...     def settle(self, candidates, bidding, draw_key):
+    ...         return Settled(0, {self.name: self.expected(candidates, bidding).payments})
+    >>> First().expected(Candidates.each_once(np.log([[0.5, 0.5], [0.2, 0.8]])), salon().bidding).chances.tolist()
+    [1.0, 0.0]
+    """
 
     writers: ClassVar[Writers] = "generator"
 
@@ -113,6 +141,11 @@ class WriterMechanism(Mechanism):
 
     A text of several segments is settled once for each, with the segment's number as the position of the draw key and
     the bids that `next_bids` leaves. Where these are all 0 nobody is left, and the text ends.
+
+    >>> from tokenauction_cli.mechanism.alternatives.whole_text import Highest
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> Highest().expected_segments(salon(bids=(1, 2)).bidding).payments.tolist()
+    [[0.0, 1.0]]
     """
 
     writers: ClassVar[Writers] = "agents"
@@ -157,7 +190,14 @@ class WriterMechanism(Mechanism):
 
 
 def check_settled(settled: Settled, mechanism: Mechanism, n_choices: int, n_agents: int) -> None:
-    """Raises MechanismError for a choice that is not there, and for payments that are missing or not finite."""
+    """Raises MechanismError for a choice that is not there, and for payments that are missing or not finite.
+
+    >>> check_settled(Settled(0, {}), TokenAuction(), n_choices=2, n_agents=2)
+    >>> check_settled(Settled(2, {}), TokenAuction(), n_choices=2, n_agents=2)
+    Traceback (most recent call last):
+        ...
+    tokenauction_cli.system.errors.MechanismError: token_auction chose 2; choices are numbered from 0 to 1
+    """
     if not 0 <= settled.choice < n_choices:
         raise MechanismError(f"{mechanism.name} chose {settled.choice}; choices are numbered from 0 to {n_choices - 1}")
     for name in mechanism.payments:
@@ -168,10 +208,22 @@ def check_settled(settled: Settled, mechanism: Mechanism, n_choices: int, n_agen
 
 
 def due(bidding: Bidding, amounts: Array) -> Array:
-    """The amounts, (n,), with 0 for whoever bids nothing or is a reference agent."""
+    """The amounts, (n,), with 0 for whoever bids nothing or is a reference agent.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> due(salon(bids=(0, 2)).bidding, np.array([1.0, 1.0])).tolist()
+    [0.0, 1.0]
+    """
     return np.where(bidding.due, amounts, 0.0)
 
 
 def paid_by(bidding: Bidding, i: int, price: float) -> Array:
-    """What everybody pays where agent i alone does, (n,): at least the reserve."""
+    """What everybody pays where agent i alone does, (n,): at least the reserve.
+
+    `price` is in money per text or segment.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> paid_by(salon(bids=(1, 2), reserve=0.5).bidding, 1, 0.25).tolist()
+    [0.0, 0.5]
+    """
     return due(bidding, np.eye(len(bidding.bids))[i] * max(price, bidding.terms.reserve))

@@ -39,7 +39,14 @@ NEEDS: dict[Score, frozenset[Need]] = {"log_ratio": frozenset({"log_reference"})
 
 class Mosaic(CandidateMechanism):
     """`tau`, in money per nat, is how much a departure from the reference must be worth. Raises MechanismError for
-    settings that have no meaning."""
+    settings that have no meaning.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> candidates = Candidates.each_once(np.log([[0.5, 0.25], [0.2, 0.8]]), np.log([0.5, 0.5]))
+    >>> mean = Mosaic(tau=1.0).expected(candidates, salon(bids=(1, 1)).bidding)
+    >>> mean.chances.round(4).tolist(), mean.payments.round(4).tolist()
+    ([0.3333, 0.6667], [0.0487, 0.231])
+    """
 
     name = "mosaic"
     label = "MOSAIC"
@@ -101,7 +108,11 @@ class Mosaic(CandidateMechanism):
 
 
 class Tilt(NamedTuple):
-    """The candidates' base weights l_0 - l_gen, tilted by agents' rewards: `worth` = sum_i r_i + tau base, (M,)."""
+    """The candidates' base weights l_0 - l_gen, tilted by agents' rewards: `worth` = sum_i r_i + tau base, (M,).
+
+    >>> Tilt(np.log([1.0, 3.0]), np.zeros(2), tau=1.0).chances.round(4).tolist()
+    [0.25, 0.75]
+    """
 
     worth: Array
     base: Array

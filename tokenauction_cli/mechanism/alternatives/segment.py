@@ -33,7 +33,13 @@ from .mechanisms import Expected, Settled, Unit, WriterMechanism, due, paid_by
 
 class Segment(WriterMechanism):
     """`relevance` maps ids of agents to q_i, 1 for those it leaves out. Raises MechanismError for settings that have no
-    meaning."""
+    meaning.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> mean = Segment(relevance={"ann": 2.0}).expected(salon(bids=(1, 2)).bidding)
+    >>> mean.chances.tolist(), mean.payments.round(4).tolist()
+    ([0.5, 0.5], [0.1931, 0.3863])
+    """
 
     name = "segment"
     label = "segment auction"
@@ -113,6 +119,9 @@ class SegmentFigures(NamedTuple):
     welfare is the mean of sum q_i b_i over the winners, divided by k max q_i b_i; revenue is divided by k max b_i;
     relevance is the mean of sum q_i, divided by k max q_i; least_welfare is that of the agent that has least,
     min_i q_i b_i times its mean number of segments, not divided.
+
+    >>> SegmentFigures(0.75, 0.5, 1.0, 0.25).welfare
+    0.75
     """
 
     welfare: float
@@ -122,7 +131,12 @@ class SegmentFigures(NamedTuple):
 
 
 def segment_figures(mechanism: Segment, bidding: Bidding) -> SegmentFigures:
-    """The divisors are the same with and without replacement, as in the published tables."""
+    """The divisors are the same with and without replacement, as in the published tables.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> round(segment_figures(Segment(segments=1), salon(bids=(1, 1)).bidding).welfare, 4)
+    1.0
+    """
     q, bids, k = mechanism.relevances(bidding.terms), bidding.bids, mechanism.segments
     mean = mechanism.expected_segments(bidding)
     wins = mean.chances.sum(axis=0)

@@ -23,7 +23,13 @@ from .mechanisms import CandidateMechanism, Expected, Settled, due
 
 
 class TextPool(CandidateMechanism):
-    """Draws from the log pool of whole texts and charges what a bid costs the others."""
+    """Draws from the log pool of whole texts and charges what a bid costs the others.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> candidates = Candidates.each_once(np.log([[0.5, 0.5], [0.2, 0.8]]))
+    >>> TextPool().expected(candidates, salon(bids=(1, 1)).bidding).chances.round(4).tolist()
+    [0.3333, 0.6667]
+    """
 
     name = "text_pool"
     truthful_for = frozenset({"reverse_kl"})

@@ -28,7 +28,13 @@ from .mechanisms import Expected, Settled, WriterMechanism, due, paid_by
 
 
 class Lottery(WriterMechanism):
-    """The writer is drawn by bid. `lottery_expected` is what everybody pays in the mean."""
+    """The writer is drawn by bid. `lottery_expected` is what everybody pays in the mean.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> mean = Lottery().expected(salon(bids=(1, 3)).bidding)
+    >>> mean.chances.tolist(), mean.payments.round(4).tolist()
+    ([0.25, 0.75], [0.113, 0.6363])
+    """
 
     name = "lottery"
     truthful_for = frozenset({"writing"})
@@ -49,7 +55,15 @@ class Lottery(WriterMechanism):
 
 
 class Highest(WriterMechanism):
-    """The highest bid writes and pays the second highest: Vickrey's auction of one text. Nothing is random."""
+    """The highest bid writes and pays the second highest: Vickrey's auction of one text. Nothing is random.
+
+    Source: W. Vickrey, "Counterspeculation, auctions, and competitive sealed tenders" (1961).
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> mean = Highest().expected(salon(bids=(1, 3)).bidding)
+    >>> mean.chances.tolist(), mean.payments.tolist()
+    ([0.0, 1.0], [0.0, 1.0])
+    """
 
     name = "highest"
     label = "highest bid"

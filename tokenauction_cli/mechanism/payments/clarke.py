@@ -20,7 +20,14 @@ from .rules import PaymentRule
 
 
 class Clarke(PaymentRule):
-    """The name in a file is `vcg`. Needs a rule that minimises one of the KLs, a lottery, and no reserve."""
+    """The name in a file is `vcg`. Needs a rule that minimises one of the KLs, a lottery, and no reserve.
+
+    In money per token. Source: E. H. Clarke, "Multipart pricing of public goods" (1971); the formulas are (d).
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> Clarke().expected(salon(bids=(1, 2))).round(4).tolist()
+    [0.1157, 0.273]
+    """
 
     name = "vcg"
     never_falls = True
@@ -39,7 +46,14 @@ class Clarke(PaymentRule):
 
 
 def clarke_payment(outcome: Outcome, i: int) -> float:
-    """Agent i's payment: finite, for q has mass wherever o has it, and g wherever q has it."""
+    """Agent i's payment: finite, for q has mass wherever o has it, and g wherever q has it.
+
+    In money per token.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> round(clarke_payment(salon(bids=(1, 2)), 0), 4)
+    0.1157
+    """
     rivals = float(outcome.rivals[i])
     if rivals == 0:
         return 0.0

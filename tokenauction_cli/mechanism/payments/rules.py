@@ -37,6 +37,15 @@ class PaymentRule(ABC):
 
     Amounts are (n,) float64, at most infinite, 0 for an agent that bids 0; `outcome.charged` and `outcome.per_agent`
     make those of reference agents 0. NaN is an amount that is not defined, though q is: it stays empty.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> class Half(PaymentRule):
+    ...     name = "half"
+    ...
+    ...     def expected(self, outcome):
+    ...         return outcome.charged(outcome.bids / 2)
+    >>> Half().expected(salon(bids=(1, 2))).tolist()
+    [0.5, 1.0]
     """
 
     name: str
@@ -83,6 +92,12 @@ class PayYourBid(PaymentRule):
 
     Not truthful: where a unit of TV is worth v the best response under linear is max(0, sqrt(v D S) - S). (d) The gain
     over a bid of 0 is v D b / (S + b) - b, whose slope v D S / (S + b)^2 - 1 falls in b.
+
+    `bids` and amounts are in money per token.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> PayYourBid().expected(salon(bids=(1, 2))).tolist()
+    [1.0, 2.0]
     """
 
     name = "pay_your_bid"
@@ -100,6 +115,12 @@ class PayBidTimesInfluence(PaymentRule):
 
     Not truthful: where a unit of TV is worth v the best response under linear is -S + sqrt(S^2 + S v). (d) TV(o, q) =
     D b / (S + b), so the gain is D b (v - b) / (S + b), whose slope has the sign of S v - 2 S b - b^2.
+
+    Amounts are in money per token.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> PayBidTimesInfluence().expected(salon(bids=(1, 2))).round(4).tolist()
+    [0.1667, 0.6667]
     """
 
     name = "pay_bid_times_influence"
@@ -118,14 +139,26 @@ class PayBidTimesInfluence(PaymentRule):
 
 
 def influence(outcome: Outcome, i: int) -> float:
-    """TV(o_i, q), what agent i's bid moves."""
+    """TV(o_i, q), what agent i's bid moves.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> round(influence(salon(bids=(1, 2)), 0), 4)
+    0.1667
+    """
     if outcome.rule.is_linear_mixture:  # (d) q - o = w (p - o)
         return float(outcome.weights[i]) * outcome.distance(i)
     return total_variation(outcome.others(i).p, outcome.q.p)
 
 
 def mean_payments(payment: PaymentRule, outcome: Outcome) -> Array:
-    """What agents pay in the mean, (n,), for audits. Raises MechanismError where that is not defined."""
+    """What agents pay in the mean, (n,), for audits. Raises MechanismError where that is not defined.
+
+    In money per token.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> mean_payments(PayYourBid(), salon(bids=(1, 2))).tolist()
+    [1.0, 2.0]
+    """
     amounts = payment.expected(outcome)
     if np.isnan(amounts).any():
         name = outcome.terms.ids[int(np.isnan(amounts).argmax())]

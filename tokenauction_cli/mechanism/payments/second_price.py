@@ -41,6 +41,12 @@ class SecondPrice(PaymentRule):
 
     Needs a lottery, and a linear mixture (random dictator's among them) or a dictatorship of the highest bid. Truthful
     for -TV where an agent gains and pays in proportion to the same D, that is unless a dictator pays.
+
+    Amounts are in money per token. Source: arXiv 2310.10826 for the rule, the derivations above for its means.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> SecondPrice().expected(salon(bids=(1, 2))).round(4).tolist()
+    [0.0721, 0.216]
     """
 
     name = "second_price"
@@ -67,7 +73,14 @@ class SecondPrice(PaymentRule):
 
 
 def mean_prices(outcome: Outcome) -> tuple[Array, Array]:
-    """H of every agent, and its expected second price: D H, or of a dictatorship H itself; each (n,)."""
+    """H of every agent, and its expected second price: D H, or of a dictatorship H itself; each (n,).
+
+    In money per token.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> [prices.round(4).tolist() for prices in mean_prices(salon(bids=(1, 2)))]
+    [[0.1443, 0.4319], [0.0721, 0.216]]
+    """
     odds = outcome.odds
     if odds is None:
         unit = unit_prices(outcome.bidding)
@@ -81,14 +94,27 @@ def mean_prices(outcome: Outcome) -> tuple[Array, Array]:
 
 @lru_cache(maxsize=4096)
 def unit_prices(bidding: Bidding) -> Array:
-    """H of every agent, (n,), 0 where it pays nothing; not to be written to."""
+    """H of every agent, (n,), 0 where it pays nothing; not to be written to.
+
+    In money per token.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> unit_prices(salon(bids=(1, 2)).bidding).round(4).tolist()
+    [0.1443, 0.4319]
+    """
     pairs = zip(bidding.bids.tolist(), bidding.rivals.tolist(), strict=True)
     prices = [mean_price(bid, rivals, bidding.terms.reserve) for bid, rivals in pairs]
     return np.where(bidding.due, prices, 0.0)
 
 
 def mean_price(bid: float, rivals: float, reserve: float = 0.0) -> float:
-    """H, the mean price of an agent per unit of D. At S = 0 the reserve; 0 at a bid of 0 and below the reserve."""
+    """H, the mean price of an agent per unit of D. At S = 0 the reserve; 0 at a bid of 0 and below the reserve.
+
+    With S = `rivals` and r = `reserve` it is r + S ln((S + b) / (S + r)) - b S / (S + b), in money per token.
+
+    >>> round(mean_price(bid=1, rivals=2), 4), mean_price(bid=1, rivals=0, reserve=0.5)
+    (0.1443, 0.5)
+    """
     if bid == 0 or bid < reserve:
         return 0.0
     if rivals == 0:
@@ -98,12 +124,24 @@ def mean_price(bid: float, rivals: float, reserve: float = 0.0) -> float:
 
 
 def runner_up(bidding: Bidding, i: int) -> float:
-    """What agent i pays if it wins: the highest other bid, or the reserve if that is more."""
+    """What agent i pays if it wins: the highest other bid, or the reserve if that is more.
+
+    In money per token.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> runner_up(salon(bids=(1, 2)).bidding, 1)
+    1.0
+    """
     return max(float(without(bidding.bids, i).max()), bidding.terms.reserve)
 
 
 def moved(outcome: Outcome, token: int) -> Array:
-    """The part of q_x that agent i's bid brought: (p_x - o_x)^+, or of a dictatorship p_x; (n,)."""
+    """The part of q_x that agent i's bid brought: (p_x - o_x)^+, or of a dictatorship p_x; (n,).
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> moved(salon(), token=0).round(2).tolist()
+    [0.3, 0.0]
+    """
     profile = outcome.profile
     if outcome.odds is not None:
         return np.asarray(profile.p[:, token])
@@ -112,7 +150,14 @@ def moved(outcome: Outcome, token: int) -> Array:
 
 
 def realised(outcome: Outcome, draw: Draw, draw_key: DrawKey) -> Array:
-    """The realised prices, (n,): the seed's own where it sets them, otherwise by a fresh u; the reserve alone."""
+    """The realised prices, (n,): the seed's own where it sets them, otherwise by a fresh u; the reserve alone.
+
+    In money per token.
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> realised(salon(bids=(1, 2)), Draw(0, "inverse_cdf"), draw_key_of(seed=2)).round(4).tolist()
+    [0.025, 0.0]
+    """
     if outcome.bidding.alone.any():
         return np.where(outcome.bidding.alone, outcome.terms.reserve, 0.0)
     prices = []
@@ -125,7 +170,14 @@ def realised(outcome: Outcome, draw: Draw, draw_key: DrawKey) -> Array:
 
 
 def fresh_price(outcome: Outcome, draw: Draw, draw_key: DrawKey, i: int) -> float:
-    """Agent i's price given the drawn token (or dictator) by a u of its own."""
+    """Agent i's price given the drawn token (or dictator) by a u of its own.
+
+    S (v - o_x) / (p_x - v) with v = u q_x where o_x < v < p_x, else 0, in money per token.
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> round(fresh_price(salon(bids=(1, 2)), Draw(0, "inverse_cdf"), draw_key_of(seed=2), 0), 4)
+    np.float64(0.025)
+    """
     if draw.dictator not in (None, i):
         return 0.0
     if outcome.rule.highest_bid_wins:
@@ -139,6 +191,13 @@ def fresh_price(outcome: Outcome, draw: Draw, draw_key: DrawKey, i: int) -> floa
 
 
 def lottery_price(bidding: Bidding, draw_key: DrawKey, i: int) -> float:
-    """What agent i pays where a lottery by bid drew it: S w / (1 - w), w = u b_i / B, u of its own."""
+    """What agent i pays where a lottery by bid drew it: S w / (1 - w), w = u b_i / B, u of its own.
+
+    In money per token.
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> round(lottery_price(salon(bids=(1, 2)).bidding, draw_key_of(seed=0), 0), 4)
+    0.2399
+    """
     w = draw_key.uniform(Purpose.PAYMENT, bidding.terms.ids[i]) * float(bidding.weights[i])
     return capped(bidding, i, w / (1 - w))

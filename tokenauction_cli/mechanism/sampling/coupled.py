@@ -29,7 +29,15 @@ NAME = "coupled"
 
 
 def coupled(outcome: Outcome, draw_key: DrawKey) -> Draw:
-    """A token from q, for each seed mostly the one that `stable` draws under linear."""
+    """A token from q, for each seed mostly the one that `stable` draws under linear.
+
+    Source: the derivation above.
+
+    >>> from tokenauction_cli.mechanism.aggregation.rules import LogLinear
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> coupled(salon(LogLinear()), draw_key_of(seed=0)).token
+    0
+    """
     try:
         outcome.others(outcome.terms.swept)
     except MechanismError:  # the others agree on no token: q is defined for the swept agent alone
@@ -59,12 +67,24 @@ def _token(outcome: Outcome, draw_key: DrawKey) -> int:
 
 
 def others_token(outcome: Outcome, i: int, draw_key: DrawKey) -> int:
-    """t0 ~ o_i."""
+    """t0 ~ o_i.
+
+    An index of a token; it is the same under every rule with the same o_i.
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> others_token(salon(), 0, draw_key_of(seed=0))
+    0
+    """
     return outcome.others(i).quantile(draw_key.uniform(Purpose.DRAW))
 
 
 def rising_token(outcome: Outcome, i: int, draw_key: DrawKey) -> int:
-    """t1 ~ (p_i - o_i)^+ / D_i, with D_i > 0."""
+    """t1 ~ (p_i - o_i)^+ / D_i, with D_i > 0.
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> rising_token(salon(), 0, draw_key_of(seed=0))
+    1
+    """
     own, others = outcome.profile.agent(i), outcome.others(i)
     return quantile(
         lambda tokens: np.maximum(own.part(tokens) - others.part(tokens), 0.0),

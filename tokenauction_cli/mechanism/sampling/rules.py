@@ -31,6 +31,9 @@ class Draw(NamedTuple):
     Where the seed itself sets second prices (`stable`), `prices[i]` is the realised one of agent i, None for the agents
     it does not price, and `switch` the relative weight of the swept agent above which its token is another (inf: the
     token never changes), so that a trace can show it.
+
+    >>> Draw(2, "inverse_cdf").token
+    2
     """
 
     token: int
@@ -41,7 +44,18 @@ class Draw(NamedTuple):
 
 
 class SamplingRule(ABC):
-    """How a token is drawn from q, by the random numbers of one draw_key."""
+    """How a token is drawn from q, by the random numbers of one draw_key.
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> class Last(SamplingRule):
+    ...     name = "last"
+    ...     lottery = False
+    ...
+    ...     def draw(self, outcome, draw_key):
+    ...         return Draw(outcome.profile.n_tokens - 1, self.name)
+    >>> Last().draw(salon(), draw_key_of(seed=0)).token
+    2
+    """
 
     name: str
     lottery: bool = True
@@ -53,7 +67,12 @@ class SamplingRule(ABC):
 
 
 class InverseCdf(SamplingRule):
-    """The first token at which the cumulative q exceeds u; with no pass over the tokens of a mixture."""
+    """The first token at which the cumulative q exceeds u; with no pass over the tokens of a mixture.
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> [InverseCdf().draw(salon(), draw_key_of(seed)).token for seed in range(6)]
+    [0, 2, 2, 2, 2, 2]
+    """
 
     name = "inverse_cdf"
 
@@ -63,7 +82,12 @@ class InverseCdf(SamplingRule):
 
 
 class Greedy(SamplingRule):
-    """The most probable token, of equal ones the lowest id; of a dictatorship the drawn dictator's."""
+    """The most probable token, of equal ones the lowest id; of a dictatorship the drawn dictator's.
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> Greedy().draw(salon(bids=(1, 2)), draw_key_of(seed=0)).token
+    2
+    """
 
     name = "greedy"
     lottery = False
@@ -80,6 +104,12 @@ class Gumbel(SamplingRule):
     tokens. Where a block wins, its other tokens race in the same way, so that t wins with q_t in all. A race is argmax
     log q + Gumbel noise. All rules and weights of a seed share the noise, a few hundred numbers at any size of the
     vocabulary; likely tokens, which decide nearly always, have clocks of their own so that neighbouring q agree often.
+
+    Source: C. J. Maddison, D. Tarlow and T. Minka, "A* sampling" (2014), for the race; the clocks of blocks are (d).
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> [Gumbel().draw(salon(), draw_key_of(seed)).token for seed in range(6)]
+    [0, 0, 2, 0, 2, 2]
     """
 
     name = "gumbel"
@@ -90,7 +120,12 @@ class Gumbel(SamplingRule):
 
 
 def race(source: Distribution, likely: NDArray[np.intp], draw_key: DrawKey, purpose: Purpose) -> int:
-    """A token from `source`, by clocks of the `likely` tokens and of the rest of each block: see `Gumbel`."""
+    """A token from `source`, by clocks of the `likely` tokens and of the rest of each block: see `Gumbel`.
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> race(Distribution(p=np.array([0.0, 1.0])), np.array([1]), draw_key_of(seed=0), Purpose.DRAW)
+    1
+    """
     clocks = source.clocks(likely)
     noise = draw_key.exponentials(purpose, BLOCK + len(clocks))
     first, n_blocks = first_of(noise[BLOCK:], clocks), len(clocks) - len(likely)
@@ -103,12 +138,24 @@ def race(source: Distribution, likely: NDArray[np.intp], draw_key: DrawKey, purp
 
 
 def first_of(noise: Array, rates: Array) -> int:
-    """The winner of a race of exponential clocks with these rates; never one with the rate 0."""
+    """The winner of a race of exponential clocks with these rates; never one with the rate 0.
+
+    argmin_k noise_k / rates_k, of (m,) and (m,).
+
+    >>> first_of(np.array([1.0, 1.0, 1.0]), np.array([0.2, 0.5, 0.3]))
+    1
+    """
     return int((rates / noise).argmax())
 
 
 def drawn_source(outcome: Outcome, draw_key: DrawKey) -> tuple[Distribution, int | None]:
-    """The distribution the token is drawn from: q, or the drawn dictator's own; and the dictator."""
+    """The distribution the token is drawn from: q, or the drawn dictator's own; and the dictator.
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> source, dictator = drawn_source(salon(bids=(1, 2)), draw_key_of(seed=0))
+    >>> source.p.round(4).tolist(), dictator
+    ([0.4, 0.1667, 0.4333], None)
+    """
     if outcome.odds is None:
         return outcome.q, None
     dictator = drawn_agent(outcome.odds, draw_key.uniform(Purpose.LOTTERY))
@@ -116,5 +163,11 @@ def drawn_source(outcome: Outcome, draw_key: DrawKey) -> tuple[Distribution, int
 
 
 def drawn_agent(odds: Array, u: float) -> int:
-    """An agent with probability odds[i], from one uniform number; never one without odds."""
+    """An agent with probability odds[i], from one uniform number; never one without odds.
+
+    Of odds (n,) and 0 <= u < 1.
+
+    >>> drawn_agent(np.array([0.25, 0.75]), 0.5)
+    1
+    """
     return quantile(odds, block_sums(odds), u)

@@ -32,7 +32,11 @@ from .rules import Draw, SamplingRule, drawn_agent
 
 
 class Switch(NamedTuple):
-    """What a seed decides for every bid of the swept agent: `below` up to the relative weight `at`, `above` beyond."""
+    """What a seed decides for every bid of the swept agent: `below` up to the relative weight `at`, `above` beyond.
+
+    >>> Switch(below=2, above=0, at=0.25).above
+    0
+    """
 
     below: int
     above: int
@@ -40,7 +44,14 @@ class Switch(NamedTuple):
 
 
 class Stable(SamplingRule):
-    """Stable in the bid of the swept agent (with two agents, of both); `Draw.prices` are the thresholds it implies."""
+    """Stable in the bid of the swept agent (with two agents, of both); `Draw.prices` are the thresholds it implies.
+
+    Source: arXiv 2310.10826 for stable sampling; this construction is derived above.
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> [Stable().draw(salon(bids=(bid, 1)), draw_key_of(seed=8)).token for bid in (0, 0.5, 1, 2, 4)]
+    [2, 2, 2, 2, 0]
+    """
 
     name = "stable"
 
@@ -66,7 +77,13 @@ class Stable(SamplingRule):
 
 
 def linear_switch(outcome: Outcome, i: int, draw_key: DrawKey) -> Switch:
-    """The tokens below and above agent i's threshold, and the relative weight w* at which they change (inf: never)."""
+    """The tokens below and above agent i's threshold, and the relative weight w* at which they change (inf: never).
+
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> switch = linear_switch(salon(), 0, draw_key_of(seed=8))
+    >>> switch.below, switch.above, round(switch.at, 4)
+    (2, 0, 0.7593)
+    """
     below = others_token(outcome, i, draw_key)
     o, p = outcome.others(i).at(below), outcome.profile.p.item(i, below)
     if p >= o or not outcome.distance(i):
@@ -76,12 +93,20 @@ def linear_switch(outcome: Outcome, i: int, draw_key: DrawKey) -> Switch:
 
 
 def reached(at: float) -> float:
-    """The relative weight w* above which a token is another; inf where no weight is above it, so that it never is."""
+    """The relative weight w* above which a token is another; inf where no weight is above it, so that it never is.
+
+    >>> reached(0.25), reached(1.5)
+    (0.25, inf)
+    """
     return at if at < 1 else float("inf")
 
 
 class Dictator(NamedTuple):
-    """Who it is, the prices that the lottery sets, and the relative weight above which it is the swept agent."""
+    """Who it is, the prices that the lottery sets, and the relative weight above which it is the swept agent.
+
+    >>> Dictator(agent=1).agent
+    1
+    """
 
     agent: int
     prices: tuple[float | None, ...] = ()
@@ -89,7 +114,13 @@ class Dictator(NamedTuple):
 
 
 def stable_dictator(rule: AggregationRule, bidding: Bidding, draw_key: DrawKey) -> Dictator:
-    """The dictator of a rule with odds; prices and switch only under random dictator's odds."""
+    """The dictator of a rule with odds; prices and switch only under random dictator's odds.
+
+    >>> from tokenauction_cli.mechanism.aggregation.dictatorship import RandomDictator
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> stable_dictator(RandomDictator(), salon(bids=(1, 2)).bidding, draw_key_of(seed=0)).agent
+    1
+    """
     swept, odds = bidding.terms.swept, rule.odds(bidding.bids)
     others = rule.odds(bidding.shares[swept])
     assert odds is not None
@@ -106,6 +137,12 @@ def seed_prices(bidding: Bidding, at: float, above: bool) -> tuple[float | None,
     """The realised second price of every agent that the switch at the relative weight `at` sets; None for the others.
 
     The swept agent pays S w* / (1 - w*) if its token is above; of two agents the other S (1 - w*) / w* if it is not.
+
+    In money per token.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> seed_prices(salon(bids=(1, 3)).bidding, at=0.2, above=True)
+    (0.75, 0.0)
     """
     swept, n_agents = bidding.terms.swept, len(bidding.bids)
     prices: list[float | None] = [None] * n_agents
@@ -116,5 +153,10 @@ def seed_prices(bidding: Bidding, at: float, above: bool) -> tuple[float | None,
 
 
 def capped(bidding: Bidding, i: int, odds: float) -> float:
-    """The threshold S_i times these odds, at most the bid, which rounding could otherwise exceed."""
+    """The threshold S_i times these odds, at most the bid, which rounding could otherwise exceed.
+
+    >>> from tokenauction_cli.mechanism.testing import salon
+    >>> capped(salon(bids=(1, 2)).bidding, 0, odds=0.25), capped(salon(bids=(1, 2)).bidding, 0, odds=3)
+    (0.5, 1.0)
+    """
     return min(float(bidding.rivals[i]) * odds, float(bidding.bids[i]))

@@ -45,7 +45,12 @@ Walks = Generator["Walk", Array, Draw]
 
 
 class Walk(NamedTuple):
-    """One way through a word: by which weights, (n,), and how a byte is drawn from a mixture by weight."""
+    """One way through a word: by which weights, (n,), and how a byte is drawn from a mixture by weight.
+
+    >>> greedy = Walk(np.array([0.5, 0.5]), lambda profile, weights, draw_key: Mixture(profile, weights).mode)
+    >>> greedy.byte(Profile.of([[0.9, 0.1], [0.3, 0.7]]), np.zeros(2), None)
+    0
+    """
 
     weights: Array
     draw_byte: DrawByte
@@ -59,7 +64,15 @@ class Walk(NamedTuple):
 
 
 def walks(rule: AggregationRule, sampling: SamplingRule, bidding: Bidding, draw_key: DrawKey) -> Walks:
-    """How a word is drawn at these bids, by the numbers of the position at which it begins."""
+    """How a word is drawn at these bids, by the numbers of the position at which it begins.
+
+    Each walk is by weights (n,) of sum 1.
+
+    >>> from tokenauction_cli.mechanism.sampling.rules import InverseCdf
+    >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
+    >>> next(walks(Linear(), InverseCdf(), salon(bids=(1, 3)).bidding, draw_key_of(seed=0))).weights.tolist()
+    [0.25, 0.75]
+    """
     if isinstance(sampling, Stable):
         return _dictated(rule, bidding, draw_key) if rule.is_dictatorship else _switched(bidding, draw_key)
     return _mixed(rule, sampling, bidding, draw_key)
@@ -117,17 +130,29 @@ def _alone(bidding: Bidding, i: int) -> Array:
 
 
 def threshold(u: float, log_p: float, log_o: float) -> float:
-    """w* = u o / (o - p), the relative weight up to which a word drawn from o stays; inf where it always does."""
+    """w* = u o / (o - p), the relative weight up to which a word drawn from o stays; inf where it always does.
+
+    >>> round(threshold(0.5, math.log(0.1), math.log(0.4)), 4), threshold(0.5, math.log(0.4), math.log(0.1))
+    (0.6667, inf)
+    """
     return math.inf if log_p >= log_o else reached(u / -math.expm1(log_p - log_o))
 
 
 def acceptance(log_p: float, log_o: float) -> float:
-    """(1 - o / p)^+, the probability with which a word drawn from p is taken."""
+    """(1 - o / p)^+, the probability with which a word drawn from p is taken.
+
+    >>> round(acceptance(math.log(0.4), math.log(0.1)), 4), acceptance(math.log(0.1), math.log(0.4))
+    (0.75, 0.0)
+    """
     return 0.0 if log_o >= log_p else -math.expm1(log_o - log_p)
 
 
 def log_mixture(weights: Array, log_p: Array) -> float:
-    """log sum_i w_i p_i, from (n,) and (n,)."""
+    """log sum_i w_i p_i, from (n,) and (n,).
+
+    >>> round(log_mixture(np.array([0.25, 0.75]), np.log([0.8, 0.4])), 4), round(math.log(0.5), 4)
+    (-0.6931, -0.6931)
+    """
     present = weights > 0
     top = float(log_p[present].max())
     return top if top == -math.inf else top + math.log(float(weights[present] @ np.exp(log_p[present] - top)))
