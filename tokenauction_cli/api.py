@@ -71,6 +71,12 @@ def run(
     runs in `results` have finished; `shard`, as in "3/8", runs one of 8 parts in a folder of its own. `workers` are
     processes that share the work, `scheduler` is the address of a Dask cluster that does; a script that starts
     `workers` needs `if __name__ == "__main__"`. Ctrl-C keeps what is finished.
+
+    Raises ExperimentError for mistakes in the file, UsageError for what cannot be done, ModelError for unfit models.
+
+    >>> tea = {"name": "tea", "agents": [{"name": "Ann", "distribution": {"tea": 1}}], "auction": {"max_tokens": 2}}
+    >>> run(tea).cells["text"].tolist()
+    ['tea tea']
     """
     loaded = _experiment(experiment, overrides, trust)
     if shard is not None:
@@ -84,6 +90,10 @@ def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
     """A run folder, or an experiment file whose run is in `results`, read back without touching it.
 
     Raises UsageError where it is none, or holds no finished cell.
+
+    >>> tea = {"name": "tea", "agents": [{"name": "Ann", "distribution": {"tea": 1}}], "auction": {"max_tokens": 2}}
+    >>> load_run(run(tea).path).cells["text"].tolist()
+    ['tea tea']
     """
     folder = RunFolder(chosen_run(Path(path), Path(results)))
     known = manifest.readable(folder)
@@ -125,12 +135,24 @@ class Checked:
 
 
 def check(experiment: PathOrData, *, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Checked:
-    """Validate an experiment with its models and rules, and plan it; raises ExperimentError with every mistake."""
+    """Validate an experiment with its models and rules, and plan it; raises ExperimentError with every mistake.
+
+    >>> tea = {"name": "tea", "agents": [{"name": "Ann", "distribution": {"tea": 1}}], "auction": {"max_tokens": 2}}
+    >>> checked = check(tea)
+    >>> checked.n_cells, checked.n_tokens
+    (1, 2)
+    """
     return check_experiment(_experiment(experiment, overrides, trust))
 
 
 def list_runs(folder: str | Path = RESULTS) -> pd.DataFrame:
-    """A row per run in a folder: how far it is, when it was written, and what tells it from others of its name."""
+    """A row per run in a folder: how far it is, when it was written, and what tells it from others of its name.
+
+    >>> tea = {"name": "tea", "agents": [{"name": "Ann", "distribution": {"tea": 1}}], "auction": {"max_tokens": 2}}
+    >>> made = run(tea, "mine")
+    >>> len(list_runs("mine"))
+    1
+    """
     import pandas as pd
 
     from .analysis.across_runs.run_list import run_table
@@ -143,6 +165,11 @@ def compare(runs: Iterable[Run | str | Path], results: str | Path = RESULTS) -> 
     """What differs between runs, the first and each other one: in settings and versions, and in their numbers.
 
     Numbers are means over the texts that all the runs have: of the same query, rule, relative weight and seed.
+
+    >>> tea = {"name": "tea", "agents": [{"name": "Ann", "distribution": {"tea": 1}}], "auction": {"max_tokens": 2}}
+    >>> found = compare([run(tea), run(tea | {"name": "more_tea", "auction": {"max_tokens": 3}})])
+    >>> type(found).__name__
+    'Comparison'
     """
     from .analysis.across_runs.run_comparison import compare_runs
 
@@ -160,6 +187,13 @@ def write_report(
 
     A run is named by its folder, by its experiment file, or by a folder of runs, which means all that are in it.
     Figures come beside it, in these formats; with names in `only` just those, as in mention_rate or payment.vcg.
+
+    Raises UsageError for an unknown format of figures, and where there is no run.
+
+    >>> tea = {"name": "tea", "agents": [{"name": "Ann", "distribution": {"tea": 1}}], "auction": {"max_tokens": 2}}
+    >>> report = write_report(run(tea), figures=())
+    >>> (run(tea).path / "report.html").exists()
+    True
     """
     from .report.export import FORMATS
     from .report.report import write_report as write
