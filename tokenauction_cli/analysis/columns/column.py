@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+BIDS = "units of the bids"
+
 
 class Column(NamedTuple):
     """One entry. `per` is what one number belongs to: `text`, `token`, `mean per token` (over a text), or ''.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from .column import Column
+from .column import BIDS, Column
 
-_BIDS = "units of the bids"
 _H = "H(b, S) = S ln(1 + b / S) - b S / (S + b)"
 _WITH_OTHERS = "Only where the file has another mechanism than the token auction."
 
@@ -19,14 +18,14 @@ PAYMENTS = (
     Column(
         "payment.mosaic.A",
         "What agent A pays in the mosaic mechanism: the mean, given the candidates, of its realised payment.",
-        _BIDS,
+        BIDS,
         "text",
         "tau KL(p, p_-A), with p the chances of the candidates and p_-A those without agent A's bid",
     ),
     Column(
         "payment.mosaic_realised.A",
         "The payment of agent A for the draw of this text (Clarke).",
-        _BIDS,
+        BIDS,
         "text",
         "max_j (W_j - r_Aj) - (W_c - r_Ac), with W_j the worth of candidate j to all, noise and all, r_Aj what agent A "
         "would pay for it, and c the one that is chosen",
@@ -34,36 +33,36 @@ PAYMENTS = (
     Column(
         "payment.segment.A",
         "What agent A pays for the segments it writes: for each the bid at which it began to win it. g is the noise.",
-        _BIDS,
+        BIDS,
         "text",
         "sum over its segments of max_(j != A) q_j b_j e^(g_j) / (q_A e^(g_A)), with q_j the relevance",
     ),
     Column(
         "payment.segment_expected.A",
         "The mean of agent A's payments, given the bidders that are left at each segment.",
-        _BIDS,
+        BIDS,
         "text",
         f"sum over the segments of H(q_A b_A, sum_(j != A) q_j b_j) / q_A, with {_H} and q_j the relevance",
     ),
     Column(
         "payment.lottery.A",
         "What agent A pays where it is drawn to write the text.",
-        _BIDS,
+        BIDS,
         "text",
         "S_A w / (1 - w), with w = u b_A / B and u uniform",
     ),
     Column(
         "payment.lottery_expected.A",
         "The mean of payment.lottery.A over all seeds.",
-        _BIDS,
+        BIDS,
         "text",
         f"H(b_A, S_A), with {_H}",
     ),
-    Column("payment.highest.A", "What agent A pays where its bid is the highest: the second one.", _BIDS, "text"),
+    Column("payment.highest.A", "What agent A pays where its bid is the highest: the second one.", BIDS, "text"),
     Column(
         "payment.text_pool.A",
         "What agent A's bid costs the others in the log-linear pool of whole texts.",
-        _BIDS + " × nats",
+        BIDS + " × nats",
         "text",
         "S_A KL(Q, G_-A), with Q the pool and G_-A that without agent A's bid, over the candidates",
     ),
@@ -81,7 +80,7 @@ MEASURES = (
         "common_welfare",
         "How much the agents like the text, in one measure for all mechanisms: bids times how much likelier it is to "
         f"each agent than to the reference; without a reference just how likely. {_WITH_OTHERS}",
-        _BIDS + " × nats",
+        BIDS + " × nats",
         "text",
         "sum_i b_i (l_i - l_0), without a reference sum_i b_i l_i, over the agents that bid",
     ),

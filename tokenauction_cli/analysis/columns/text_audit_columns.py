@@ -5,11 +5,10 @@ A *deviation* is one agent's bid and report; all others keep their bids and are 
 
 from __future__ import annotations
 
-from .column import Column, File
+from .column import BIDS, Column, File
 from .mechanism_columns import MECHANISM
 
-_BIDS = "units of the bids"
-_A_BID = f"{_BIDS} per token"
+_A_BID = f"{BIDS} per token"
 _RULE = Column("aggregation", "The aggregation rule; empty for other mechanisms.", is_text=True)
 _PAYMENT = Column(
     "payment",
@@ -37,24 +36,24 @@ _AUDIT = (
         is_text=True,
     ),
     Column("bid", "What the agent bids; empty for the best bid at every prefix.", _A_BID),
-    Column("value", "The agent's value v of what its utility measures; bidding it honestly is the truth.", _BIDS),
+    Column("value", "The agent's value v of what its utility measures; bidding it honestly is the truth.", BIDS),
     Column(
         "mean_utility",
         "What the agent maximises: its value times what the utility measures, less what it pays. Mean over the texts.",
-        _BIDS,
+        BIDS,
         "text",
         "U = mean of (v x kind - sum_t payment)",
     ),
-    Column("mean_payment", "What the agent pays. Mean over the texts.", _BIDS, "text", "mean of sum_t payment"),
-    Column("gain", "What the deviation gains over the truth.", _BIDS, "text", "U(deviation) - U(truth)"),
+    Column("mean_payment", "What the agent pays. Mean over the texts.", BIDS, "text", "mean of sum_t payment"),
+    Column("gain", "What the deviation gains over the truth.", BIDS, "text", "U(deviation) - U(truth)"),
     Column(
         "gain.low",
         "The lower end of the gain's two-sided 95 % interval, paired by seed and simultaneous over the deviations that "
         "share rule, payment, agent and utility; the gain itself where it is exact.",
-        _BIDS,
+        BIDS,
         "text",
     ),
-    Column("gain.high", "The upper end of that interval.", _BIDS, "text"),
+    Column("gain.high", "The upper end of that interval.", BIDS, "text"),
     _TEXTS,
     _METHOD,
     Column(
@@ -80,7 +79,7 @@ _EQUILIBRIUM = (
     Column(
         "value.A",
         "The value of agent A, where best responses begin; empty without this utility: such an agent keeps its bid.",
-        _BIDS,
+        BIDS,
         "",
         "v_A",
     ),
@@ -88,28 +87,28 @@ _EQUILIBRIUM = (
         "regret",
         "The most that any agent is found to gain by another bid there. Exact: the best bid is searched for, so at "
         "least this; by seeds: what one half of fresh ones chooses of the grid gains in the other half, at least 0.",
-        _BIDS,
+        BIDS,
         "text",
     ),
     Column(
         "regret.high",
         "The upper end of its interval, paired by seed, for the bids of the grid; exact: the regret that was found.",
-        _BIDS,
+        BIDS,
         "text",
     ),
-    Column("welfare.truth", "The sum of the agents' values of the text, payments left out, at truth.", _BIDS, "text"),
-    Column("welfare.equilibrium", "The same where best responses end.", _BIDS, "text"),
+    Column("welfare.truth", "The sum of the agents' values of the text, payments left out, at truth.", BIDS, "text"),
+    Column("welfare.equilibrium", "The same where best responses end.", BIDS, "text"),
     Column(
         "welfare.best",
         "The most over the relative weight; by seeds at the weights that each half of the seeds chooses, measured on "
         "the other half.",
-        _BIDS,
+        BIDS,
         "text",
     ),
     Column("relative_weight.best", "The relative weight at which it is the most; by seeds over all of them.", "share"),
-    Column("revenue.truth", "What the seller earns at truth.", _BIDS, "text"),
-    Column("revenue.equilibrium", "The same where best responses end.", _BIDS, "text"),
-    Column("revenue.best", "The same where `welfare.best` is measured.", _BIDS, "text"),
+    Column("revenue.truth", "What the seller earns at truth.", BIDS, "text"),
+    Column("revenue.equilibrium", "The same where best responses end.", BIDS, "text"),
+    Column("revenue.best", "The same where `welfare.best` is measured.", BIDS, "text"),
     Column(
         "price_of_anarchy",
         "The best welfare over that where best responses end, turned round where both are losses: 1 is nothing lost. "
@@ -133,10 +132,10 @@ _DYNAMICS = (
     Column(
         "gain",
         "What the reply gains over the bid that the agent had; by seeds on those that chose it, so rather too much.",
-        _BIDS,
+        BIDS,
         "text",
     ),
-    Column("gain.low", "The lower end of its 95 % interval, paired by seed; exact: the gain itself.", _BIDS, "text"),
+    Column("gain.low", "The lower end of its 95 % interval, paired by seed; exact: the gain itself.", BIDS, "text"),
     Column("moved", "Whether the agent changed its bid: only for a gain beyond chance.", is_text=True),
 )
 
