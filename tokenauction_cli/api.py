@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .analysis.columns.reading import read_csv as read_csv
 from .analysis.expectations import figure_names
-from .analysis.frames.metrics import Rows, cells_frame_of, summary_frame
-from .analysis.run import Run, files_of
+from .analysis.run import Collected, Run, files_of
 from .engine.candidates.settlement import check_listed
 from .engine.models.bidder_models import BidderModels
 from .engine.models.prepare import prepare
-from .engine.plan import Cell, Plan, cells_of, n_cells
+from .engine.plan import Plan, cells_of, n_cells
 from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
 from .engine.running.agreement import disagreement
@@ -31,11 +30,10 @@ from .experiment.experiment import Experiment, load_experiment
 from .experiment.from_mapping import experiment_from
 from .experiment.resolved.shard import Shard
 from .runs import manifest
-from .runs.run_folder import Record, RecordReader, RunFolder
+from .runs.run_folder import RecordReader, RunFolder
 from .runs.run_folders import chosen_run, chosen_runs, folder_of, listed_runs
 from .runs.run_log import logging_to
 from .system.errors import NothingInShardError, UsageError
-from .system.memory import check_room_for_tables
 from .workers.workers import Workers, workplace_of
 
 if TYPE_CHECKING:
@@ -100,7 +98,7 @@ def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
     experiment = experiment_of(folder, known)
     cells = cells_of(experiment)
     folder = folder.expecting(disagreement(experiment, cells))
-    collected = _Collected(experiment, cells)
+    collected = Collected(experiment, cells)
     collected.add(RecordReader(folder).new())
     if not len(collected):
         passed_over = f" (passed over: {folder.wrong})" if folder.wrong else ""
@@ -230,7 +228,7 @@ def run_experiment(
     with folder.locked(progress.note):
         cells = cells_of(experiment)
         folder = folder.expecting(disagreement(experiment, cells))
-        collected, records = _Collected(experiment, cells), RecordReader(folder)
+        collected, records = Collected(experiment, cells), RecordReader(folder)
         collected.add(records.new())
         known = manifest.readable(folder)
         if folder.wrong:
@@ -390,29 +388,6 @@ def check_text_audit(experiment: Experiment) -> None:
     from .audits.texts.text_audit import check_text_audit as check
 
     check(experiment)
-
-
-class _Collected:
-    """The records of an experiment's cells, to become a run in the order of its plan."""
-
-    def __init__(self, experiment: Experiment, cells: Sequence[Cell]) -> None:
-        check_room_for_tables()
-        self._experiment = experiment
-        self._place = {cell.id: k for k, cell in enumerate(cells)}
-        self._rows = Rows()
-
-    def add(self, records: Iterable[Record]) -> None:
-        """Records of these cells alone."""
-        self._rows.add(records)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def run(self, folder: RunFolder, known: manifest.Manifest, was_complete: bool) -> Run:
-        cells = cells_frame_of(self._experiment, self._rows)
-        cells = cells.iloc[cells["cell"].map(self._place).argsort(kind="stable")].reset_index(drop=True)
-        summary = summary_frame(self._experiment, cells)
-        return Run(folder, self._experiment, cells, summary, known, len(self._place), was_complete)
 
 
 def _with_tables(run: Run) -> Run:

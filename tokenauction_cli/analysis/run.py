@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..engine.plan import Cell
 from ..experiment.experiment import Experiment
 from ..lm.bytes.covering import MOST_OFF
-from ..runs.run_folder import RunFolder
+from ..runs.manifest import Manifest
+from ..runs.run_folder import Record, RunFolder
 from ..system.errors import UsageError
+from ..system.memory import check_room_for_tables
 from .expectations import Verdict, verdicts
 from .frames.comparison import comparisons_frame
 from .frames.long import long_frame, trace_frame
 from .frames.mechanism_names import for_programs
+from .frames.metrics import Rows, cells_frame_of, summary_frame
 from .frames.pooled import FEW, pooled_frame
 from .frames.trend import trends_frame
 from .frames.words import in_words
@@ -208,6 +212,30 @@ class Run:
             return ""
         first = self.cells.loc[self.cells["end_reason"] == "failed", "error"].iloc[0]
         return f"{self.n_failed} of {len(self.cells)} cells failed, the first: {first}"
+
+
+class Collected:
+    """The records of an experiment's cells, to become a run in the order of its plan."""
+
+    def __init__(self, experiment: Experiment, cells: Sequence[Cell]) -> None:
+        check_room_for_tables()
+        self._experiment = experiment
+        self._place = {cell.id: k for k, cell in enumerate(cells)}
+        self._rows = Rows()
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Records of these cells alone."""
+        self._rows.add(records)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def run(self, folder: RunFolder, known: Manifest, was_complete: bool) -> Run:
+        """Of all that was added, with its frames."""
+        cells = cells_frame_of(self._experiment, self._rows)
+        cells = cells.iloc[cells["cell"].map(self._place).argsort(kind="stable")].reset_index(drop=True)
+        summary = summary_frame(self._experiment, cells)
+        return Run(folder, self._experiment, cells, summary, known, len(self._place), was_complete)
 
 
 def statistics_frames(run: Run) -> dict[str, pd.DataFrame]:
