@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +24,7 @@ from pydantic_core import from_json
 
 from ..system.errors import StoreError
 from ..system.regular_files import opened
+from .durable import Appender, explained, new_file, sync_folder
 from .lines import WrongLines, read_record, whole_lines
 from .lines import encode as encode  # also for those who take it from here
 from .record_schema import MOST_COLUMNS, RecordError
@@ -36,7 +37,6 @@ _AS_WRITTEN = re.compile(rb'\{"cell":"([0-9a-f]{12})"')
 _CELL = slice(0, len('{"cell":"0123456789ab"'))  # how a line begins
 _FAILED = b'"end_reason":"failed"'  # as it stands in no text, where quotes are escaped
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # as on some network file systems
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _AT_ONCE = 1 << 20
 
 Problem = Callable[[Record], str | None]
@@ -68,7 +68,7 @@ class RunFolder:
 
         Where the file system has no locks it says so and goes on: two processes would write texts twice, but lose none.
         """
-        with _explained(self.path):
+        with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDONLY)
         try:
@@ -80,7 +80,7 @@ class RunFolder:
 
     def _is_free(self, descriptor: int, tell: Callable[[str], None]) -> bool:
         """Take the lock, if no other process has it."""
-        with _explained(self.path):
+        with explained(self.path):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -121,7 +121,7 @@ class RunFolder:
         k = 1
         while (old := self.path.with_name(f"{self.path.name}.old-{k}")).exists():
             k += 1
-        with self.locked(), _explained(self.path):
+        with self.locked(), explained(self.path):
             self.path.rename(old)
         return old
 
@@ -136,9 +136,9 @@ class RunFolder:
         if self._has(name, data):
             return
         temporary = self.path / f".{name}.new"
-        with _explained(self.path / name):
+        with explained(self.path / name):
             try:
-                with _new(temporary) as file:
+                with new_file(temporary) as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -146,7 +146,7 @@ class RunFolder:
             except OSError:
                 temporary.unlink(missing_ok=True)
                 raise
-            _sync_folder(self.path)
+            sync_folder(self.path)
 
     def _has(self, name: str, data: bytes) -> bool:
         try:
@@ -160,7 +160,7 @@ class RunFolder:
         """One of the folder's files. Raises StoreError where it is no regular file, or does not lie in the folder."""
         if name != os.path.basename(name) or name in ("", ".", ".."):
             raise StoreError(f"{self.path}: {name!r} is no file of this folder", file=self.path)
-        with _explained(self.path / name), opened(self.path / name, follow_links=False) as file:
+        with explained(self.path / name), opened(self.path / name, follow_links=False) as file:
             yield file
 
     def read(self, name: str) -> bytes:
@@ -303,9 +303,9 @@ class RunFolder:
     def _set_aside_of(self, name: str) -> str:
         aside = f"{name.removesuffix('.jsonl')}.wrong"
         temporary, flags = self.path / f".{name}.new", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-        with self.reading(name) as file, _explained(self.path / aside):
+        with self.reading(name) as file, explained(self.path / aside):
             with (
-                _new(temporary) as right,
+                new_file(temporary) as right,
                 open(os.open(self.path / aside, flags, 0o644), "ab") as wrong,
             ):
                 number = 1
@@ -316,7 +316,7 @@ class RunFolder:
                     written.flush()
                     os.fsync(written.fileno())
             temporary.replace(self.path / name)
-            _sync_folder(self.path)
+            sync_folder(self.path)
         self.wrong.forget(name)
         return aside
 
@@ -326,9 +326,9 @@ class RunFolder:
         files = self.record_files()
         last = max((int(path.stem.removeprefix(f"{self.kind}-")) for path in files), default=0)
         path = self.path / f"{self.kind}-{last + 1}.jsonl"
-        with _explained(path):
+        with explained(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o644)
-            _sync_folder(self.path)
+            sync_folder(self.path)
         try:
             yield Appender(path, descriptor)
         finally:
@@ -361,51 +361,7 @@ class RecordReader:
                     yield record
 
 
-class Appender:
-    """Appends waves of records to one file."""
-
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self._path = path
-        self._descriptor = descriptor
-
-    def append(self, records: Iterable[Record]) -> None:
-        """Write whole lines and wait until the disk has them."""
-        data = b"".join(encode(record) + b"\n" for record in records)
-        with _explained(self._path):
-            while data:
-                data = data[os.write(self._descriptor, data) :]
-            os.fsync(self._descriptor)
-
-
 def _is_of_another(line: bytes, cells: Set[str]) -> bool:
     """Whether a line as we write it is of none of these cells; a line in other words has to be parsed."""
     cell = _AS_WRITTEN.match(line)
     return cell is not None and cell[1].decode() not in cells
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        advice = (
-            "free some space and run the same command again: it continues"
-            if error.errno in _NO_ROOM
-            else "check the folder"
-        )
-        raise StoreError(f"{path}: {error.strerror}; {advice}", file=path) from error
-
-
-def _new(path: Path) -> BinaryIO:
-    """A file that nobody has linked to another place."""
-    path.unlink(missing_ok=True)
-    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
-
-
-def _sync_folder(path: Path) -> None:
-    """Make the names in a folder last: a file whose name is lost in a power cut is lost."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -28,7 +28,8 @@ from ...engine.workplace import in_batches
 from ...experiment.experiment import Experiment
 from ...lm.base import LanguageModel
 from ...runs import manifest
-from ...runs.run_folder import PROPOSALS, Appender, Record, RunFolder
+from ...runs.durable import Appender
+from ...runs.run_folder import PROPOSALS, Record, RunFolder
 from ...system.errors import UsageError
 
 KIND = "text_audit"

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from ...experiment.experiment import Experiment
 from ...mechanism.alternatives.mechanisms import CandidateMechanism
-from ...runs.run_folder import PROPOSALS, Appender, Record, RunFolder
+from ...runs.durable import Appender
+from ...runs.run_folder import PROPOSALS, Record, RunFolder
 from ..loop.text_state import FAILED
 from ..plan import Cell
 from ..rules import Rules
