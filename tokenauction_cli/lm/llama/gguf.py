@@ -28,6 +28,7 @@ from ...model_files.gguf_header import read_header
 from ...system.errors import CellError, ModelError, OutOfMemoryError, TokauctionError
 from ..base import NO_LOGITS, Logits, Request, common_length, copied
 from . import libraries, llama_log
+from .batch import Batch, Row
 from .hardware import CELL_BLOCK, GGML_TYPES, Hardware
 from .lone_rows import has_floats, parts_streams
 from .metadata import has_state
@@ -136,7 +137,7 @@ class GgufContext:
         can_pair = not hardware.gpu_layers and not self.has_state
         self._pairs_every_row = can_pair and parts_streams(header)
         self._pairs_lone_rows = can_pair and (self.has_floats or self._n_cells >= _LONG)
-        self._batch = _Batch(2 * n_sequences + self.chunk)
+        self._batch = Batch(2 * n_sequences + self.chunk)
         self._held: list[tuple[int, ...]] = [()] * n_sequences
         self.n_decoded = 0
 
@@ -296,49 +297,8 @@ class GgufContext:
         return np.ctypeslib.as_array(llama_cpp.llama_get_logits(self._context), shape=(n_outputs, self.vocabulary.size))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One token of one sequence in a batch."""
-
-    sequence: int
-    position: int
-    token: int
-    is_output: bool
-
-
 def _last_row(number: int, tokens: tuple[int, ...]) -> Row:
     return Row(number, len(tokens) - 1, tokens[-1], True)
-
-
-class _Batch:
-    """A `llama_batch` over NumPy arrays that live as long as the context."""
-
-    def __init__(self, capacity: int) -> None:
-        self._tokens = np.zeros(capacity, np.int32)
-        self._positions = np.zeros(capacity, np.int32)
-        self._counts = np.ones(capacity, np.int32)
-        self._sequences = np.zeros(capacity, np.int32)
-        self._outputs = np.zeros(capacity, np.int8)
-        first = self._sequences.ctypes.data
-        self._pointers = (first + self._sequences.itemsize * np.arange(capacity)).astype(np.uintp)
-        kind = dict(llama_cpp.llama_batch._fields_)
-        self._struct = llama_cpp.llama_batch(
-            n_tokens=0,
-            token=self._tokens.ctypes.data_as(kind["token"]),
-            pos=self._positions.ctypes.data_as(kind["pos"]),
-            n_seq_id=self._counts.ctypes.data_as(kind["n_seq_id"]),
-            seq_id=self._pointers.ctypes.data_as(kind["seq_id"]),
-            logits=self._outputs.ctypes.data_as(kind["logits"]),
-        )
-
-    def of(self, rows: Sequence[Row]) -> Any:
-        n = len(rows)
-        self._tokens[:n] = [row.token for row in rows]
-        self._positions[:n] = [row.position for row in rows]
-        self._sequences[:n] = [row.sequence for row in rows]
-        self._outputs[:n] = [row.is_output for row in rows]
-        self._struct.n_tokens = n
-        return self._struct
 
 
 class GgufModel:

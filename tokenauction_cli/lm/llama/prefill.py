@@ -9,7 +9,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ..base import Logits, common_length, copied
-from .gguf import GgufContext, Row
+from .batch import Row
+from .gguf import GgufContext
 
 
 class PrefillContext(GgufContext):

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from ...system.errors import OutOfMemoryError
 from ..base import Logits
 from ..llama import libraries
-from ..llama.gguf import GgufContext, OneByOneContext, Row, cells_per_sequence
+from ..llama.batch import Row
+from ..llama.gguf import GgufContext, OneByOneContext, cells_per_sequence
 from ..llama.hardware import CELL_BLOCK, Hardware
 from ..llama.metadata import NO_WRITER
 from .probe import Shape
