@@ -22,10 +22,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..system.arrays import Array
 from .intervals import Estimate
 from .rounding import apart
-
-Array = NDArray[np.float64]
 
 RESAMPLES = 2000
 MOST_RESAMPLED = 4000

@@ -19,9 +19,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ..system.arrays import Array
 
 Z = 1.959963984540054  # the 97.5 % point of the normal distribution
 LEVEL = 0.95

@@ -21,14 +21,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..system.arrays import Array
 from .bootstrap import mean_intervals
 from .intervals import Estimate, difference, rate_over_clusters, wilson
 from .rounding import apart
 from .sign_flips import sign_flip
-
-Array = NDArray[np.float64]
 
 PAIRED, UNPAIRED = "paired by seed", "unpaired"
 _Z_ONE_SIDED = 1.6448536269514722

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ..system.arrays import Array
 
 ROUNDING = 1e-9
 """Of the larger figure; a difference below it is none."""

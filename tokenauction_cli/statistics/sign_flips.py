@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ..system.arrays import Array
 
 FLIPS = 2000
 _SIGNS_AT_ONCE = 200_000

@@ -20,13 +20,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..system.arrays import Array, Integers
 from .rounding import ROUNDING
 from .sign_flips import sign_flip
-
-Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 class Shape(NamedTuple):

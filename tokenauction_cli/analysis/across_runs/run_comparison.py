@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...statistics.bootstrap import mean_intervals
 from ...statistics.intervals import Estimate
@@ -32,7 +31,6 @@ from .differences import differing, made_with, settings, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 
 PER_DRAW = ("tokens", "revenue")  # what says little where one run draws tokens and another bytes
 FIGURES = ("mention_rate", "co_mention_rate", "blend_rate", *PER_DRAW, "revenue_per_1000_bytes", "common_welfare")

@@ -15,14 +15,13 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...experiment.experiment import Experiment
+from ...system.arrays import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 
 WORDS = 4  # of what is repeated
 

@@ -7,11 +7,11 @@ from sys import intern
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...experiment.experiment import Experiment
 from ...statistics.bootstrap import mean_intervals
 from ...statistics.intervals import Estimate, wilson
+from ...system.arrays import Array
 from ...text.mentions import blends_of
 from ..columns.columns import FIGURES, RATES, SOLD
 from .common_measures import common_measures, numbers
@@ -21,7 +21,6 @@ from .per_bytes import per_bytes, ratio_names, sizes_of
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 
 GROUP = ["query", "aggregation", "point"]
 ROWS_AT_ONCE = 2_000

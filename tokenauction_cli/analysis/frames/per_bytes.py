@@ -12,15 +12,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...statistics.bootstrap import Ratio
+from ...system.arrays import Array
 from ..columns.columns import RATIOS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 
 BYTES = 1000
 

@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...engine.loop.text_state import bids_before
 from ...engine.loop.words import WHITE_SPACE
@@ -27,10 +26,10 @@ from ...experiment.experiment import Experiment
 from ...lm.bytes.byte_model import ByteVocabulary
 from ...lm.bytes.lexicon import END
 from ...mechanism.measures import posterior
+from ...system.arrays import Array
 
 _VOCABULARY = ByteVocabulary()
 _NUMBER = re.compile(r"\\x[0-9a-f]{2}")
-Array = NDArray[np.float64]
 Trace = Mapping[str, Any]
 
 

@@ -20,7 +20,6 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...engine.candidates.proposals import Proposals
 from ...engine.plan import Cell
@@ -32,6 +31,7 @@ from ...mechanism.alternatives.mechanisms import CandidateMechanism, WriterMecha
 from ...mechanism.sampling.randomness import DrawKey, Randomness
 from ...mechanism.terms import bidding_of
 from ...statistics.intervals import Estimate
+from ...system.arrays import Array
 from ..frames.common_measures import charged_payment, numbers
 from ..frames.mechanism_names import keys_of
 from ..frames.metrics import cells_frame, summary_frame
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 
     from ..run import Run
 
-Array = NDArray[np.float64]
 
 WELFARE, REVENUE = "common_welfare", "revenue.charged"
 _HEADS = {WELFARE: "welfare", REVENUE: "revenue"}

@@ -16,16 +16,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...experiment.experiment import Experiment
 from ...mechanism.alternatives.mechanisms import CandidateMechanism, Mechanism, WriterMechanism
 from ...mechanism.terms import without
+from ...system.arrays import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 
 _MEASURES = ("log_ratio", "mention")  # those of `audit.texts.value` that are taken, the first that has a value
 

@@ -19,8 +19,9 @@ from ...experiment.experiment import Experiment
 from ...experiment.resolved.text_audit import Utility
 from ...mechanism.distributions import Array
 from ...mechanism.terms import Terms
-from ...mechanism.whole_texts.gains import Floor, Gains, Integers, estimate_gains
+from ...mechanism.whole_texts.gains import Floor, Gains, estimate_gains
 from ...mechanism.whole_texts.tree import total
+from ...system.arrays import Integers
 from ...worths.judges import Question
 from ...worths.worths import Judged
 from .audit_texts import AuditTexts, Facts

@@ -32,8 +32,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...system.arrays import Array
 from ...system.errors import CellError, SpellingError
-from .hypotheses import Array, Closing, Context, Hypothesis, State, later, lightness, log_sum, merged
+from .hypotheses import Closing, Context, Hypothesis, State, later, lightness, log_sum, merged
 from .lexicon import Lexicon
 
 N_SYMBOLS = 257

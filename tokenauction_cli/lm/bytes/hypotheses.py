@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...system.arrays import Array
 from .lexicon import Split
 
 Context = tuple[int, ...]
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...system.arrays import Indices
 from ...system.errors import ModelError
 from ..base import Vocabulary
 
 END = 256  # the symbol behind the 256 bytes: the text is over
 MOST_SPLITS = 1 << 14  # kept per lexicon: some 10 MiB, 70 MiB at the very worst
-
-Indices = NDArray[np.intp]
 
 
 class Child(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cumulative import Array
+from ...system.arrays import Array
 
 USUAL_SWITCH_SECONDS = sys.getswitchinterval()
 SWITCH_SECONDS = 2e-5

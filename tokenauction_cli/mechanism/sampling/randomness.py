@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..cumulative import Array
+from ...system.arrays import Array
 
 
 class Purpose(IntEnum):

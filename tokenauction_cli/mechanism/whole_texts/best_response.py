@@ -19,11 +19,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...system.arrays import Indices
 from ..audit.maximum import Payoff, maximum
 from ..audit.regret import FAR
 from ..distributions import Array, MechanismError
 from ..payments.rules import PaymentRule, mean_payments
-from .tree import LEAF, Auctions, Indices, TokenAuctions, Worth, replaced, total
+from .tree import LEAF, Auctions, TokenAuctions, Worth, replaced, total
 
 FACTORS = (0.0, *(2.0 ** (k / 4) for k in range(-40, 25)))
 """The fine grid: the value, and the others' bids, times these."""

@@ -32,9 +32,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...system.arrays import Integers
 from ..distributions import Array
-
-Integers = NDArray[np.int64]
 
 RESAMPLES = 2000
 FEW_QUERIES = 5

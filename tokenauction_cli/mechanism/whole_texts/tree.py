@@ -16,8 +16,8 @@ from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...system.arrays import Indices
 from ..aggregation.rules import AggregationRule
 from ..distributions import Array, Distribution, MechanismError, Profile
 from ..divergences import kl_to_agents
@@ -28,7 +28,6 @@ from ..terms import Terms
 LEAF = -1
 MOST_LAWS = 1024  # of one rule: those that the agents' grids share
 
-Indices = NDArray[np.intp]
 Loss = Callable[[Profile, Distribution], Array]
 """What a draw costs every agent, (n,), given the true profile and q."""
 
