@@ -14,7 +14,7 @@ import tokenauction_cli
 
 ROOT = Path(tokenauction_cli.__file__).parent
 ROOMS = ("statistics", *(f"mechanism/{room}" for room in ("aggregation", "payments", "sampling", "alternatives")))
-FILES = ("distributions", "divergences", "measures", "outcome", "registry", "terms", "testing", "welfare")
+FILES = ("distributions", "divergences", "measures", "normalised", "outcome", "registry", "terms", "testing", "welfare")
 PATHS = sorted(
     [
         *(path for room in ROOMS for path in (ROOT / room).glob("[!_]*.py")),
