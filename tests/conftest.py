@@ -100,6 +100,7 @@ def in_process(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("COLUMNS", raising=False)  # of whoever runs the tests
     before = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import resource
 import shlex
 import signal
@@ -38,6 +39,11 @@ SOME = 24  # enough where the length of a run does not matter
 Done = subprocess.CompletedProcess[str]
 Start = Callable[..., "subprocess.Popen[str]"]
 Finish = Callable[..., Done]
+
+
+def but_for_doubts(errors: str) -> str:
+    """What was said, without that all texts of this experiment are cut."""
+    return re.sub(r"Is this meant\? all \d+ texts were cut .*\n", "", errors)
 
 
 @pytest.fixture
@@ -147,7 +153,7 @@ def test_killed_at_random_moments(
             runs.append(tmp_path / f"results-{len(runs)}")
     for results in runs:
         done = finish(*RUN, "-o", str(results))
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, but_for_doubts(done.stderr)) == (0, "")
         assert_as_undisturbed(the_run(results), undisturbed)
 
 
@@ -262,7 +268,7 @@ def test_no_room_for_the_kv_cache(
     assert done.returncode == 0, done.stderr
     folder = the_run(tmp_path / "results")
     slots = manifest(folder)["lanes"]
-    assert done.stderr == f"memory has no room for 120 texts at a time: {slots} advance together\n"
+    assert but_for_doubts(done.stderr) == f"memory has no room for 120 texts at a time: {slots} advance together\n"
     assert slots in (60, 30, 15)
     assert "failed to allocate" in (folder / "log.txt").read_text()
     assert_some_as_undisturbed(folder, undisturbed)
@@ -276,7 +282,9 @@ def test_two_processes_at_once(start: Start, undisturbed: Path, tmp_path: Path) 
     ends = [(process.communicate(timeout=120)[1], process.returncode) for process in both]
     assert min(code for _, code in ends) == 0
     for errors, code in ends:
-        assert (code, errors) == (0, "") or (code == 1 and "another process is running this experiment" in errors)
+        assert (code, but_for_doubts(errors)) == (0, "") or (
+            code == 1 and "another process is running this experiment" in errors
+        )
     assert_some_as_undisturbed(the_run(tmp_path / "results"), undisturbed)
 
 

@@ -66,7 +66,7 @@ def test_equal_points_are_one_cell(tmp_path: Path) -> None:
     assert [(row["status"], row["cells"], row["planned"]) for row in listed(tmp_path)] == [("finished", 4, 4)]
 
 
-@pytest.mark.parametrize("manifest", ["{", "[]", '{"sessions": [{}]}', '{"sessions": [{"started": "today"}]}'])
+@pytest.mark.parametrize("manifest", ["{", "[]"])
 def test_a_folder_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, manifest: str) -> None:
     tokauction.run(DUEL, tmp_path, overrides=["name=a-good-one"])
     run = tokauction.run(DUEL, tmp_path)
@@ -74,6 +74,13 @@ def test_a_folder_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, m
     good, bad = listed(tmp_path)
     assert good["status"] == "finished"
     assert bad["status"].startswith("unreadable: ")
+
+
+@pytest.mark.parametrize("manifest", ['{"sessions": [{}]}', '{"sessions": [{"started": "today"}]}'])
+def test_a_wrong_key_of_a_manifest_is_passed_over(tmp_path: Path, manifest: str) -> None:
+    run = tokauction.run(DUEL, tmp_path)
+    (run.path / "manifest.json").write_text(manifest)
+    assert listed(tmp_path)[0]["status"] == "finished"
 
 
 def test_no_runs(tmp_path: Path) -> None:

@@ -49,6 +49,11 @@ agents:
   - {name: Bob, distribution: {a: 0.5, <end>: 0.5}}
 auction: {alphabet: bytes, max_bytes: 4}
 """
+UNSOLD = """
+name: unsold
+agents: [{name: Ann, distribution: {x: 1}, bid: 1}, {name: Bob, distribution: {y: 1}, bid: 1}]
+auction: {max_tokens: 1, reserve: 2}
+"""
 TWO = """
 name: two
 agents:
@@ -73,7 +78,13 @@ audit: {texts: {bids: [1], seeds: 3}}
 def written(tmp_path: Path, in_process: Command) -> dict[str, set[str]]:
     """The columns of every file, over several runs, an audit, and an audit of whole texts."""
     audits = ("audit", TWO, 0), ("audit --texts", MECHANISMS, 0)
-    for command, text, code in (("run", EVERYTHING, 0), ("run", BIDS, 3), ("run", BYTES, 0), *audits):
+    for command, text, code in (
+        ("run", EVERYTHING, 0),
+        ("run", BIDS, 3),
+        ("run", BYTES, 0),
+        ("run", UNSOLD, 0),
+        *audits,
+    ):
         (tmp_path / "e.yaml").write_text(text, "utf-8")
         done = in_process(*command.split(), "e.yaml", "-q")
         assert done.returncode == code, done.stderr

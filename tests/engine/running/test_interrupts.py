@@ -194,7 +194,9 @@ def test_no_memory_left_is_said_and_what_is_finished_is_kept(
     monkeypatch.setattr(InverseCdf, "draw", draw_until_memory_is_full)
     done = in_process("run", "experiment.yaml", "-q")
     assert done.returncode == 1
-    said = "memory is full (Unable to allocate 9 GiB): lower `runtime.batch`; what is finished is kept\n"
+    said = (
+        "memory is full (Unable to allocate 9 GiB): give it more, or lower `runtime.batch`; what is finished is kept\n"
+    )
     assert done.stderr == said
     (folder,) = (tmp_path / "results").iterdir()
     assert 0 < len(lines(folder)) < N_CELLS
