@@ -78,7 +78,7 @@ FILES = (
         "records-*.jsonl",
         "One line per text, in the order in which texts end; lists have one entry per token. `trace` needs "
         "`auction.trace`; its logarithms and probabilities have 3 decimals.",
-        (*TEXT, *FIGURES_OF_A_TEXT, *TRACE),
+        (*(column for column in TEXT if column.name != SOLD), *FIGURES_OF_A_TEXT, *TRACE),
     ),
 )
 
