@@ -34,7 +34,7 @@ from tokenauction_cli.engine import workplace
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.system.memory import peak_memory
 from tokenauction_cli.engine.run import SilentProgress
-from tokenauction_cli.engine.workers import Workers
+from tokenauction_cli.workers.workers import Workers
 workplace.SECONDS_BETWEEN_APPENDS = 0.0
 
 class Allocated(ctypes.Structure):

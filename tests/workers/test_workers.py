@@ -270,7 +270,7 @@ def test_a_worker_whose_logits_differ_is_told(
     path = tmp_path / "t.yaml"
     path.write_text("name: t\nagents: [{name: A, model: tiny.gguf, prompt: a}]\nauction: {max_tokens: 2}\n")
     key, build_of = "digest of logits (tiny.gguf)", worker_module.build_of
-    monkeypatch.setattr(worker_module, "build_of", lambda bidders: build_of(bidders) | {key: "0123456789ab"})
+    monkeypatch.setattr(worker_module, "build_of", lambda *given: build_of(*given) | {key: "0123456789ab"})
     progress = Noting()
     on_cluster(path, progress)
     told = [note for note in progress.notes if "computes with another" in note]
@@ -382,7 +382,7 @@ def test_a_port_of_something_else(
     assert not list((tmp_path / "results").glob("*"))
 
 
-IMPATIENT = "from tokenauction_cli.engine import clusters; clusters.SECONDS_TO_CONNECT = 2; " + (
+IMPATIENT = "from tokenauction_cli.workers import clusters; clusters.SECONDS_TO_CONNECT = 2; " + (
     "from tokenauction_cli.cli.app import main; main()"
 )
 
