@@ -373,7 +373,7 @@ BROKEN: list[tuple[str, int, int, str]] = [
 
 @pytest.mark.parametrize(("text", "line", "column", "words"), BROKEN, ids=range(len(BROKEN)))
 def test_broken_files(text: str, line: int, column: int, words: str, tmp_path: Path) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     found = problems(tmp_path, text)
     here = [problem for problem in found if words in problem.message]
     assert here, "\n".join(map(str, found))
@@ -381,7 +381,7 @@ def test_broken_files(text: str, line: int, column: int, words: str, tmp_path: P
     assert here[0].file == str(tmp_path / "e.yaml")
     assert len(found) <= 2 or len(text) > 300
     assert not any(jargon in str(problem) for problem in found for jargon in ("pydantic", "http", "Input should"))
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 2
 
 
 def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
@@ -397,11 +397,11 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
 
 def test_too_many_agents_are_refused_at_once(tmp_path: Path) -> None:
     text = HEAD + "".join(f"  - {{name: A{i}, distribution: {{x: 1}}}}\n" for i in range(10_000))
-    started = time.perf_counter()
+    started = time.process_time()
     (problem,) = problems(tmp_path, text)
     assert (problem.line, problem.column) == (2, 1)
     assert "at most 64 agents, got 10,000" in problem.message
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 2
     assert len(load(tmp_path, HEAD + "".join(text.splitlines(keepends=True)[2:66])).agents) == 64
 
 

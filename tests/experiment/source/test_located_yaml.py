@@ -94,13 +94,13 @@ BROKEN = [
 
 @pytest.mark.parametrize(("data", "place", "words"), BROKEN, ids=range(len(BROKEN)))
 def test_what_cannot_be_read(data: bytes, place: tuple[int, int], words: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ExperimentError) as caught:
         load_yaml(data, "f.yaml")
     (problem,) = caught.value.problems
     assert words in problem.message
     assert (problem.line, problem.column) == place
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 2
 
 
 def test_anchors_that_explode() -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...model_files.gguf_header import GgufHeader, read_header
+from ...system.children import PACKAGE_ROOT, command_of
 from ...system.environment import cache_folder, shortened
 from ...system.errors import ModelError
 from .contradictions import contradiction
@@ -104,11 +105,10 @@ def _touch(memory: Path) -> None:
 
 
 def _child(path: Path) -> subprocess.CompletedProcess[bytes]:
-    package_root = Path(__file__).parents[3]  # `-m` looks in the working directory, where a user's json.py may lie
     try:
         return subprocess.run(
-            [sys.executable, "-m", __name__, str(path.absolute())],
-            cwd=package_root,
+            command_of(__name__, str(path.absolute())),
+            cwd=PACKAGE_ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env={**os.environ, "GGML_NO_BACKTRACE": "1"},  # else a debugger is looked for

@@ -17,7 +17,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...model_files.gguf_header import read_header
+from ...system.children import PACKAGE_ROOT, command_of
 from ...system.environment import cache_folder
 from ...system.errors import ModelError
 from ..llama.file_identity import identity
@@ -180,14 +180,14 @@ class _Question(NamedTuple):
 
 def child_command(question: str) -> list[str]:
     """What starts a child."""
-    return [sys.executable, "-m", _CHILD, question]
+    return command_of(_CHILD, question)
 
 
 def _ask(question: _Question) -> dict[str, Any] | Crash:
     """A child's answer, or how it ended without one. It says what it is at, so that a crash has a place."""
     child = subprocess.Popen(
         child_command(question.plain),
-        cwd=Path(__file__).parents[3],  # `-m` looks in the working directory, where a user's json.py may lie
+        cwd=PACKAGE_ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
