@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..engine.models.gguf_files import GgufFiles, ModelInUse, located, prompt_text
+from ..engine.models.gguf_files import GgufFiles, ModelInUse, located
+from ..engine.models.model_prompts import prompt_text
 from ..experiment.experiment import Experiment
 from ..experiment.templates.prompts import render_question
 from ..model_files.models import verify

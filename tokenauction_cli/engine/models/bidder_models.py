@@ -13,7 +13,8 @@ from ...lm.base import LanguageModel
 from ...lm.table import TableModel, TablePrompt, TableVocabulary
 from ..loop.reporting import Reporting, prompt_sets_of, voices_of
 from ..loop.token_loop import PromptSet
-from .gguf_files import GgufFiles, Observer, models_in_use, prompt_text, read_prompts
+from .gguf_files import GgufFiles, Observer, models_in_use
+from .model_prompts import prompt_text, read_prompts
 
 if TYPE_CHECKING:
     from ...lm.llama.gguf import Step

@@ -20,7 +20,8 @@ from ...lm.table import TableModel, TablePrompt, TableVocabulary
 from ..loop.reporting import Reporting, prompt_sets_of, voices_of
 from ..loop.token_loop import PromptSet
 from .bidder_models import BidderModels, table_prompt, unobserved
-from .gguf_files import GgufFiles, Observer, models_in_use, prompt_text, read_prompts
+from .gguf_files import GgufFiles, Observer, models_in_use
+from .model_prompts import prompt_text, read_prompts
 
 if TYPE_CHECKING:
     from ...lm.llama.gguf import GgufContext, GgufPrompt
