@@ -1,4 +1,4 @@
-"""Writes four files of docs/ from the code: experiment.md, cli.md, columns.md and audit.md.
+"""Writes four pages of docs/ from the code: the experiment file, the commands, the columns and the audit.
 
     make docs                       write the files
     python docs/generate.py DIR     write them into another folder
@@ -44,7 +44,8 @@ def code(value: Any) -> str:
 
 
 def page(title: str, about: str, *parts: str) -> str:
-    return "\n\n".join([f"# {title}", NOT_BY_HAND, about, *parts]) + "\n"
+    text = "\n\n".join([f"# {title}", NOT_BY_HAND, about, *parts]) + "\n"
+    return re.sub(r"`?docs/((?:[\w-]+/)*([\w-]+)\.md)`?", r"[\2](../\1)", text)  # what messages name becomes a link
 
 
 # The experiment file
@@ -443,7 +444,7 @@ def _default(key: str, field: dict[str, Any], required: Sequence[str]) -> str:
 
 
 def experiment_page() -> str:
-    """docs/experiment.md."""
+    """docs/reference/experiment.md."""
     schema = json_schema()
     parts = []
     for name, heading, about in SECTIONS:
@@ -481,7 +482,7 @@ def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def cli_page() -> str:
-    """docs/cli.md."""
+    """docs/reference/cli.md."""
     from typer.main import get_command
 
     from tokenauction_cli.cli.app import app
@@ -553,7 +554,7 @@ text is then missing."""
 
 
 def columns_page() -> str:
-    """docs/columns.md."""
+    """docs/reference/columns.md."""
     notation = " ".join((columns.__doc__ or "").split("\n\n")[1].split()).split("In a name, ", 1)[1]
     parts = [fill(f"In a name, {notation}", 120)]
     for file in columns.FILES:
@@ -578,8 +579,9 @@ Where tables name more than 10,000 prefixes, and for language models, the audit 
 the run met (`--prefixes`), with 95 % intervals.
 
 It prints a table and a paragraph per aggregation rule. `audit.csv` in the run folder has every finding
-(`docs/columns.md` has its columns), `audit.txt` the paragraphs. A payment is audited with the aggregation rules that it
-fits. Reference agents take part and are not audited. Utilities and payments are per token, means over the draw."""
+(`docs/reference/columns.md` has its columns), `audit.txt` the paragraphs. A payment is audited with the aggregation
+rules that it fits. Reference agents take part and are not audited. Utilities and payments are per token, means over
+the draw."""
 
 ABOUT_TERMS = """\
 In a table `never` means that a check failed at none of the prefixes; else it says at which share of them it failed for
@@ -587,16 +589,22 @@ the agent for whom it fails most often, and in brackets the largest failure of a
 
 
 def audit_page() -> str:
-    """docs/audit.md."""
+    """docs/explanation/audit.md."""
     rows = [(term, " ".join(meaning.split())) for term, meaning in AUDIT_TERMS.items()]
     return page("The audit", ABOUT_AUDITS, "## Words", ABOUT_TERMS, table(("word", "what it means"), rows))
 
 
-PAGES = {"experiment.md": experiment_page, "cli.md": cli_page, "columns.md": columns_page, "audit.md": audit_page}
+PAGES = {
+    "reference/experiment.md": experiment_page,
+    "reference/cli.md": cli_page,
+    "reference/columns.md": columns_page,
+    "explanation/audit.md": audit_page,
+}
 
 
 def main(folder: Path) -> None:
     for name, make in PAGES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(make(), "utf-8")
 
 

@@ -1,4 +1,4 @@
-"""What docs/adding-a-mechanism.md shows runs as it stands, and what a mechanism of one's own may do wrong is said."""
+"""What docs/how-to/adding-a-mechanism.md shows runs, and what a mechanism of one's own may do wrong is said."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Command
 
-PAGE = (Path(__file__).parents[1] / "docs" / "adding-a-mechanism.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "adding-a-mechanism.md").read_text("utf-8")
 FILES = {
     name: f"# {name}\n{text}"
     for name, text in re.findall(r"^```\w+\n# (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""What docs/adding-a-rule.md shows runs as it stands."""
+"""What docs/how-to/adding-a-rule.md shows runs as it stands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tokenauction_cli.mechanism.distributions import Profile
 from tokenauction_cli.mechanism.registry import find
 from tokenauction_cli.mechanism.terms import Terms
 
-PAGE = (Path(__file__).parents[1] / "docs" / "adding-a-rule.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "adding-a-rule.md").read_text("utf-8")
 FILES = {
     name: f"# {name}\n{text}"
     for name, text in re.findall(r"^```\w+\n# (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

@@ -26,7 +26,7 @@ def test_no_page_is_stale(name: str) -> None:
 
 def test_main_writes_the_pages(tmp_path: Path) -> None:
     GENERATED["main"](tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"experiment.md", "cli.md", "columns.md", "audit.md"}
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md")} == set(GENERATED["PAGES"])
 
 
 @pytest.mark.parametrize("section", EXAMPLES)
@@ -37,7 +37,8 @@ def test_every_example_is_an_experiment(section: str, read: Reader) -> None:
 def test_every_section_is_there_with_an_example() -> None:
     sections = [name for name, *_ in GENERATED["SECTIONS"]]
     assert set(sections) == {"", *json_schema()["$defs"]} == set(EXAMPLES)
-    assert len(re.findall("^```yaml$", (DOCS / "experiment.md").read_text("utf-8"), re.MULTILINE)) == len(sections)
+    page = (DOCS / "reference" / "experiment.md").read_text("utf-8")
+    assert len(re.findall("^```yaml$", page, re.MULTILINE)) == len(sections)
 
 
 def test_every_key_stands_in_some_example() -> None:

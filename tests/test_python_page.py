@@ -1,4 +1,4 @@
-"""docs/python.md runs as it stands."""
+"""docs/reference/python.md runs as it stands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[1] / "docs" / "python.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "python.md"
 
 
 def test_the_python_page_prints_what_it_says(
@@ -16,7 +16,7 @@ def test_the_python_page_prints_what_it_says(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     text = re.sub(r"^```.*$", "", PAGE.read_text("utf-8"), flags=re.MULTILINE)  # what a session prints ends at a blank
-    test = doctest.DocTestParser().get_doctest(text, {}, "docs/python.md", str(PAGE), 0)
+    test = doctest.DocTestParser().get_doctest(text, {}, "docs/reference/python.md", str(PAGE), 0)
     assert len(test.examples) > 20
     failed = doctest.DocTestRunner().run(test).failed
     assert not failed, capsys.readouterr().out

@@ -18,11 +18,11 @@ from tokenauction_cli.text import mentions
 from tokenauction_cli.text.folding import folded, places
 from tokenauction_cli.text.mentions import Phrases, blends_of
 
-PAGE = Path(__file__).parents[2] / "docs" / "mentions.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "mentions.md"
 
 
 def documented() -> list[tuple[tuple[str, ...], str, int]]:
-    """The examples of docs/mentions.md."""
+    """The examples of docs/reference/mentions.md."""
     rows = re.findall(r"^\| `(.+?)` \| `(.+?)` \| (\d+) \|", PAGE.read_text("utf-8"), re.MULTILINE)
     return [(ast.literal_eval(f"({phrases},)"), ast.literal_eval(text), int(n)) for phrases, text, n in rows]
 

@@ -1,4 +1,4 @@
-"""What stands under the keys of `--format json`, for docs/cli.md; a test holds the commands to it."""
+"""What stands under the keys of `--format json`, for docs/reference/cli.md; a test holds the commands to it."""
 
 from __future__ import annotations
 

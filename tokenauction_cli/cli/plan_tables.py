@@ -37,7 +37,7 @@ _NOT_MEASURED = "not measured yet: `check --probe` does, and `run`"
 
 
 def plan_facts(checked: Checked) -> dict[str, Any]:
-    """By the keys that docs/cli.md explains."""
+    """By the keys that docs/reference/cli.md explains."""
     experiment, plan = checked.experiment, checked.plan
     mechanisms = experiment.auction.others
     return {

@@ -1,4 +1,4 @@
-"""Where a text mentions an agent, or blends two of them: docs/mentions.md says which occurrences count."""
+"""Where a text mentions an agent, or blends two of them: docs/reference/mentions.md says which occurrences count."""
 
 from __future__ import annotations
 

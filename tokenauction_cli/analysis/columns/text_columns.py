@@ -222,7 +222,7 @@ FIGURES_OF_A_TEXT = (
     Column("spent_at.A", "The token, from 1, that spent agent A's budget; empty where it lasted.", "tokens", "text"),
 )
 MENTIONS = (
-    Column("mentions.A", "How often the text mentions agent A: docs/mentions.md.", "mentions", "text"),
+    Column("mentions.A", "How often the text mentions agent A: docs/reference/mentions.md.", "mentions", "text"),
     Column(
         "first_mention.A", "Where the first mention of agent A begins, from 0; empty without.", "characters", "text"
     ),

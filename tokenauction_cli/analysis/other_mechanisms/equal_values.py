@@ -60,7 +60,7 @@ _NOTES = (
     "Equal values: all rows are of agents with the same values of a finished text. Welfare is the sum of these values, "
     "and revenue is in the same money: both may be compared between rows.",
     "Truthful: whether this bid is best whatever others bid. Where it is not, it is the bid that stands for the value: "
-    "docs/mechanisms.md says how each is made.",
+    "docs/explanation/mechanisms.md says how each is made.",
 )
 _OF_RATIOS = (
     "The token auction and segment auctions have the texts of the nearest weight of the sweep, and its payments in "

@@ -79,7 +79,7 @@ class Agent(Voice, Named):
     mentions: Annotated[tuple[FilledText, ...], Field(min_length=1)] = Field(
         default=(),
         description="Phrases counted as a mention, in any case; whole words, where the script has spaces between words "
-        "(docs/mentions.md). Default: the name.",
+        "(docs/reference/mentions.md). Default: the name.",
     )
     reference: Flag = Field(
         default=False, description="A reference agent counts with its fixed bid, is not swept, not charged."

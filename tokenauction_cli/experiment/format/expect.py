@@ -26,7 +26,8 @@ class TextTest(Section):
 
     contains: FilledText | None = Field(
         default=None,
-        description="This very string stands in the text; only a mention may be spelled otherwise (docs/mentions.md).",
+        description="This very string stands in the text; only a mention (docs/reference/mentions.md) may be spelled "
+        "otherwise.",
     )
     not_contains: FilledText | None = Field(default=None, description="This very string does not stand in the text.")
     matches: FilledText | None = Field(
