@@ -27,8 +27,8 @@ test-two-models: $(STAMP) ## install a second model (240 MB; Gemma's terms apply
 	@$(PIP) install --quiet --no-build-isolation --editable '.[two-models]'
 	@$(BIN)/python -m pytest -m two_models
 
-soak: $(STAMP) ## the tests that take minutes
-	@$(BIN)/python -m pytest -m slow
+soak: $(STAMP) ## the tests that take minutes, and every law with 400 examples instead of 25
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'slow or hypothesis' --hypothesis-profile thorough
 
 bench: $(STAMP) ## speed in ratios, on a quiet machine: BENCH="EXP --repeat 3", "--replay", "--workers 2"
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -15,17 +15,26 @@ from hypothesis import settings
 import tokenauction_cli
 import tokenauction_cli.lm  # before anything loads llama.cpp: it says how llama.cpp's threads wait
 from tokenauction_cli.experiment.experiment import Experiment, load_experiment
+from tokenauction_cli.system.processors import usable_processors
 
-settings.register_profile("patient", deadline=None)  # a busy machine is no failure of a law
-settings.load_profile("patient")
+# A busy machine is no failure of a law. `make soak` asks many more examples of every law than `make test`.
+settings.register_profile("quick", deadline=None, max_examples=25)
+settings.register_profile("thorough", deadline=None, max_examples=400)
+settings.load_profile("quick")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: a process for each core, and two on one core of two hyper-threads: much of a test is waiting."""
+    return max(2, usable_processors())
 
 
 def pytest_configure() -> None:
-    """A process of several that share the tests keeps to one core, and so do its models: their threads spin."""
+    """A process of several that share the tests keeps to its share of the cores, and so do its models: threads spin."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+        share = cores[int(worker.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
+        os.sched_setaffinity(0, share or cores)
 
 
 DEMO_MODEL = "smollm2-135m-instruct"

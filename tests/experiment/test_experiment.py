@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenauction_cli.experiment.experiment import Experiment, load_experiment
@@ -513,7 +513,6 @@ TREES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=250, deadline=None)
 @given(tree=st.dictionaries(KEYS, TREES, max_size=5), keep=st.booleans())
 def test_any_tree_is_read_or_refused(
     tree: dict[str, Any], keep: bool, tmp_path_factory: pytest.TempPathFactory
@@ -524,7 +523,6 @@ def test_any_tree_is_read_or_refused(
         assert load(folder, json.dumps(whole).replace("Infinity", ".inf")).points
 
 
-@settings(max_examples=250, deadline=None)
 @given(at=st.integers(0, 10_000), new=st.text("{}[]:,'\"-#&*! \n\tx0.", max_size=4), cut=st.integers(0, 3))
 def test_any_edit_is_read_or_refused(at: int, new: str, cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     text = STARTER.read_text("utf-8")

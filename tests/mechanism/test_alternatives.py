@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mechanism_strategies import bid_vectors, bidding, candidate_sets
 
@@ -210,7 +210,6 @@ def utility(mechanism: Any, candidates: Candidates, bids: Bidding, i: int, value
     return (value * worth if value else 0.0) - mean.payments[i]
 
 
-@settings(max_examples=200)
 @each
 @given(data=st.data(), other=st.one_of(st.just(0.0), st.floats(0.01, 6)))
 def test_no_other_bid_gains(mechanism: Mechanism, data: st.DataObject, other: float) -> None:

@@ -55,7 +55,6 @@ BEST_BIDS: dict[str, Callable[[float, float, float], float]] = {  # of the value
 }
 
 
-@settings(max_examples=25)
 @given(profiles(n=2), st.floats(0.05, 5), st.floats(0.05, 5))
 @pytest.mark.parametrize("payment", BEST_BIDS)
 def test_best_responses_are_the_closed_forms(payment: str, profile: Profile, value: float, rivals: float) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from token_chains import BRAND, DEVIATIONS, EXAMPLE_A, M3, VALUE, Chain
 
@@ -175,7 +175,6 @@ samples = st.tuples(st.integers(2, 40), st.integers(1, 5), st.integers(0, 10**6)
 
 
 @given(samples, st.floats(-5, 5), st.floats(0.01, 100), st.integers(1, 6))
-@settings(max_examples=25)
 def test_shifted_and_scaled_differences_shift_and_scale_the_bounds(
     sample: tuple[int, int, int], shift: float, scale: float, n_queries: int
 ) -> None:
@@ -187,7 +186,6 @@ def test_shifted_and_scaled_differences_shift_and_scale_the_bounds(
 
 
 @given(samples)
-@settings(max_examples=25)
 def test_of_minus_the_differences_the_bounds_change_places(sample: tuple[int, int, int]) -> None:
     gains, turned = estimate(normal(*sample)), estimate(-normal(*sample))
     np.testing.assert_allclose(turned.lower, -gains.upper)
@@ -195,7 +193,6 @@ def test_of_minus_the_differences_the_bounds_change_places(sample: tuple[int, in
 
 
 @given(samples, st.booleans())
-@settings(max_examples=25)
 def test_another_deviation_never_narrows_the_bounds_of_the_others(sample: tuple[int, int, int], floored: bool) -> None:
     """The resamples are the same, and a maximum over more is no smaller: so it is for every c, up to rounding."""
     differences = np.round(normal(*sample))

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from mechanism_strategies import BLOG, auctions, outcome
 from scipy.integrate import quad
@@ -125,7 +125,6 @@ def test_the_mean_price_is_the_integral_of_the_price(bid: float, rivals: float, 
     assert mean_price(bid, rivals, reserve) == pytest.approx(price, abs=1e-9, rel=1e-7)
 
 
-@settings(max_examples=25)
 @given(auctions(rules=["linear", "log_linear", "power_mean", "power_mean_-1"], least_bid=0.01), st.floats(0, 1))
 def test_myerson_tv_is_the_integral(auction: Outcome, share: float) -> None:
     reserve = share * float(auction.bids.min())

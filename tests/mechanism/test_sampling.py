@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mechanism_strategies import ALL_RULES, BLOG, outcome, profiles
 
@@ -65,7 +65,6 @@ def along_lambda(
         yield auction, sampling.draw(auction, draw_key)
 
 
-@settings(max_examples=30)
 @given(profiles(), st.sampled_from(["linear", "random_dictator", "winner_take_all"]), st.integers(0, 10**6), st.data())
 def test_stable_changes_at_most_once_and_the_price_is_the_switch(
     profile: Profile, rule: str, seed: int, data: st.DataObject
@@ -90,7 +89,6 @@ def test_stable_changes_at_most_once_and_the_price_is_the_switch(
 
 
 @given(profiles(n=2), st.integers(0, 10**6))
-@settings(max_examples=30)
 def test_with_two_agents_the_thresholds_of_both_are_where_the_token_switches(profile: Profile, seed: int) -> None:
     terms = Terms(("a", "b"))
     for auction, draw in along_lambda("linear", profile, terms, find("sampling", "stable"), seed, steps=11):
@@ -143,14 +141,12 @@ def peaked(n_tokens: int, seed: int) -> Profile:
 
 @pytest.mark.parametrize("rule", COUPLED)
 @given(profiles(n=2), st.integers(0, 10**6))
-@settings(max_examples=30)
 def test_coupled_draws_the_tokens_of_linear_at_both_ends(rule: str, profile: Profile, seed: int) -> None:
     linear, coupled = (tokens_along_lambda(name, profile, "stable", seed) for name in ("linear", rule))
     assert (coupled[0], coupled[-1]) == (linear[0], linear[-1])
 
 
 @given(profiles(n=2), st.integers(0, 10**6))
-@settings(max_examples=30)
 def test_log_linear_leaves_the_first_token_once(profile: Profile, seed: int) -> None:
     tokens = tokens_along_lambda("log_linear", profile, "stable", seed)
     stays = [token == tokens[0] for token in tokens]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from token_chains import M3, VALUE, terminal
 
@@ -62,7 +62,6 @@ def test_the_predictions_are_near_the_enumeration(kind: str) -> None:
 
 
 @given(st.integers(0, 10**6), st.floats(0.1, 10), st.floats(0.1, 10))
-@settings(max_examples=25)
 def test_to_its_own_bids_and_back_nothing_changes(seed: int, bid: float, scale: float) -> None:
     """At the recorded bid: plain means and all texts. Only the ratios of bids count for the weights."""
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from mechanism_strategies import ALL_RULES, auctions, outcome
 
@@ -22,13 +22,11 @@ KEY = DrawKey(Randomness(0, "q", 0), 0)
 APART = Profile.of([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]])
 
 
-@settings(max_examples=40)
 @given(auctions(rules=[rule for rule in ALL_RULES if rule != "winner_take_all"], zeros=False))
 def test_shipped_rules_keep_every_law(auction: Outcome) -> None:
     assert_aggregation(auction.rule, auction.profile, auction.bids.tolist())
 
 
-@settings(max_examples=40)
 @given(auctions(zeros=False, least_bid=0.01), st.sampled_from(names("payment")), st.floats(0.01, 20))
 def test_shipped_payments_keep_every_law(auction: Outcome, name: str, bid: float) -> None:
     payment, sampling = find("payment", name), find("sampling", "inverse_cdf")

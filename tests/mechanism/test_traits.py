@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from mechanism_strategies import ALL_RULES, auctions, outcome, profiles
 
@@ -86,7 +86,6 @@ def test_the_highest_bid_wins(auction: Outcome) -> None:
     assert not any(find("aggregation", rule).highest_bid_wins for rule in RULES if rule != "winner_take_all")
 
 
-@settings(max_examples=30)
 @pytest.mark.parametrize("payment", names("payment"))
 @given(auctions(rules=RULES, n=2, zeros=False, least_bid=0.01), st.floats(0.01, 20))
 def test_where_a_payment_is_truthful_no_other_bid_gains(payment: str, auction: Outcome, bid: float) -> None:

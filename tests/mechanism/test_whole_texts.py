@@ -167,7 +167,6 @@ def test_the_best_bid_may_lie_just_above_another() -> None:
     assert found.utility == pytest.approx(-0.4, abs=1e-8)
 
 
-@settings(max_examples=25)
 @given(trees(n=2), st.booleans(), st.floats(0.1, 3), st.floats(0.1, 3))
 def test_the_best_bid_at_a_prefix_is_truth_for_what_follows(
     tree: Tree, of_draws: bool, value: float, other: float

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenauction_cli import api
@@ -83,7 +83,6 @@ def test_a_lie_is_named(truth: Truth, why: str, lie: Callable[[Truth], Any]) -> 
         checked(lie(truth), task, experiment)
 
 
-@settings(max_examples=300)
 @given(st.data())
 def test_whatever_is_returned_is_kept_or_refused(truth: Truth, data: st.DataObject) -> None:
     """Any value at any place of an answer or of a record: nothing but NonsenseError, and what is kept is a record."""

@@ -430,11 +430,15 @@ def test_workers_need_dask(monkeypatch: pytest.MonkeyPatch, experiment: Path, tm
 
 @pytest.fixture
 def begin(environment: dict[str, str], tmp_path: Path) -> Iterator[Begin]:
-    """Starts Python with these arguments in `tmp_path`; what still runs at the end is killed."""
+    """Starts Python with these arguments in `tmp_path`; what still runs at the end is killed.
+
+    What Dask's processes log is read by nobody: a full pipe would stop them.
+    """
     processes = []
 
     def start(*arguments: str, session: bool = False) -> subprocess.Popen[str]:
-        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipe = subprocess.DEVNULL if "dask" in arguments else subprocess.PIPE
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe}
         process = subprocess.Popen(
             [sys.executable, *arguments], cwd=tmp_path, env=environment, text=True, start_new_session=session, **pipes
         )
@@ -708,6 +712,26 @@ def test_a_worker_that_hangs_is_left(
             os.kill(hanging, signal.SIGCONT)
     assert any("is gone: what it was writing goes to another one" in note for note in progress.notes)
     undo(with_deeds)
+    assert lines(done) == lines(alone(with_deeds, tmp_path))
+
+
+def test_tasks_wait_for_the_first_worker(with_deeds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not taken back and given out again: a scheduler writes a line for each."""
+    cancelled: list[object] = []
+    monkeypatch.setattr(distributed.Client, "cancel", lambda self, futures, **options: cancelled.extend(futures))
+    with distributed.LocalCluster(
+        n_workers=0, threads_per_worker=1, memory_limit=None, dashboard_address="127.0.0.1:0", silence_logs=60
+    ) as cluster:
+
+        class Scaling(Noting):
+            def note(self, text: str) -> None:
+                super().note(text)
+                if text.startswith("there is no worker"):
+                    threading.Timer(0.3, cluster.scale, [1]).start()
+
+        address = cluster.scheduler_address
+        done = api.run(with_deeds, tmp_path / "results", Scaling(), scheduler=address, trust=["deeds"])
+    assert cancelled == []
     assert lines(done) == lines(alone(with_deeds, tmp_path))
 
 

@@ -203,7 +203,8 @@ class SharedWriting:
         trusted = {address for address in self._addresses if self._nonsense[address] < NONSENSE_ALLOWED}
         if self._addresses and not trusted:
             raise TokauctionError(f"no worker is left that returns texts. {self._last_nonsense}")
-        for future in [future for future in self._under_way if not self._asked.get(future.key, trusted) & trusted]:
+        asked = [(future, self._asked[future.key]) for future in self._under_way if future.key in self._asked]
+        for future in [future for future, workers in asked if not workers & trusted]:
             self._client.cancel([future], force=True)
             self._tasks.again(self._under_way.pop(future))
         return trusted

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenauction_cli.experiment.source.located_yaml import load_yaml, parse_value, resolve
@@ -144,7 +144,6 @@ def test_values_of_options() -> None:
     assert str(caught.value).startswith("-S x=[a: not valid YAML")
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60) | st.text("ab:-[]{}&*!|>'\"#\n \t,?1", max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     with suppress(ExperimentError):

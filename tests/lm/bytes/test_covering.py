@@ -52,7 +52,6 @@ def token_models(draw: st.DrawFn) -> TokenModel:
 
 
 @given(token_models(), st.text("abc", max_size=6), st.sampled_from([0.3, 1.0, 2.0]))
-@settings(max_examples=80)
 def test_exact_knobs_sum_over_every_sequence_of_tokens(model: TokenModel, letters: str, temperature: float) -> None:
     text = letters.encode()
     found = law(followed(model, text, temperature=temperature))
@@ -64,7 +63,6 @@ def texts(n: int) -> list[bytes]:
 
 
 @given(token_models(), st.sampled_from([COARSE, Knobs(0.05, 0.3, 0.1), Knobs(0.2, 0.0, 0.5), Knobs(0.0, 0.4, 0.1)]))
-@settings(max_examples=25)
 def test_a_lone_text_is_as_far_from_its_law_as_was_dropped_at_most(model: TokenModel, knobs: Knobs) -> None:
     """Over texts cut at three bytes: total variation against the expectation, under the covering, of `dropped`."""
     n = 4
@@ -107,7 +105,6 @@ def test_a_text_that_nobody_expects_revives_what_was_put_aside() -> None:
 
 
 @given(token_models(), st.text("abc", min_size=1, max_size=10))
-@settings(max_examples=60)
 def test_no_text_kills_a_model_that_spells_every_letter(model: TokenModel, letters: str) -> None:
     found = law(followed(model, letters.encode(), Knobs(0.1, 0.9, 0.5)))
     assert found.sum() == pytest.approx(1, abs=1e-12)
@@ -115,7 +112,6 @@ def test_no_text_kills_a_model_that_spells_every_letter(model: TokenModel, lette
 
 
 @given(token_models(), st.text("abc", max_size=6))
-@settings(max_examples=40)
 def test_finer_knobs_come_to_the_exact_law(model: TokenModel, letters: str) -> None:
     text = letters.encode()
     found, exact = law(followed(model, text, Knobs(1e-13, 1e-13, 1e-13))), law(followed(model, text))
