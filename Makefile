@@ -9,7 +9,7 @@ LLAMA := $(addprefix tokenauction_cli/lm/,build_llama.py llama/llama_build.py co
 NEWER := import sys; sys.exit(sys.version_info < (3, 10))
 
 .DEFAULT_GOAL := help
-.PHONY: given-cmake-args help install demo test test-two-models soak bench check docs lock clean clean-venv
+.PHONY: given-cmake-args help install demo test test-two-models soak bench check docs site lock clean clean-venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +33,12 @@ soak: $(STAMP) ## the tests that take minutes, and every law with 400 examples i
 bench: $(STAMP) ## speed in ratios, on a quiet machine: BENCH="EXP --repeat 3", "--replay", "--workers 2"
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-check: $(STAMP) ## format, lint, layers and types
+check: $(STAMP) ## format, lint, layers, types and the rules of the documentation
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
+	@$(BIN)/python docs/check.py
 
 # A .venv made by hand is used and completed. Whatever is missing is named before pip starts.
 # CMAKE_ARGS="-DGGML_CUDA=on" make install builds llama.cpp for a GPU; that is remembered until other ones are given.
@@ -76,9 +77,15 @@ $(STAMP): pyproject.toml requirements.lock $(PASSES) $(LLAMA)
 docs: $(STAMP) ## write the pages of docs/ that come from the code anew
 	@$(BIN)/python docs/generate.py
 
+site: $(STAMP) ## the documentation as a website, in docs/_build/html; SITE_MODELS=1 also runs the experiments of models
+	@$(BIN)/python -c 'import furo, myst_parser, sphinx' 2>/dev/null || \
+	  $(PIP) install --quiet --no-build-isolation --editable '.[docs]'
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html in a browser."
+
 lock: $(STAMP) ## pin again what make installs, for every Python from 3.10 on
 	@$(PIP) install --quiet uv
-	@$(BIN)/uv pip compile pyproject.toml --extra demo --extra report --extra cluster --extra dev \
+	@$(BIN)/uv pip compile pyproject.toml --extra demo --extra report --extra cluster --extra docs --extra dev \
 	  --universal --python-version 3.10 --upgrade --quiet --no-config \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file requirements.lock
 

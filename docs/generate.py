@@ -526,15 +526,15 @@ def _values(option: Any) -> str:
     kind = option.type_descriptor.annotation
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ", ".join(code(choice.value) for choice in kind)
-    words = code(option.metavar or kind.__name__.upper())
-    return (
-        words + (f", at least {option.min}" if option.min is not None else "") + (", several times" * option.multiple)
-    )
+    bounds = [f"at {end} {bound}" for end, bound in (("least", option.min), ("most", option.max)) if bound is not None]
+    return ", ".join([code(option.metavar or kind.__name__.upper()), *bounds, *["several times"] * option.multiple])
 
 
 def _default_of(parameter: Any) -> str:
     if parameter.required:
         return "required"
+    if isinstance(parameter.show_default, str):  # in words, where the code works it out
+        return code(parameter.show_default)
     default = parameter.default
     if default is None or default is False or callable(default) or default == () or not parameter.show_default:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
 from pathlib import Path
@@ -14,6 +15,7 @@ from conftest import Reader
 from tokenauction_cli.experiment.format.schema import json_schema
 
 DOCS = Path(__file__).parents[1] / "docs"
+CHECK = runpy.run_path(str(DOCS / "check.py"))
 GENERATED = runpy.run_path(str(DOCS / "generate.py"))
 EXAMPLES: dict[str, str] = GENERATED["EXAMPLES"]
 
@@ -24,9 +26,66 @@ def test_no_page_is_stale(name: str) -> None:
     assert (DOCS / name).read_text("utf-8") == made, f"docs/{name} is stale: run `make docs`"
 
 
+def test_pages_keep_their_rules() -> None:
+    assert list(CHECK["breaches"]()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("# A\n[b](b.md)\n", "2: there is no b.md"),
+        ("# A\n[b](#b)\n", "2: this page has no section #b"),
+        ("# A\n### B\n", "2: 'B' skips a level of headings"),
+        ("## A\n", "1: a page has one title, and begins with it"),
+        (f"# A\n{'x' * 161}\n", "2: 161 characters; at most 160"),
+        (f"# A\n| {'x ' * 41} |\n", "2: a cell of 41 words; at most 40: make it a list"),
+        ("# A\n`docs/b.md`\n", "2: name a page by a link"),
+        ("# A\n```text\n[b](b.md)\n# B\n```\n[A](#a)\n", ""),
+    ],
+)
+def test_what_breaks_a_rule(text: str, what: str, tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text(text, "utf-8")
+    checks = [CHECK[name] for name in ("broken_links", "bad_headings", "bad_lines")]
+    found = [f"{number}: {said}" for check in checks for number, said in check(tmp_path / "page.md")]
+    assert found == ([what] if what else [])
+
+
+def test_old_places_lead_to_pages() -> None:
+    redirects = runpy.run_path(str(DOCS / "redirects.py"))["REDIRECTS"]
+    assert len(redirects) == 18
+    assert not [new for new in redirects.values() if not (DOCS / f"{new}.md").is_file()]
+
+
+def test_what_programs_read_names_pages() -> None:
+    named = re.findall(r"\(([\w/-]+)\.html\)", (DOCS / "llms.txt").read_text("utf-8"))
+    assert len(named) > 20
+    assert not [name for name in named if not (DOCS / f"{name}.md").is_file()]
+
+
 def test_main_writes_the_pages(tmp_path: Path) -> None:
     GENERATED["main"](tmp_path)
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md")} == set(GENERATED["PAGES"])
+
+
+def test_the_page_of_commands_has_bounds_and_defaults() -> None:
+    made = GENERATED["cli_page"]()
+    assert "| `--weight` | `FLOAT`, at least 0, at most 1 | `0.5` |" in made
+    assert "| `[DIR...]` | `results` | Folders of runs. |" in made
+
+
+def test_no_module_is_longer_than_contributing_says() -> None:
+    (most,) = re.findall(
+        r"at most (\d+) lines without docstrings", (DOCS.parent / "CONTRIBUTING.md").read_text("utf-8")
+    )
+    modules = (DOCS.parent / "tokenauction_cli").rglob("*.py")
+    assert not [path.name for path in modules if without_docstrings(path.read_text("utf-8")) > int(most)]
+
+
+def without_docstrings(source: str) -> int:
+    """How many lines are left."""
+    nodes = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Expr))
+    texts = [node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return len(source.splitlines()) - sum((node.end_lineno or node.lineno) - node.lineno + 1 for node in texts)
 
 
 @pytest.mark.parametrize("section", EXAMPLES)

@@ -42,7 +42,21 @@ def test_every_shipped_experiment_asks_a_question_and_names_its_command(path: Pa
     assert second.startswith("#")
 
 
-def test_every_file_that_the_readme_names_is_there() -> None:
-    named = set(re.findall(r"(?:docs|experiments)/[\w./-]+\.(?:md|png|yaml)", README))
-    assert named
-    assert not [name for name in named if not (ROOT / name).is_file()]
+def test_the_readme_is_short_and_leads_on() -> None:
+    assert len(README.splitlines()) <= 150
+    assert README.index("make demo") < README.index("make test") < 1000
+    linked = {target for target in re.findall(r"\]\(([\w./-]+)\)", README) if target.startswith("docs/")}
+    assert len(linked) >= 12
+    assert not [target for target in linked if not (ROOT / target).is_file()]
+
+
+def test_the_docs_say_where_each_definition_is() -> None:
+    """Functions and tests that the page of the mechanism names are there."""
+    page = (ROOT / "docs" / "explanation" / "mechanism.md").read_text("utf-8")
+    package, tests = ROOT / "tokenauction_cli", ROOT / "tests"
+    for file, test in re.findall(r"`(test_\w+\.py)::(\w+)`", page):
+        assert f"def {test}(" in (tests / "mechanism" / file).read_text("utf-8"), (file, test)
+    named = re.findall(r"`((?:[a-z]\w*/)*[a-z]\w*\.py)`", page)
+    there = {name: (package / name).is_file() or (package / "mechanism" / name).is_file() for name in named}
+    assert len(there) > 8
+    assert not [name for name, is_there in there.items() if not is_there and not name.startswith("test_")]

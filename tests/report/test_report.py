@@ -409,7 +409,7 @@ def test_without_the_extra_texts_and_numbers_still_come(
         text=True,
         check=True,
     )
-    assert "pip install 'tokenauction-cli[report]'" in done.stderr
+    assert "pip install 'vl-convert-python>=1.9'" in done.stderr
     data = json.loads(block(tmp_path / "r.html", "data"))
     assert "charts" in data["notes"][0]
     assert data["figures"][0]["rows"]

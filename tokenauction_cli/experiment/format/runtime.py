@@ -22,7 +22,9 @@ class Runtime(Section):
     device: Annotated[Literal["auto", "cpu", "gpu"], says("auto, cpu or gpu")] = Field(
         default="auto", description="Where to run."
     )
-    threads: Auto = Field(default="auto", description="Processors used. Default: those this process may use.")
+    threads: Auto = Field(
+        default="auto", description="Processor cores used. Default: the physical ones that this process may use."
+    )
     context: Auto = Field(
         default="auto", description="Tokens of memory (KV cells) per model. Default: what the plan needs."
     )
