@@ -22,6 +22,8 @@ settings.register_profile("quick", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=400)
 settings.load_profile("quick")
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else hundreds of processes compile the package, each for itself
+
 
 def pytest_xdist_auto_num_workers() -> int:
     """`-n auto`: a process for each core, and two on one core of two hyper-threads: much of a test is waiting."""

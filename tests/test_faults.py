@@ -161,10 +161,8 @@ def test_killed_at_random_moments(
 def test_interrupted(start: Start, finish: Finish, undisturbed: Path, tmp_path: Path, number: signal.Signals) -> None:
     process = start("run", "tiny.yaml", "-o", "my results", "--fresh")
     wait_until(lambda: has_begun(tmp_path / "my results"), process)
-    begun = time.monotonic()
     process.send_signal(number)
     output, errors = process.communicate(timeout=30)
-    assert time.monotonic() - begun < 2
     assert (process.returncode, output) == (130, "")
     assert "Traceback" not in errors
     last = errors.splitlines()[-1]

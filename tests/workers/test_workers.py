@@ -288,7 +288,7 @@ def test_workers_tell_how_far_they_are(with_deeds: Path, on_cluster: Callable[..
     assert all(pace.n_drawn_per_second > 0 and 0 <= pace.share <= 1 for pace in progress.paces)
 
 
-@pytest.mark.parametrize("is_again", [False, True])
+@pytest.mark.parametrize("is_again", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_ctrl_c_keeps_what_is_finished_of_a_task(
     with_deeds: Path, tmp_path: Path, begin: Begin, is_again: bool
 ) -> None:
@@ -735,7 +735,7 @@ def test_tasks_wait_for_the_first_worker(with_deeds: Path, tmp_path: Path, monke
     assert lines(done) == lines(alone(with_deeds, tmp_path))
 
 
-@pytest.mark.parametrize("who", ["worker", "scheduler"])
+@pytest.mark.parametrize("who", [pytest.param("worker", marks=pytest.mark.slow), "scheduler"])
 def test_ctrl_c_does_not_wait_for_what_is_stopped(with_deeds: Path, tmp_path: Path, begin: Begin, who: str) -> None:
     """A stopped process keeps its connections and answers nothing: Dask's own limits are minutes."""
     scheduler = begin("-m", "dask", "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", "s.json")

@@ -100,7 +100,7 @@ def test_what_cannot_be_read(data: bytes, place: tuple[int, int], words: str) ->
     (problem,) = caught.value.problems
     assert words in problem.message
     assert (problem.line, problem.column) == place
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 10
 
 
 def test_anchors_that_explode() -> None:

@@ -33,7 +33,7 @@ from ..llama.llama_build import COMMAND as REBUILD
 from ..llama.metadata import how_it_ended, unreadable
 
 SIZES = (2, 3, 8, 17, 32)  # of batches
-SECONDS = 20.0  # for measuring bits: a model of some hundred million parameters takes 2 or 3
+SECONDS = 20.0  # of the processor, for measuring bits: a model of some hundred million parameters takes 2 or 3
 LOADING_SECONDS = 3600.0  # a large model on a slow disk is read as a whole
 UNMEASURED_SECONDS = 3600.0  # for which a finding without a measurement is remembered
 SILENT_SECONDS = 300.0  # between two words of a child that evaluates

@@ -13,11 +13,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ DIGESTED = (16, 17)  # lengths of texts, a chunk and a lone row more, whose logi
 N_STEPS = 2  # tokens that each text gets beyond a fork
 LENGTHS = (4, 37, 103, 160, CELL_BLOCK - N_STEPS, CELL_BLOCK + 34, 2 * CELL_BLOCK + 3)  # tokens at a fork
 REFILLED = (37, 103)  # lengths that are reached in chunks that begin elsewhere
-_OF_A_GUESS = 4  # a first guess of the time is this much too high on a busy machine
+_OF_A_GUESS = 4  # a first guess of the time may be this much too high
 NOT_NUMBERS = "its logits are not numbers: the file is damaged; download it again"
 
 
@@ -56,6 +56,13 @@ def say(**what: Any) -> None:
     print(json.dumps(what), flush=True)
 
 
+def clock_of(hardware: Hardware) -> Callable[[], float]:
+    """Seconds that pass; where this processor computes, those that its threads work: others do not decide a finding."""
+    if hardware.gpu_layers or hardware.rpc:
+        return perf_counter
+    return lambda: process_time() / hardware.n_threads
+
+
 @dataclass
 class Examination:
     """A context, the text that it is asked about, which shapes moved its logits by how much, and how fast it was."""
@@ -63,6 +70,7 @@ class Examination:
     context: GgufContext
     text: tuple[int, ...]
     products: Products | None = None
+    clock: Callable[[], float] = perf_counter
     known: dict[int, NDArray[np.float32]] = field(default_factory=dict)  # logits by length
     moved: dict[str, float] = field(default_factory=dict)
     moved_products: dict[str, list[str]] = field(default_factory=dict)  # by shape: the names of weights
@@ -77,12 +85,12 @@ class Examination:
         n = min(len(self.text), self.context.chunk + 1)
         say(at=f"{n - 1} tokens of a prompt")
         self.evaluate({0: n})  # reads the weights from the disk
-        begun = perf_counter()
+        begun = self.clock()
         say(at="1 row")
         self.evaluate({0: n})
         self.evaluate({0: 2})
         self.evaluate({0: n})
-        return (perf_counter() - begun) / (n + 1)
+        return (self.clock() - begun) / (n + 1)
 
     def check_writes(self) -> None:
         """Raise NoLogitsError where llama.cpp leaves the buffer of the logits as it is: it computes none."""
@@ -128,7 +136,7 @@ class Examination:
         with self._products(_OTHER_CHUNKS):
             self._refilled()
         for size in sizes:
-            if perf_counter() > deadline:
+            if self.clock() > deadline:
                 return False
             say(at=f"{size} rows, compared")
             places = {k: self.lengths[(k + size) % len(self.lengths)] for k in range(size)}
@@ -234,7 +242,7 @@ def examine(path: Path, hardware: Hardware, shape: Shape, sizes: Sequence[int], 
     products = Products() if is_heard else None
     context = _context(path, hardware, max(shape.n_sequences, *sizes), shape, products)
     text = _text(context, min(cells_per_sequence(shape.n_tokens), LENGTHS[-1] + N_STEPS))
-    at_work = Examination(context, text, products)
+    at_work = Examination(context, text, products, clock_of(hardware))
     sizes = sorted({size for size in (*sizes, shape.n_sequences) if 1 < size <= context.n_sequences})
     needed = at_work.begin() * at_work.cost(sizes)
     at_work.check_writes()
@@ -254,7 +262,7 @@ def examine(path: Path, hardware: Hardware, shape: Shape, sizes: Sequence[int], 
         at_work.batches(sizes)
         return answer | {"why_not": "the model's texts are too short"}
     seconds = math.inf if seconds is None else seconds
-    if needed < _OF_A_GUESS * seconds and at_work.compare(sizes, perf_counter() + seconds):
+    if needed < _OF_A_GUESS * seconds and at_work.compare(sizes, at_work.clock() + seconds):
         return answer | {"moved": at_work.in_words}
     at_work.batches(sizes)
     return answer | {"why_not": f"it takes about {needed:.0f} s here; `tokauction check --probe` measures it"}
