@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import math
 from pathlib import Path
 
 import pytest
 from conftest import Command
 
+from tokenauction_cli.analysis.across_runs.kept_numbers import is_same
 from tokenauction_cli.experiment.experiment import load_experiment
 
 ROOT = Path(__file__).parents[1]
@@ -20,16 +20,6 @@ FILES = ("table.csv", "summary.csv")
 def rows(path: Path) -> list[list[str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.reader(file))
-
-
-def is_same(value: str, wanted: str) -> bool:
-    """Texts and counts are equal; numbers with a fraction may differ by their last digits."""
-    if value == wanted or value.isdigit() or wanted.isdigit():
-        return value == wanted
-    try:
-        return math.isclose(float(value), float(wanted), rel_tol=1e-9, abs_tol=1e-9)
-    except ValueError:
-        return False
 
 
 def test_every_table_experiment_has_reference_results() -> None:
@@ -52,6 +42,27 @@ def test_a_fresh_run_gives_the_reference_results(name: str, tmp_path: Path, in_p
         for row, wanted_row in zip(found, wanted, strict=True):
             other = {h: (v, w) for h, v, w in zip(heads, row, wanted_row, strict=True) if not is_same(v, w)}
             assert not other, f"{name}/{file}"
+
+
+def test_compare_names_the_numbers_that_differ(tmp_path: Path, in_process: Command) -> None:
+    name = "mechanism-design-for"
+    run = ("run", str(ROOT / "experiments" / f"{name}.yaml"), "-q")
+    assert in_process(*run).returncode == 0
+    folder = str(next((tmp_path / "results").iterdir()))
+    same = in_process("compare", folder, str(REFERENCE / name), "--format", "md")
+    assert same.returncode == 0, same.stderr
+    assert same.stdout.startswith("### 0 of ")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "summary.csv").write_text(
+        (REFERENCE / name / "summary.csv").read_text("utf-8").replace("0.55,", "0.56,", 1)
+    )
+    other = in_process("compare", folder, str(kept), "--format", "md")
+    assert "| linear, 0, 0.2 | mention\\_rate.large | 0.56 | 0.55 |" in other.stdout
+    (kept / "summary.csv").write_text("a,b\n")
+    wrong = in_process("compare", folder, str(kept))
+    assert wrong.returncode == 2
+    assert "another experiment" in wrong.stderr
 
 
 def test_what_counts_as_the_same() -> None:

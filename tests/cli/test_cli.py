@@ -210,6 +210,7 @@ def test_check_as_json_says_what_the_docs_say(tokauction_here: Run, tables: str)
     facts = json.loads(tokauction_here("check", tables, "--prompts", "--format", "json").out)
     assert set(facts) == set(CHECK)
     assert (facts["cells"], facts["tokens_at_most"], facts["seconds_at_most"], facts["prompts"]) == (12, 60, None, [])
+    assert facts["audit_texts"] is None
 
 
 def test_payments_that_are_left_out_are_named_with_the_reason(

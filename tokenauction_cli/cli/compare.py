@@ -30,10 +30,19 @@ def compare(
     results: Results = Path("results"),
     how: Output = Format.table,
 ) -> None:
-    """Compare runs with the first one, on the texts that all of them have: means, differences, 95 % intervals."""
-    from ..analysis.across_runs.comparison_tables import comparison_tables
-    from ..api import compare
+    """Compare runs with the first one, on the texts that all of them have: means, differences, 95 % intervals.
 
+    If the last folder is none of a run but holds a summary.csv that was kept, such as results/reference/NAME, the
+    numbers of the runs that differ from it are printed.
+    """
+    from ..analysis.across_runs.comparison_tables import comparison_tables
+    from ..analysis.across_runs.kept_numbers import beside_kept, is_kept
+    from ..api import compare, load_run
+
+    *others, last = runs
+    if is_kept(last):
+        print_plain([beside_kept(load_run(path, results), last) for path in others], how)
+        return
     compared = compare(runs, results)
     asked = () if figures is None else listed(figures)
     print_plain(comparison_tables(compared, listed(tables), asked), how)

@@ -18,6 +18,8 @@ CHECK = {
     "tokens_at_most": "texts to be written times max_tokens or max_bytes",
     "evaluations_at_most": "of a model after a prefix; cells that share a prefix share it",
     "seconds_at_most": "that these and the prompts take; null where no probe has timed the models",
+    "audit_texts": "that an audit of whole texts writes before it looks for best replies; 0 where it enumerates them, "
+    "null where the file asks for no audit",
     "payments_left_out": "a list: payment, aggregation (rules for which it is not computed), premise (what it needs)",
     "hardware": "where llama.cpp computes; null for tables",
     "models": "a list: reference, path, size (bytes), sha256, architecture, context_length, kv_cells, kv_bytes, "

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..analysis.tables.tables import Table
 from ..api import Checked
+from ..audits.texts.text_audit import is_enumerated
 from ..engine.models.bidder_models import BidderModels
 from ..engine.models.gguf_files import GgufFiles, ModelInUse
 from ..experiment.checks.queries import NO_COLUMNS
@@ -55,10 +56,21 @@ def plan_facts(checked: Checked) -> dict[str, Any]:
         "tokens_at_most": checked.n_tokens,
         "evaluations_at_most": checked.n_evaluations,
         "seconds_at_most": checked.seconds,
+        "audit_texts": _audit_texts(experiment),
         "payments_left_out": [left_out._asdict() for left_out in checked.left_out],
         "hardware": checked.bidders.files.hardware.in_words if checked.bidders.files else None,
         "models": list(_models(checked)),
     }
+
+
+def _audit_texts(experiment: Experiment) -> int | None:
+    """Texts that an audit of whole texts writes before it looks for best replies; 0 where all are enumerated."""
+    if not experiment.audits_texts:
+        return None
+    if is_enumerated(experiment):
+        return 0
+    audit = experiment.text_audit
+    return len(experiment.auction.rules) * len(experiment.queries) * audit.n_deviations * audit.seeds
 
 
 def prompt_facts(checked: Checked) -> list[dict[str, Any]]:
@@ -136,7 +148,7 @@ def plan_tables(checked: Checked) -> list[Table]:
     counted = checked.experiment.auction.counted
     told = [key for key in _COUNTS if checked.experiment.auction.others or key not in _OF_OTHER_MECHANISMS]
     counts = ((_COUNTS[key].format(counted=counted), facts[key]) for key in told)
-    plan = Table("Plan", ("what", "how many"), (*counts, *_cost(facts)))
+    plan = Table("Plan", ("what", "how many"), (*counts, *_cost(facts), *_audit_cost(facts)))
     models = [row for model in facts["models"] for row in _model_rows(model)]
     left_out = [(one.payment, ", ".join(one.aggregation), one.premise) for one in checked.left_out]
     return [
@@ -172,6 +184,13 @@ def _cost(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
         for crash in model["crashes"]:
             yield "crashes", crash
         yield "batches", model["batches"]
+
+
+def _audit_cost(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """What `tokauction audit --texts` adds to the run."""
+    if (n_texts := facts["audit_texts"]) is not None:
+        found = f"{n_texts} texts, then those of best replies" if n_texts else "nothing: it enumerates texts"
+        yield "audit --texts writes", found
 
 
 def _model_rows(model: dict[str, Any]) -> Iterator[tuple[str, object]]:

@@ -360,3 +360,18 @@ def test_the_place_of_a_model(tmp_path: Path) -> None:
     for nonsense in ({"agents": 5, "models": [], "audit": {"texts": []}}, {"agents": ["x"], "reference": 3}):
         path.write_text(json.dumps(nonsense), "utf-8")
         assert place_of_model(path, path.read_bytes(), "x") == ""
+
+
+def test_deviations_are_counted_by_hand(read: Reader) -> None:
+    """Ann bids 0 to 3 against 2 and Bob 0 to 3 against 1: 7 settings, for both meet at (1, 2). Reports add 8."""
+    audit = read(
+        """\
+name: deviations
+agents:
+  - {name: Ann, mentions: ["yes"], distribution: {yes: 0.7, no: 0.3}}
+  - {name: Bob, mentions: ["no"], bid: 2, distribution: {yes: 0.1, no: 0.9}}
+auction: {payments: [second_price], max_tokens: 1}
+audit: {texts: {bids: [0, 1, 2, 3], reports: {temperature: [0.5]}}}
+"""
+    ).text_audit
+    assert audit.n_deviations == 7 + 8

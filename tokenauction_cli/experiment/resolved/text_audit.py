@@ -97,6 +97,17 @@ class TextAudit:
         tried = self.bids if self.bids is not None else tuple(value * share for share in GRID)
         return tuple(sorted({*tried, value}))
 
+    @property
+    def n_deviations(self) -> int:
+        """How many settings of bids and report are tried under each rule, truth among them, before best replies."""
+        tried = {
+            ((*self.at[:i], bid, *self.at[i + 1 :]), report)
+            for i, utilities in self.utilities.items()
+            for bid in {bid for utility in utilities for bid in self.grid(utility.value)}
+            for report in ("", *(f"{i} {one.name}" for one in self.misreports if one.agent == i))
+        }
+        return len(tried)
+
 
 def _kept_bids(
     at: audit_format.KeptBids | None, agents: Sequence[Bidder], swept: int, total_bid: float
