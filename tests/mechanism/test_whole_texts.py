@@ -20,9 +20,9 @@ from tokenauction_cli.mechanism.payments.second_price import SecondPrice
 from tokenauction_cli.mechanism.registry import find
 from tokenauction_cli.mechanism.terms import Terms
 from tokenauction_cli.mechanism.whole_texts.best_response import BackwardInduction, best_bid, fine_grid
-from tokenauction_cli.mechanism.whole_texts.dynamics import Answer, Path, best_responses
+from tokenauction_cli.mechanism.whole_texts.dynamics import Answer, Dynamics, Path, Question, best_responses, played
 from tokenauction_cli.mechanism.whole_texts.finding import price_of_anarchy, welfare_ratio
-from tokenauction_cli.mechanism.whole_texts.game import Game
+from tokenauction_cli.mechanism.whole_texts.game import Game, gained
 from tokenauction_cli.mechanism.whole_texts.tree import LEAF, TokenAuctions, Tree, Worth, replaced, total, tv_losses
 
 LENGTH = 3
@@ -244,32 +244,30 @@ def test_the_best_bid_is_found(utility: Callable[[float], float], bid: float) ->
     assert found.utility == utility(found.bid)
 
 
-def played(
+def path_of(dynamics: Dynamics, payoff: Callable[[int, tuple[float, ...]], float], doubt: float = 0.0) -> Path:
+    """Where these dynamics lead; the lower bound of a gain is less by `doubt`."""
+
+    def answers(question: Question) -> list[Answer]:
+        assert question.candidates[0] == question.bids[question.agent]
+        before = payoff(question.agent, question.bids)
+        tried = (replaced(question.bids, question.agent, bid) for bid in question.candidates)
+        gains = [gained(payoff(question.agent, bids), before) for bids in tried]
+        return [Answer(gain, gain - doubt) for gain in gains]
+
+    return played({"": dynamics}, lambda asked: {"": answers(asked[""])})[""]
+
+
+def path_of_two(
     payoff: Callable[[int, Sequence[float]], float], truth: tuple[float, ...], doubt: float = 0.0, refinements: int = 0
 ) -> Path:
-    """The path of two agents with the bids 0, 1, 2 to try; the lower bound of a gain is less by `doubt`."""
-    dynamics = best_responses(truth, {0: (0.0, 1.0, 2.0), 1: (0.0, 1.0, 2.0)}, refinements, most_rounds=6)
-    answers: list[Answer] = []
-    try:
-        question = next(dynamics)
-        while True:
-            assert question.candidates[0] == question.bids[question.agent]
-            before = payoff(question.agent, question.bids)
-            answers = []
-            for bid in question.candidates:
-                bids = list(question.bids)
-                bids[question.agent] = bid
-                gain = payoff(question.agent, bids) - before
-                answers.append(Answer(gain, gain - doubt))
-            question = dynamics.send(answers)
-    except StopIteration as end:
-        path: Path = end.value
-        return path
+    """Of two agents with the bids 0, 1, 2 to try."""
+    grids = dict.fromkeys(range(2), (0.0, 1.0, 2.0))
+    return path_of(best_responses(truth, grids, refinements, most_rounds=6), payoff, doubt)
 
 
 def test_dynamics_end_in_an_equilibrium() -> None:
     """Everybody wants to bid half of what the other does."""
-    path = played(lambda i, bids: -((bids[i] - bids[1 - i] / 2) ** 2), (2.0, 2.0))
+    path = path_of_two(lambda i, bids: -((bids[i] - bids[1 - i] / 2) ** 2), (2.0, 2.0))
     assert (path.outcome, path.bids, path.cycle) == ("equilibrium", (0, 0), ())
     assert [reply.bids for reply in path.replies[:4]] == [(2, 2), (1, 2), (1, 0), (0, 0)]
     assert [reply.agent for reply in path.replies[:4]] == [None, 0, 1, 0]
@@ -277,28 +275,28 @@ def test_dynamics_end_in_an_equilibrium() -> None:
 
 
 def test_dynamics_refine_between_the_bids_of_the_grid() -> None:
-    path = played(lambda i, bids: -((bids[i] - 0.7) ** 2), (2.0, 2.0), refinements=20)
+    path = path_of_two(lambda i, bids: -((bids[i] - 0.7) ** 2), (2.0, 2.0), refinements=20)
     assert path.bids == pytest.approx((0.7, 0.7), abs=1e-5)
     assert path.outcome == "equilibrium"
 
 
 def test_dynamics_report_a_cycle_as_one() -> None:
     """Matching pennies with 0 and 2: one wants to bid as the other does, the other not."""
-    path = played(lambda i, bids: -abs(bids[0] - bids[1]) if i == 0 else abs(bids[0] - bids[1]), (0.0, 0.0))
+    path = path_of_two(lambda i, bids: -abs(bids[0] - bids[1]) if i == 0 else abs(bids[0] - bids[1]), (0.0, 0.0))
     assert path.outcome == "cycle"
     assert path.cycle == ((0, 2), (2, 0))
     assert path.bids == path.cycle[0]
 
 
 def test_dynamics_do_not_move_on_a_doubtful_gain() -> None:
-    path = played(lambda i, bids: -((bids[i] - 1) ** 2), (2.0, 2.0), doubt=1.5)
+    path = path_of_two(lambda i, bids: -((bids[i] - 1) ** 2), (2.0, 2.0), doubt=1.5)
     assert (path.outcome, path.rounds, path.bids) == ("equilibrium", 1, (2, 2))
     assert (path.replies[1].gain, path.replies[1].low, path.replies[1].moved) == (1, -0.5, False)
 
 
 def test_dynamics_stop_unfinished() -> None:
     """Each halving of the distance leaves another one."""
-    path = played(lambda i, bids: -abs(bids[i] - (1 + bids[1 - i]) / 2), (0.0, 0.0), refinements=3)
+    path = path_of_two(lambda i, bids: -abs(bids[i] - (1 + bids[1 - i]) / 2), (0.0, 0.0), refinements=3)
     assert (path.outcome, path.rounds) == ("unfinished", 6)
 
 
@@ -349,7 +347,8 @@ def test_no_equilibrium_of_whole_texts_is_claimed_that_a_grid_refutes(rule: str,
         values = rng.uniform(0.5, 3, 2).tolist()
         worths = {i: lost(tree, i, values[i]) for i in range(2)}
         game = Game(auctions_of(tree, rule), find("payment", payment), worths, (1.0, 1.0))
-        path = game.play({i: (0.0, values[i] / 2, values[i], 2 * values[i]) for i in range(2)})
+        grids = {i: (0.0, values[i] / 2, values[i], 2 * values[i]) for i in range(2)}
+        path = path_of(game.dynamics(grids), game.utility)
         if path.outcome == "equilibrium":
             assert gain_of_anybody(game, path.bids) <= 1e-6
             assert game.regret(path.bids) <= 1e-9
@@ -364,7 +363,7 @@ def test_a_bidder_that_pays_whatever_it_bids_would_bid_as_little_as_can_be() -> 
     found = game.best_bid(0, game.truth)
     assert found.utility == pytest.approx(1, abs=1e-8)
     assert found.approached == 0
-    path = game.play({0: (0.0, 0.5, 1.0)})
+    path = path_of(game.dynamics({0: (0.0, 0.5, 1.0)}), game.utility)
     assert path.outcome == "supremum"
     assert path.approached == {0: 0.0}
 

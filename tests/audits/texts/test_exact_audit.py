@@ -13,7 +13,7 @@ import pytest
 from conftest import Reader
 
 from tokenauction_cli.api import run_experiment
-from tokenauction_cli.audits.texts.exact_audit import exact_audit
+from tokenauction_cli.audits.texts.text_audit import exact_audit
 from tokenauction_cli.audits.texts.text_audit_rows import TextAuditRows
 from tokenauction_cli.engine.candidates.every_text import every_text
 from tokenauction_cli.engine.rules import Rules

@@ -14,10 +14,12 @@ from conftest import DEMO_MODEL, Reader
 
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.audits.texts.audit_texts import KIND, AuditTexts, audit_texts
-from tokenauction_cli.audits.texts.exact_audit import exact_audit
-from tokenauction_cli.audits.texts.sampled import Payoff, Sampled, Trial, mean
-from tokenauction_cli.audits.texts.sampled_audit import sampled_audit
-from tokenauction_cli.audits.texts.sampled_game import games_of, played
+from tokenauction_cli.audits.texts.equilibria import contests, played_out
+from tokenauction_cli.audits.texts.laws import Trial
+from tokenauction_cli.audits.texts.sampled import Sampled, mean
+from tokenauction_cli.audits.texts.sampled_laws import SampledLaw, sampled_laws
+from tokenauction_cli.audits.texts.screened import Screener
+from tokenauction_cli.audits.texts.text_audit import exact_audit, sampled_audit
 from tokenauction_cli.audits.texts.text_audit_rows import TextAuditRows
 from tokenauction_cli.engine.loop.reporting import identity
 from tokenauction_cli.engine.models.bidder_models import BidderModels
@@ -89,6 +91,11 @@ def texts_of(experiment: Experiment, folder: Path) -> Iterator[AuditTexts]:
 def audited(experiment: Experiment, folder: Path, judged: Judged = asked_in_vain) -> TextAuditRows:
     with texts_of(experiment, folder) as texts:
         return sampled_audit(experiment, Rules.of(experiment), texts, judged)
+
+
+def laws_of(sampled: Sampled) -> list[SampledLaw]:
+    experiment, rules = sampled.experiment, Rules.of(sampled.experiment)
+    return list(sampled_laws(sampled, rules, Screener(experiment, rules, ())))
 
 
 def bolder(agent: Agent) -> Agent:
@@ -186,9 +193,10 @@ def test_mean_utilities_and_payments_are_near_the_enumerated_ones(
         numbers = Sampled(markov, texts, asked_in_vain)
         trials = [Trial("linear", (bid, 1.0), report) for bid in (0.5, 1.0, 2.0) for report in place_of]
         numbers.prepare(trials)
+        law = next(law for law in laws_of(numbers) if (law.rule, law.payment) == ("linear", "second_price"))
         for trial in trials:
             for utility in markov.text_audit.utilities[0]:
-                payoff = Payoff(numbers, "second_price", 0, utility)
+                payoff = law.payoff(0, utility)
                 place = ("linear", "second_price", "alpha", utility.kind, place_of[trial.report], trial.bids[0])
                 for seen, expected in (
                     (payoff.net(trial), true[place].mean_utility),
@@ -276,14 +284,14 @@ def test_regret_welfare_and_revenue_come_from_texts_that_nothing_was_chosen_on(r
     experiment = with_audit(read(DUEL), asked(both, 40, (0.5,)))
     with texts_of(experiment, tmp_path / "run") as texts:
         sampled = Sampled(experiment, texts, asked_in_vain)
-        [(game, path)] = played(sampled, games_of(sampled, Rules.of(experiment)))
+        [(contest, path)] = played_out(laws_of(sampled), sampled.prepare).items()
         chosen = [trial for trial in sampled._facts if not trial.is_fresh]
         assert chosen
         for trial in chosen:
             del sampled._facts[trial]
-        found = game.equilibrium(path)
-        weighted = game._weighted.values()
-        welfare = np.stack([sum(one.worth(trial) for one in game.payoffs.values()) for trial in weighted])
+        found = contest.equilibrium(path)
+        weighted, payoffs = contest.game.weighted.values(), contest.game.worths.values()
+        welfare = np.stack([sum(one.worth(trial) for one in payoffs) for trial in weighted])
         even, odd = (welfare[:, k::2].mean(axis=1) for k in (0, 1))
         assert found.welfare_best == pytest.approx((even[odd.argmax()] + odd[even.argmax()]) / 2)
         assert found.outcome == "equilibrium"
@@ -297,9 +305,9 @@ def test_a_cycle_is_told_as_one(read: Reader, tmp_path: Path) -> None:
     path = dynamics.Path(replies, "cycle", 3, ((1.0, 1.0), (0.5, 1.0)))
     with texts_of(experiment, tmp_path / "run") as texts:
         sampled = Sampled(experiment, texts, asked_in_vain)
-        [game] = games_of(sampled, Rules.of(experiment))
-        sampled.prepare(game.fresh_trials(path.bids))
-        found = game.equilibrium(path)
+        [contest] = contests(laws_of(sampled))
+        sampled.prepare(contest.law.fresh_trials(contest.game, path.bids))
+        found = contest.equilibrium(path)
     assert (found.outcome, found.bids, found.rounds) == ("cycle", (0.5, 1.0), 3)
     assert found.note == "bids return: (1, 1), (0.5, 1); only 5 seeds: 30 or more say something"
 
@@ -311,9 +319,9 @@ def test_the_regret_of_several_agents_is_bounded_together(read: Reader, tmp_path
         experiment = with_audit(read(MARKOV), asked({i: [("count", 1.0)] for i in agents}, 60, (0.5,)))
         with texts_of(experiment, tmp_path / str(k)) as texts:
             sampled = Sampled(experiment, texts, asked_in_vain)
-            game = next(games_of(sampled, Rules.of(experiment)))
-            sampled.prepare(game.fresh_trials((1.0, 1.0)))
-            highest.append(game.regret((1.0, 1.0))[1])
+            contest = next(contests(laws_of(sampled)))
+            sampled.prepare(contest.law.fresh_trials(contest.game, (1.0, 1.0)))
+            highest.append(contest.game.regret((1.0, 1.0)).at_most)
     assert highest[2] >= max(highest[:2]) > 0
 
 

@@ -11,8 +11,8 @@ from conftest import Reader
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.audits.texts.audit_texts import audit_texts
-from tokenauction_cli.audits.texts.sampled_audit import sampled_audit
 from tokenauction_cli.audits.texts.screened import Screener, Traced, traced_texts
+from tokenauction_cli.audits.texts.text_audit import sampled_audit
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Experiment

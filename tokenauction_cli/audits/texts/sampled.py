@@ -1,45 +1,27 @@
 """The texts that an audit of language models asks for: what each is worth to an agent, and what the agent pays for it.
 
-A trial is bids, a report and a rule, on all queries and seeds. Texts of two trials are paired by query and seed.
+A trial's texts are on all queries and seeds. Those of two trials are paired by query and seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
-from ...engine.loop.reporting import NO_MISREPORT
 from ...engine.plan import Cell
 from ...engine.rules import terms_of
 from ...experiment.experiment import Experiment
 from ...experiment.resolved.text_audit import Utility
 from ...mechanism.distributions import Array
 from ...mechanism.terms import Terms
-from ...mechanism.whole_texts.gains import Floor, Gains, estimate_gains
 from ...mechanism.whole_texts.tree import total
 from ...system.arrays import Integers
 from ...worths.judges import Question
 from ...worths.worths import Judged
 from .audit_texts import AuditTexts, Facts
-
-WHOLE = ("mention", "count")
-"""Kinds that are whole numbers: what changes rarely, and then by one at least."""
-
-
-class Trial(NamedTuple):
-    """What texts are written with: a rule, the bids of all agents, the report of the cells.
-
-    `is_fresh` is on seeds that nothing is chosen on.
-    """
-
-    rule: str
-    bids: tuple[float, ...]
-    report: str = NO_MISREPORT
-    is_fresh: bool = False
+from .laws import Trial
 
 
 class Sampled:
@@ -128,57 +110,6 @@ class Sampled:
     def share_cut(self, trial: Trial) -> float:
         """The share of the texts that `max_tokens` cut."""
         return float(np.mean([facts.is_cut for facts in self._facts[trial]]))
-
-
-@dataclass(frozen=True, eq=False)
-class Payoff:
-    """What texts bring one agent with one utility under one payment."""
-
-    sampled: Sampled
-    payment: str
-    agent: int
-    utility: Utility
-
-    def worth(self, trial: Trial) -> Array:
-        """Value times what the kind measures, (n_texts,): 0 for a value of 0, whatever is measured."""
-        if not self.utility.value:
-            return np.zeros(self.sampled.n_texts)
-        return self.utility.value * self._measured(trial)
-
-    def paid(self, trial: Trial) -> Array:
-        """(n_texts,)"""
-        return np.asarray(self.sampled.paid(trial, self.payment)[:, self.agent])
-
-    def net(self, trial: Trial) -> Array:
-        """The worth less what is paid, (n_texts,)."""
-        return np.asarray(self.worth(trial) - self.paid(trial))
-
-    def differences(self, now: Trial, others: Sequence[Trial]) -> Array:
-        """What each of the others brings beyond `now`, (n_texts, d); NaN where both are the same infinity."""
-        before = self.net(now)
-        with np.errstate(invalid="ignore"):
-            return np.stack([self.net(trial) - before for trial in others], axis=1)
-
-    def floor(self, now: Trial, others: Sequence[Trial]) -> Floor | None:
-        """Of kinds that are whole numbers: in how many texts they differ from `now`."""
-        if self.utility.kind not in WHOLE:
-            return None
-        measured = np.stack([self._measured(trial) for trial in others], axis=1)
-        return Floor.of(self.utility.value, measured, self._measured(now))
-
-    def n_changed(self, now: Trial, other: Trial) -> int:
-        """In how many texts the other differs from `now`: in that number, where it is whole, else in the text."""
-        if self.utility.kind in WHOLE:
-            return int(np.count_nonzero(self._measured(other) != self._measured(now)))
-        return self.sampled.n_other_texts(other, now)
-
-    def gains(self, now: Trial, others: Sequence[Trial]) -> Gains:
-        """Of the others, at least one, over `now`."""
-        floor = self.floor(now, others)
-        return estimate_gains(self.differences(now, others), self.sampled.clusters, floor=floor)
-
-    def _measured(self, trial: Trial) -> Array:
-        return self.sampled.measured(trial, self.agent, self.utility)
 
 
 def mean(amounts: Array) -> float:

@@ -1,15 +1,15 @@
 """Best-response dynamics over bids for whole texts: from truth on, one agent after the other replies with its best bid.
 
 How payoffs are found is not known here: `best_responses` is a generator that asks a question and is sent an answer per
-candidate, so that enumerated and sampled texts go the same way.
+candidate, so that enumerated and sampled texts go the same way. `played` drives several of them at once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .tree import replaced
 
@@ -68,7 +68,26 @@ class Path:
         return Path(replies, longer.outcome, self.rounds + longer.rounds, longer.cycle)
 
 
-Dynamics = Generator[Question, Sequence[Answer], Path]
+Dynamics = Generator[Question, Sequence[Answer] | None, Path]
+AnyGame = TypeVar("AnyGame", bound=Hashable)
+
+
+def played(
+    dynamics: Mapping[AnyGame, Dynamics],
+    answered: Callable[[Mapping[AnyGame, Question]], Mapping[AnyGame, Sequence[Answer]]],
+) -> dict[AnyGame, Path]:
+    """Where the dynamics of several games lead. What they ask at the same time is answered together."""
+    paths = {}
+    heard: Mapping[AnyGame, Sequence[Answer] | None] = dict.fromkeys(dynamics)
+    while heard:
+        asked = {}
+        for game, answers in heard.items():
+            try:
+                asked[game] = dynamics[game].send(answers)
+            except StopIteration as end:
+                paths[game] = end.value
+        heard = answered(asked) if asked else {}
+    return {game: paths[game] for game in dynamics}
 
 
 def best_responses(
@@ -102,14 +121,14 @@ def best_responses(
 
 def _reply(
     bids: tuple[float, ...], agent: int, grid: Sequence[float], refinements: int, least_gain: float
-) -> Generator[Question, Sequence[Answer], Reply]:
+) -> Generator[Question, Sequence[Answer] | None, Reply]:
     """One agent's reply to the bids of the others."""
     now = best = bids[agent]
     tried = {now: Answer(0.0, 0.0)}
     candidates = [bid for bid in grid if bid != now]
     for _ in range(refinements + 1):
         if candidates:
-            answers = yield Question(bids, agent, (now, *candidates))
+            answers = (yield Question(bids, agent, (now, *candidates))) or ()
             tried |= dict(zip(candidates, answers[1:], strict=True))
         best = max(tried, key=lambda bid: (tried[bid].gain, bid == now))
         candidates = [bid for bid in _midpoints(sorted(tried), best) if bid not in tried]

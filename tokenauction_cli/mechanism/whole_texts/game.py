@@ -12,17 +12,7 @@ from ..audit.maximum import NEARBY, Payoff, maximum
 from ..payments.rules import PaymentRule
 from ..terms import entry_weights, relative_bids, without
 from .best_response import BestBid, best_bid, bids_to_try, jumps_of
-from .dynamics import (
-    EQUILIBRIUM,
-    MOST_ROUNDS,
-    SUPREMUM,
-    UNFINISHED,
-    Answer,
-    Path,
-    Question,
-    Reply,
-    best_responses,
-)
+from .dynamics import EQUILIBRIUM, MOST_ROUNDS, SUPREMUM, UNFINISHED, Dynamics, Reply, best_responses
 from .tree import Auctions, Worth, replaced, total
 
 N_WEIGHTS = 101
@@ -70,12 +60,12 @@ class Game:
 
         return best_bid(utility, grid, value, jumps_of(self.auctions, bids, agent))
 
-    def play(self, grids: Mapping[int, Sequence[float]]) -> Path:
-        """Best-response dynamics from truth on, each agent's first candidates being its grid.
+    def dynamics(self, grids: Mapping[int, Sequence[float]]) -> Dynamics:
+        """Best responses from truth on, each agent's first candidates being its grid.
 
         Where such replies end, every agent's best bid is searched thoroughly, and the path goes on if one gains.
         """
-        path, ends = self._played(self.truth, grids), list[tuple[float, ...]]()
+        path, ends = (yield from self._replies(self.truth, grids)), list[tuple[float, ...]]()
         while path.outcome == EQUILIBRIUM:
             best = {agent: self.best_bid(agent, path.bids, grid) for agent, grid in grids.items()}
             reply = self._better(path.bids, best)
@@ -89,7 +79,7 @@ class Game:
             if any(np.allclose(reply.bids, end, NEARBY, 0.0) for end in ends):
                 return replace(path, outcome=UNFINISHED)
             ends.append(path.bids)
-            path = path.then(reply, self._played(reply.bids, grids))
+            path = path.then(reply, (yield from self._replies(reply.bids, grids)))
             if path.rounds > MOST_ROUNDS and path.outcome == EQUILIBRIUM:
                 return replace(path, outcome=UNFINISHED)
         return path
@@ -113,23 +103,8 @@ class Game:
     def _least_gain(self) -> float:
         return LEAST_GAIN * max(worth.value for worth in self.worths.values())
 
-    def _played(self, bids: tuple[float, ...], grids: Mapping[int, Sequence[float]]) -> Path:
-        dynamics = best_responses(bids, grids, REFINEMENTS, self._least_gain)
-        try:
-            question = next(dynamics)
-            while True:
-                question = dynamics.send(self._answers(question))
-        except StopIteration as end:
-            path: Path = end.value
-            return path
-
-    def _answers(self, question: Question) -> list[Answer]:
-        now = self.utility(question.agent, question.bids)
-        gains = []
-        for bid in question.candidates:
-            bids = replaced(question.bids, question.agent, bid)
-            gains.append(gained(self.utility(question.agent, bids), now))
-        return [Answer(gain, gain) for gain in gains]
+    def _replies(self, bids: tuple[float, ...], grids: Mapping[int, Sequence[float]]) -> Dynamics:
+        return best_responses(bids, grids, REFINEMENTS, self._least_gain)
 
     def regret(self, bids: Sequence[float]) -> float:
         """The most that any of the agents gains by another constant bid."""
