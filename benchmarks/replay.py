@@ -180,7 +180,11 @@ def replay(
 def _set_up(experiment: Experiment, n_threads: int) -> Experiment:
     """With both rules and so many threads."""
     auction, runtime = experiment.auction, experiment.runtime
-    return replace(experiment, auction=replace(auction, aggregation=RULES), runtime=replace(runtime, threads=n_threads))
+    return replace(
+        experiment,
+        auction=replace(auction, aggregation=RULES),
+        runtime=runtime.model_copy(update={"threads": n_threads}),
+    )
 
 
 def _seconds(experiment: Experiment, logits: Sequence[Sequence[Logits]], rule: str) -> float:

@@ -15,7 +15,8 @@ from tokenauction_cli.analysis.expectations import Verdict, figure_names, proble
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
-from tokenauction_cli.experiment.resolved.expectation import At, Expectation, TextTest
+from tokenauction_cli.experiment.format.expect import At, TextTest
+from tokenauction_cli.experiment.resolved.expectation import Expectation
 from tokenauction_cli.system.errors import Problem
 
 PLACE = Problem("e.yaml", 7, 5, "")

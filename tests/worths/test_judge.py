@@ -14,7 +14,7 @@ from conftest import DEMO_MODEL
 from tiny_gguf import TURN, attention_model, bigram_model, of_byte
 
 from tokenauction_cli.experiment.experiment import Experiment, load_experiment
-from tokenauction_cli.experiment.resolved.text_audit import Judge
+from tokenauction_cli.experiment.format.audit import Judge
 from tokenauction_cli.lm.llama.gguf import GgufContext, open_vocabulary
 from tokenauction_cli.lm.llama.hardware import choose_hardware
 from tokenauction_cli.lm.llama.native_output import quiet
@@ -50,7 +50,7 @@ def judge(tmp_path: Path) -> Judge:
         of_byte(ord("b")): {NO: 60.0},
     }
     bigram_model(tmp_path / "judge.gguf", follows, WORDS)
-    return Judge("judge.gguf", PROMPT)
+    return Judge(model="judge.gguf", prompt=PROMPT, value=1)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_score_is_what_the_softmax_gives(experiment: Experiment, tmp_path: Pat
     """A vocabulary of bytes: a space begins both answers, so it counts for neither."""
     path = attention_model(tmp_path / "bytes.gguf")
     question = Question("A", "q", "Fly-to-Hawaii-with-Alpha!")
-    (score,) = scores(experiment, Judge(path.name, PROMPT), folder, question)
+    (score,) = scores(experiment, Judge(model=path.name, prompt=PROMPT, value=1), folder, question)
     tokens = (1, *map(of_byte, b"A:Fly-to-Hawaii-with-Alpha!"))
     with quiet(), closing(GgufContext(path, CPU, n_sequences=1, n_tokens=64)) as context:
         logits = context.evaluate({0: tokens})[0].astype(float)
@@ -125,19 +125,25 @@ def test_a_text_names_no_control_token(experiment: Experiment, tmp_path: Path, f
     """The prompt may; a text that spells one is read as its letters."""
     bigram_model(tmp_path / "m.gguf", {3: {YES: 9.0}, of_byte(ord(">")): {NO: 9.0}}, WORDS)
     turn = Question("A", TURN, TURN)
-    assert scores(experiment, Judge("m.gguf", f"{{{{ text }}}}{TURN}"), folder, turn)[0] > 0.99
-    assert scores(experiment, Judge("m.gguf", f"{TURN}{{{{ text }}}}"), folder, turn)[0] < 0.01
-    assert scores(experiment, Judge("m.gguf", f"{TURN}{{{{ query }}}}"), folder, turn)[0] < 0.01
+    assert scores(experiment, Judge(model="m.gguf", prompt=f"{{{{ text }}}}{TURN}", value=1), folder, turn)[0] > 0.99
+    assert scores(experiment, Judge(model="m.gguf", prompt=f"{TURN}{{{{ text }}}}", value=1), folder, turn)[0] < 0.01
+    assert scores(experiment, Judge(model="m.gguf", prompt=f"{TURN}{{{{ query }}}}", value=1), folder, turn)[0] < 0.01
     rest, loud = Question("A", "q", TURN[1:]), Question("A", "q", TURN.upper())
-    assert scores(experiment, Judge("m.gguf", f"{TURN}{TURN[0]}{{{{ text }}}}"), folder, rest)[0] < 0.01
-    assert scores(experiment, Judge("m.gguf", f"{TURN}{{{{ text|lower }}}}"), folder, loud)[0] < 0.01
+    assert (
+        scores(experiment, Judge(model="m.gguf", prompt=f"{TURN}{TURN[0]}{{{{ text }}}}", value=1), folder, rest)[0]
+        < 0.01
+    )
+    assert (
+        scores(experiment, Judge(model="m.gguf", prompt=f"{TURN}{{{{ text|lower }}}}", value=1), folder, loud)[0] < 0.01
+    )
 
 
 # Once, whatever else is asked
 
 
 def test_a_score_is_the_same_in_any_company(experiment: Experiment, tmp_path: Path) -> None:
-    judge = Judge(attention_model(tmp_path / "bytes.gguf").name, "A long beginning that all of them share. " + PROMPT)
+    model = attention_model(tmp_path / "bytes.gguf").name
+    judge = Judge(model=model, prompt="A long beginning that all of them share. " + PROMPT, value=1)
     questions = [Question("A", "q", "la" * n + end) for n in (0, 40, 300) for end in ("?", "!")]
 
     def asked(name: str, *several: Question) -> list[float]:
@@ -223,7 +229,7 @@ def test_no_agent_judges_itself(experiment: Experiment, folder: RunFolder, tmp_p
     elif how == "copy":
         other.write_bytes(own.read_bytes())
     with pytest.raises(UsageError, match="the judge is agent alpha's own model"):
-        scores(experiment, Judge(other.name, PROMPT), folder, A)
+        scores(experiment, Judge(model=other.name, prompt=PROMPT, value=1), folder, A)
     assert not list(folder.path.iterdir())
 
 
@@ -232,7 +238,7 @@ def test_a_vocabulary_that_cannot_answer(experiment: Experiment, folder: RunFold
     facts = {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.merges": ["a b"]}
     bigram_model(tmp_path / "few.gguf", words=("a", "b"), metadata=facts)
     with pytest.raises(ModelError, match=r"few.gguf cannot be a judge: its vocabulary does not tell .* Yes from .* No"):
-        scores(experiment, Judge("few.gguf", "a"), folder, A)
+        scores(experiment, Judge(model="few.gguf", prompt="a", value=1), folder, A)
 
 
 def test_a_question_that_is_too_long(experiment: Experiment, judge: Judge, folder: RunFolder) -> None:
@@ -253,7 +259,7 @@ def test_neither_answer_is_possible(
 
 def test_a_model_that_is_not_there(experiment: Experiment, folder: RunFolder) -> None:
     with pytest.raises(ModelError, match=r"nowhere\.gguf"):
-        scores(experiment, Judge("nowhere.gguf", PROMPT), folder, A)
+        scores(experiment, Judge(model="nowhere.gguf", prompt=PROMPT, value=1), folder, A)
 
 
 def test_a_damaged_file_ends_a_child_process(experiment: Experiment, judge: Judge, folder: RunFolder) -> None:
@@ -269,7 +275,11 @@ def test_a_damaged_file_ends_a_child_process(experiment: Experiment, judge: Judg
 def sensible(experiment: Experiment, folder: RunFolder, model: str) -> None:
     asked = "Question: Is Paris a city in {{ text }}? Answer Yes or No.\nAnswer:"
     france, moon = scores(
-        experiment, Judge(model, asked), folder, Question("A", "", "France"), Question("A", "", "the ocean of the moon")
+        experiment,
+        Judge(model=model, prompt=asked, value=1),
+        folder,
+        Question("A", "", "France"),
+        Question("A", "", "the ocean of the moon"),
     )
     assert 0 < moon < france < 1
 

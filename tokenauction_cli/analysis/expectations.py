@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..experiment.checks.expectation_checks import TREND
-from ..experiment.resolved.expectation import TOLERANCE, At, Expectation, TextTest
+from ..experiment.format.expect import At, TextTest
+from ..experiment.resolved.expectation import TOLERANCE, Expectation
 from ..experiment.templates.prompts import MAX_LISTED
 from ..system.errors import Problem
 from .columns.columns import figures, number_columns

@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel
 
+from ..lm.bytes.covering import Knobs
 from ..system.errors import ExperimentError, Problem
 from .checks.expectation_checks import FigureNames
 from .checks.queries import BID, NO_COLUMNS, Columns
-from .format.auction import SPACE
-from .format.auction import Auction as AuctionSection
-from .format.auction import Covering as CoveringSection
+from .format.auction import SPACE, AuctionSection
 from .format.mechanisms import OF_TOKEN_AUCTION
+from .format.runtime import Runtime
 from .reader import Sections, read_experiment
 from .resolved.agent import Agent as Agent  # also for those who take it from here
 from .resolved.expectation import Expectation
@@ -32,13 +32,6 @@ from .resolved.sweep import SweepPoint, bidding, seeds_of, sweep_points, total_b
 from .resolved.text_audit import TextAudit
 
 NO_EFFECT_ON_RECORDS = ("name", "runtime", "expect", "audit", "trust")
-
-
-class Covering(NamedTuple):
-    """How much of a model's tokenisations of a text is followed: see `lm/bytes/covering.py`."""
-
-    open: float
-    merge: float
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,7 @@ class Auction:
     sampling: str
     alphabet: str
     max_draws: int
-    covering: Covering
+    covering: Knobs
     separator: str  # of the tokens of tables
     stop: tuple[str, ...]
     charge: str | None
@@ -97,7 +90,7 @@ class Auction:
     @classmethod
     def of(cls, auction: AuctionSection) -> Auction:
         """From a section whose defaults are filled in."""
-        covering = auction.covering or CoveringSection(open=0, merge=0)
+        covering = auction.covering
         return cls(
             mechanisms=mechanisms_of(auction),
             aggregation=auction.aggregation,
@@ -105,30 +98,13 @@ class Auction:
             sampling=str(auction.sampling),
             alphabet=auction.alphabet or "tokens",
             max_draws=auction.max_bytes or auction.max_tokens or 0,
-            covering=Covering(covering.open, covering.merge),
+            covering=Knobs(0.0, 0.0) if covering is None else Knobs(covering.open, covering.merge),
             separator=SPACE if auction.separator is None else auction.separator,
             stop=auction.stop,
             charge=auction.charge,
             reserve=auction.reserve or 0.0,
             trace=auction.trace,
         )
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """Where and how fast; "auto" is resolved where the machine is known."""
-
-    device: str
-    threads: int | str
-    context: int | str
-    batch: int | str
-    gpu_layers: int | str
-    rpc: tuple[str, ...]
-    split_mode: str
-    tensor_split: tuple[float, ...]
-    main_gpu: int
-    kv_cache: str
-    deterministic: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +122,7 @@ class Experiment:
     auction: Auction
     swept_agent: int  # the index of the agent whose relative weight is reported
     total_bid: float  # what the bids of a sweep of relative weight sum to
-    runtime: Runtime
+    runtime: Runtime  # "auto" is resolved where the machine is known
     expect: tuple[Expectation, ...]
     text_audit: TextAudit  # with every default where the file has no audit: see `audits_texts`
     blends: bool
@@ -176,7 +152,7 @@ class Experiment:
             auction=Auction.of(sections.auction),
             swept_agent=swept,
             total_bid=total_bid,
-            runtime=Runtime(**sections.runtime.model_dump()),
+            runtime=sections.runtime,
             expect=tuple(map(Expectation.of, sections.expect, sections.expect_places)),
             text_audit=TextAudit.of(sections.text_audit, agents, swept, total_bid),
             blends=sections.blends,

@@ -21,11 +21,11 @@ from .checks.mechanism_checks import check_winners
 from .checks.queries import BID, NO_COLUMNS, Columns, columns_of, read_rows
 from .checks.sweep_checks import check_bids_of_queries
 from .checks.text_audit_checks import check_deviations
-from .format.agents import MAX_AGENTS, Agent, Reference, Voice
-from .format.auction import MAX_BYTES, MAX_TOKENS, SPACE, Auction, Covering
-from .format.audit import TextAudit, Utilities
+from .format.agents import MAX_AGENTS, AgentSection, Reference, Voice
+from .format.auction import MAX_BYTES, MAX_TOKENS, SPACE, AuctionSection, Covering
+from .format.audit import TextAuditSection, Utilities
 from .format.draft import Draft
-from .format.expect import Expectation
+from .format.expect import ExpectationSection
 from .format.file_format import UNION_TAGS, ExperimentFile
 from .format.runtime import Runtime
 from .format.sweep import Sweep
@@ -46,14 +46,14 @@ class Sections(NamedTuple):
     seed: int
     queries: tuple[str, ...]
     columns: Mapping[str, Columns]  # of the queries that have some
-    agents: tuple[Agent, ...]
+    agents: tuple[AgentSection, ...]
     reference: Reference | None
-    auction: Auction
+    auction: AuctionSection
     sweep: Sweep
     runtime: Runtime
-    expect: tuple[Expectation, ...]
+    expect: tuple[ExpectationSection, ...]
     expect_places: tuple[Problem, ...]
-    text_audit: TextAudit  # filled in also where the file has none
+    text_audit: TextAuditSection  # filled in also where the file has none
     audits_texts: bool
     blends: bool
     trust: tuple[str, ...]
@@ -205,7 +205,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _homes(name: str) -> str:
     """In which section of the file a key stands that was written outside of any."""
-    sections: dict[str, type[BaseModel]] = {"auction": Auction, "sweep": Sweep, "runtime": Runtime}
+    sections: dict[str, type[BaseModel]] = {"auction": AuctionSection, "sweep": Sweep, "runtime": Runtime}
     homes = [f"{section}.{name}" for section, model in sections.items() if name in _keys(model, ())]
     return f"; it is {' or '.join(homes)}" if homes else ""
 
@@ -224,13 +224,13 @@ def _draft(source: Source) -> Draft:
     return Draft(
         source=source,
         entries=entries if isinstance(entries, list) else [],
-        agents=[_section(Agent, entry) for entry in entries] if isinstance(entries, list) else [],
+        agents=[_section(AgentSection, entry) for entry in entries] if isinstance(entries, list) else [],
         models=models if isinstance(models, dict) else {},
         reference=_section(Reference, source.get("reference")),
-        auction=_section(Auction, source.get("auction") or {}),
+        auction=_section(AuctionSection, source.get("auction") or {}),
         sweep=_section(Sweep, source.get("sweep") or {}),
-        expect=[_section(Expectation, one) for one in expect] if isinstance(expect, list) else [],
-        text_audit=_section(TextAudit, source.get("audit", "texts")),
+        expect=[_section(ExpectationSection, one) for one in expect] if isinstance(expect, list) else [],
+        text_audit=_section(TextAuditSection, source.get("audit", "texts")),
         queries=[query for query, _ in asked],
         query_rows=[row for _, row in asked],
         trust=[module for module in trust if isinstance(module, str)] if isinstance(trust, list) else [],
@@ -264,19 +264,19 @@ def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
         columns=columns_of(draft),
         agents=agents,
         reference=None if whole.reference is None else _resolved_voice(draft, whole.reference),
-        auction=_resolved_auction(draft, whole.auction or Auction()),
+        auction=_resolved_auction(draft, whole.auction or AuctionSection()),
         sweep=_resolved_sweep(draft, whole.sweep or Sweep(), agents),
         runtime=whole.runtime or Runtime(),
         expect=tuple(_resolved_expectation(draft, one) for one in whole.expect),
         expect_places=tuple(draft.source.place(("expect", i)) for i in range(len(whole.expect))),
-        text_audit=_resolved_audit(draft, TextAudit() if whole.audit is None else whole.audit.texts, agents),
+        text_audit=_resolved_audit(draft, TextAuditSection() if whole.audit is None else whole.audit.texts, agents),
         audits_texts=whole.audit is not None,
         blends=whole.blends,
         trust=whole.trust,
     )
 
 
-def _resolved_auction(draft: Draft, auction: Auction) -> Auction:
+def _resolved_auction(draft: Draft, auction: AuctionSection) -> AuctionSection:
     filled: dict[str, Any] = {"sampling": auction.sampling or registry.names("sampling")[0]}
     filled |= {"separator": None if auction.separator == SPACE else auction.separator}
     filled |= resolved_mechanisms(draft, auction)
@@ -287,7 +287,7 @@ def _resolved_auction(draft: Draft, auction: Auction) -> Auction:
     return auction.model_copy(update=filled)
 
 
-def _resolved_agent(draft: Draft, agent: Agent, i: int) -> Agent:
+def _resolved_agent(draft: Draft, agent: AgentSection, i: int) -> AgentSection:
     named = {"id": default_ids(draft.entries)[i], "mentions": agent.mentions or (agent.name,)}
     return _resolved_voice(draft, agent).model_copy(update=named)
 
@@ -302,7 +302,7 @@ def _resolved_voice(draft: Draft, voice: AnyVoice) -> AnyVoice:
     return voice.model_copy(update=filled)
 
 
-def _resolved_sweep(draft: Draft, sweep: Sweep, agents: Sequence[Agent]) -> Sweep:
+def _resolved_sweep(draft: Draft, sweep: Sweep, agents: Sequence[AgentSection]) -> Sweep:
     """The sweep with agents named by id and its defaults filled in."""
     filled: dict[str, Any] = {"agent": agents[draft.swept_agent(sweep)].id}
     if sweep.relative_weight is not None and not any(key.startswith(BID) for row in draft.query_rows for key in row):
@@ -314,7 +314,7 @@ def _resolved_sweep(draft: Draft, sweep: Sweep, agents: Sequence[Agent]) -> Swee
     return sweep.model_copy(update=filled)
 
 
-def _resolved_expectation(draft: Draft, expectation: Expectation) -> Expectation:
+def _resolved_expectation(draft: Draft, expectation: ExpectationSection) -> ExpectationSection:
     at = expectation.at
     if at is not None and at.bids is not None:
         at = at.model_copy(update={"bids": draft.by_id(at.bids)})
@@ -322,7 +322,7 @@ def _resolved_expectation(draft: Draft, expectation: Expectation) -> Expectation
     return expectation.model_copy(update={"at": at, "share": share})
 
 
-def _resolved_audit(draft: Draft, audit: TextAudit, agents: Sequence[Agent]) -> TextAudit:
+def _resolved_audit(draft: Draft, audit: TextAuditSection, agents: Sequence[AgentSection]) -> TextAuditSection:
     """The audit with agents named by id, models resolved and a value for somebody."""
     value = audit.value or {agent.id: Utilities(mention=agent.bid) for agent in agents if not agent.reference}
     reports, at = audit.reports, audit.at

@@ -35,7 +35,8 @@ from ..engine.plan import Cell, Plan
 from ..engine.rules import Rules
 from ..engine.running.beginnings import unlike_beginnings
 from ..engine.running.work_left import WorkLeft
-from ..experiment.experiment import Experiment, Runtime
+from ..experiment.experiment import Experiment
+from ..experiment.format.runtime import Runtime
 from ..experiment.reader import read_experiment
 from ..lm.llama.native_output import quiet
 from ..model_files.models import verify
@@ -80,7 +81,7 @@ class Assignment:
     def experiment(self, worker: Any) -> Experiment:
         """As the worker of this name computes it. Relative paths of models start where they do at the driver's."""
         experiment = Experiment.of(read_experiment(self.plain, self.path, (), ()), Path(self.path), self.source)
-        runtime = replace(experiment.runtime, threads=self.threads)
+        runtime = experiment.runtime.model_copy(update={"threads": self.threads})
         if self.n_here and self.sha256s and runtime.device != "cpu":
             runtime = with_part_of_gpus(runtime, int(worker), self.n_here)
         return replace(experiment, runtime=runtime)
@@ -94,7 +95,7 @@ def with_part_of_gpus(runtime: Runtime, worker: int, n_workers: int) -> Runtime:
     if runtime.rpc or Split(runtime.split_mode, runtime.tensor_split, runtime.main_gpu) != Split():
         return runtime
     mode, shares, main_gpu = part_of_gpus(worker, n_workers, len(gpus()))
-    return replace(runtime, split_mode=mode, tensor_split=shares, main_gpu=main_gpu)
+    return runtime.model_copy(update={"split_mode": mode, "tensor_split": shares, "main_gpu": main_gpu})
 
 
 def assignment_of(

@@ -85,7 +85,7 @@ class Cluster:
         threads = experiment.runtime.threads
         n_threads = usable_processors() if threads == "auto" else int(threads)
         each = max(1, n_threads // self._workers.count)
-        return replace(experiment, runtime=replace(experiment.runtime, threads=each))
+        return replace(experiment, runtime=experiment.runtime.model_copy(update={"threads": each}))
 
     @contextmanager
     def writing(

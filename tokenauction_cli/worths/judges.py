@@ -26,7 +26,7 @@ from ..runs.run_folder import RunFolder
 from ..system.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from ..experiment.resolved.text_audit import Judge
+    from ..experiment.format.audit import Judge
     from ..lm.base import Logits
     from ..lm.llama.gguf import GgufContext, GgufPrompt
     from ..lm.llama.vocabulary import GgufVocabulary
@@ -101,20 +101,20 @@ class Asked:
 
     def __init__(self, experiment: Experiment, folder: RunFolder, tell: Callable[[str], None]) -> None:
         self._experiment, self._folder, self._tell = experiment, folder, tell
-        self._scores: dict[Judge, dict[Question, float]] = {}
+        self._scores: dict[tuple[str, str], dict[Question, float]] = {}
 
     def __call__(self, judge: Judge, questions: Iterable[Question]) -> Mapping[Question, float]:
         found = judged(self._experiment, judge, questions, self._folder, self._tell)
-        self._scores.setdefault(judge, {}).update(found)
+        self._scores.setdefault((judge.model, judge.prompt), {}).update(found)
         return found
 
     def doubts(self) -> Iterator[str]:
         """A sentence for each judge whose scores of several texts are the same."""
-        for judge, scores in self._scores.items():
+        for (model, _), scores in self._scores.items():
             least, most = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
             if len(scores) > 1 and most - least < SAME:
                 yield (
-                    f"the judge {judge.model} gives all {len(scores)} texts the score {most:.6g}: is this meant? Ask "
+                    f"the judge {model} gives all {len(scores)} texts the score {most:.6g}: is this meant? Ask "
                     "for something in which texts differ, or choose another model"
                 )
 
@@ -222,7 +222,7 @@ def _worked_out(
 
 def _without_writing(experiment: Experiment) -> Experiment:
     """The experiment for a model that reads one text at a time and writes nothing: `runtime` is about the agents'."""
-    runtime = replace(experiment.runtime, batch=1, context="auto", deterministic=False)
+    runtime = experiment.runtime.model_copy(update={"batch": 1, "context": "auto", "deterministic": False})
     return replace(experiment, runtime=runtime, auction=replace(experiment.auction, max_draws=0))
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..engine.candidates.every_text import EveryText
 from ..experiment.experiment import Experiment
-from ..experiment.resolved.text_audit import Judge, Utility
+from ..experiment.format.audit import Judge
+from ..experiment.resolved.text_audit import Utility
 from ..mechanism.distributions import Array
 from ..mechanism.whole_texts.tree import LOSSES, Worth
 from .judges import Question

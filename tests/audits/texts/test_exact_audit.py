@@ -19,7 +19,8 @@ from tokenauction_cli.engine.candidates.every_text import every_text
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Agent, Experiment, load_experiment
-from tokenauction_cli.experiment.resolved.text_audit import HONEST, Judge, Misreport, TextAudit, Utility
+from tokenauction_cli.experiment.format.audit import Judge
+from tokenauction_cli.experiment.resolved.text_audit import HONEST, Misreport, TextAudit, Utility
 from tokenauction_cli.mechanism.whole_texts.finding import Deviation, Equilibrium
 from tokenauction_cli.system.errors import UsageError
 from tokenauction_cli.worths.judges import Question
@@ -294,7 +295,7 @@ def test_a_report_may_say_what_nobody_would(read: Reader) -> None:
 
 def test_a_judge_is_asked_once_for_every_text_and_query(read: Reader) -> None:
     experiment = read(EXAMPLE_A + "queries: [good, bad]\n")
-    judge, questions = Judge("m", "?"), []
+    judge, questions = Judge(model="m", prompt="?", value=1), []
 
     def judged(by: Judge, these: Iterable[Question]) -> Mapping[Question, float]:
         assert by is judge

@@ -27,7 +27,8 @@ from tokenauction_cli.engine.plan import Cell
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Agent, Experiment
-from tokenauction_cli.experiment.resolved.text_audit import HONEST, Judge, Misreport, TextAudit, Utility
+from tokenauction_cli.experiment.format.audit import Judge
+from tokenauction_cli.experiment.resolved.text_audit import HONEST, Misreport, TextAudit, Utility
 from tokenauction_cli.mechanism.whole_texts import dynamics
 from tokenauction_cli.mechanism.whole_texts.dynamics import Reply
 from tokenauction_cli.mechanism.whole_texts.finding import Deviation, Equilibrium
@@ -420,7 +421,7 @@ def test_few_changes_are_said_of_every_kind(read: Reader, tmp_path: Path) -> Non
 
 
 def test_a_judge_is_asked_about_every_new_text_once(read: Reader, tmp_path: Path) -> None:
-    judge, questions = Judge("m", "?"), []
+    judge, questions = Judge(model="m", prompt="?", value=1), []
 
     def judged(by: Judge, these: Iterable[Question]) -> Mapping[Question, float]:
         assert by is judge

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import Reader
 
+from tokenauction_cli.lm.bytes.covering import Knobs
 from tokenauction_cli.system.errors import ExperimentError
 
 TABLES = """
@@ -35,9 +36,9 @@ def test_the_hash_of_an_experiment_of_tokens_is_that_of_before(read: Reader) -> 
 @pytest.mark.parametrize("alphabet", ["bytes", "words"])
 def test_bytes_have_a_limit_and_a_covering_of_their_own(read: Reader, alphabet: str) -> None:
     auction = read(TABLES + f"auction: {{alphabet: {alphabet}}}\n").auction
-    assert (auction.alphabet, auction.max_draws, auction.covering) == (alphabet, 160, (0.0003, 0.001))
+    assert (auction.alphabet, auction.max_draws, auction.covering) == (alphabet, 160, Knobs(0.0003, 0.001))
     exact = read(TABLES + f"auction: {{alphabet: {alphabet}, max_bytes: 9, covering: {{open: 0, merge: 0}}}}\n")
-    assert (exact.auction.max_draws, exact.auction.covering) == (9, (0, 0))
+    assert (exact.auction.max_draws, exact.auction.covering) == (9, Knobs(0, 0))
 
 
 def test_a_resolved_file_is_a_valid_file(read: Reader) -> None:

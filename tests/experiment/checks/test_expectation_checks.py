@@ -10,8 +10,8 @@ from conftest import Reader
 
 from tokenauction_cli.analysis.expectations import figure_names
 from tokenauction_cli.experiment.experiment import Experiment, load_experiment
+from tokenauction_cli.experiment.format.expect import At
 from tokenauction_cli.experiment.from_mapping import experiment_from
-from tokenauction_cli.experiment.resolved.expectation import At
 from tokenauction_cli.system.errors import ExperimentError
 
 FILE = """name: e

@@ -12,8 +12,8 @@ from conftest import Reader
 from tokenauction_cli.analysis.expectations import figure_names
 from tokenauction_cli.experiment.checks.mechanism_checks import Premises, misfits
 from tokenauction_cli.experiment.experiment import load_experiment
+from tokenauction_cli.experiment.format.expect import At
 from tokenauction_cli.experiment.format.schema import json_schema
-from tokenauction_cli.experiment.resolved.expectation import At
 from tokenauction_cli.experiment.resolved.mechanism_choice import MechanismChoice
 from tokenauction_cli.mechanism import registry
 from tokenauction_cli.system.errors import ExperimentError, Problem

@@ -12,8 +12,9 @@ from conftest import Reader
 
 from tokenauction_cli.experiment.checks.text_audit_checks import why_not_audited
 from tokenauction_cli.experiment.experiment import Agent, Experiment
+from tokenauction_cli.experiment.format.audit import Judge
 from tokenauction_cli.experiment.from_mapping import experiment_from
-from tokenauction_cli.experiment.resolved.text_audit import GRID, Judge, Utility
+from tokenauction_cli.experiment.resolved.text_audit import GRID, Utility
 from tokenauction_cli.experiment.source.model_places import place_of_model
 from tokenauction_cli.experiment.templates.prompts import PromptError, render_question, template_mistakes
 from tokenauction_cli.system.errors import ExperimentError, Problem
@@ -95,7 +96,7 @@ def test_a_relative_weight_is_that_of_the_sweep(read: Reader, sweep: str, bids: 
 def test_a_judge(read: Reader) -> None:
     file = MODELS.replace("small: smol", "good: judge.gguf, small: smol")
     (utility,) = read(texts(file, f"value: {{Ann: {{{JUDGE.replace('judge.gguf', 'good')}}}}}")).text_audit.utilities[0]
-    assert utility == Utility("judge", 2, Judge("judge.gguf", "Is {{ text }} good?"))
+    assert utility == Utility("judge", 2, Judge(model="judge.gguf", prompt="Is {{ text }} good?", value=2))
 
 
 def misreports(e: Experiment) -> Mapping[tuple[int, str], Agent]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenauction_cli.experiment.experiment import Agent
-from tokenauction_cli.experiment.format.agents import Agent as AgentSection
+from tokenauction_cli.experiment.format.agents import AgentSection
 from tokenauction_cli.experiment.templates.prompts import (
     FILTERS,
     PromptError,

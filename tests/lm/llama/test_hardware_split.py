@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from json import dumps, loads
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def test_a_worker_takes_its_part_unless_the_file_says_which_gpus(read: Reader) -
     runtime = read(TEXT).runtime
     parts = [with_part_of_gpus(runtime, worker, 2) for worker in range(2)]
     assert [(part.split_mode, part.main_gpu) for part in parts] == [("none", 0), ("none", 1)]
-    said = replace(runtime, tensor_split=(1.0, 3.0))
+    said = runtime.model_copy(update={"tensor_split": (1.0, 3.0)})
     assert with_part_of_gpus(said, 1, 2) == said
 
 

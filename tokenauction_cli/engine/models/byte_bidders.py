@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from ...experiment.experiment import Agent, Experiment
 from ...lm.base import LanguageModel
 from ...lm.bytes.byte_model import PLACES, ByteModel, BytePrompt, TokenModel
-from ...lm.bytes.covering import Knobs
 from ...lm.bytes.lexicon import Lexicon
 from ...lm.table import TableModel, TablePrompt, TableVocabulary
 from ..loop.reporting import Reporting, prompt_sets_of, voices_of
@@ -41,8 +40,7 @@ class ByteBidders(BidderModels):
         read = read_prompts(experiment, voices, in_use, one_vocabulary=False)
         prompts = _byte_prompts(voices, [model.path for model in models], read)
         self.prompt_sets: Mapping[str, PromptSet] = prompt_sets_of(reportings, voices, prompts)
-        covering = experiment.auction.covering
-        self._knobs = Knobs(covering.open, covering.merge)
+        self._knobs = experiment.auction.covering
         self._over_words = experiment.auction.alphabet == "words"  # another agent may begin a word, then take it back
         if models:
             asked = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...mechanism import registry
-from ..format.auction import Auction
+from ..format.auction import AuctionSection
 from ..format.draft import Draft
 
 OF_TOKENS, OF_BYTES = ("max_tokens", "separator"), ("max_bytes", "covering")
@@ -34,7 +34,7 @@ def check_alphabet(draft: Draft) -> None:
         _check_rules_of_words(draft, draft.auction)
 
 
-def _check_rules_of_words(draft: Draft, auction: Auction) -> None:
+def _check_rules_of_words(draft: Draft, auction: AuctionSection) -> None:
     """Rules of the user's own are looked at when they are loaded."""
     named: tuple[tuple[registry.Kind, str, Sequence[str]], ...] = (
         ("aggregation", "aggregation", auction.aggregation),

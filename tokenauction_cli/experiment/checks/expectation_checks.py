@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from ...mechanism import registry
-from ..format.auction import TOKEN_AUCTION, Auction
+from ..format.auction import TOKEN_AUCTION, AuctionSection
 from ..format.draft import Draft
-from ..format.expect import At, Expectation, TextTest
+from ..format.expect import At, ExpectationSection, TextTest
 from ..format.values import shown
 from ..resolved.expectation import is_same
 from ..resolved.sweep import SweepPoint
@@ -38,7 +38,7 @@ def check_expectations(draft: Draft, figures: FigureNames | None) -> None:
             _check_at(draft, ("expect", i, "at"), expectation.at, is_trend=(expectation.figure or "").startswith(TREND))
 
 
-def _check_shape(draft: Draft, path: KeyPath, one: Expectation) -> None:
+def _check_shape(draft: Draft, path: KeyPath, one: ExpectationSection) -> None:
     """A figure goes with bounds, a text with a share."""
     if (one.figure is None) == (one.text is None):
         found = "both" if one.text else "neither"
@@ -105,7 +105,7 @@ def _check_at(draft: Draft, path: KeyPath, at: At, is_trend: bool) -> None:
             draft.source.problem((*path, "bids", label), f"unknown agent {shown(label)}{near}", at_key=True)
 
 
-def _check_mechanism_at(draft: Draft, path: KeyPath, at: At, auction: Auction) -> None:
+def _check_mechanism_at(draft: Draft, path: KeyPath, at: At, auction: AuctionSection) -> None:
     if at.mechanism is not None:
         _check_one_of(draft, (*path, "mechanism"), at.mechanism, auction.mechanisms, "mechanism")
     if at.aggregation is None:

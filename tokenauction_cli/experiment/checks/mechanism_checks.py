@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from ...mechanism import registry
 from ...mechanism.alternatives.mechanisms import Mechanism
-from ..format.agents import Agent
-from ..format.auction import TOKEN_AUCTION, Auction
+from ..format.agents import AgentSection
+from ..format.auction import TOKEN_AUCTION, AuctionSection
 from ..format.draft import Draft
-from ..format.mechanisms import OF_TOKEN_AUCTION, Segment
+from ..format.mechanisms import OF_TOKEN_AUCTION, SegmentSection
 from ..format.values import shown
 from ..resolved.mechanism_choice import MechanismChoice, mechanisms_of
 from ..resolved.sweep import SweepPoint, n_seeds
@@ -70,7 +70,7 @@ def misfits(mechanism: Mechanism, choice: MechanismChoice, premises: Premises) -
         yield "score", f"{name}{score} needs the key 'reference' at the top of the file: the model that gives l_0"
 
 
-def _check_misfits(draft: Draft, auction: Auction, choice: MechanismChoice, entry: KeyPath) -> None:
+def _check_misfits(draft: Draft, auction: AuctionSection, choice: MechanismChoice, entry: KeyPath) -> None:
     budgets: list[KeyPath] = [("agents", i, "budget") for i, agent in enumerate(draft.agents) if agent and agent.budget]
     premises = Premises(
         alphabet=auction.alphabet or "tokens",
@@ -86,7 +86,7 @@ def _check_misfits(draft: Draft, auction: Auction, choice: MechanismChoice, entr
             draft.source.problem(path, why, at_key=key == "budget")
 
 
-def _check_candidates(draft: Draft, auction: Auction, choice: MechanismChoice) -> None:
+def _check_candidates(draft: Draft, auction: AuctionSection, choice: MechanismChoice) -> None:
     """All texts can be listed where agents are tables over tokens; not too many are written."""
     path: KeyPath = ("auction", choice.name, "candidates")
     has_models = any(agent.model is not None for agent in draft.agents if agent is not None)
@@ -103,14 +103,14 @@ def _check_candidates(draft: Draft, auction: Auction, choice: MechanismChoice) -
         draft.source.problem(path, message)
 
 
-def _check_segment(draft: Draft, segment: Segment) -> None:
+def _check_segment(draft: Draft, segment: SegmentSection) -> None:
     check_labels(draft, ("auction", "segment", "relevance"), list(segment.relevance or ()))
     if segment.unit == "text" and (segment.segments or 1) > 1:
         message = f"with the unit text the one segment is the whole text, got {segment.segments}; leave segments out"
         draft.source.problem(("auction", "segment", "segments"), message)
 
 
-def _check_keys_of_token_auction(draft: Draft, auction: Auction) -> None:
+def _check_keys_of_token_auction(draft: Draft, auction: AuctionSection) -> None:
     if auction.auctions_tokens:
         return
     for key in OF_TOKEN_AUCTION:
@@ -121,7 +121,7 @@ def _check_keys_of_token_auction(draft: Draft, auction: Auction) -> None:
             draft.source.problem(("auction", key), f"{message}; {remedy}", at_key=True)
 
 
-def _payments_of(auction: Auction) -> str:
+def _payments_of(auction: AuctionSection) -> str:
     """Which payments the mechanisms that are known by name have, in words."""
     made = [_made(choice) for choice in mechanisms_of(auction) if registry.is_known("mechanism", choice.name)]
     told = (f"{one.name} has {' and '.join(f'payment.{name}' for name in one.payments)}" for one in made)
@@ -134,7 +134,9 @@ def _made(choice: MechanismChoice) -> Mechanism:
     return mechanism
 
 
-def check_winners(draft: Draft, agents: Sequence[Agent], auction: Auction, points: Iterable[SweepPoint]) -> None:
+def check_winners(
+    draft: Draft, agents: Sequence[AgentSection], auction: AuctionSection, points: Iterable[SweepPoint]
+) -> None:
     """Report a sweep point where nobody can win a segment; of sections whose names are resolved."""
     relevance = (auction.segment and auction.segment.relevance) or {}
     if 0 not in relevance.values():

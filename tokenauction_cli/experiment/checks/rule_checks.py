@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ...mechanism import registry
 from ...mechanism.alternatives.mechanisms import Mechanism
 from ...mechanism.registry import misfit
-from ..format.auction import CUSTOM_RULE, Auction
+from ..format.auction import CUSTOM_RULE, AuctionSection
 from ..format.draft import Draft
 from ..format.values import shown
 from ..source.located_yaml import KeyPath
@@ -64,7 +64,7 @@ def _mechanism_with(name: str) -> Mechanism | None:
     return next((one for one in mechanisms if name in (one.name, *one.payments)), None)
 
 
-def _rules(auction: Auction) -> Iterator[tuple[KeyPath, registry.Kind, str]]:
+def _rules(auction: AuctionSection) -> Iterator[tuple[KeyPath, registry.Kind, str]]:
     for i, name in enumerate(auction.mechanisms):
         yield ("mechanism", i), "mechanism", name
     for i, name in enumerate(auction.aggregation):
@@ -93,7 +93,7 @@ def check_premises(draft: Draft) -> None:
             draft.source.problem(("auction", "payments", i), why + _fitting(auction, names[0][1]))
 
 
-def _fitting(auction: Auction, sampling: str) -> str:
+def _fitting(auction: AuctionSection, sampling: str) -> str:
     """Which payments fit, for who chose one that does not."""
     reserve = auction.reserve or 0.0
     fitting = [name for name in registry.names("payment") if not misfit(name, auction.aggregation, sampling, reserve)]
@@ -122,7 +122,7 @@ def check_budgets(draft: Draft) -> None:
                 draft.source.problem(("agents", i, "budget"), why, at_key=True)
 
 
-def _no_spending(auction: Auction) -> str:
+def _no_spending(auction: AuctionSection) -> str:
     """Why a budget would not be spent under some aggregation rule, '' where it is spent under all."""
     if auction.charge is None:
         return "a budget needs 'auction.charge': the payment rule that spends it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ..format.agents import Agent
+from ..format.agents import AgentSection
 from ..format.draft import Draft
 from ..format.sweep import Steps, Sweep
 from ..format.values import shown
@@ -144,7 +144,7 @@ def _unknown_agent(draft: Draft, path: KeyPath, label: str, at_key: bool) -> Non
 
 
 def check_bids_of_queries(
-    draft: Draft, agents: Sequence[Agent], sweep: Sweep, bids: Mapping[str, Mapping[str, float]]
+    draft: Draft, agents: Sequence[AgentSection], sweep: Sweep, bids: Mapping[str, Mapping[str, float]]
 ) -> None:
     """Report queries with bids of their own that leave the auction undefined; of sections whose names are resolved."""
     swept = draft.swept_agent(sweep)
@@ -163,7 +163,7 @@ def check_bids_of_queries(
                 _check_sum(draft, path, list(point.bids), f"for this query at point {point.index} of the sweep")
 
 
-def _check_bids(draft: Draft, sweep: Sweep, agents: Sequence[Agent]) -> None:
+def _check_bids(draft: Draft, sweep: Sweep, agents: Sequence[AgentSection]) -> None:
     """At every point some bid is positive, and the bids sum to a finite number."""
     if all(agent.reference for agent in agents):
         draft.source.problem(
@@ -180,7 +180,7 @@ def _check_bids(draft: Draft, sweep: Sweep, agents: Sequence[Agent]) -> None:
         _check_sum(draft, ("agents",), [agent.bid for agent in agents], "")
 
 
-def _bids_at(draft: Draft, agents: Sequence[Agent], point: dict[str, float]) -> list[float]:
+def _bids_at(draft: Draft, agents: Sequence[AgentSection], point: dict[str, float]) -> list[float]:
     bids = [agent.bid for agent in agents]
     for label, bid in point.items():
         bids[draft.require_agent(label)] = bid
@@ -195,7 +195,7 @@ def _check_sum(draft: Draft, path: KeyPath, bids: list[float], where: str) -> No
         draft.source.problem(path, f"the bids are too large {where}".rstrip() + ": their sum is infinite")
 
 
-def _check_weighted_bids(draft: Draft, sweep: Sweep, agents: Sequence[Agent]) -> None:
+def _check_weighted_bids(draft: Draft, sweep: Sweep, agents: Sequence[AgentSection]) -> None:
     swept = draft.swept_agent(sweep)
     others = [agent.bid for i, agent in enumerate(agents) if i != swept and not agent.reference]
     if not others:
@@ -208,7 +208,7 @@ def _check_weighted_bids(draft: Draft, sweep: Sweep, agents: Sequence[Agent]) ->
         _check_sum(draft, ("agents",), [agent.bid for agent in agents], "")
 
 
-def _check_grid(draft: Draft, grid: dict[str, tuple[float, ...]], agents: Sequence[Agent]) -> None:
+def _check_grid(draft: Draft, grid: dict[str, tuple[float, ...]], agents: Sequence[AgentSection]) -> None:
     lowest = _bids_at(draft, agents, {label: min(bids) for label, bids in grid.items()})
     highest = _bids_at(draft, agents, {label: max(bids) for label, bids in grid.items()})
     _check_sum(draft, ("sweep", "grid"), lowest, "at one point of the grid")

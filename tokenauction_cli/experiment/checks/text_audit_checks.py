@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from ...mechanism import registry
-from ..format.agents import Agent
-from ..format.auction import TOKEN_AUCTION, Auction
-from ..format.audit import Judge, KeptBids, Reports, Utilities
-from ..format.audit import TextAudit as Section
+from ..format.agents import AgentSection
+from ..format.auction import TOKEN_AUCTION, AuctionSection
+from ..format.audit import Judge, KeptBids, Reports, TextAuditSection, Utilities
 from ..format.draft import Draft, PlacedTemplate
 from ..format.sweep import Sweep
 from ..format.values import shown
@@ -120,7 +119,7 @@ def _check_at(draft: Draft, at: KeptBids) -> None:
     check_labels(draft, (*TEXTS, "at", "bids"), list(at.bids), "its bid stays fixed")
 
 
-def _check_reports(draft: Draft, audit: Section, reports: Reports) -> None:
+def _check_reports(draft: Draft, audit: TextAuditSection, reports: Reports) -> None:
     path: KeyPath = (*TEXTS, "reports")
     names = [f"{temperature:g}" for temperature in reports.temperature or ()]
     for k, name in enumerate(names):
@@ -136,7 +135,7 @@ def _check_reports(draft: Draft, audit: Section, reports: Reports) -> None:
                 draft.source.problem((*path, key, label), why, at_key=True)
 
 
-def _no_report(draft: Draft, audit: Section, key: str, index: int) -> str:
+def _no_report(draft: Draft, audit: TextAuditSection, key: str, index: int) -> str:
     """Why this agent cannot make such reports, '' where it can, or where its own mistakes are reported already."""
     agent = draft.agents[index]
     if agent is None:
@@ -152,7 +151,9 @@ def _no_report(draft: Draft, audit: Section, key: str, index: int) -> str:
     return f"no message of {name} is its user's, whose last one a prompt would replace" if silent else ""
 
 
-def check_deviations(draft: Draft, agents: Sequence[Agent], auction: Auction, sweep: Sweep, section: Section) -> None:
+def check_deviations(
+    draft: Draft, agents: Sequence[AgentSection], auction: AuctionSection, sweep: Sweep, section: TextAuditSection
+) -> None:
     """Report deviations that are no auction, and more than can be run; of sections whose names are resolved."""
     if draft.text_audit is None:
         return
@@ -173,7 +174,7 @@ def check_deviations(draft: Draft, agents: Sequence[Agent], auction: Auction, sw
     _check_size(draft, agents, auction, section, audit)
 
 
-def _check_deviations_of(draft: Draft, agent: Agent, i: int, audit: TextAudit, n_draws: int) -> None:
+def _check_deviations_of(draft: Draft, agent: AgentSection, i: int, audit: TextAudit, n_draws: int) -> None:
     """Where this agent bids 0, somebody else bids; and what a text of so many draws costs is not infinite."""
     others = sum(bid for j, bid in enumerate(audit.at) if j != i)
     bids = _bids(audit, i)
@@ -192,7 +193,9 @@ def _bids(audit: TextAudit, i: int) -> set[float]:
     return {bid for utility in audit.utilities[i] for bid in audit.grid(utility.value)}
 
 
-def _check_size(draft: Draft, agents: Sequence[Agent], auction: Auction, section: Section, audit: TextAudit) -> None:
+def _check_size(
+    draft: Draft, agents: Sequence[AgentSection], auction: AuctionSection, section: TextAuditSection, audit: TextAudit
+) -> None:
     reports = [1 + _n_misreports(section.reports, agent.id) for agent in agents]
     n_deviations = sum(len(_bids(audit, i)) * reports[i] for i in audit.utilities)
     n_queries, n_rules = max(1, len(draft.queries)), auction.n_kinds

@@ -72,7 +72,7 @@ class Voice(Section):
     temperature: Positive = Field(default=1.0, description="Divides the logits, before distributions are aggregated.")
 
 
-class Agent(Voice, Named):
+class AgentSection(Voice, Named):
     """A bidder with a language model (and a prompt, chat or messages) or with a table of distributions."""
 
     bid: Number = Field(default=1.0, description="The bid per token, where the sweep does not set it.")

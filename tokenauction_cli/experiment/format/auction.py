@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict
 
-from .mechanisms import Mosaic, Segment, TextPool
+from .mechanisms import MosaicSection, SegmentSection, TextPoolSection
 from .values import FilledText, Number, RuleNames, Section, Share, Text, says
 
 MAX_RULES = 64
@@ -31,7 +31,7 @@ class Covering(Section):
     )
 
 
-class Auction(Section):
+class AuctionSection(Section):
     """The mechanism: how distributions are aggregated, tokens drawn, payments computed; or whole texts auctioned."""
 
     mechanism: Annotated[RuleNames, Field(min_length=1, max_length=MAX_RULES)] | None = Field(
@@ -40,9 +40,9 @@ class Auction(Section):
         "token_auction. Their bids are per token, segment or text. One of your own takes no settings; if it chooses "
         "among candidates, there are 20 by log_linear.",
     )
-    mosaic: Mosaic | None = Field(default=None, description="Settings of the mechanism mosaic.")
-    segment: Segment | None = Field(default=None, description="Settings of the mechanism segment.")
-    text_pool: TextPool | None = Field(default=None, description="Settings of the mechanism text_pool.")
+    mosaic: MosaicSection | None = Field(default=None, description="Settings of the mechanism mosaic.")
+    segment: SegmentSection | None = Field(default=None, description="Settings of the mechanism segment.")
+    text_pool: TextPoolSection | None = Field(default=None, description="Settings of the mechanism text_pool.")
     aggregation: Annotated[RuleNames, Field(min_length=1, max_length=MAX_RULES)] = Field(
         default=("linear",),
         description="Of the token auction: one aggregation rule or a list; each makes its own texts.",

@@ -79,7 +79,7 @@ TriedBids = Annotated[
 ]
 
 
-class TextAudit(Section):
+class TextAuditSection(Section):
     """Does an agent gain by another bid or report than the truth, where a whole text is what it wants?"""
 
     value: Annotated[dict[FilledText, Utilities], Field(min_length=1)] | None = Field(
@@ -97,7 +97,7 @@ class TextAudit(Section):
     at: KeptBids | None = Field(default=None, description="The bids that the others keep. Default: the agents' own.")
 
 
-class Audit(Section):
+class AuditSection(Section):
     """What `tokauction audit` tries; it does not change the run or its folder."""
 
-    texts: TextAudit = Field(description="Incentives over whole texts, for `tokauction audit --texts`.")
+    texts: TextAuditSection = Field(description="Incentives over whole texts, for `tokauction audit --texts`.")

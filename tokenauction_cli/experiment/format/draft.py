@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from ..source.located_yaml import KeyPath
 from ..source.source import Source, agent_names, default_ids
-from .agents import Agent, Reference, Voice
-from .auction import Auction
-from .audit import TextAudit
-from .expect import Expectation
+from .agents import AgentSection, Reference, Voice
+from .auction import AuctionSection
+from .audit import TextAuditSection
+from .expect import ExpectationSection
 from .sweep import Sweep
 
 
@@ -44,13 +44,13 @@ class Draft:
 
     source: Source
     entries: list[Any]  # the agents as written
-    agents: list[Agent | None]
+    agents: list[AgentSection | None]
     reference: Reference | None
     models: dict[str, Any]
-    auction: Auction | None
+    auction: AuctionSection | None
     sweep: Sweep | None
-    expect: list[Expectation | None]
-    text_audit: TextAudit | None
+    expect: list[ExpectationSection | None]
+    text_audit: TextAuditSection | None
     queries: list[str]
     query_rows: list[dict[str, Any]]  # what each query has beside its text
     trust: list[str]
@@ -61,7 +61,7 @@ class Draft:
         return ids | {name: i for i, name in enumerate(agent_names(self.entries)) if name}
 
     @property
-    def token_auction(self) -> Auction | None:
+    def token_auction(self) -> AuctionSection | None:
         """The auction where the token auction is one of its mechanisms, so that its rules have a meaning."""
         return self.auction if self.auction is not None and self.auction.auctions_tokens else None
 

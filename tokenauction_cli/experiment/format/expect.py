@@ -35,7 +35,7 @@ class TextTest(Section):
     )
 
 
-class Expectation(Section):
+class ExpectationSection(Section):
     """What must hold of a finished run, else `tokauction run` exits with 4: bounds of a figure, or a test of texts."""
 
     figure: FilledText | None = Field(

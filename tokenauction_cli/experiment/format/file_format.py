@@ -10,10 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .agents import MAX_AGENTS, Agent, Reference
-from .auction import Auction
-from .audit import Audit
-from .expect import Expectation
+from .agents import MAX_AGENTS, AgentSection, Reference
+from .auction import AuctionSection
+from .audit import AuditSection
+from .expect import ExpectationSection
 from .queries import Queries
 from .runtime import Runtime
 from .sweep import Sweep
@@ -37,13 +37,13 @@ class ExperimentFile(Section):
         default=None,
         description="Short names for models: smollm2-135m-instruct, a path to a .gguf file or hf:user/repo:QUANT.",
     )
-    agents: Annotated[tuple[Agent, ...], Field(min_length=1, max_length=MAX_AGENTS)] = Field(
+    agents: Annotated[tuple[AgentSection, ...], Field(min_length=1, max_length=MAX_AGENTS)] = Field(
         description="The bidders, from 1 to 64."
     )
     reference: Reference | None = Field(
         default=None, description="A model or a table that scores the texts (l_0, in nats); it never bids."
     )
-    auction: Auction | None = Field(
+    auction: AuctionSection | None = Field(
         default=None, description="The mechanism. Default: linear aggregation, pay your bid."
     )
     sweep: Sweep | None = Field(
@@ -52,10 +52,10 @@ class ExperimentFile(Section):
     runtime: Runtime | None = Field(
         default=None, description="Device, threads and memory; nothing here is meant to change results."
     )
-    expect: tuple[Expectation, ...] = Field(
+    expect: tuple[ExpectationSection, ...] = Field(
         default=(), description="What must hold of the finished run; it does not change the run or its folder."
     )
-    audit: Audit | None = Field(
+    audit: AuditSection | None = Field(
         default=None, description="What `tokauction audit` tries; it does not change the run or its folder."
     )
     blends: Flag = Field(default=False, description="Count texts that blend two agents' phrases, as in Alpha Resort.")

@@ -21,7 +21,7 @@ SegmentCount = Annotated[
 ]  # fmt: skip
 
 
-class TextPool(Section):
+class TextPoolSection(Section):
     """The log pool of whole texts: bids choose one of the candidates, which do not depend on them."""
 
     candidates: CandidateCount = Field(
@@ -35,7 +35,7 @@ class TextPool(Section):
     )
 
 
-class Mosaic(TextPool):
+class MosaicSection(TextPoolSection):
     """MOSAIC: candidates of the reference, reweighted by what bidders would pay for them."""
 
     tau: Number = Field(
@@ -49,7 +49,7 @@ class Mosaic(TextPool):
     )
 
 
-class Segment(Section):
+class SegmentSection(Section):
     """The segment auction: for each segment of the text agents bid to write it."""
 
     unit: Annotated[Literal["token", "sentence", "text"], says("token, sentence or text")] = Field(
@@ -64,7 +64,7 @@ class Segment(Section):
     )
 
 
-SETTINGS: dict[str, type[Section]] = {"mosaic": Mosaic, "segment": Segment, "text_pool": TextPool}
+SETTINGS: dict[str, type[Section]] = {"mosaic": MosaicSection, "segment": SegmentSection, "text_pool": TextPoolSection}
 
 OF_TOKEN_AUCTION = ("aggregation", "payments", "charge")
 """The keys of `auction` that mean nothing to other mechanisms."""

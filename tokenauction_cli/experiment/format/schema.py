@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from ...system.errors import UsageError
 from .auction import CUSTOM_RULE
 from .file_format import ExperimentFile
 
+_SUFFIX = re.compile(r"(?<=\w)Section\b")  # of a class whose resolved form has the name
 POWER_MEAN = r"^power_mean_[-+.0-9eE]+$"
 
 
 def json_schema() -> dict[str, Any]:
     """The schema, draft 2020-12, with the rules that are known by name."""
-    schema = ExperimentFile.model_json_schema(by_alias=True)
+    written = json.dumps(ExperimentFile.model_json_schema(by_alias=True))
+    schema: dict[str, Any] = json.loads(_SUFFIX.sub("", written))
     for key in ("id", "mentions"):  # their defaults are made from the name
         del schema["$defs"]["Agent"]["properties"][key]["default"]
     queries = schema["properties"]["queries"]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ...text.mentions import Phrases
-from ..format.agents import Agent as AgentSection
-from ..format.agents import Reference
+from ..format.agents import AgentSection, Reference
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...system.errors import Problem
-from ..format.expect import Expectation as ExpectationSection
+from ..format.expect import At, ExpectationSection, TextTest
 
 TOLERANCE = 1e-6
 
@@ -18,31 +17,10 @@ def is_same(wanted: float, found: float | None) -> bool:
 
 
 @dataclass(frozen=True)
-class At:
-    """The rows that agree with all that is not None; `bids` has agents by id."""
-
-    query: str | None = None
-    mechanism: str | None = None
-    aggregation: str | None = None
-    relative_weight: float | None = None
-    point: int | None = None
-    bids: Mapping[str, float] | None = None
-
-
-@dataclass(frozen=True)
-class TextTest:
-    """What a text is asked: all that is not None must hold of it."""
-
-    contains: str | None = None
-    not_contains: str | None = None
-    matches: str | None = None
-
-
-@dataclass(frozen=True)
 class Expectation:
     """A figure that lies from `low` to `high` in every row, or a test that at least `share` of the texts pass.
 
-    One of `figure` and `text` is None. `place` is where it stands in its file.
+    One of `figure` and `text` is None; `at` has agents by id. `place` is where it stands in its file.
     """
 
     figure: str | None
@@ -58,8 +36,8 @@ class Expectation:
         """From a section whose names are resolved."""
         return cls(
             figure=section.figure,
-            text=None if section.text is None else TextTest(**section.text.model_dump()),
-            at=At() if section.at is None else At(**section.at.model_dump()),
+            text=section.text,
+            at=section.at or At(),
             low=-math.inf if section.min is None else section.min,
             high=math.inf if section.max is None else section.max,
             share=1.0 if section.share is None else section.share,

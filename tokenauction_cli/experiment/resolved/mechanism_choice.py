@@ -9,9 +9,9 @@ from typing import Any
 
 from ...mechanism import registry
 from ..format.auction import TOKEN_AUCTION as TOKEN_AUCTION  # also for those who take it from here
-from ..format.auction import Auction
+from ..format.auction import AuctionSection
 from ..format.draft import Draft
-from ..format.mechanisms import SETTINGS, Segment, TextPool
+from ..format.mechanisms import SETTINGS, SegmentSection, TextPoolSection
 from ..format.values import Section
 
 DEFAULT_SEGMENTS = 3
@@ -41,18 +41,18 @@ class MechanismChoice:
     def of(cls, name: str, section: Section | None) -> MechanismChoice:
         """From a section whose defaults are filled in, None where the mechanism has none."""
         if not registry.is_built_in("mechanism", name):
-            section = TextPool()
+            section = TextPoolSection()
         settings = {} if section is None else dict(section)
         candidates, generator = settings.pop("candidates", 0), settings.pop("generator", "")
         return cls(name, settings, None if candidates == "all" else candidates, generator)
 
 
-def mechanisms_of(auction: Auction) -> tuple[MechanismChoice, ...]:
+def mechanisms_of(auction: AuctionSection) -> tuple[MechanismChoice, ...]:
     """Those of a section, with the defaults of their settings."""
     return tuple(MechanismChoice.of(name, _settings(auction, name)) for name in auction.mechanisms)
 
 
-def resolved_mechanisms(draft: Draft, auction: Auction) -> dict[str, Any]:
+def resolved_mechanisms(draft: Draft, auction: AuctionSection) -> dict[str, Any]:
     """The mechanisms and their settings with defaults filled in and agents named by id.
 
     What changes no text and no payment is left out: settings of mechanisms that are not listed, and rules of the token
@@ -68,11 +68,11 @@ def resolved_mechanisms(draft: Draft, auction: Auction) -> dict[str, Any]:
     return filled | {"mechanism": None if listed == (TOKEN_AUCTION,) else listed}
 
 
-def _settings(auction: Auction, name: str) -> Section | None:
+def _settings(auction: AuctionSection, name: str) -> Section | None:
     """With defaults, also of a mechanism that is not listed; None where it has no settings."""
     if name not in SETTINGS:
         return None
     section: Section = getattr(auction, name) or SETTINGS[name]()
-    if isinstance(section, Segment) and section.segments is None:
+    if isinstance(section, SegmentSection) and section.segments is None:
         return section.model_copy(update={"segments": 1 if section.unit == "text" else DEFAULT_SEGMENTS})
     return section

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..format import audit as audit_format
+from ..format.audit import Judge, KeptBids, Reports, TextAuditSection, Utilities
 from .agent import Agent
 from .sweep import Bidder, shared_bids
 
@@ -22,14 +22,6 @@ FEW_SEEDS = 30
 HONEST = "honest"
 
 USER = "user"
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A model that is asked one question about a finished text; `prompt` is a template that knows `text` too."""
-
-    model: str
-    prompt: str
 
 
 @dataclass(frozen=True)
@@ -73,15 +65,13 @@ class TextAudit:
     at: tuple[float, ...]
 
     @classmethod
-    def of(cls, section: audit_format.TextAudit, agents: Sequence[Agent], swept: int, total_bid: float) -> TextAudit:
+    def of(cls, section: TextAuditSection, agents: Sequence[Agent], swept: int, total_bid: float) -> TextAudit:
         """From a section whose names are resolved and whose values are filled in; `at` by the bids of the sweep."""
         audit = cls.honest(section, agents, swept, total_bid)
         return replace(audit, misreports=tuple(_misreports(section.reports, agents, tuple(audit.utilities))))
 
     @classmethod
-    def honest(
-        cls, section: audit_format.TextAudit, agents: Sequence[Bidder], swept: int, total_bid: float
-    ) -> TextAudit:
+    def honest(cls, section: TextAuditSection, agents: Sequence[Bidder], swept: int, total_bid: float) -> TextAudit:
         """The same without its misreports: what is known of agents that only bid."""
         value = section.value or {}
         return cls(
@@ -109,9 +99,7 @@ class TextAudit:
         return len(tried)
 
 
-def _kept_bids(
-    at: audit_format.KeptBids | None, agents: Sequence[Bidder], swept: int, total_bid: float
-) -> tuple[float, ...]:
+def _kept_bids(at: KeptBids | None, agents: Sequence[Bidder], swept: int, total_bid: float) -> tuple[float, ...]:
     """The bids that the others keep, (n,); of a section whose agents are named by id."""
     if at is not None and at.relative_weight is not None:
         return shared_bids(agents, swept, at.relative_weight, total_bid)
@@ -119,18 +107,16 @@ def _kept_bids(
     return tuple(bids.get(agent.id, agent.bid) for agent in agents)
 
 
-def _utilities(section: audit_format.Utilities) -> Iterator[Utility]:
+def _utilities(section: Utilities) -> Iterator[Utility]:
     for kind in type(section).model_fields:
         wanted = getattr(section, kind)
-        if isinstance(wanted, audit_format.Judge):
-            yield Utility(kind, wanted.value, Judge(wanted.model, wanted.prompt))
+        if isinstance(wanted, Judge):
+            yield Utility(kind, wanted.value, wanted)
         elif wanted is not None:
             yield Utility(kind, wanted)
 
 
-def _misreports(
-    reports: audit_format.Reports | None, agents: Sequence[Agent], who: Sequence[int]
-) -> Iterator[Misreport]:
+def _misreports(reports: Reports | None, agents: Sequence[Agent], who: Sequence[int]) -> Iterator[Misreport]:
     """Those of every agent that has a value, agent by agent; a report that is the agent's own is none."""
     if reports is None:
         return
@@ -140,7 +126,7 @@ def _misreports(
                 yield Misreport(name, i, reported)
 
 
-def _reported(reports: audit_format.Reports, agent: Agent) -> Iterator[tuple[str, Agent]]:
+def _reported(reports: Reports, agent: Agent) -> Iterator[tuple[str, Agent]]:
     for temperature in reports.temperature or ():
         yield f"temperature {temperature:g}", replace(agent, temperature=temperature)
     for k, prompt in enumerate((reports.prompts or {}).get(agent.id, ()), start=1):
