@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import pty
 import select
@@ -18,6 +19,7 @@ from conftest import Command, Reader
 
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.live import staged
+from tokenauction_cli.engine.loop.text_state import TextState
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.system.errors import UsageError
 
@@ -42,6 +44,23 @@ def test_it_plays_what_a_run_writes(read: Reader, tmp_path: Path) -> None:
             assert "".join(token.piece for token in live.tokens) == text
             assert live.paid("pay_your_bid") == [pytest.approx(paid), pytest.approx(len(live.tokens) * live.bids[1])]
             assert live.paid("second_price") is None
+
+
+def test_a_token_is_told_without_a_record_of_the_text(
+    read: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a token costs as much after a thousand others as at the beginning."""
+    experiment = read(TWO)
+    record = run_experiment(experiment, tmp_path / "results", SilentProgress()).folder.records().popitem()[1]
+    monkeypatch.setattr(TextState, "record", None)
+    with staged(experiment, "") as stage:
+        live = stage.play("linear", 0.5, record["seed"])
+        assert live.log_probs == [0.0, 0.0]
+        while live.end_reason is None:
+            live.step()
+        assert live.log_probs == [
+            -math.inf if p is None else p for p in (record["log_prob.alpha"], record["log_prob.beta"])
+        ]
 
 
 def test_bids_move_for_the_tokens_to_come(read: Reader) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -54,10 +53,10 @@ class Play:
         n_before = self._state.n_tokens
         while self._state.n_tokens == n_before and self.end_reason is None:
             self._draw()
-        record = self._state.record()
-        if "error" in record:
-            raise CellError(record["error"], cell=record["cell"])
-        self.tokens.append(_last_token(record["trace"]))
+        if self._state.error is not None:
+            raise CellError(self._state.error, cell=self.cell.id)
+        assert self._state.trace is not None
+        self.tokens.append(_last_token(self._state.trace.plain(-1)))
         return self.tokens[-1]
 
     def _draw(self) -> None:
@@ -85,10 +84,7 @@ class Play:
     @property
     def log_probs(self) -> list[float]:
         """How likely the text so far is to each agent."""
-        if not self.tokens:
-            return [0.0] * len(self.bids)
-        record = self._state.record()
-        return [record.get(f"log_prob.{agent.id}", math.nan) for agent in self.experiment.agents]
+        return [float(one) for one in self._state.log_likelihoods]
 
 
 class Stage:

@@ -108,15 +108,15 @@ class TextState:
         self._setting = setting
         self._tokens: list[int] = []
         self._sampling = ""
-        self._error: str | None = None
+        self.error: str | None = None
         self._left = setting.budgets
         self._spent_at = np.zeros(len(cell.bids), np.int64)  # the token that spent an agent's budget, from 1
-        self._log_likelihoods = np.zeros(len(cell.bids))
+        self.log_likelihoods = np.zeros(len(cell.bids))  # of the text so far, by agent
         self._log_prob = 0.0
         self._measured: Array = np.zeros(3 * len(cell.bids) + 3)
         self._paid: dict[str, Array] = {}
         detail = setting.experiment.auction.trace
-        self._trace = None if detail == "none" or cell.mechanism else TextTrace(setting.vocabulary, detail)
+        self.trace = None if detail == "none" or cell.mechanism else TextTrace(setting.vocabulary, detail)
         self._scored: ScoredText | None = None
         if setting.is_scored:
             has_reference = setting.experiment.reference is not None
@@ -132,8 +132,8 @@ class TextState:
         self._tokens.append(draw.token)
         log_p, log_q = outcome.profile.log_at(draw.token), outcome.q.log_at(draw.token)
         self._take_down([draw.token], outcome, draw, draw_key, log_p, log_q)
-        if self._trace is not None:
-            self._trace.add_candidates(outcome)
+        if self.trace is not None:
+            self.trace.add_candidates(outcome)
         if self._scored is not None and scores is not None:
             self._scored.add(scores, outcome, draw.token)
         offered = self.cell.bids
@@ -146,9 +146,9 @@ class TextState:
         """Charge these tokens, one draw of these log-probabilities."""
         self._sampling = draw.used
         paid = self._charge(outcome, draw, draw_key)
-        if self._trace is not None:
-            self._trace.add(tokens, outcome.bids, draw, paid, log_p, log_q)
-        self._log_likelihoods += log_p
+        if self.trace is not None:
+            self.trace.add(tokens, outcome.bids, draw, paid, log_p, log_q)
+        self.log_likelihoods += log_p
         self._log_prob += log_q
 
     def _charge(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> dict[str, Array]:
@@ -197,7 +197,7 @@ class TextState:
     def fail(self, error: CellError) -> None:
         """The cell cannot go on: what was written stays, with the reason."""
         self.end_reason = FAILED
-        self._error = str(error)
+        self.error = str(error)
 
     def record(self, unfollowed: Callable[[], Sequence[float]] | None = None) -> Record:
         """The cell as one flat line: the columns of cells.csv (mentions are counted later), and the token ids.
@@ -215,11 +215,11 @@ class TextState:
         }
         record |= cell.offers(agent.id for agent in agents)
         if self.end_reason == FAILED:
-            return record | {"error": self._error, "token_ids": self._tokens}
+            return record | {"error": self.error, "token_ids": self._tokens}
         if self.end_reason == UNSOLD:
             self._pay({column: np.zeros(len(agents)) for column in self._columns_paid})
         measures = Measures.of(self._measured)
-        columns = {"log_prob": self._log_likelihoods}
+        columns = {"log_prob": self.log_likelihoods}
         columns |= {f"payment.{column}": amounts for column, amounts in self._paid.items()}
         columns |= {name: self._per_token(getattr(measures, name)) for name in ("tv", "kl", "reverse_kl")}
         if self._setting.over_bytes and unfollowed is not None:
@@ -227,10 +227,10 @@ class TextState:
         if self._setting.over_bytes:
             record["bytes"] = sum(len(self._setting.vocabulary.piece(token)) for token in self._tokens)
         if self._scored is not None:
-            columns |= self._scored.columns(self._log_likelihoods, measures)
+            columns |= self._scored.columns(self.log_likelihoods, measures)
         for name, amounts in columns.items():
             record |= {f"{name}.{agent.id}": float(amounts[i]) for i, agent in enumerate(agents)}
-        traced = {} if self._trace is None else {"trace": self._trace.plain()}
+        traced = {} if self.trace is None else {"trace": self.trace.plain()}
         return self._defined(record | self._totals(measures)) | {"token_ids": self._tokens} | traced
 
     def _defined(self, record: Record) -> Record:
@@ -247,7 +247,7 @@ class TextState:
         totals["welfare"] = measures.welfare
         share = welfare_share(measures.welfare, measures.optimum, measures.offered)
         totals["welfare_share"] = share if is_sold else math.nan
-        explained = posterior(cell.bids, self._log_likelihoods) if any(cell.bids) else None
+        explained = posterior(cell.bids, self.log_likelihoods) if any(cell.bids) else None
         charged = self._paid.get(auction.charge or next(iter(self._paid), ""))
         for i, agent in enumerate(self._setting.experiment.agents):
             totals[f"posterior.{agent.id}"] = None if explained is None else float(explained[i])

@@ -72,24 +72,26 @@ class TextTrace:
         piece = self._vocabulary.piece(token)
         return self._vocabulary.joiner + piece if piece and self._pieces else piece
 
-    def plain(self) -> dict[str, Any]:
-        """The trace as plain data for the record; what is empty throughout is left out."""
+    def plain(self, begin: int = 0) -> dict[str, Any]:
+        """As plain data for the record, without what is empty throughout; from a draw on: with -1 of the last alone."""
         torn = self._decoder.getstate()[0].decode("utf-8", "replace")  # a character that no token has completed yet
-        explained = list(posterior(np.array(self._bids), np.array(self._log_p))) if self._bids else []
+        pieces, bids, log_p = self._pieces[begin:], self._bids[begin:], self._log_p[begin:]
+        switch, dictators, others = self._switch[begin:], self._dictators[begin:], self._candidates[begin:]
         trace: dict[str, Any] = {
-            "pieces": [*self._pieces[:-1], self._pieces[-1] + torn] if self._pieces else [],
-            "log_p": [rounded(row) for row in _by_agent(self._log_p)],
-            "log_q": rounded(np.array(self._log_q)),
-            "posterior": [rounded(row) for row in _by_agent(explained)],
+            "pieces": [*pieces[:-1], pieces[-1] + torn] if pieces else [],
+            "log_p": [rounded(row) for row in _by_agent(log_p)],
+            "log_q": rounded(np.array(self._log_q[begin:])),
+            "posterior": [rounded(row) for row in posterior(np.array(bids), np.array(log_p)).T] if bids else [],
             "payments": {
-                column: [significant(row) for row in _by_agent(amounts)] for column, amounts in self._payments.items()
+                column: [significant(row) for row in _by_agent(amounts[begin:])]
+                for column, amounts in self._payments.items()
             },
         }
-        if any(math.isfinite(at) for at in self._switch):
-            trace["switch"] = rounded(np.array(self._switch))
-        if any(dictator is not None for dictator in self._dictators):
-            trace["dictator"] = self._dictators
-        return trace | ({"candidates": self._candidates} if self._candidates else {})
+        if any(map(math.isfinite, switch)):
+            trace["switch"] = rounded(np.array(switch))
+        if any(dictator is not None for dictator in dictators):
+            trace["dictator"] = dictators
+        return trace | ({"candidates": others} if others else {})
 
 
 def candidates(outcome: Outcome, vocabulary: Vocabulary) -> dict[str, Any]:
