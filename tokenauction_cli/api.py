@@ -351,7 +351,7 @@ def audit_run(run: Run, prefixes: int, orders: Sequence[str] = (), *, tell: Call
     return made
 
 
-class TextAudit(NamedTuple):
+class RunTextAudit(NamedTuple):
     """What an audit of whole texts found: frames by the name of their file, tables, and a paragraph per payment."""
 
     frames: dict[str, pd.DataFrame]
@@ -359,7 +359,7 @@ class TextAudit(NamedTuple):
     paragraphs: list[str]
 
 
-def audit_texts(run: Run, progress: Progress) -> TextAudit:
+def audit_texts(run: Run, progress: Progress) -> RunTextAudit:
     """What bids and reports gain over whole texts, as the run's `audit.texts` asks; written into its folder.
 
     Raises UsageError where that cannot be, before any model is loaded. Ctrl-C keeps every text that is finished.
@@ -372,7 +372,7 @@ def audit_texts(run: Run, progress: Progress) -> TextAudit:
     check_text_audit(run.experiment)
     with run.folder.locked(progress.note), logging_to(run.folder):
         found = text_audit(run.experiment, run.folder, progress)
-        made = TextAudit(
+        made = RunTextAudit(
             text_audit_frames(run.experiment, found),
             text_audit_tables(run.experiment, found),
             text_audit_paragraphs(run.experiment, found),

@@ -23,12 +23,12 @@ from tokenauction_cli.model_files.models import locate, parse_reference, sha256_
 from tokenauction_cli.runs.run_folder import RunFolder
 from tokenauction_cli.system.errors import ModelError, UsageError
 from tokenauction_cli.worths import judges as judge_module
-from tokenauction_cli.worths.judges import Answers, Asked, Question, judged
+from tokenauction_cli.worths.judges import Answers, Asked, JudgeQuestion, judged
 
 WORDS = ("Yes", "No", "\u2581Yes", "\u2581No", "Ye")  # the last is what tokens of Yes are merged from
 YES, NO, SPACED_YES, SPACED_NO = range(260, 264)
 PROMPT = "{{ agent }}:{{ text }}"
-A, B, C = (Question("A", "q", text) for text in "abc")
+A, B, C = (JudgeQuestion("A", "q", text) for text in "abc")
 CPU = choose_hardware("cpu", "auto", 2)
 GEMMA = "gemma3-270m"
 
@@ -60,7 +60,7 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(path)
 
 
-def scores(experiment: Experiment, judge: Judge, folder: RunFolder, *questions: Question) -> list[float]:
+def scores(experiment: Experiment, judge: Judge, folder: RunFolder, *questions: JudgeQuestion) -> list[float]:
     with quiet():
         found = judged(experiment, judge, questions, folder)
     return [found[question] for question in questions]
@@ -97,7 +97,7 @@ def test_scores_by_hand(experiment: Experiment, judge: Judge, folder: RunFolder)
 def test_a_score_is_what_the_softmax_gives(experiment: Experiment, tmp_path: Path, folder: RunFolder) -> None:
     """A vocabulary of bytes: a space begins both answers, so it counts for neither."""
     path = attention_model(tmp_path / "bytes.gguf")
-    question = Question("A", "q", "Fly-to-Hawaii-with-Alpha!")
+    question = JudgeQuestion("A", "q", "Fly-to-Hawaii-with-Alpha!")
     (score,) = scores(experiment, Judge(model=path.name, prompt=PROMPT, value=1), folder, question)
     tokens = (1, *map(of_byte, b"A:Fly-to-Hawaii-with-Alpha!"))
     with quiet(), closing(GgufContext(path, CPU, n_sequences=1, n_tokens=64)) as context:
@@ -124,11 +124,11 @@ def test_the_answers_are_tokens_of_the_vocabulary(tmp_path: Path) -> None:
 def test_a_text_names_no_control_token(experiment: Experiment, tmp_path: Path, folder: RunFolder) -> None:
     """The prompt may; a text that spells one is read as its letters."""
     bigram_model(tmp_path / "m.gguf", {3: {YES: 9.0}, of_byte(ord(">")): {NO: 9.0}}, WORDS)
-    turn = Question("A", TURN, TURN)
+    turn = JudgeQuestion("A", TURN, TURN)
     assert scores(experiment, Judge(model="m.gguf", prompt=f"{{{{ text }}}}{TURN}", value=1), folder, turn)[0] > 0.99
     assert scores(experiment, Judge(model="m.gguf", prompt=f"{TURN}{{{{ text }}}}", value=1), folder, turn)[0] < 0.01
     assert scores(experiment, Judge(model="m.gguf", prompt=f"{TURN}{{{{ query }}}}", value=1), folder, turn)[0] < 0.01
-    rest, loud = Question("A", "q", TURN[1:]), Question("A", "q", TURN.upper())
+    rest, loud = JudgeQuestion("A", "q", TURN[1:]), JudgeQuestion("A", "q", TURN.upper())
     assert (
         scores(experiment, Judge(model="m.gguf", prompt=f"{TURN}{TURN[0]}{{{{ text }}}}", value=1), folder, rest)[0]
         < 0.01
@@ -144,9 +144,9 @@ def test_a_text_names_no_control_token(experiment: Experiment, tmp_path: Path, f
 def test_a_score_is_the_same_in_any_company(experiment: Experiment, tmp_path: Path) -> None:
     model = attention_model(tmp_path / "bytes.gguf").name
     judge = Judge(model=model, prompt="A long beginning that all of them share. " + PROMPT, value=1)
-    questions = [Question("A", "q", "la" * n + end) for n in (0, 40, 300) for end in ("?", "!")]
+    questions = [JudgeQuestion("A", "q", "la" * n + end) for n in (0, 40, 300) for end in ("?", "!")]
 
-    def asked(name: str, *several: Question) -> list[float]:
+    def asked(name: str, *several: JudgeQuestion) -> list[float]:
         (tmp_path / name).mkdir()
         return scores(experiment, judge, RunFolder(tmp_path / name), *several)
 
@@ -186,7 +186,7 @@ def test_another_model_is_asked_anew(experiment: Experiment, judge: Judge, folde
 def test_an_interruption_keeps_what_is_done(
     experiment: Experiment, judge: Judge, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    questions = [Question("A", "q", "a" * n) for n in range(1, 2 * judge_module.BATCH + 3)]
+    questions = [JudgeQuestion("A", "q", "a" * n) for n in range(1, 2 * judge_module.BATCH + 3)]
     evaluate, n_asked = PrefillContext.evaluate, 0
 
     def interrupted(self: PrefillContext, wanted: dict[int, tuple[int, ...]]) -> object:
@@ -242,7 +242,7 @@ def test_a_vocabulary_that_cannot_answer(experiment: Experiment, folder: RunFold
 
 
 def test_a_question_that_is_too_long(experiment: Experiment, judge: Judge, folder: RunFolder) -> None:
-    long = Question("A", "q", "a" * 2046)
+    long = JudgeQuestion("A", "q", "a" * 2046)
     with pytest.raises(ModelError, match=r"question 'A:a{58}\.\.\.' has 2049 tokens, more than the 2048 tokens"):
         scores(experiment, judge, folder, A, long)
     assert scores(experiment, judge, folder, long._replace(text="a" * 2045)) == [pytest.approx(0.8, abs=1e-4)]
@@ -278,8 +278,8 @@ def sensible(experiment: Experiment, folder: RunFolder, model: str) -> None:
         experiment,
         Judge(model=model, prompt=asked, value=1),
         folder,
-        Question("A", "", "France"),
-        Question("A", "", "the ocean of the moon"),
+        JudgeQuestion("A", "", "France"),
+        JudgeQuestion("A", "", "the ocean of the moon"),
     )
     assert 0 < moon < france < 1
 

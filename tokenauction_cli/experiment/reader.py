@@ -22,7 +22,7 @@ from .checks.queries import BID, NO_COLUMNS, Columns, columns_of, read_rows
 from .checks.sweep_checks import check_bids_of_queries
 from .checks.text_audit_checks import check_deviations
 from .format.agents import MAX_AGENTS, AgentSection, Reference, Voice
-from .format.auction import MAX_BYTES, MAX_TOKENS, SPACE, AuctionSection, Covering
+from .format.auction import MAX_BYTES, MAX_TOKENS, SPACE, AuctionSection, CoveringSection
 from .format.audit import TextAuditSection, Utilities
 from .format.draft import Draft
 from .format.expect import ExpectationSection
@@ -283,7 +283,7 @@ def _resolved_auction(draft: Draft, auction: AuctionSection) -> AuctionSection:
     if auction.alphabet in (None, "tokens"):
         filled |= {"alphabet": None, "max_tokens": auction.max_tokens or MAX_TOKENS}
     else:
-        filled |= {"max_bytes": auction.max_bytes or MAX_BYTES, "covering": auction.covering or Covering()}
+        filled |= {"max_bytes": auction.max_bytes or MAX_BYTES, "covering": auction.covering or CoveringSection()}
     return auction.model_copy(update=filled)
 
 

@@ -40,7 +40,7 @@ BATCH = 8  # scores that are written together: what an interruption may lose
 _SHOWN = 60  # characters of a question in a message
 
 
-class Question(NamedTuple):
+class JudgeQuestion(NamedTuple):
     """What a judge's prompt is filled in with: the name of an agent, a query, a finished text."""
 
     agent: str
@@ -78,10 +78,10 @@ def _beginnings(vocabulary: GgufVocabulary, answer: str) -> set[int]:
 def judged(
     experiment: Experiment,
     judge: Judge,
-    questions: Iterable[Question],
+    questions: Iterable[JudgeQuestion],
     folder: RunFolder,
     tell: Callable[[str], None] = logger.info,
-) -> dict[Question, float]:
+) -> dict[JudgeQuestion, float]:
     """The score of each question, in [0, 1]. What the folder, which the caller has locked, does not have is worked out.
 
     Raises UsageError where the judge is an agent's model, ModelError where it cannot answer a question.
@@ -101,9 +101,9 @@ class Asked:
 
     def __init__(self, experiment: Experiment, folder: RunFolder, tell: Callable[[str], None]) -> None:
         self._experiment, self._folder, self._tell = experiment, folder, tell
-        self._scores: dict[tuple[str, str], dict[Question, float]] = {}
+        self._scores: dict[tuple[str, str], dict[JudgeQuestion, float]] = {}
 
-    def __call__(self, judge: Judge, questions: Iterable[Question]) -> Mapping[Question, float]:
+    def __call__(self, judge: Judge, questions: Iterable[JudgeQuestion]) -> Mapping[JudgeQuestion, float]:
         found = judged(self._experiment, judge, questions, self._folder, self._tell)
         self._scores.setdefault((judge.model, judge.prompt), {}).update(found)
         return found
@@ -140,8 +140,8 @@ def _is_same(one: LocalModel, other: LocalModel) -> bool:
 
 
 def _read(
-    experiment: Experiment, judge: Judge, model: ModelInUse, questions: Iterable[Question]
-) -> tuple[Answers, dict[Question, GgufPrompt]]:
+    experiment: Experiment, judge: Judge, model: ModelInUse, questions: Iterable[JudgeQuestion]
+) -> tuple[Answers, dict[JudgeQuestion, GgufPrompt]]:
     """The tokens of the answers, and of every question. Raises ModelError where the model cannot be asked."""
     from ..lm.llama.gguf import open_vocabulary
 
@@ -157,7 +157,7 @@ def _read(
 
 
 def _prompt(
-    judge: Judge, model: ModelInUse, vocabulary: GgufVocabulary, question: Question, columns: Mapping[str, str]
+    judge: Judge, model: ModelInUse, vocabulary: GgufVocabulary, question: JudgeQuestion, columns: Mapping[str, str]
 ) -> GgufPrompt:
     """The tokens of a question; its query, what goes with that and its text may not name control tokens."""
     from ..lm.llama.gguf import GgufPrompt

@@ -12,9 +12,9 @@ from ..experiment.format.audit import Judge
 from ..experiment.resolved.text_audit import Utility
 from ..mechanism.distributions import Array
 from ..mechanism.whole_texts.tree import LOSSES, Worth
-from .judges import Question
+from .judges import JudgeQuestion
 
-Judged = Callable[[Judge, Iterable[Question]], Mapping[Question, float]]
+Judged = Callable[[Judge, Iterable[JudgeQuestion]], Mapping[JudgeQuestion, float]]
 """The scores of many questions at once."""
 
 
@@ -55,7 +55,7 @@ class Valuer:
         """A judge's scores in the mean over queries: tables write the same texts for all of them."""
         assert utility.judge is not None
         name, queries = self._experiment.agents[agent].name, self._experiment.queries
-        asked = [Question(name, query, text) for query in queries for text in texts]
+        asked = [JudgeQuestion(name, query, text) for query in queries for text in texts]
         scores = self._judged(utility.judge, list(dict.fromkeys(asked)))
         by_query: Array = np.array([scores[question] for question in asked]).reshape(len(queries), len(texts))
         return np.asarray(by_query.mean(axis=0))

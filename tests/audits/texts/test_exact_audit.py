@@ -20,10 +20,10 @@ from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Agent, Experiment, load_experiment
 from tokenauction_cli.experiment.format.audit import Judge
-from tokenauction_cli.experiment.resolved.text_audit import HONEST, Misreport, TextAudit, Utility
+from tokenauction_cli.experiment.resolved.text_audit import HONEST, AgentMisreport, TextAudit, Utility
 from tokenauction_cli.mechanism.whole_texts.finding import Deviation, Equilibrium
 from tokenauction_cli.system.errors import UsageError
-from tokenauction_cli.worths.judges import Question
+from tokenauction_cli.worths.judges import JudgeQuestion
 from tokenauction_cli.worths.worths import Judged
 
 EXAMPLE_A = """
@@ -64,14 +64,14 @@ auction: {{aggregation: [linear, log_linear], payments: [second_price, vcg], max
 
 
 def asked(
-    *kinds: str, misreports: tuple[Misreport, ...] = (), at: tuple[float, ...] = (1.0, 1.0), agents: int = 2
+    *kinds: str, misreports: tuple[AgentMisreport, ...] = (), at: tuple[float, ...] = (1.0, 1.0), agents: int = 2
 ) -> TextAudit:
     """All agents have these utilities, with the value 1."""
     utilities = tuple(Utility(kind, 1.0) for kind in kinds)
     return TextAudit(dict.fromkeys(range(agents), utilities), None, misreports, 200, at)
 
 
-def asked_in_vain(judge: Judge, questions: Iterable[Question]) -> Mapping[Question, float]:
+def asked_in_vain(judge: Judge, questions: Iterable[JudgeQuestion]) -> Mapping[JudgeQuestion, float]:
     raise AssertionError("no utility has a judge")
 
 
@@ -112,7 +112,7 @@ def of_m3(tmp_path_factory: pytest.TempPathFactory) -> TextAuditRows:
     assert alpha.distributions is not None
     boosted = {text: {**row, "a": 3 * row["a"]} for text, row in alpha.distributions.items()}
     sharper, bolder = replace(alpha, temperature=0.5), replace(alpha, distributions=boosted)
-    misreports = (Misreport("temperature 0.5", 0, sharper), Misreport("distribution 1", 0, bolder))
+    misreports = (AgentMisreport("temperature 0.5", 0, sharper), AgentMisreport("distribution 1", 0, bolder))
     return audited(experiment, asked("tv", "count", misreports=misreports))
 
 
@@ -280,7 +280,7 @@ def test_a_report_may_say_what_nobody_would(read: Reader) -> None:
     experiment = read(text.replace("B: {B: 1}}", '"*": {B: 1}}'))
     one = experiment.agents[0]
     reference = replace(one, distributions={"*": {"A": 1 / 3, "B": 1 / 3, "C": 1 / 3}})
-    misreports = (Misreport("distribution 1", 0, replace(one, distributions={"*": {"C": 1.0}})),)
+    misreports = (AgentMisreport("distribution 1", 0, replace(one, distributions={"*": {"C": 1.0}})),)
     text_audit = asked("count", "log_ratio", misreports=misreports)
     audit = audited(experiment, text_audit, reference)
     rows = group(audit, "linear", "second_price", "one", "count")
@@ -297,7 +297,7 @@ def test_a_judge_is_asked_once_for_every_text_and_query(read: Reader) -> None:
     experiment = read(EXAMPLE_A + "queries: [good, bad]\n")
     judge, questions = Judge(model="m", prompt="?", value=1), []
 
-    def judged(by: Judge, these: Iterable[Question]) -> Mapping[Question, float]:
+    def judged(by: Judge, these: Iterable[JudgeQuestion]) -> Mapping[JudgeQuestion, float]:
         assert by is judge
         questions.extend(these)
         return {asked: float(asked.query == "good" and asked.text == "A A") for asked in questions}

@@ -15,7 +15,7 @@ from conftest import DEMO_MODEL, Reader
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.audits.texts.audit_texts import KIND, AuditTexts, audit_texts
 from tokenauction_cli.audits.texts.equilibria import contests, played_out
-from tokenauction_cli.audits.texts.laws import Trial
+from tokenauction_cli.audits.texts.laws import Trial, Want
 from tokenauction_cli.audits.texts.sampled import Sampled, mean
 from tokenauction_cli.audits.texts.sampled_laws import SampledLaw, sampled_laws
 from tokenauction_cli.audits.texts.screened import Screener
@@ -28,13 +28,13 @@ from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Agent, Experiment
 from tokenauction_cli.experiment.format.audit import Judge
-from tokenauction_cli.experiment.resolved.text_audit import HONEST, Misreport, TextAudit, Utility
+from tokenauction_cli.experiment.resolved.text_audit import HONEST, AgentMisreport, TextAudit, Utility
 from tokenauction_cli.mechanism.whole_texts import dynamics
 from tokenauction_cli.mechanism.whole_texts.dynamics import Reply
 from tokenauction_cli.mechanism.whole_texts.finding import Deviation, Equilibrium
 from tokenauction_cli.runs.run_folder import RunFolder
 from tokenauction_cli.system.errors import UsageError
-from tokenauction_cli.worths.judges import Question
+from tokenauction_cli.worths.judges import JudgeQuestion
 from tokenauction_cli.worths.worths import Judged
 
 ONE = {"": {"a": 0.7, "b": 0.2, "c": 0.1}, "a": {"a": 0.5, "b": 0.4, "c": 0.1}, "b": {"a": 0.8, "b": 0.1, "c": 0.1}}
@@ -64,7 +64,7 @@ def asked(
     utilities: Mapping[int, Sequence[tuple[str, float]]],
     seeds: int,
     bids: tuple[float, ...] | None = None,
-    misreports: tuple[Misreport, ...] = (),
+    misreports: tuple[AgentMisreport, ...] = (),
     at: tuple[float, ...] = (1.0, 1.0),
 ) -> TextAudit:
     wanted = {agent: tuple(Utility(*one) for one in several) for agent, several in utilities.items()}
@@ -78,7 +78,7 @@ def with_audit(experiment: Experiment, text_audit: TextAudit) -> Experiment:
     return replace(experiment, text_audit=text_audit)
 
 
-def asked_in_vain(judge: Judge, questions: Iterable[Question]) -> Mapping[Question, float]:
+def asked_in_vain(judge: Judge, questions: Iterable[JudgeQuestion]) -> Mapping[JudgeQuestion, float]:
     raise AssertionError("no utility has a judge")
 
 
@@ -108,9 +108,9 @@ def bolder(agent: Agent) -> Agent:
     return replace(agent, distributions=normal)
 
 
-def lies(experiment: Experiment) -> tuple[Misreport, ...]:
+def lies(experiment: Experiment) -> tuple[AgentMisreport, ...]:
     alpha = experiment.agents[0]
-    return Misreport("temperature 0.5", 0, replace(alpha, temperature=0.5)), Misreport(
+    return AgentMisreport("temperature 0.5", 0, replace(alpha, temperature=0.5)), AgentMisreport(
         "distribution 1", 0, bolder(alpha)
     )
 
@@ -197,14 +197,14 @@ def test_mean_utilities_and_payments_are_near_the_enumerated_ones(
         law = next(law for law in laws_of(numbers) if (law.rule, law.payment) == ("linear", "second_price"))
         for trial in trials:
             for utility in markov.text_audit.utilities[0]:
-                payoff = law.payoff(0, utility)
+                want = Want(0, utility)
                 place = ("linear", "second_price", "alpha", utility.kind, place_of[trial.report], trial.bids[0])
                 for seen, expected in (
-                    (payoff.net(trial), true[place].mean_utility),
-                    (payoff.paid(trial), true[place].mean_payment),
+                    (law.net(want, trial), true[place].mean_utility),
+                    (law.paid(want, trial), true[place].mean_payment),
                 ):
                     assert abs(seen.mean() - expected) < 4.5 * seen.std() / math.sqrt(N) + 1e-12, place
-                assert mean(payoff.net(trial)) == by_place(sampled)[place].mean_utility
+                assert mean(law.net(want, trial)) == by_place(sampled)[place].mean_utility
 
 
 def test_the_row_of_truth_is_exactly_zero(sampled: TextAuditRows) -> None:
@@ -291,8 +291,10 @@ def test_regret_welfare_and_revenue_come_from_texts_that_nothing_was_chosen_on(r
         for trial in chosen:
             del sampled._facts[trial]
         found = contest.equilibrium(path)
-        weighted, payoffs = contest.game.weighted.values(), contest.game.worths.values()
-        welfare = np.stack([sum(one.worth(trial) for one in payoffs) for trial in weighted])
+        law = contest.law
+        assert isinstance(law, SampledLaw)
+        weighted = law.weighted(contest.players).values()
+        welfare = np.stack([sum(law.worth(want, trial) for want in contest.players) for trial in weighted])
         even, odd = (welfare[:, k::2].mean(axis=1) for k in (0, 1))
         assert found.welfare_best == pytest.approx((even[odd.argmax()] + odd[even.argmax()]) / 2)
         assert found.outcome == "equilibrium"
@@ -307,7 +309,7 @@ def test_a_cycle_is_told_as_one(read: Reader, tmp_path: Path) -> None:
     with texts_of(experiment, tmp_path / "run") as texts:
         sampled = Sampled(experiment, texts, asked_in_vain)
         [contest] = contests(laws_of(sampled))
-        sampled.prepare(contest.law.fresh_trials(contest.game, path.bids))
+        sampled.prepare(contest.law.fresh_trials(contest.players, path.bids))
         found = contest.equilibrium(path)
     assert (found.outcome, found.bids, found.rounds) == ("cycle", (0.5, 1.0), 3)
     assert found.note == "bids return: (1, 1), (0.5, 1); only 5 seeds: 30 or more say something"
@@ -321,8 +323,8 @@ def test_the_regret_of_several_agents_is_bounded_together(read: Reader, tmp_path
         with texts_of(experiment, tmp_path / str(k)) as texts:
             sampled = Sampled(experiment, texts, asked_in_vain)
             contest = next(contests(laws_of(sampled)))
-            sampled.prepare(contest.law.fresh_trials(contest.game, (1.0, 1.0)))
-            highest.append(contest.game.regret((1.0, 1.0)).at_most)
+            sampled.prepare(contest.law.fresh_trials(contest.players, (1.0, 1.0)))
+            highest.append(contest.law.regret(contest.players, (1.0, 1.0))[1])
     assert highest[2] >= max(highest[:2]) > 0
 
 
@@ -423,7 +425,7 @@ def test_few_changes_are_said_of_every_kind(read: Reader, tmp_path: Path) -> Non
 def test_a_judge_is_asked_about_every_new_text_once(read: Reader, tmp_path: Path) -> None:
     judge, questions = Judge(model="m", prompt="?", value=1), []
 
-    def judged(by: Judge, these: Iterable[Question]) -> Mapping[Question, float]:
+    def judged(by: Judge, these: Iterable[JudgeQuestion]) -> Mapping[JudgeQuestion, float]:
         assert by is judge
         asked_now = list(these)
         questions.extend(asked_now)
@@ -493,7 +495,7 @@ def test_cells_of_misreports_differ_by_what_is_reported(read: Reader) -> None:
         replace(alpha, prompt="two"),
         bolder(alpha),
     ]
-    reports = ["", *(identity(experiment, Misreport(f"report {k}", 0, said)) for k, said in enumerate(told))]
+    reports = ["", *(identity(experiment, AgentMisreport(f"report {k}", 0, said)) for k, said in enumerate(told))]
     cells = [Cell("", "linear", 0, None, (1.0, 1.0), 0, report).id for report in reports]
     assert len(set(cells)) == len(told) + 1
     assert cells[0] == Cell("", "linear", 3, 0.5, (1.0, 1.0), 0).id
@@ -502,7 +504,7 @@ def test_cells_of_misreports_differ_by_what_is_reported(read: Reader) -> None:
 def test_a_new_utility_measures_a_misreport_by_the_true_table(read: Reader, tmp_path: Path) -> None:
     """Texts of an audit of mentions do not know by whom they are measured: those of -TV are written anew."""
     experiment = read(DUEL)
-    boast = (Misreport("distribution 1", 0, bolder(experiment.agents[0])),)
+    boast = (AgentMisreport("distribution 1", 0, bolder(experiment.agents[0])),)
     rows = [
         audited(with_audit(experiment, asked({0: [(kind, 1.0)]}, 40, (0.5,), boast)), tmp_path / "run")
         for kind in ("count", "tv")

@@ -16,7 +16,7 @@ from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.loop.reporting import honest, identity, misreported, prompt_sets_of, voices_of
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Experiment
-from tokenauction_cli.experiment.resolved.text_audit import Misreport, Utility
+from tokenauction_cli.experiment.resolved.text_audit import AgentMisreport, Utility
 
 A, B, ZERO = {"x": 0.8, "y": 0.2}, {"x": 0.4, "y": 0.6}, {"x": 0.5, "y": 0.5}
 DUEL = f"""
@@ -118,8 +118,8 @@ def experiment(read: Reader) -> Experiment:
     return read(DUEL + REFERENCE)
 
 
-def boast(experiment: Experiment, **changed: Any) -> Misreport:
-    return Misreport("boast", 0, replace(experiment.agents[0], **changed))
+def boast(experiment: Experiment, **changed: Any) -> AgentMisreport:
+    return AgentMisreport("boast", 0, replace(experiment.agents[0], **changed))
 
 
 def wanting(experiment: Experiment, kind: str) -> Experiment:

@@ -12,7 +12,7 @@ from ...experiment.resolved.text_audit import HONEST
 from ...mechanism.whole_texts.finding import BY_SEEDS, Deviation
 from ...mechanism.whole_texts.game import gained
 from ...mechanism.whole_texts.tree import replaced
-from .laws import Bounds, Law, Means, Trial, Want
+from .laws import AuditedLaw, Bounds, Means, Trial, Want
 from .text_audit_rows import few_seeds, voids
 
 
@@ -27,7 +27,7 @@ class Key(NamedTuple):
 class Deviations:
     """All others keep their bids and are honest."""
 
-    law: Law
+    law: AuditedLaw
     want: Want
 
     @cached_property
@@ -57,9 +57,9 @@ class Deviations:
             doubts = law.doubts(want, now, trial) if key != truth else ()
             yield self._row(*key, law.means(want, trial), bounds[key], *words, *doubts)
         before = law.means(want, now).utility
-        for bid, means, words in law.searched(want):
+        for bid, means, said in law.searched(want):
             gain = gained(means.utility, before)
-            yield self._row(HONEST, bid, means, Bounds(gain, gain, gain), *words)
+            yield self._row(HONEST, bid, means, Bounds(gain, gain, gain), *said)
 
     def _row(self, report: str, bid: float | None, means: Means, bounds: Bounds, *words: str) -> Deviation:
         experiment, (agent, utility), method = self.law.experiment, self.want, self.law.method

@@ -24,7 +24,7 @@ from ...mechanism.whole_texts.other_mechanisms import OtherMechanism, is_exact
 from ...mechanism.whole_texts.tree import Auctions, TokenAuctions, Worth, replaced
 from ...system.errors import UsageError
 from ...worths.worths import Judged, Valuer
-from .laws import Best, Bids, Bounds, Law, Means, Players, Searched, Trial, Want
+from .laws import AuditedLaw, Best, Bids, Bounds, Means, Players, Searched, Trial, Want
 
 Worths = Mapping[tuple[int, str], Worth]
 """By agent and kind of utility."""
@@ -79,7 +79,7 @@ def _told_by(mechanism: Mechanism, experiment: Experiment, every: EveryText, wor
 
 
 @dataclass(frozen=True, eq=False)
-class EnumeratedLaw(Law):
+class EnumeratedLaw(AuditedLaw):
     """`told` by the identity of a report; `charged` is None for a mechanism, which has one payment."""
 
     told: Mapping[str, Told]

@@ -9,7 +9,7 @@ from ...mechanism.audit.regret import unattained
 from ...mechanism.whole_texts.dynamics import Answer, Path, Question, played
 from ...mechanism.whole_texts.finding import BY_SEEDS, Equilibrium, Step, price_of_anarchy, welfare_ratio
 from ...mechanism.whole_texts.tree import replaced
-from .laws import Law, Players, Trial, wants
+from .laws import AuditedLaw, Players, Trial, wants
 from .text_audit_rows import few_seeds, rough, voids
 
 
@@ -17,7 +17,7 @@ from .text_audit_rows import few_seeds, rough, voids
 class Contest:
     """The game of these agents, who want the same kind of thing, under a law."""
 
-    law: Law
+    law: AuditedLaw
     kind: str
     players: Players
 
@@ -82,7 +82,7 @@ class Contest:
             yield Step(*names, k, replier, reply.bids, reply.gain, reply.low, reply.moved)
 
 
-def contests(laws: Iterable[Law]) -> Iterator[Contest]:
+def contests(laws: Iterable[AuditedLaw]) -> Iterator[Contest]:
     """One per law and kind of utility, but where everybody's value and bid is 0."""
     for law in laws:
         for kind in dict.fromkeys(want.utility.kind for want in wants(law)):
@@ -91,7 +91,7 @@ def contests(laws: Iterable[Law]) -> Iterator[Contest]:
                 yield Contest(law, kind, players)
 
 
-def played_out(laws: Iterable[Law], prepare: Callable[[Iterable[Trial]], None]) -> dict[Contest, Path]:
+def played_out(laws: Iterable[AuditedLaw], prepare: Callable[[Iterable[Trial]], None]) -> dict[Contest, Path]:
     """All at once: what they ask at the same time may share texts. At the end the fresh texts are there too."""
 
     def answered(asked: Mapping[Contest, Question]) -> dict[Contest, Sequence[Answer]]:

@@ -80,22 +80,23 @@ class Best(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Law(ABC):
-    """`rule` and `payment` are the names that rows have; for a mechanism the two are one.
-
-    `with_misreports` says whether what an agent reports changes what is written.
-    """
+class AuditedLaw(ABC):
+    """`rule` and `payment` are the names that rows have; for a mechanism the two are one."""
 
     experiment: Experiment
     rule: str
     payment: str
     method: ClassVar[str]
-    with_misreports: ClassVar[bool] = True
 
     @property
     @abstractmethod
     def n_texts(self) -> int:
         """Of honest agents."""
+
+    @property
+    def with_misreports(self) -> bool:
+        """Whether what an agent reports changes what is written."""
+        return True
 
     @abstractmethod
     def has_meaning(self, kind: str) -> bool:
@@ -157,7 +158,7 @@ class Law(ABC):
     def best(self, players: Players) -> Best: ...
 
 
-def wants(law: Law) -> list[Want]:
+def wants(law: AuditedLaw) -> list[Want]:
     """What agents want, where that is defined; reference agents never deviate."""
     agents, audit = law.experiment.agents, law.experiment.text_audit
     all_wants = (Want(agent, utility) for agent, several in audit.utilities.items() for utility in several)

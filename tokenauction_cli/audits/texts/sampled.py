@@ -18,7 +18,7 @@ from ...mechanism.distributions import Array
 from ...mechanism.terms import Terms
 from ...mechanism.whole_texts.tree import total
 from ...system.arrays import Integers
-from ...worths.judges import Question
+from ...worths.judges import JudgeQuestion
 from ...worths.worths import Judged
 from .audit_texts import AuditTexts, Facts
 from .laws import Trial
@@ -36,7 +36,7 @@ class Sampled:
         self._texts = texts
         self._judged = judged
         self._facts: dict[Trial, list[Facts]] = {}
-        self._scores: dict[tuple[str, str, Question], float] = {}
+        self._scores: dict[tuple[str, str, JudgeQuestion], float] = {}
 
     @property
     def n_texts(self) -> int:
@@ -84,10 +84,10 @@ class Sampled:
                 scores = self._judged(judge, list(questions)) if questions else {}
                 self._scores |= {(judge.model, judge.prompt, one): score for one, score in scores.items()}
 
-    def _questions(self, agent: int, trial: Trial) -> list[Question]:
+    def _questions(self, agent: int, trial: Trial) -> list[JudgeQuestion]:
         name = self.experiment.agents[agent].name
         pairs = zip(self._cells(trial), self._facts[trial], strict=True)
-        return [Question(name, cell.query, facts.text) for cell, facts in pairs]
+        return [JudgeQuestion(name, cell.query, facts.text) for cell, facts in pairs]
 
     def measured(self, trial: Trial, agent: int, utility: Utility) -> Array:
         """What the kind measures of each text to the agent, (n_texts,): 0 where nothing is sold."""

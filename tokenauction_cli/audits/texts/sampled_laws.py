@@ -25,9 +25,9 @@ from ...mechanism.whole_texts.gains import (
     split_choice,
 )
 from ...mechanism.whole_texts.tree import replaced
-from .laws import Best, Bids, Bounds, Law, Means, Players, Trial, Want
+from .laws import AuditedLaw, Best, Bids, Bounds, Means, Players, Trial, Want
 from .sampled import Sampled, mean
-from .screened import Choice, Screener
+from .screened import ScreenedBid, Screener
 from .text_audit_rows import rough
 
 WHOLE = ("mention", "count")
@@ -51,7 +51,7 @@ def sampled_laws(sampled: Sampled, rules: Rules, screener: Screener) -> Iterator
 
 
 @dataclass(frozen=True, eq=False)
-class SampledLaw(Law):
+class SampledLaw(AuditedLaw):
     sampled: Sampled
     rules: Rules
     screener: Screener
@@ -114,7 +114,7 @@ class SampledLaw(Law):
             yield f"{cut:.0%} of truth's texts are cut at {self.experiment.auction.limit}"
         yield from rough(self.experiment)
 
-    def _screened(self, want: Want) -> Choice | None:
+    def _screened(self, want: Want) -> ScreenedBid | None:
         """What recorded texts of the token auction propose."""
         if self.rule not in self.rules.aggregation:
             return None

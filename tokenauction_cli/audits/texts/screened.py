@@ -26,7 +26,7 @@ _OF_THE_TEXT = ("mention", "count")
 _EXPECTED_PRICE = "second_price_expected"
 
 
-class Choice(NamedTuple):
+class ScreenedBid(NamedTuple):
     """A bid that is worth trying, and the effective number of recorded texts that say so."""
 
     bid: float
@@ -64,7 +64,7 @@ class Screener:
         self._texts = texts
         self._is_plain = not experiment.auction.reserve and not any(np.isfinite(a.budget) for a in experiment.agents)
 
-    def choice(self, rule: str, payment: str, agent: int, utility: Utility) -> Choice | None:
+    def choice(self, rule: str, payment: str, agent: int, utility: Utility) -> ScreenedBid | None:
         """The bid between those of the grid that promises most; None where nothing can be said."""
         if not self._is_plain or utility.kind not in _OF_THE_TEXT or self._experiment.auction.alphabet != "tokens":
             return None
@@ -81,7 +81,7 @@ class Screener:
         bid = found.choose()
         if bid is None or any(np.isclose(bid, tried) for tried in self._text_audit.grid(utility.value)):
             return None
-        return Choice(bid, float(found.effective_texts[found.bids == bid][0]))
+        return ScreenedBid(bid, float(found.effective_texts[found.bids == bid][0]))
 
     def _bids(self, text: Traced) -> tuple[float, ...]:
         return tuple(text.record[f"bid.{agent.id}"] for agent in self._experiment.agents)

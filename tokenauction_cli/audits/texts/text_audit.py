@@ -22,7 +22,7 @@ from .audit_texts import AuditTexts, audit_texts
 from .deviations import Deviations
 from .enumerated import enumerated_laws, exact_mechanisms
 from .equilibria import played_out
-from .laws import Law, Trial, wants
+from .laws import AuditedLaw, Trial, wants
 from .sampled import Sampled
 from .sampled_laws import sampled_laws
 from .screened import Screener, Traced, traced_texts
@@ -96,7 +96,7 @@ def sampled_audit(
     return _audited(list(laws), sampled.prepare)
 
 
-def _audited(laws: Sequence[Law], prepare: Callable[[Iterable[Trial]], None]) -> TextAuditRows:
+def _audited(laws: Sequence[AuditedLaw], prepare: Callable[[Iterable[Trial]], None]) -> TextAuditRows:
     """The rows of these laws; `prepare` has the texts of trials written."""
     groups = [Deviations(law, want) for law in laws for want in wants(law)]
     prepare(trial for group in groups for trial in group.trials.values())

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...experiment.experiment import Experiment
-from ...experiment.resolved.text_audit import Misreport
+from ...experiment.resolved.text_audit import AgentMisreport
 from ...lm.base import Logits, Request
 from ...lm.table import TableModel, TablePrompt, TableVocabulary
 from ...mechanism.alternatives.candidates import Candidates
@@ -52,7 +52,7 @@ class _After(NamedTuple):
         return self.reported.tobytes() + self.true.tobytes()
 
 
-def every_text(experiment: Experiment, rules: Rules, misreport: Misreport | None = None) -> EveryText:
+def every_text(experiment: Experiment, rules: Rules, misreport: AgentMisreport | None = None) -> EveryText:
     """All texts to which an agent's report gives a positive probability.
 
     Raises UsageError where they have more than `MOST_PREFIXES` prefixes, and where a table says nothing of one.
@@ -74,7 +74,7 @@ def every_candidate(experiment: Experiment, every: EveryText) -> Candidates:
 class _Tables:
     """The tables of the agents, of one that misreports, and of the reference, over the union of their tokens."""
 
-    def __init__(self, experiment: Experiment, misreport: Misreport | None) -> None:
+    def __init__(self, experiment: Experiment, misreport: AgentMisreport | None) -> None:
         speakers = [
             *experiment.agents,
             *([misreport.reported] if misreport else []),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...experiment.experiment import Agent, Experiment
-from ...experiment.resolved.text_audit import Misreport
+from ...experiment.resolved.text_audit import AgentMisreport
 from ..plan import prompt_set_name
 from .token_loop import PromptSet
 
@@ -39,7 +39,7 @@ def honest(experiment: Experiment) -> Reporting:
     return Reporting(NO_MISREPORT, experiment.agents, () if experiment.reference is None else (experiment.reference,))
 
 
-def misreported(experiment: Experiment, misreport: Misreport) -> Reporting:
+def misreported(experiment: Experiment, misreport: AgentMisreport) -> Reporting:
     """One agent does not; its own model measures the text where its utility asks that."""
     i = misreport.agent
     agents = (*experiment.agents[:i], misreport.reported, *experiment.agents[i + 1 :])
@@ -53,7 +53,7 @@ def _is_measured(experiment: Experiment, agent: int) -> bool:
     return any(utility.kind in BY_OWN_MODEL for utility in experiment.text_audit.utilities[agent])
 
 
-def identity(experiment: Experiment, misreport: Misreport) -> str:
+def identity(experiment: Experiment, misreport: AgentMisreport) -> str:
     """What tells a report from others, as canonical JSON: whose it is, what it is given to say, and whether its own
     model measures the text: a record without that does not say what the text is worth by it.
     """

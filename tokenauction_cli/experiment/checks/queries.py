@@ -38,7 +38,7 @@ NO_COLUMNS = Columns({}, {})
 
 
 @dataclass(frozen=True)
-class Rows:
+class QueryRows:
     """The rows of a CSV file as the experiment file would have them, and the line of each."""
 
     file: str
@@ -46,7 +46,7 @@ class Rows:
     lines: list[int]
 
 
-def read_rows(file: Path) -> Rows:
+def read_rows(file: Path) -> QueryRows:
     """The queries of a CSV file. Raises ExperimentError, which names the file and the row, and UsageError where the
     file cannot be read at all.
     """
@@ -69,7 +69,7 @@ def read_rows(file: Path) -> Rows:
     if not rows:
         raise _mistake(file, 0, "expected at least one row below the first, which names the columns")
     _check_size(file, rows)
-    return Rows(str(file), rows, lines)
+    return QueryRows(str(file), rows, lines)
 
 
 def _text_of(file: Path) -> str:

@@ -20,7 +20,7 @@ SPACE = " "
 Length = Annotated[int, Strict(), Field(ge=1, le=100_000), says("a whole number from 1 to 100000")]
 
 
-class Covering(Section):
+class CoveringSection(Section):
     """How much of a model's tokenisations of a text is followed; exact, and exponential in the text, with both at 0."""
 
     open: Share = Field(
@@ -67,7 +67,7 @@ class AuctionSection(Section):
     max_bytes: Length | None = Field(
         default=None, description=f"The same in bytes, with the alphabet bytes or words. Default: {MAX_BYTES}."
     )
-    covering: Covering | None = Field(
+    covering: CoveringSection | None = Field(
         default=None, description="With the alphabet bytes or words: how closely a model's tokenisations are followed."
     )
     separator: Text | None = Field(

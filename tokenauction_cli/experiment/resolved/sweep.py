@@ -16,7 +16,7 @@ from ...mechanism.terms import Terms, relative_bids
 from ..format.sweep import Steps, Sweep
 
 
-class Bidder(Protocol):
+class SweepAgent(Protocol):
     """What a sweep needs to know of an agent."""
 
     @property
@@ -35,7 +35,7 @@ class SweepPoint(NamedTuple):
     relative_weight: float | None
 
 
-class Bidding(NamedTuple):
+class AgentBid(NamedTuple):
     """An agent as a sweep knows it."""
 
     id: str
@@ -43,9 +43,9 @@ class Bidding(NamedTuple):
     reference: bool
 
 
-def bidding(agents: Iterable[Bidder], bids: Mapping[str, float]) -> list[Bidding]:
+def bidding(agents: Iterable[SweepAgent], bids: Mapping[str, float]) -> list[AgentBid]:
     """The agents, some of them, by id, with other bids than their own."""
-    return [Bidding(agent.id, bids.get(agent.id, agent.bid), agent.reference) for agent in agents]
+    return [AgentBid(agent.id, bids.get(agent.id, agent.bid), agent.reference) for agent in agents]
 
 
 def seeds_of(sweep: Sweep) -> tuple[int, ...]:
@@ -69,7 +69,7 @@ def n_points(sweep: Sweep) -> int | None:
     return 1 if sweep.bids is None else len(sweep.bids)
 
 
-def sweep_points(agents: Sequence[Bidder], sweep: Sweep, swept: int) -> Iterator[SweepPoint]:
+def sweep_points(agents: Sequence[SweepAgent], sweep: Sweep, swept: int) -> Iterator[SweepPoint]:
     """Every point of a sweep whose agents are named by id."""
     if sweep.relative_weight is not None:
         total = total_bid_of(agents, sweep)
@@ -80,7 +80,7 @@ def sweep_points(agents: Sequence[Bidder], sweep: Sweep, swept: int) -> Iterator
         yield SweepPoint(index, bids, share_of(agents, swept, bids))
 
 
-def total_bid_of(agents: Sequence[Bidder], sweep: Sweep) -> float:
+def total_bid_of(agents: Sequence[SweepAgent], sweep: Sweep) -> float:
     """What the bids of the charged agents sum to at every relative weight: by default what their own bids do."""
     return sum(agent.bid for agent in agents if not agent.reference) if sweep.total_bid is None else sweep.total_bid
 
@@ -94,14 +94,14 @@ def weights_of_sweep(weights: tuple[float, ...] | Steps) -> Iterable[float]:
     return (*(round(weights.start + k * weights.step, 12) for k in range(n - 1)), weights.to)
 
 
-def shared_bids(agents: Sequence[Bidder], swept: int, weight: float, total_bid: float) -> tuple[float, ...]:
+def shared_bids(agents: Sequence[SweepAgent], swept: int, weight: float, total_bid: float) -> tuple[float, ...]:
     """The bids at one relative weight."""
     terms = terms_of_agents(agents, swept)
     bids = relative_bids(terms, weight, total_bid).tolist()
     return tuple(agent.bid if agent.reference else _tidy(bid) for agent, bid in zip(agents, bids, strict=True))
 
 
-def terms_of_agents(agents: Sequence[Bidder], swept: int, reserve: float = 0.0) -> Terms:
+def terms_of_agents(agents: Sequence[SweepAgent], swept: int, reserve: float = 0.0) -> Terms:
     """Who bids, who is swept and who is charged."""
     return Terms(
         ids=tuple(agent.id for agent in agents),
@@ -112,13 +112,13 @@ def terms_of_agents(agents: Sequence[Bidder], swept: int, reserve: float = 0.0) 
     )
 
 
-def share_of(agents: Sequence[Bidder], swept: int, bids: Sequence[float]) -> float | None:
+def share_of(agents: Sequence[SweepAgent], swept: int, bids: Sequence[float]) -> float | None:
     """The swept agent's share of the bids of the charged agents."""
     charged = sum(bid for bid, agent in zip(bids, agents, strict=True) if not agent.reference)
     return bids[swept] / charged if charged > 0 else None
 
 
-def _explicit_bids(agents: Sequence[Bidder], sweep: Sweep) -> Iterator[tuple[float, ...]]:
+def _explicit_bids(agents: Sequence[SweepAgent], sweep: Sweep) -> Iterator[tuple[float, ...]]:
     if sweep.grid is not None:
         points: Iterable[dict[str, float]] = (
             dict(zip(sweep.grid, bids, strict=True)) for bids in product(*sweep.grid.values())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..format.audit import Judge, KeptBids, Reports, TextAuditSection, Utilities
 from .agent import Agent
-from .sweep import Bidder, shared_bids
+from .sweep import SweepAgent, shared_bids
 
 GRID = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
 """`bids: auto`: the value times these."""
@@ -42,7 +42,7 @@ class Utility:
 
 
 @dataclass(frozen=True)
-class Misreport:
+class AgentMisreport:
     """A false report: the index of an agent, and the agent that it says it is. `name` is as in `temperature 0.5`."""
 
     name: str
@@ -60,7 +60,7 @@ class TextAudit:
 
     utilities: Mapping[int, tuple[Utility, ...]]
     bids: tuple[float, ...] | None
-    misreports: tuple[Misreport, ...]
+    misreports: tuple[AgentMisreport, ...]
     seeds: int
     at: tuple[float, ...]
 
@@ -71,7 +71,7 @@ class TextAudit:
         return replace(audit, misreports=tuple(_misreports(section.reports, agents, tuple(audit.utilities))))
 
     @classmethod
-    def honest(cls, section: TextAuditSection, agents: Sequence[Bidder], swept: int, total_bid: float) -> TextAudit:
+    def honest(cls, section: TextAuditSection, agents: Sequence[SweepAgent], swept: int, total_bid: float) -> TextAudit:
         """The same without its misreports: what is known of agents that only bid."""
         value = section.value or {}
         return cls(
@@ -99,7 +99,7 @@ class TextAudit:
         return len(tried)
 
 
-def _kept_bids(at: KeptBids | None, agents: Sequence[Bidder], swept: int, total_bid: float) -> tuple[float, ...]:
+def _kept_bids(at: KeptBids | None, agents: Sequence[SweepAgent], swept: int, total_bid: float) -> tuple[float, ...]:
     """The bids that the others keep, (n,); of a section whose agents are named by id."""
     if at is not None and at.relative_weight is not None:
         return shared_bids(agents, swept, at.relative_weight, total_bid)
@@ -116,14 +116,14 @@ def _utilities(section: Utilities) -> Iterator[Utility]:
             yield Utility(kind, wanted)
 
 
-def _misreports(reports: Reports | None, agents: Sequence[Agent], who: Sequence[int]) -> Iterator[Misreport]:
+def _misreports(reports: Reports | None, agents: Sequence[Agent], who: Sequence[int]) -> Iterator[AgentMisreport]:
     """Those of every agent that has a value, agent by agent; a report that is the agent's own is none."""
     if reports is None:
         return
     for i in who:
         for name, reported in _reported(reports, agents[i]):
             if reported != agents[i]:
-                yield Misreport(name, i, reported)
+                yield AgentMisreport(name, i, reported)
 
 
 def _reported(reports: Reports, agent: Agent) -> Iterator[tuple[str, Agent]]:
