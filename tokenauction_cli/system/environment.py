@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 _SECRET = re.compile(r"hf_\w+|(?<=Bearer )[^\s'\"]+|(?<=://)[^/\s@]+@")
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
@@ -35,6 +38,13 @@ def cache_folder() -> Path:
     if own := os.environ.get("TOKAUCTION_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "tokauction"
+
+
+def remember(memory: Path, found: Any = None) -> None:
+    """Write down what was found out, as JSON in a file of the cache folder; one that cannot be written is no error."""
+    with suppress(OSError):
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(json.dumps(found, indent=1), "utf-8")
 
 
 def visible(text: str) -> str:

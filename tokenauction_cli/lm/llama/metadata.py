@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ...model_files.gguf_header import GgufHeader, read_header
 from ...system.children import PACKAGE_ROOT, command_of
-from ...system.environment import cache_folder, shortened
+from ...system.environment import cache_folder, remember, shortened
 from ...system.errors import ModelError
 from .contradictions import contradiction
 from .file_identity import identity
@@ -71,7 +71,7 @@ def read_metadata(path: Path) -> GgufMetadata:
     memory = cache_folder() / "probes" / f"{identity(path)}-vocabulary"
     if not memory.exists():
         _open_in_child(path, header)
-        _touch(memory)
+        remember(memory)
     return GgufMetadata(path, header)
 
 
@@ -93,15 +93,6 @@ def unreadable(path: Path, header: GgufHeader, how: str) -> ModelError:
         f"{path}: this build of llama.cpp cannot run it ({shortened(header.architecture, 40)}): {how}; "
         "update llama-cpp-python, or choose another file"
     )
-
-
-def _touch(memory: Path) -> None:
-    """A folder that cannot be written is no error."""
-    try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.touch()
-    except OSError:
-        return
 
 
 def _child(path: Path) -> subprocess.CompletedProcess[bytes]:
