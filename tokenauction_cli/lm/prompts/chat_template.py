@@ -18,7 +18,6 @@ from types import TracebackType
 
 from ...system.children import PACKAGE_ROOT, command_of
 from ...system.environment import on_one_line
-from ..llama.metadata import how_it_ended
 
 SECONDS = 5.0  # for a rendering
 _SECONDS_TO_START = 60.0  # on a busy machine
@@ -113,6 +112,8 @@ class _Child:
         return line
 
     def _how_it_ended(self) -> str:
+        from ..llama.metadata import how_it_ended  # it loads llama.cpp
+
         return how_it_ended(self._process.wait(), b"")
 
     def end(self) -> None:
