@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +178,7 @@ def test_a_line_names_model_and_question(experiment: Experiment, judge: Judge, f
 def test_another_model_is_asked_anew(experiment: Experiment, judge: Judge, folder: RunFolder, tmp_path: Path) -> None:
     scores(experiment, judge, folder, A)
     bigram_model(tmp_path / "other.gguf", {of_byte(ord("a")): {NO: 9.0}}, WORDS)
-    assert scores(experiment, replace(judge, model="other.gguf"), folder, A)[0] < 0.01
+    assert scores(experiment, judge.model_copy(update={"model": "other.gguf"}), folder, A)[0] < 0.01
     assert len(lines(folder)) == 2
 
 
