@@ -37,6 +37,8 @@ autodoc_mock_imports = ["llama_cpp", "distributed", "vl_convert"]
 
 html_theme = "furo"
 html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False
 pygments_style, pygments_dark_style = "tango", "monokai"

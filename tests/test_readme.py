@@ -42,6 +42,11 @@ def test_every_shipped_experiment_asks_a_question_and_names_its_command(path: Pa
     assert second.startswith("#")
 
 
+def test_every_shipped_experiment_is_a_study() -> None:
+    studies = "".join(path.read_text("utf-8") for path in (ROOT / "docs" / "studies").glob("*.md"))
+    assert not [path.name for path in (ROOT / "experiments").glob("*.yaml") if path.stem not in studies]
+
+
 def test_the_readme_is_short_and_leads_on() -> None:
     assert len(README.splitlines()) <= 150
     assert README.index("make demo") < README.index("make test") < 1000
