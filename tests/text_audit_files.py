@@ -20,7 +20,7 @@ METHODS = {"linear": "exact", "log_linear": "seeds"}
 MISREPORT = "temperature 0.5"
 AUDIT = (
     *("aggregation", "payment", "agent", "utility", "report", "bid", "value", "mean_utility", "mean_payment"),
-    *("gain", "gain.low", "gain.high", "texts", "method", "note"),
+    *("gain", "gain.low", "gain.high", "texts", "method", "best", "note"),
 )
 
 WORDS = """\
@@ -49,12 +49,12 @@ def _group(where: dict[str, str], method: str) -> list[dict[str, Any]]:
     """All deviations of one agent under one rule and payment."""
     tried = [(report, bid * VALUE) for report in ("honest", MISREPORT) for bid in GRID]
     rows = [_row(where, method, report, bid) for report, bid in tried]
-    max(rows, key=lambda row: row["gain"])["note"] = "best of 17 deviations"
+    max(rows, key=lambda row: row["gain"]).update(best="tried", note="best of 17 deviations")
     if method == "exact":
         best = max((_row(where, method, "honest", k * VALUE / 100) for k in range(400)), key=lambda row: row["gain"])
-        rows.append(best | {"note": "best constant bid"})
+        rows.append(best | {"best": "constant", "note": "best constant bid"})
         dynamic = {name: best[name] + 0.02 for name in ("mean_utility", "gain", "gain.low", "gain.high")}
-        rows.append(best | dynamic | {"bid": "", "note": "best bid for every prefix"})
+        rows.append(best | dynamic | {"bid": "", "best": "every_prefix", "note": "best bid for every prefix"})
     return rows
 
 
@@ -75,6 +75,7 @@ def _row(where: dict[str, str], method: str, report: str, bid: float) -> dict[st
         "gain.high": gain + spread,
         "texts": 3280 if method == "exact" else 200,
         "method": method,
+        "best": "",
         "note": "",
     }
 

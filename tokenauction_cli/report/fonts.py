@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from types import ModuleType
 from unicodedata import category, name
 
+from ..system.wording import listed
 from .charts.vega import FONT, Spec
-from .prose import listed
 
 _NO_CHARACTER = "\U0010ffff"
 _AFTER_THE_SCRIPT = re.compile(" (?:CAPITAL|CHARACTER|COMPATIBILITY|IDEOGRAPH|LETTER|SIGN|SMALL|SYLLAB|UNIFIED|VOWEL)")

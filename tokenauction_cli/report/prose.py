@@ -13,6 +13,8 @@ from ..analysis.columns.columns import figure_explained
 from ..analysis.frames.trend import shapes_frame
 from ..analysis.run import Run
 from ..mechanism.registry import is_known, label
+from ..system import wording
+from ..system.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -267,9 +269,4 @@ def signed(tau: float) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}".replace(",", "\u202f")
-
-
-def listed(parts: list[str]) -> str:
-    """a, b and c."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return wording.counted(n, noun, thousands="\u202f")

@@ -33,8 +33,7 @@ auction: {payments: [second_price]}
 audit: {texts: {value: {alpha: {mention: 2}}, seeds: 50}}
 """
 TRUTH = Deviation("linear", "second_price", "alpha", "mention", "honest", 2.0, 2.0, 1.5, 0.25, 0, 0, 0, 50, "seeds")
-BEST = "best on this grid: regret at most 0.3 (95 %)"
-LOW = replace(TRUTH, bid=1.0, mean_utility=1.6, gain=0.1, low=-0.1, high=0.3, note=BEST)
+LOW = replace(TRUTH, bid=1.0, mean_utility=1.6, gain=0.1, low=-0.1, high=0.3, best="tried")
 LIE = replace(TRUTH, report="prompt 1", mean_utility=1.55, gain=0.05, low=-0.15, high=0.25)
 END = Equilibrium(
     "linear", "second_price", "mention", "equilibrium", 1, (2.0, 1.0), (2.0, None), 0.02, 0.1,
@@ -42,11 +41,9 @@ END = Equilibrium(
 )  # fmt: skip
 START = Step("linear", "second_price", "mention", 0, "", (2.0, 1.0), 0.0, 0.0, moved=False)
 FOUND = TextAuditRows([LOW, TRUTH, LIE], [END], [START])
-EXACT = [
-    replace(row, method="exact", low=row.gain, high=row.gain, note="best" * (row is LOW)) for row in FOUND.deviations
-]
-CONSTANT = replace(EXACT[0], bid=1.25, gain=0.125, low=0.125, high=0.125, note="best constant bid")
-DYNAMIC = replace(EXACT[0], bid=None, gain=0.5, low=0.5, high=0.5, note="best bid for every prefix")
+EXACT = [replace(row, method="exact", low=row.gain, high=row.gain) for row in FOUND.deviations]
+CONSTANT = replace(EXACT[0], bid=1.25, gain=0.125, low=0.125, high=0.125, best="constant")
+DYNAMIC = replace(EXACT[0], bid=None, gain=0.5, low=0.5, high=0.5, best="every_prefix")
 
 
 @pytest.fixture
@@ -70,7 +67,9 @@ def end(experiment: Experiment, **changed: object) -> str:
 
 def test_frames_have_the_columns_of_the_files(experiment: Experiment) -> None:
     frames = text_audit_frames(experiment, FOUND)
-    assert list(frames["text_audit.csv"].columns[9:13]) == ["gain", "gain.low", "gain.high", "texts"]
+    assert list(frames["text_audit.csv"].columns[9:]) == [
+        *("gain", "gain.low", "gain.high", "texts", "method", "best", "note"),
+    ]
     assert list(frames["text_equilibrium.csv"].columns[3:11]) == [
         *("outcome", "rounds", "bid.alpha", "bid.beta", "value.alpha", "value.beta", "regret", "regret.high"),
     ]
@@ -99,7 +98,18 @@ def test_a_group_is_one_payment_agent_and_utility(experiment: Experiment) -> Non
     assert groups_of([LOW, other, TRUTH, LIE]) == [[LOW, TRUTH, LIE], [other]]
     assert truth_of([LOW, TRUTH, LIE]) is TRUTH
     assert best_of([TRUTH, LOW, LIE]) is LOW
-    assert best_of([*EXACT, CONSTANT, DYNAMIC]) is EXACT[0]
+    assert best_of([DYNAMIC, CONSTANT, *EXACT]) is EXACT[0]
+
+
+def test_what_a_note_says_finds_no_row(experiment: Experiment) -> None:
+    """Sentences are for readers: those that begin with `best`, or speak of a constant, change no table and no words."""
+    plain = [*EXACT, CONSTANT, DYNAMIC]
+    told = [replace(row, note=f"best constant {k}; best bid for nobody") for k, row in enumerate(plain)]
+    shown = [
+        (text_audit_tables(experiment, rows), text_audit_paragraphs(experiment, rows))
+        for rows in (TextAuditRows(plain), TextAuditRows(told))
+    ]
+    assert shown[0] == shown[1]
 
 
 def test_regret_is_the_largest_upper_bound_and_never_below_zero() -> None:
@@ -167,7 +177,7 @@ def test_words_of_bounds(experiment: Experiment) -> None:
     assert nothing == f"{head}None of 2 deviations is known to gain: regret at most 0.3 (95 %) on this grid."
     gains = words(experiment, replace(LOW, low=0.05), TRUTH, LIE)
     assert gains == f"{head}Of 2 deviations bid 1 is best: one gains at least 0.05, none more than 0.3 (95 %)."
-    assert words(experiment, replace(TRUTH, note="best, of one bid")) == f"{head}Nothing else was tried."
+    assert words(experiment, replace(TRUTH, best="tried")) == f"{head}Nothing else was tried."
 
 
 def test_words_of_exact_gains(experiment: Experiment) -> None:
@@ -175,7 +185,7 @@ def test_words_of_exact_gains(experiment: Experiment) -> None:
     assert told.endswith("Bid 1 gains 0.1; bid 1.25 gains 0.125; a bid for every prefix gains 0.5.")
     same = words(experiment, *EXACT, replace(CONSTANT, bid=1.0, gain=0.1))
     assert same.endswith("by truth. Bid 1 gains 0.1.")
-    truth = [replace(row, gain=0.0, note="best" * (row.bid == 2.0 and row.report == "honest")) for row in EXACT]
+    truth = [replace(row, gain=0.0, best="tried" if row.bid == row.value else "") for row in EXACT]
     assert words(experiment, *truth).endswith("Nothing gains: truth is best.")
 
 

@@ -21,7 +21,7 @@ from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Agent, Experiment, load_experiment
 from tokenauction_cli.experiment.format.audit import Judge
 from tokenauction_cli.experiment.resolved.text_audit import HONEST, AgentMisreport, TextAudit, Utility
-from tokenauction_cli.mechanism.whole_texts.finding import Deviation, Equilibrium
+from tokenauction_cli.mechanism.whole_texts.finding import BestKind, Deviation, Equilibrium
 from tokenauction_cli.system.errors import UsageError
 from tokenauction_cli.worths.judges import JudgeQuestion
 from tokenauction_cli.worths.worths import Judged
@@ -92,8 +92,8 @@ def tried(rows: list[Deviation], bid: float, report: str = HONEST) -> Deviation:
     return next(row for row in rows if (row.report, row.bid) == (report, bid))
 
 
-def noted(rows: list[Deviation], note: str) -> Deviation:
-    [row] = [row for row in rows if row.note == note]
+def best_of(rows: list[Deviation], kind: BestKind) -> Deviation:
+    [row] = [row for row in rows if row.best == kind]
     return row
 
 
@@ -121,7 +121,8 @@ def test_example_a_is_the_counterexample_to_truthfulness(read: Reader) -> None:
     rows = group(audited(read(EXAMPLE_A), asked("tv")), "linear", "second_price", "one", "tv")
     assert tried(rows, 1).mean_utility == pytest.approx(-1.0397207708, abs=5e-11)
     assert tried(rows, 1).gain == 0
-    constant, by_prefix = noted(rows, "best constant bid"), noted(rows, "best bid for every prefix")
+    constant, by_prefix = best_of(rows, "constant"), best_of(rows, "every_prefix")
+    assert (constant.note, by_prefix.note) == ("best constant bid", "best bid for every prefix")
     assert constant.bid == pytest.approx(1.5131621279, abs=5e-11)
     assert constant.gain == pytest.approx(0.0369308294, abs=5e-11)
     assert (constant.low, constant.high) == (constant.gain, constant.gain)
@@ -151,7 +152,7 @@ def test_m3_counts_brands_and_payments(
 
 @pytest.mark.parametrize(("kind", "bid", "regret"), [("tv", 0.941967, 0.00063042), ("count", 0.828926, 0.00565957)])
 def test_m3_regret_of_bidding_the_value(of_m3: TextAuditRows, kind: str, bid: float, regret: float) -> None:
-    best = noted(group(of_m3, "linear", "second_price", "alpha", kind), "best constant bid")
+    best = best_of(group(of_m3, "linear", "second_price", "alpha", kind), "constant")
     assert best.bid == pytest.approx(bid, abs=5e-7)
     assert best.gain == pytest.approx(regret, abs=5e-9)
 
@@ -160,7 +161,7 @@ def test_m3_an_aggressive_report_pays(of_m3: TextAuditRows) -> None:
     rows = group(of_m3, "linear", "second_price", "alpha", "count")
     reached = [tried(rows, 1, report).mean_utility for report in (HONEST, "temperature 0.5", "distribution 1")]
     assert reached == pytest.approx([0.85509547, 0.96208419, 1.06431921], abs=5e-9)
-    assert noted(rows, "best").report == "distribution 1"
+    assert best_of(rows, "tried").report == "distribution 1"
     assert {row.report for row in group(of_m3, "linear", "second_price", "beta", "count")} == {HONEST}
 
 
@@ -314,7 +315,7 @@ def test_agents_without_the_utility_keep_their_bids(read: Reader) -> None:
     text_audit = TextAudit({0: (Utility("count", 1.0),)}, None, (), 200, (1.0, 1.0))
     audit = audited(experiment, text_audit)
     found = equilibrium(audit, "linear", "second_price", "count")
-    best = noted(group(audit, "linear", "second_price", "alpha", "count"), "best constant bid")
+    best = best_of(group(audit, "linear", "second_price", "alpha", "count"), "constant")
     assert found.bids == (pytest.approx(best.bid, abs=1e-5), 1)
     assert found.values == (1, None)
     assert {step.agent for step in audit.steps} == {"", "alpha"}
@@ -333,7 +334,7 @@ def test_a_reserve_is_said_to_void_the_theory(read: Reader) -> None:
     experiment = read(M3, "auction.reserve=0.1", "auction.aggregation=[linear]", "auction.payments=[second_price]")
     audit = audited(experiment, asked("count"))
     assert all(row.note.endswith("a reserve voids the theory") for row in [*audit.deviations, *audit.equilibria])
-    assert sum(row.note.startswith("best;") for row in audit.deviations) == 2
+    assert [row.note[:5] for row in audit.deviations if row.best == "tried"] == ["best;"] * 2
 
 
 @pytest.mark.parametrize(
@@ -358,5 +359,5 @@ def test_bids_that_are_all_zero_sell_nothing(read: Reader) -> None:
     """Truth is then worth nothing and pays nothing."""
     text_audit = TextAudit({0: (Utility("tv", 0.0),)}, None, (), 200, (0.0, 0.0))
     found = audited(read(EXAMPLE_A), text_audit)
-    (truth,) = {row for row in found.deviations if row.bid == 0 and row.note != "best constant bid"}
+    (truth,) = {row for row in found.deviations if row.bid == 0 and row.best != "constant"}
     assert (truth.mean_utility, truth.mean_payment, truth.gain) == (0, 0, 0)

@@ -125,7 +125,8 @@ def tried(rows: Sequence[Deviation], bid: float, report: str = HONEST) -> Deviat
 
 
 def best(rows: Sequence[Deviation]) -> Deviation:
-    [row] = [row for row in rows if row.note.startswith("best")]
+    [row] = [row for row in rows if row.best]
+    assert (row.best, row.note[:4]) == ("tried", "best")
     return row
 
 
@@ -166,7 +167,7 @@ def by_place(rows: TextAuditRows) -> dict[Place, Deviation]:
     return {
         (row.aggregation, row.payment, row.agent, row.utility, row.report, row.bid): row
         for row in rows.deviations
-        if not row.note.startswith(("best constant", "best bid"))
+        if row.best in ("", "tried")
     }
 
 

@@ -178,11 +178,23 @@ def test_a_missing_file_is_named(audited: Run, name: str) -> None:
     assert found_in(audited).charts
 
 
+def test_files_of_versions_that_said_the_best_in_the_note_give_the_same_charts(audited: Run) -> None:
+    now, path = found_in(audited).charts, audited.path / "text_audit.csv"
+    rows = [{name: value for name, value in row.items() if name != "best"} for row in written(audited, path.name)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    earlier = found_in(audited)
+    assert earlier.charts == now
+    assert "best" not in earlier.tables[0]["columns"]
+
+
 SPOILED = [
     ("text_audit.csv", "gain,", "profit,", "there is no 'gain'"),
-    ("text_audit.csv", "best", "good", "no note begins with 'best' for alpha under second_price"),
-    ("text_audit.csv", "exact", "half,of,it", "row 1 has not 15 entries"),
-    ("text_audit.csv", "best bid for every prefix", "best\ntorn", "row 21 has not 15 entries"),
+    ("text_audit.csv", "tried", "good", "no row is the best for alpha under second_price"),
+    ("text_audit.csv", "exact", "half,of,it", "row 1 has not 16 entries"),
+    ("text_audit.csv", "best bid for every prefix", "best\ntorn", "row 21 has not 16 entries"),
     ("text_audit.csv", ",beta,", ",nobody,", "there is no 'nobody'"),
     ("text_audit.csv", ",honest,2.0,", ",honest,2.1,", "no honest row bids the value 2"),
     ("text_equilibrium.csv", "rounds", "turns", "there is no 'rounds'"),

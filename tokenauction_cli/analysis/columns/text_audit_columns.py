@@ -23,6 +23,7 @@ _UTILITY = Column(
 )
 _TEXTS = Column("texts", "How many texts the numbers of the row rest on; exact: all that can arise.", "texts")
 _METHOD = Column("method", "`exact` where all texts were enumerated, else `seeds`.", is_text=True)
+_NOTE = Column("note", "What a reader of the row should know, in words.", is_text=True)
 
 _AUDIT = (
     MECHANISM,
@@ -57,11 +58,13 @@ _AUDIT = (
     _TEXTS,
     _METHOD,
     Column(
-        "note",
-        "Begins with `best` for the best deviations of their kind: of those tried; exact also the refined constant "
-        "bid and the best bid for every prefix, which are searched for: their gain is at least this.",
+        "best",
+        "Of which kind the deviation is the best: `tried`, of those that were tried; exact also `constant`, the "
+        "refined constant bid, and `every_prefix`, the best bid for every prefix, which are searched for: their gain "
+        "is at least this. Empty for all others.",
         is_text=True,
     ),
+    _NOTE,
 )
 _EQUILIBRIUM = (
     MECHANISM,
@@ -119,7 +122,7 @@ _EQUILIBRIUM = (
     ),
     _TEXTS,
     _METHOD,
-    Column("note", "What a reader of the row should know.", is_text=True),
+    _NOTE,
 )
 _DYNAMICS = (
     MECHANISM,

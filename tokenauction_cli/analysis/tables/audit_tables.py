@@ -11,7 +11,8 @@ from ...audits.prefixes.prefixes import Looked
 from ...lm.base import Vocabulary, spelled
 from ...mechanism.audit.finding import Finding
 from ...mechanism.audit.prose import in_words
-from .tables import Table
+from ...system.wording import counted
+from .tables import Table, grouped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def left_out(audited: Audited) -> Iterator[str]:
     prefixes = audited.looked.left_out
     if prefixes:
         first = _text(prefixes[0].tokens, audited.vocabulary)
-        n = f"{len(prefixes)} prefix{'es' if len(prefixes) > 1 else ''}"
+        n = counted(len(prefixes), "prefix")
         yield f"Left out: {n} after which some agent has no distribution, the first {first!r}."
 
 
@@ -61,10 +62,7 @@ def _text(tokens: tuple[int, ...], vocabulary: Vocabulary) -> str:
 
 
 def _by_rule(findings: list[Finding]) -> dict[str, list[Finding]]:
-    groups: dict[str, list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault(finding.rule, []).append(finding)
-    return groups
+    return grouped(findings, lambda finding: finding.rule)
 
 
 def _table(rule: str, findings: list[Finding], looked: Looked) -> Table:

@@ -12,9 +12,9 @@ import io
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...statistics.intervals import Estimate
 from ...system.environment import visible
@@ -22,6 +22,9 @@ from .latex import PaperTable, latex
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Row = TypeVar("Row")
+Key = TypeVar("Key", bound=Hashable)
 
 _ROUNDING_ERROR = 1e-12  # below which a number is what is left where terms cancel
 _THREE_DIGITS = 999.5  # from which a number has more than three digits before the point
@@ -84,6 +87,14 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return str(value)
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """Rows by key, both in the order in which they come."""
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def notes_of(tables: Sequence[Table]) -> list[str]:

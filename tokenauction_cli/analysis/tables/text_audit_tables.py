@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ...audits.texts.text_audit_rows import TextAuditRows, bids_left_out, few_seeds, rough
@@ -13,8 +12,9 @@ from ...experiment.resolved.text_audit import HONEST
 from ...mechanism.registry import label
 from ...mechanism.whole_texts.finding import BY_SEEDS, Deviation, Equilibrium, Step
 from ...statistics.intervals import Estimate
+from ...system.wording import counted, sentence
 from ..frames.mechanism_names import keys_of
-from .tables import Table, shown
+from .tables import Table, grouped, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,12 +70,10 @@ def _cells(ids: Sequence[str], row: dict[str, Any]) -> Iterator[tuple[str, Any]]
 
 def text_audit_tables(experiment: Experiment, found: TextAuditRows) -> list[Table]:
     """What the best deviations gain, a table per aggregation rule, and where best responses lead."""
-    tables = [_deviations(experiment, rule, list(rows)) for rule, rows in _by_rule(found.deviations)]
-    return [*tables, *(_equilibria(experiment, rule, list(rows)) for rule, rows in _by_rule(found.equilibria))]
-
-
-def _by_rule(rows: Sequence[Any]) -> Iterator[tuple[str, Iterator[Any]]]:
-    return groupby(rows, key=lambda row: row.aggregation)
+    deviations = grouped(found.deviations, lambda row: row.aggregation)
+    equilibria = grouped(found.equilibria, lambda row: row.aggregation)
+    tables = [_deviations(experiment, *of_rule) for of_rule in deviations.items()]
+    return [*tables, *(_equilibria(experiment, *of_rule) for of_rule in equilibria.items())]
 
 
 def _deviations(experiment: Experiment, rule: str, rows: Sequence[Deviation]) -> Table:
@@ -107,10 +105,7 @@ def _with_payments(table: Table, rows: Sequence[Deviation | Equilibrium]) -> Tab
 
 def groups_of(rows: Sequence[Deviation]) -> list[list[Deviation]]:
     """The deviations of each payment, agent and utility."""
-    groups: dict[tuple[str, str, str, str], list[Deviation]] = {}
-    for row in rows:
-        groups.setdefault((row.aggregation, row.payment, row.agent, row.utility), []).append(row)
-    return list(groups.values())
+    return list(grouped(rows, lambda row: (row.aggregation, row.payment, row.agent, row.utility)).values())
 
 
 def _best_row(names: dict[str, str], group: Sequence[Deviation]) -> tuple[Any, ...]:
@@ -128,10 +123,8 @@ def _best_row(names: dict[str, str], group: Sequence[Deviation]) -> tuple[Any, .
 
 
 def best_of(group: Sequence[Deviation]) -> Deviation:
-    """The row whose note says so."""
-    return next(
-        row for row in group if row.note.startswith("best") and row.bid is not None and "constant" not in row.note
-    )
+    """Of the deviations that were tried."""
+    return next(row for row in group if row.best == "tried")
 
 
 def truth_of(group: Sequence[Deviation]) -> Deviation:
@@ -156,14 +149,10 @@ def cautions(experiment: Experiment, rows: Sequence[Deviation]) -> Iterator[str]
     """What a reader of these numbers must know."""
     if any(row.method == BY_SEEDS for row in rows):
         yield "Bounds hold for all deviations of a row together, with 95 %: regret is at most this on this grid."
-        yield from (_sentence(words) for words in (*few_seeds(experiment), *rough(experiment)))
+        yield from (sentence(words) for words in (*few_seeds(experiment), *rough(experiment)))
     if not experiment.audits_texts:
         yield "The file has no audit.texts, so each agent values a mention at its own bid."
-    yield from (_sentence(words) for words in bids_left_out(experiment))
-
-
-def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
+    yield from (sentence(words) for words in bids_left_out(experiment))
 
 
 def _equilibria(experiment: Experiment, rule: str, rows: Sequence[Equilibrium]) -> Table:
@@ -227,9 +216,9 @@ def _of_group(experiment: Experiment, group: Sequence[Deviation]) -> str:
 
 def _known(group: Sequence[Deviation]) -> str:
     """What gains, where that is exact: the best of the grid, the best constant bid, the best bid for every prefix."""
-    told = [best_of(group), *(row for row in group if row.note.startswith(("best constant", "best bid for")))]
+    told = [best_of(group), *(row for row in group if row.best in ("constant", "every_prefix"))]
     gains = {deviation_in_words(row): f"gains {shown(row.gain)}" for row in told if row.gain > 0}
-    return _sentence("; ".join(map(" ".join, gains.items()))) if gains else "Nothing gains: truth is best."
+    return sentence("; ".join(map(" ".join, gains.items()))) if gains else "Nothing gains: truth is best."
 
 
 def _bounded(group: Sequence[Deviation]) -> str:
@@ -255,7 +244,7 @@ _ENDS = {
 
 def _of_equilibrium(experiment: Experiment, row: Equilibrium) -> str:
     bids = ", ".join(f"{agent.name} {shown(bid)}" for agent, bid in zip(experiment.agents, row.bids, strict=True))
-    rounds = f"{row.rounds} round{'s' * (row.rounds != 1)}"
+    rounds = counted(row.rounds, "round")
     anarchy = "" if row.price_of_anarchy is None else f" (price of anarchy {shown(row.price_of_anarchy)})"
     return (
         f"Best replies for {row.utility} {_ENDS[row.outcome]} {bids}, after {rounds}: {_regret_there(row)}. "

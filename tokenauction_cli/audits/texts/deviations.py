@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ...engine.loop.reporting import NO_MISREPORT, identity
 from ...experiment.resolved.text_audit import HONEST
-from ...mechanism.whole_texts.finding import BY_SEEDS, Deviation
+from ...mechanism.whole_texts.finding import BEST_IN_WORDS, BY_SEEDS, BestKind, Deviation
 from ...mechanism.whole_texts.game import gained
 from ...mechanism.whole_texts.tree import replaced
 from .laws import AuditedLaw, Bounds, Means, Trial, Want
@@ -55,13 +55,17 @@ class Deviations:
         for key, trial in self.trials.items():
             words = law.summary(want, now, tried, gains) if key == best else ()
             doubts = law.doubts(want, now, trial) if key != truth else ()
-            yield self._row(*key, law.means(want, trial), bounds[key], *words, *doubts)
+            kind: BestKind = "tried" if key == best else ""
+            yield self._row(*key, law.means(want, trial), bounds[key], kind, *words, *doubts)
         before = law.means(want, now).utility
         for bid, means, said in law.searched(want):
             gain = gained(means.utility, before)
-            yield self._row(HONEST, bid, means, Bounds(gain, gain, gain), *said)
+            kind = "every_prefix" if bid is None else "constant"
+            yield self._row(HONEST, bid, means, Bounds(gain, gain, gain), kind, BEST_IN_WORDS[kind], *said)
 
-    def _row(self, report: str, bid: float | None, means: Means, bounds: Bounds, *words: str) -> Deviation:
+    def _row(
+        self, report: str, bid: float | None, means: Means, bounds: Bounds, best: BestKind, *words: str
+    ) -> Deviation:
         experiment, (agent, utility), method = self.law.experiment, self.want, self.law.method
         cautions = *(few_seeds(experiment) if method == BY_SEEDS else ()), *voids(experiment)
         return Deviation(
@@ -77,5 +81,6 @@ class Deviations:
             *bounds,
             means.n_texts,
             method,
+            best,
             "; ".join((*words, *cautions)),
         )

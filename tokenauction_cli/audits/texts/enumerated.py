@@ -18,7 +18,7 @@ from ...mechanism.audit.regret import unattained
 from ...mechanism.payments.rules import PaymentRule
 from ...mechanism.whole_texts.best_response import BackwardInduction
 from ...mechanism.whole_texts.dynamics import Dynamics
-from ...mechanism.whole_texts.finding import EXACT
+from ...mechanism.whole_texts.finding import BEST_IN_WORDS, EXACT
 from ...mechanism.whole_texts.game import Game, gained
 from ...mechanism.whole_texts.other_mechanisms import OtherMechanism, is_exact
 from ...mechanism.whole_texts.tree import Auctions, TokenAuctions, Worth, replaced
@@ -109,20 +109,20 @@ class EnumeratedLaw(AuditedLaw):
         return [Bounds(gain, gain, gain) for gain in gains]
 
     def summary(self, want: Want, now: Trial, others: Sequence[Trial], gains: Sequence[Bounds]) -> Iterator[str]:
-        yield "best"
+        yield BEST_IN_WORDS["tried"]
 
     def searched(self, want: Want) -> Iterator[Searched]:
         game, agent = self._game([want]), want.agent
         found = game.best_bid(agent, game.truth, self.experiment.text_audit.grid(want.value))
         words = () if found.approached is None else (unattained(found.approached),)
         means = self.means(want, Trial(self.rule, replaced(game.at, agent, found.bid)))
-        yield Searched(found.bid, means, ("best constant bid", *words))
+        yield Searched(found.bid, means, words)
         if self.charged is not None and isinstance(game.auctions, TokenAuctions):
             induction = BackwardInduction(game.auctions, self.charged, game.worths[agent], game.truth)
             if induction.has_bids:
                 solved = induction.solve()
                 means = Means(solved.utility, solved.payment, self.n_texts)
-                yield Searched(None, means, ("best bid for every prefix",))
+                yield Searched(None, means)
 
     def dynamics(self, players: Players) -> Dynamics:
         return self._game(players).dynamics(self.grids(players))

@@ -64,11 +64,11 @@ class Bounds(NamedTuple):
 
 
 class Searched(NamedTuple):
-    """A bid that was searched for, None for another one at every prefix: what it brings, and what to say of it."""
+    """A bid that was searched for, None for another one at every prefix: what it brings, and what else to say of it."""
 
     bid: float | None
     means: Means
-    words: tuple[str, ...]
+    words: tuple[str, ...] = ()
 
 
 class Best(NamedTuple):

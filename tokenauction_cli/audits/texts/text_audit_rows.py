@@ -10,6 +10,7 @@ from ...experiment.experiment import Experiment
 from ...experiment.resolved.text_audit import FEW_SEEDS
 from ...mechanism.whole_texts.finding import Deviation, Equilibrium, Step
 from ...mechanism.whole_texts.gains import FEW_QUERIES
+from ...system.wording import counted
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def few_seeds(experiment: Experiment) -> Iterator[str]:
     """What to say of an audit that rests on few seeds."""
     n = experiment.text_audit.seeds
     if n < FEW_SEEDS:
-        yield f"only {n} seed{'s' * (n != 1)}: {FEW_SEEDS} or more say something"
+        yield f"only {counted(n, 'seed')}: {FEW_SEEDS} or more say something"
 
 
 def rough(experiment: Experiment) -> Iterator[str]:

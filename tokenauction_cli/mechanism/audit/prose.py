@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from ...system.wording import counted, listed
 from .finding import Finding
 from .preferences import TOLERANCE
 
-ORDER_WORDS = {"robust": "the robust order", "tv": "TV", "kl": "forward KL", "reverse_kl": "reverse KL"}
+ORDER_NAMES = {"robust": "robust order", "tv": "TV", "kl": "forward KL", "reverse_kl": "reverse KL"}
+_IN_ORDER = ORDER_NAMES | {"robust": "the robust order"}
 
 
 def in_words(findings: Sequence[Finding]) -> str:
@@ -15,7 +17,7 @@ def in_words(findings: Sequence[Finding]) -> str:
     if not findings:
         return "Nothing was audited."
     n = max(finding.prefixes for finding in findings)
-    sentences = [f"Over {n} prefix{'es' if n != 1 else ''}:"]
+    sentences = [f"Over {counted(n, 'prefix')}:"]
     for rule in dict.fromkeys(finding.rule for finding in findings):
         sentences += _about(rule, [finding for finding in findings if finding.rule == rule])
     return " ".join(sentences)
@@ -37,12 +39,12 @@ def _monotonicity(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
     along = _of(findings, "monotone")
     holds = [order for order in _orders(along) if _all_hold(_in_order(along, order))]
     if holds:
-        yield f"{rule} is monotone in {_list(ORDER_WORDS[order] for order in holds)} for every agent."
+        yield f"{rule} is monotone in {listed(_IN_ORDER[order] for order in holds)} for every agent."
     for order in _orders(along):
         if order not in holds:
             worst = max(_in_order(along, order), key=_size)
             yield (
-                f"{rule} is not monotone in {ORDER_WORDS[order]}: it fails for agent {worst.agent} at "
+                f"{rule} is not monotone in {_IN_ORDER[order]}: it fails for agent {worst.agent} at "
                 f"{worst.violated:.0%} of the prefixes, by up to {worst.worst:.3g} ({worst.detail})."
             )
 
@@ -78,7 +80,7 @@ def _equilibria(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
     settled = [finding for finding in _of(findings, "equilibrium") if finding.order == "tv"]
     for payment in dict.fromkeys(finding.payment for finding in settled):
         mine = [finding for finding in settled if finding.payment == payment]
-        bids = _list(f"{finding.agent} bids {finding.bid:.4g} for a value of {finding.value:.4g}" for finding in mine)
+        bids = listed(f"{finding.agent} bids {finding.bid:.4g} for a value of {finding.value:.4g}" for finding in mine)
         end = "settle" if all(finding.holds for finding in mine) else "have not settled"
         why = f" ({mine[0].detail})" if mine[0].detail else ""
         yield f"Best responses in TV under {rule} with {payment} {end} after {mine[0].rounds} rounds: {bids}{why}."
@@ -89,9 +91,9 @@ def _false_reports(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
     if told:
         most, payments = max(told, key=_size), list(dict.fromkeys(finding.payment for finding in told))
         yield (
-            f"A false report can pay under {rule} with {_list(payments)}, most with {most.payment}: "
+            f"A false report can pay under {rule} with {listed(payments)}, most with {most.payment}: "
             f"{most.check.removeprefix('misreport: ')} gains agent {most.agent} up to {most.worst:.3g} per token in "
-            f"{ORDER_WORDS[most.order]}."
+            f"{_IN_ORDER[most.order]}."
         )
 
 
@@ -105,10 +107,10 @@ def _by_payment(findings: Sequence[Finding], wanted: Callable[[Sequence[Finding]
         mine = [finding for finding in findings if finding.payment == payment]
         orders = [order for order in _orders(mine) if wanted(_in_order(mine, order))]
         if orders:
-            named = _list(ORDER_WORDS[order] for order in orders)
+            named = listed(_IN_ORDER[order] for order in orders)
             shown = [finding for order in orders for finding in _in_order(mine, order)] if show else []
             words.append(f"{payment} ({'; '.join([named, *_sizes(shown)])})")
-    return _list(words)
+    return listed(words)
 
 
 def _sizes(findings: Sequence[Finding]) -> Iterable[str]:
@@ -142,8 +144,3 @@ def _all_hold(findings: Sequence[Finding]) -> bool:
 
 def _size(finding: Finding) -> float:
     return finding.worst
-
-
-def _list(words: Iterable[str]) -> str:
-    *most, last = list(words) or [""]
-    return f"{', '.join(most)} and {last}" if most else last

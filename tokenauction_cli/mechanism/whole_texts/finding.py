@@ -7,8 +7,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 EXACT, BY_SEEDS = "exact", "seeds"
+BestKind = Literal["", "tried", "constant", "every_prefix"]
+"""Of which kind a deviation is the best: of those tried, of constant bids, of bids for every prefix; '' is none."""
+BEST_IN_WORDS: dict[BestKind, str] = {
+    "tried": "best",
+    "constant": "best constant bid",
+    "every_prefix": "best bid for every prefix",
+}
 
 
 @dataclass(frozen=True)
@@ -16,7 +24,8 @@ class Deviation:
     """What one agent's bid and report bring it while all others keep their bids and are honest.
 
     `bid` is None where it is another one at every prefix. `gain` is over truth, `low` and `high` its simultaneous
-    two-sided 95 % interval, both equal to it where it is exact. `texts` are those enumerated, or sampled.
+    two-sided 95 % interval, both equal to it where it is exact. `texts` are those enumerated, or sampled. `note` is for
+    readers alone.
     """
 
     aggregation: str
@@ -33,6 +42,7 @@ class Deviation:
     high: float
     texts: int
     method: str
+    best: BestKind = ""
     note: str = ""
 
 

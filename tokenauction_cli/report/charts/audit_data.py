@@ -13,11 +13,13 @@ from typing import Any
 
 from ...analysis.columns.glossary import AUDIT_TERMS
 from ...analysis.run import Run
+from ...analysis.tables.tables import grouped
+from ...mechanism.audit.prose import ORDER_NAMES
 from ...mechanism.registry import label
-from ..prose import UNIT, listed, number, percent
-from .file_tables import Row, as_audits_write_it, file_table, grouped, paragraphs, read_rows
+from ...system.wording import listed
+from ..prose import UNIT, number, percent
+from .file_tables import Row, as_audits_write_it, file_table, paragraphs, read_rows
 
-ORDERS = {"robust": "robust order", "tv": "TV", "kl": "forward KL", "reverse_kl": "reverse KL"}
 _MEANINGS = {term: meaning.replace("`", "") for term, meaning in AUDIT_TERMS.items()}
 _OF_THE_RULE = ("defined", "monotone", "consistent", "universally_stable")
 _NEEDED = {"rule", "payment", "agent", "check", "order", "prefixes", "violated", "low", "high", "worst", "detail"}
@@ -76,7 +78,7 @@ def _rule(rule: str, rows: Sequence[Row], names: Mapping[str, str]) -> dict[str,
 
 def _in_words(payment: str, found: Sequence[Row]) -> str:
     """Regret under one payment: in which orders the value is the best bid, and what another bid gains in the others."""
-    by_order = grouped(found, lambda row: ORDERS.get(row["order"], row["order"]))
+    by_order = grouped(found, lambda row: ORDER_NAMES.get(row["order"], row["order"]))
     best = [order for order, of in by_order.items() if not _failing(of)]
     gains = [f"{number(_most(of))} in {order}" for order, of in by_order.items() if _failing(of)]
     if not gains:
@@ -111,7 +113,9 @@ def _grid(kind: _Kind, names: Mapping[str, str]) -> dict[str, Any]:
         }
         for name, cells in by_order.items()
     ]
-    orders = [{"id": order, "name": name, "about": _MEANINGS[name]} for order, name in ORDERS.items() if order in met]
+    orders = [
+        {"id": order, "name": name, "about": _MEANINGS[name]} for order, name in ORDER_NAMES.items() if order in met
+    ]
     return {"id": kind.id, "title": kind.title, "about": kind.about, "orders": orders, "rows": rows}
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from ...analysis.columns.columns import explained
 from ...system.errors import StoreError
@@ -17,7 +17,6 @@ from ...system.regular_files import opened
 MOST_ROWS = 400
 
 Row = Mapping[str, str]
-Key = TypeVar("Key", bound=Hashable)
 
 
 class FileRows(NamedTuple):
@@ -49,14 +48,6 @@ def read_rows(path: Path) -> FileRows:
         if None in row or None in row.values():
             raise ValueError(f"row {number} has not {len(columns)} entries")
     return FileRows(columns, rows)
-
-
-def grouped(rows: Sequence[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
-    """Rows by key, both in the order in which they come."""
-    groups: dict[Key, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return groups
 
 
 def paragraphs(path: Path) -> list[str]:

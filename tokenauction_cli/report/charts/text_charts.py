@@ -15,18 +15,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from ...analysis.tables.tables import grouped
 from ...analysis.tables.text_audit_tables import rules_label
 from ...experiment.resolved.text_audit import HONEST
+from ...mechanism.audit.prose import ORDER_NAMES
 from ...mechanism.registry import label
-from .audit_data import ORDERS
+from ...mechanism.whole_texts.finding import BEST_IN_WORDS
 from .figures import INK, Series
-from .file_tables import Row, grouped
+from .file_tables import Row
 
 Kind = Literal["regret", "curves", "plane", "steps"]
 Ends = tuple[float | None, float | None]
 
-BEST = "best"
-EVERY_PREFIX = "best bid for every prefix"
+EVERY_PREFIX = BEST_IN_WORDS["every_prefix"]
 _GAIN = "gain over the truth per text, units of the bids"
 
 
@@ -95,11 +96,11 @@ def _regrets(rows: Sequence[Row], bidders: Sequence[Bidder]) -> Iterator[dict[st
     """For every payment rule and agent the best of all deviations, and the best bid for every prefix."""
     names = {bidder.id: bidder.name for bidder in bidders}
     for (payment, agent), group in grouped(rows, lambda row: (row["payment"], row["agent"])).items():
-        best = [row for row in group if row["note"].startswith(BEST)]
+        best = [row for row in group if row["best"] in BEST_IN_WORDS]
         if not best:
-            raise ValueError(f"no note begins with 'best' for {agent} under {payment}")
+            raise ValueError(f"no row is the best for {agent} under {payment}")
         for is_every_prefix in (False, True):
-            found = [row for row in best if (row["bid"] == "") == is_every_prefix]
+            found = [row for row in best if (row["best"] == "every_prefix") == is_every_prefix]
             if found:
                 row = max(found, key=gain_of)
                 drawn = {"series": names[agent], "payment": label(payment), "is_every_prefix": is_every_prefix}
@@ -186,7 +187,7 @@ def _on_a_curve(row: Row, column: str, utility_at_truth: float | None) -> dict[s
     return {
         "series": EVERY_PREFIX if is_every_prefix else row["report"],
         "x": None if is_every_prefix else float(row["bid"]),
-        "is_best": row["note"].startswith(BEST) and not is_every_prefix,
+        "is_best": row["best"] in ("tried", "constant"),
         **_measured(row, column, ends),
     }
 
@@ -225,7 +226,7 @@ def finite(value: str) -> float | None:
 
 
 def utility_label(utility: str) -> str:
-    return ORDERS.get(utility, utility.replace("_", " "))
+    return ORDER_NAMES.get(utility, utility.replace("_", " "))
 
 
 def chart_id(name: str, *parts: tuple[str, Mapping[str, Any]]) -> str:

@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ...analysis.tables.tables import grouped
 from ...analysis.tables.text_audit_tables import rules_label
+from ...system.wording import counted
 from .figures import Series
-from .file_tables import Row, grouped
+from .file_tables import Row
 from .text_charts import Bidder, TextChart, TextPanel, chart_id, finite, utility_label
 
 _MOST_RUNS_NAMED = 2
@@ -135,5 +137,4 @@ def _bids(row: Row, bidders: Sequence[Bidder]) -> tuple[float, ...]:
 
 
 def _outcome(row: Row) -> str:
-    rounds = int(float(row["rounds"]))
-    return f"{row['outcome']} after {rounds} round{'' if rounds == 1 else 's'}"
+    return f"{row['outcome']} after {counted(int(float(row['rounds'])), 'round')}"
