@@ -178,21 +178,37 @@ def test_a_missing_file_is_named(audited: Run, name: str) -> None:
     assert found_in(audited).charts
 
 
-def test_files_of_versions_that_said_the_best_in_the_note_give_the_same_charts(audited: Run) -> None:
-    now, path = found_in(audited).charts, audited.path / "text_audit.csv"
+def test_charts_of_versions_without_the_column_best_lack_its_rings_alone(audited: Run) -> None:
+    now, path = charts_of(audited), audited.path / "text_audit.csv"
     rows = [{name: value for name, value in row.items() if name != "best"} for row in written(audited, path.name)]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    earlier = found_in(audited)
-    assert earlier.charts == now
-    assert "best" not in earlier.tables[0]["columns"]
+    earlier = charts_of(audited)
+    assert earlier["text_regret"] == now["text_regret"]
+    ringed = [[row["is_best"] for row in charts["text_utility.alpha"].panels[0].rows] for charts in (now, earlier)]
+    assert [found.count(True) for found in ringed] == [2, 0]
+
+
+def test_what_a_note_says_finds_no_row(audited: Run) -> None:
+    """Sentences are for readers: no chart is another one where every note begins with `best`."""
+    now, path = charts_of(audited), audited.path / "text_audit.csv"
+    rows = [{**row, "note": "best constant bid for every prefix"} for row in written(audited, path.name)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+    def drawn(charts: dict[str, TextChart]) -> list[list[dict[str, Any]]]:
+        panels = [panel for chart in charts.values() for panel in chart.panels]
+        return [[{**row, "note": ""} for row in panel.rows] for panel in panels]
+
+    assert drawn(charts_of(audited)) == drawn(now)
 
 
 SPOILED = [
     ("text_audit.csv", "gain,", "profit,", "there is no 'gain'"),
-    ("text_audit.csv", "tried", "good", "no row is the best for alpha under second_price"),
     ("text_audit.csv", "exact", "half,of,it", "row 1 has not 16 entries"),
     ("text_audit.csv", "best bid for every prefix", "best\ntorn", "row 21 has not 16 entries"),
     ("text_audit.csv", ",beta,", ",nobody,", "there is no 'nobody'"),

@@ -13,7 +13,6 @@ from typing import Any
 
 from ...analysis.columns.columns import explained
 from ...analysis.run import Run
-from ...mechanism.whole_texts.finding import BEST_IN_WORDS
 from ...system.wording import listed
 from .file_tables import FileRows, Row, as_audits_write_it, file_table, paragraphs, read_rows
 from .text_charts import Bidder, TextChart, curve_charts, gain_of, regret_charts
@@ -79,7 +78,7 @@ def _bidders(run: Run, colours: Mapping[str, int]) -> list[Bidder]:
 def _charts(paths: Mapping[str, Path], found: Mapping[str, FileRows], bidders: list[Bidder]) -> list[TextChart]:
     charts = []
     with as_audits_write_it(paths[AUDIT]):
-        rows = _deviations(found[AUDIT])
+        rows = _named(found[AUDIT])
         charts += [*regret_charts(rows, bidders), *curve_charts(rows, bidders)]
     with as_audits_write_it(paths[EQUILIBRIUM]):
         outcomes = outcomes_of(_named(found[EQUILIBRIUM]))
@@ -96,16 +95,6 @@ def _rows(path: Path) -> FileRows:
 def _named(found: FileRows) -> list[Row]:
     """The rows of a file, with the name of a mechanism in the place of an aggregation rule."""
     return [{**row, "aggregation": row["aggregation"] or row.get("mechanism", "")} for row in found.rows]
-
-
-def _deviations(found: FileRows) -> list[Row]:
-    """Rows with `best`, which files of earlier versions say in the words with which the note begins."""
-    rows = _named(found)
-    return rows if "best" in found.columns else [{**row, "best": _best_told(row["note"])} for row in rows]
-
-
-def _best_told(note: str) -> str:
-    return next((kind for kind, words in reversed(BEST_IN_WORDS.items()) if note.startswith(words)), "")
 
 
 def _table(name: str, found: FileRows) -> dict[str, Any]:
