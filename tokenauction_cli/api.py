@@ -9,15 +9,21 @@ and notebooks call the same functions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .analysis.columns.reading import read_csv as read_csv
 from .analysis.expectations import figure_names
 from .analysis.run import Collected, Run, files_of
+from .auditing import audit_run as audit_run
+from .auditing import audit_texts as audit_texts
+from .auditing import check_audit as check_audit
+from .auditing import check_auditable as check_auditable
+from .auditing import check_text_audit as check_text_audit
+from .auditing import write_files
 from .engine.candidates.settlement import check_listed
 from .engine.models.bidder_models import BidderModels
 from .engine.models.prepare import prepare
@@ -40,7 +46,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .analysis.across_runs.run_comparison import Comparison
-    from .analysis.tables.tables import Table
     from .report.report import Report
 
 PathOrData = str | Path | Mapping[str, Any]
@@ -302,107 +307,10 @@ def _n_candidates(experiment: Experiment, plan: Plan) -> int:
     return sum(text.id not in cells for text in plan.cells)
 
 
-class RunAudit(NamedTuple):
-    """What an audit of a run found: a row per finding, a table and a paragraph per rule."""
-
-    findings: pd.DataFrame
-    tables: list[Table]
-    paragraphs: list[str]
-
-
-def check_audit(orders: Sequence[str]) -> None:
-    """Raises UsageError where an audit in these orders is not possible, before anything is run for it."""
-    from .experiment.templates.prompts import did_you_mean
-    from .mechanism.aggregation.rules import ORDERS
-
-    for order in orders:
-        if order not in ORDERS:
-            known = f"the orders are {', '.join(ORDERS)}{did_you_mean(order, ORDERS)}"
-            raise UsageError(f"unknown order {order!r}: {known}")
-
-
-def check_auditable(experiment: Experiment) -> None:
-    """Raises UsageError where an audit could not see what is auctioned."""
-    if not experiment.auction.aggregation:
-        raise UsageError(
-            f"{experiment.path}: an audit of prefixes looks at the rules of the token auction, which is not one of the "
-            "mechanisms; add token_auction to auction.mechanism, or audit whole texts with --texts"
-        )
-    if experiment.auction.alphabet == "words":
-        raise UsageError(
-            f"{experiment.path}: an audit needs the probabilities of all that may be drawn, and words cannot be "
-            "listed; audit the file with -S auction.alphabet=bytes"
-        )
-
-
-def audit_run(run: Run, prefixes: int, orders: Sequence[str] = (), *, tell: Callable[[str], None]) -> RunAudit:
-    """Check every rule on the distributions that a run met, and write audit.csv and audit.txt into its folder."""
-    from .analysis.tables.audit_tables import audit_tables, findings_frame, paragraphs
-    from .analysis.tables.tables import frame_csv
-    from .audits.prefixes.audit import audit
-
-    check_audit(orders)
-    check_auditable(run.experiment)
-    known = manifest.readable(run.folder)  # it may have been continued since the run was loaded
-    audited = audit(run.experiment, run.folder.records(), manifest.kv_cache_of(known), prefixes, orders, tell)
-    made = RunAudit(findings_frame(audited), audit_tables(audited), paragraphs(audited))
-    files = {"audit.csv": frame_csv(made.findings), "audit.txt": "\n\n".join(made.paragraphs) + "\n"}
-    _write(run.folder, known, files)
-    return made
-
-
-class RunTextAudit(NamedTuple):
-    """What an audit of whole texts found: frames by the name of their file, tables, and a paragraph per payment."""
-
-    frames: dict[str, pd.DataFrame]
-    tables: list[Table]
-    paragraphs: list[str]
-
-
-def audit_texts(run: Run, progress: Progress) -> RunTextAudit:
-    """What bids and reports gain over whole texts, as the run's `audit.texts` asks; written into its folder.
-
-    Raises UsageError where that cannot be, before any model is loaded. Ctrl-C keeps every text that is finished.
-    """
-    from .analysis.frames.mechanism_names import for_programs
-    from .analysis.tables.tables import frame_csv
-    from .analysis.tables.text_audit_tables import text_audit_frames, text_audit_paragraphs, text_audit_tables
-    from .audits.texts.text_audit import text_audit
-
-    check_text_audit(run.experiment)
-    with run.folder.locked(progress.note), logging_to(run.folder):
-        found = text_audit(run.experiment, run.folder, progress)
-        made = RunTextAudit(
-            text_audit_frames(run.experiment, found),
-            text_audit_tables(run.experiment, found),
-            text_audit_paragraphs(run.experiment, found),
-        )
-        files = {name: frame_csv(for_programs(run.experiment, frame)) for name, frame in made.frames.items()}
-        words = "\n\n".join(made.paragraphs) + "\n"
-        _write(run.folder, manifest.readable(run.folder), files | {"text_audit.txt": words})
-    return made
-
-
-def check_text_audit(experiment: Experiment) -> None:
-    """Raises UsageError where whole texts of this experiment cannot be audited."""
-    from .audits.texts.text_audit import check_text_audit as check
-
-    check(experiment)
-
-
 def _with_tables(run: Run) -> Run:
     """Write what a run's frames are on disk."""
-    _write(run.folder, run.manifest, files_of(run))
+    write_files(run.folder, run.manifest, files_of(run))
     return run
-
-
-def _write(folder: RunFolder, known: manifest.Manifest, files: Mapping[str, str]) -> None:
-    """Write files into the run folder, and their digests into its manifest."""
-    folder.keep_wrong_manifest()
-    for name, content in files.items():
-        folder.write(name, content)
-    manifest.add_digests(folder, known, files)
-    folder.write_manifest(known)
 
 
 def _loaded(runs: Run | str | Path | Iterable[Run | str | Path], results: str | Path) -> list[Run]:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from ..experiment.checks.expectation_checks import TREND
 from ..experiment.format.expect import At, TextTest
 from ..experiment.resolved.expectation import TOLERANCE, Expectation
-from ..experiment.templates.prompts import MAX_LISTED
 from ..system.errors import Problem
+from ..system.wording import first_few
 from .columns.columns import figures, number_columns
 from .tables.tables import Table
 
@@ -134,7 +134,7 @@ def _nothing_there(at: At, frame: pd.DataFrame, what: str) -> str:
     """That no row agrees, and what the rows have where `at` looks."""
     if not len(frame):
         return f"there is no {what}" + ("; a trend needs 3 relative weights" if TAU in frame else "")
-    there_are = (f"{key} {', '.join(map(_words, frame[key].unique()[:MAX_LISTED]))}" for key in _keys_in(at, frame))
+    there_are = (f"{key} {first_few(map(_words, frame[key].unique()))}" for key in _keys_in(at, frame))
     return f"there is no {what}; there are {'; '.join(there_are)}"
 
 

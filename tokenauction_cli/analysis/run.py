@@ -19,18 +19,18 @@ from .expectations import Verdict, verdicts
 from .frames.comparison import comparisons_frame
 from .frames.long import long_frame, trace_frame
 from .frames.mechanism_names import for_programs
-from .frames.metrics import Rows, cells_frame_of, summary_frame
+from .frames.metrics import CellRows, cells_frame_of, summary_frame
 from .frames.pooled import FEW, pooled_frame
 from .frames.trend import trends_frame
 from .frames.words import in_words
-from .tables.figure_tables import Choice, Frames, payment_tables, rate_tables
+from .tables.figure_tables import FigureChoice, Frames, payment_tables, rate_tables
 from .tables.tables import Table
 from .tables.text_tables import By, samplers_of, text_tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ALL = Choice()
+_ALL = FigureChoice()
 FEW_CANDIDATES = 5
 """Below this mean effective sample size a run warns."""
 
@@ -113,11 +113,11 @@ class Run:
         """Texts against relative weight, those of one seed; by default the first."""
         return text_tables(self.experiment, self.cells, by, seed, columns)
 
-    def rate_tables(self, choice: Choice = _ALL) -> list[Table]:
+    def rate_tables(self, choice: FigureChoice = _ALL) -> list[Table]:
         """Rates and means against relative weight."""
         return rate_tables(self.experiment, self._frames, choice)
 
-    def payment_tables(self, choice: Choice = _ALL) -> list[Table]:
+    def payment_tables(self, choice: FigureChoice = _ALL) -> list[Table]:
         """What is paid against relative weight."""
         return payment_tables(self.experiment, self._frames, choice)
 
@@ -221,7 +221,7 @@ class Collected:
         check_room_for_tables()
         self._experiment = experiment
         self._place = {cell.id: k for k, cell in enumerate(cells)}
-        self._rows = Rows()
+        self._rows = CellRows()
 
     def add(self, records: Iterable[Record]) -> None:
         """Records of these cells alone."""

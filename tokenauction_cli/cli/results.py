@@ -14,7 +14,7 @@ from .options import EXIT_EXPECTATION_FAILED, EXIT_SOME_FAILED, By, Format, Tabl
 
 if TYPE_CHECKING:
     from ..analysis.run import Run
-    from ..analysis.tables.figure_tables import Choice
+    from ..analysis.tables.figure_tables import FigureChoice
     from ..analysis.tables.tables import Table
     from ..experiment.experiment import Experiment
 
@@ -28,7 +28,9 @@ def print_tables(tables: list[Table], how: Format, experiment: Experiment) -> No
         sys.stdout.write(render(tables, how.value))
 
 
-def chosen_tables(result: Run, names: Sequence[TableName], by: By, seed: int | None, choice: Choice) -> list[Table]:
+def chosen_tables(
+    result: Run, names: Sequence[TableName], by: By, seed: int | None, choice: FigureChoice
+) -> list[Table]:
     """The tables of these names; where no column of figures differs between rows, with those that are equal."""
     found: list[Table] = []
     for name in dict.fromkeys(names):
@@ -72,11 +74,11 @@ def print_runs(runs: Sequence[Path], how: Format) -> None:
 
 def print_figures(result: Run) -> None:
     """Rates where there are several texts to a point, and curves where there is a sweep."""
-    from ..analysis.tables.figure_tables import Choice
+    from ..analysis.tables.figure_tables import FigureChoice
     from .sparklines import BLOCKS, PLAIN, curve_tables
 
     if result.summary["cells"].max() > 1:
-        print_rich(result.rate_tables(Choice(constant=False)), result.experiment)
+        print_rich(result.rate_tables(FigureChoice(constant=False)), result.experiment)
         blocks = BLOCKS if "utf" in (sys.stdout.encoding or "").lower() else PLAIN
         print_rich(curve_tables(result.experiment, result.summary, blocks), result.experiment)
 

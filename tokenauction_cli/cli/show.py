@@ -57,11 +57,11 @@ def show(
     how: Output = Format.table,
 ) -> None:
     """Print the tables of runs again: texts, rates, payments, or any columns of summary.csv. A folder is listed."""
-    from ..analysis.tables.figure_tables import Choice
+    from ..analysis.tables.figure_tables import FigureChoice
     from ..api import load_run
     from ..system.environment import visible
 
-    choice = Choice(tuple(listed(columns)), intervals, constant=how is not Format.table)
+    choice = FigureChoice(tuple(listed(columns)), intervals, constant=how is not Format.table)
     wanted = _tables(tables) or ([TableName.rates] if choice.columns or intervals else [])
     exported: list[Table] = []
     shown: list[Run] = []

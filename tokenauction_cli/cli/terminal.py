@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..analysis.tables.layout import Needs, parts, widths
+from ..analysis.tables.layout import Breadth, parts, widths
 from ..analysis.tables.tables import Table, plain, shown
 from ..experiment.experiment import Experiment
 from ..system.environment import visible
@@ -60,7 +60,7 @@ class FittingTable:
             chosen = widths([needs[k] for k in columns], room, GAP)
             yield self._part(columns, [max(1, int(width)) for width in chosen], "" if number else self.table.title)
 
-    def _needs(self, column: int) -> Needs:
+    def _needs(self, column: int) -> Breadth:
         from rich.cells import cell_len
 
         head = visible(self.table.columns[column])
@@ -71,7 +71,7 @@ class FittingTable:
         unbroken = [*head.split(), *(cells if self.table.holds_numbers(column) else ())]
         least = max([*map(cell_len, unbroken), *(min(cell_len(word), longest_word) for word in words)], default=0)
         least = max(least, PARAGRAPH) if longest > LONG else least
-        return Needs(least, max(least, longest, min(cell_len(head), LONG_HEAD)))
+        return Breadth(least, max(least, longest, min(cell_len(head), LONG_HEAD)))
 
     def _cell(self, value: Any, column: int) -> str:
         text = plain(value) if column < self.table.n_heads else shown(value)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..mechanism import registry
 from ..system.errors import ExperimentError, Problem, UsageError
+from ..system.wording import did_you_mean
 from .checks.checks import check
 from .checks.expectation_checks import FigureNames, check_points
 from .checks.mechanism_checks import check_winners
@@ -34,7 +35,6 @@ from .resolved.mechanism_choice import resolved_mechanisms
 from .resolved.sweep import SweepPoint, bidding, sweep_points, total_bid_of
 from .source.located_yaml import KeyPath
 from .source.source import Source, default_ids
-from .templates.prompts import did_you_mean
 
 MAX_REPORTED = 1_000
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenauction_cli.analysis.run import Run
-from tokenauction_cli.analysis.tables.figure_tables import Choice
+from tokenauction_cli.analysis.tables.figure_tables import FigureChoice
 from tokenauction_cli.analysis.tables.latex import escaped
-from tokenauction_cli.analysis.tables.layout import Needs, parts, widths
+from tokenauction_cli.analysis.tables.layout import Breadth, parts, widths
 from tokenauction_cli.analysis.tables.tables import Table, render
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
@@ -86,11 +86,13 @@ def test_columns_that_do_not_fit_go_on_below() -> None:
     assert text.count(r"\begin{table}") == 1
 
 
-needs = st.lists(st.tuples(st.floats(0, 20), st.floats(0, 80)).map(lambda pair: Needs(pair[0], sum(pair))), min_size=2)
+needs = st.lists(
+    st.tuples(st.floats(0, 20), st.floats(0, 80)).map(lambda pair: Breadth(pair[0], sum(pair))), min_size=2
+)
 
 
 @given(needs, st.integers(0, 2), st.floats(10, 100))
-def test_parts_hold_every_column_once_and_fit(columns: list[Needs], n_heads: int, available: float) -> None:
+def test_parts_hold_every_column_once_and_fit(columns: list[Breadth], n_heads: int, available: float) -> None:
     n_heads = min(n_heads, len(columns) - 1)
     found = parts(columns, n_heads, available, 1)
     assert [k for part in found for k in part if k >= n_heads] == list(range(n_heads, len(columns)))
@@ -104,8 +106,8 @@ def test_parts_hold_every_column_once_and_fit(columns: list[Needs], n_heads: int
 
 
 def test_the_widest_column_gives_way() -> None:
-    assert widths([Needs(3, 3), Needs(30, 30), Needs(5, 9)], 20, 1) == [3, 10, 5]
-    assert widths([Needs(3, 3), Needs(2, 30), Needs(2, 30)], 21, 1) == [3, 8, 8]
+    assert widths([Breadth(3, 3), Breadth(30, 30), Breadth(5, 9)], 20, 1) == [3, 10, 5]
+    assert widths([Breadth(3, 3), Breadth(2, 30), Breadth(2, 30)], 21, 1) == [3, 8, 8]
 
 
 @pytest.fixture
@@ -117,7 +119,11 @@ def long_run(read: Reader, tmp_path: Path) -> Run:
 @pytest.mark.parametrize("size", ["10pt", "11pt", "12pt"])
 def test_no_box_is_overfull_in_an_article(long_run: Run, tmp_path: Path, size: str) -> None:
     tables = [*long_run.text_tables(), *long_run.text_tables("seed")]
-    for choice in (Choice(), Choice(intervals=True), Choice(("tv", "reverse_kl", "log_prob", "tokens"), True)):
+    for choice in (
+        FigureChoice(),
+        FigureChoice(intervals=True),
+        FigureChoice(("tv", "reverse_kl", "log_prob", "tokens"), True),
+    ):
         tables += [*long_run.rate_tables(choice), *long_run.payment_tables(choice)]
     made = render(tables, "latex")
     packages = re.search(r"\\usepackage{.*?}", made)

@@ -14,7 +14,7 @@ from conftest import Reader
 
 from tokenauction_cli.analysis.frames.metrics import cells_frame, summary_frame
 from tokenauction_cli.analysis.frames.pooled import pooled_frame
-from tokenauction_cli.analysis.tables.figure_tables import Choice, Frames, heading, payment_tables, rate_tables
+from tokenauction_cli.analysis.tables.figure_tables import FigureChoice, Frames, heading, payment_tables, rate_tables
 from tokenauction_cli.analysis.tables.tables import CutText, Table, render, shown
 from tokenauction_cli.analysis.tables.text_tables import samplers_of, text_tables
 from tokenauction_cli.cli.terminal import rich_tables
@@ -54,7 +54,7 @@ def frames(experiment: Experiment, frame: pd.DataFrame) -> Frames:
     return Frames(summary, pooled_frame(summary), samplers_of(frame))
 
 
-DIFFER = Choice(constant=False)
+DIFFER = FigureChoice(constant=False)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_no_table_of_rates_where_nothing_differs(sweep: Experiment) -> None:
 
 
 def test_exports_keep_what_is_constant(sweep: Experiment) -> None:
-    table = rate_tables(sweep, frames(sweep, cells(sweep)), Choice())[0]
+    table = rate_tables(sweep, frames(sweep, cells(sweep)), FigureChoice())[0]
     assert table.columns[-2:] == ("tokens", "revenue pay_your_bid")
     assert table.rows == ((0, 0, 0, 0, 4, 2), (1, 0, 0, 0, 4, 2))
     written = list(csv.DictReader(io.StringIO(render([table], "csv"))))
@@ -145,11 +145,11 @@ def test_exports_keep_what_is_constant(sweep: Experiment) -> None:
 
 def test_columns_are_chosen_by_name(sweep: Experiment) -> None:
     made = frames(sweep, cells(sweep))
-    table = rate_tables(sweep, made, Choice(("tokens", "mention_rate"), constant=False))[0]
+    table = rate_tables(sweep, made, FigureChoice(("tokens", "mention_rate"), constant=False))[0]
     assert table.columns == ("weight of Alpha", "tokens", "mentions Alpha", "mentions Beta")
-    assert payment_tables(sweep, made, Choice(("tokens",)))[0].columns == ("weight of Alpha", "tokens")
+    assert payment_tables(sweep, made, FigureChoice(("tokens",)))[0].columns == ("weight of Alpha", "tokens")
     with pytest.raises(UsageError, match=r"no column 'tokenz' .*; did you mean 'tokens'\?; there are mention_rate, "):
-        rate_tables(sweep, made, Choice(("tokenz",)))
+        rate_tables(sweep, made, FigureChoice(("tokenz",)))
     with pytest.raises(UsageError, match="no column 'liner' in this table of texts; did you mean 'linear'"):
         text_tables(sweep, cells(sweep), columns=["liner"])
     assert text_tables(sweep, cells(sweep), columns=["log_linear"])[0].columns == ("weight of Alpha", "log_linear")
@@ -159,7 +159,7 @@ def test_intervals_stand_beside_the_means(sweep: Experiment) -> None:
     frame = cells(sweep)
     frame.loc[frame["point"] == 0, "mentions.alpha"] = 1
     made = frames(sweep, frame)
-    first, *_, pooled = rate_tables(sweep, made, Choice(("mention_rate.alpha",), intervals=True))
+    first, *_, pooled = rate_tables(sweep, made, FigureChoice(("mention_rate.alpha",), intervals=True))
     assert first.rows[0] == (0, Estimate(1, *wilson(2, 2)))
     assert pooled.rows[0] == (0, Estimate(1, *wilson(4, 4)))
     assert pooled.notes == ("Over only 2 queries intervals are rough.",)
@@ -173,7 +173,7 @@ def test_intervals_stand_beside_the_means(sweep: Experiment) -> None:
 def test_payments(read: Reader) -> None:
     experiment = read(AGENTS)
     frame = cells(experiment, **{"payment.pay_your_bid.alpha": 1.5, "payment.pay_your_bid.beta": 0.5})
-    table = payment_tables(experiment, frames(experiment, frame), Choice())[0]
+    table = payment_tables(experiment, frames(experiment, frame), FigureChoice())[0]
     heads = ("Alpha pays by pay_your_bid", "Beta pays by pay_your_bid", "revenue pay_your_bid")
     assert table.columns == ("weight of Alpha", *heads)
     assert table.rows == ((0.5, 1.5, 0.5, 2),)
@@ -183,7 +183,7 @@ def test_the_sampler_is_named_where_it_differs(sweep: Experiment) -> None:
     frame = cells(sweep)
     frame.loc[frame["aggregation"] == "log_linear", "sampling"] = "gumbel"
     assert text_tables(sweep, frame)[0].notes == ("Sampling: stable under linear; gumbel under log_linear.",)
-    titles = [table.title for table in rate_tables(sweep, frames(sweep, frame), Choice())]
+    titles = [table.title for table in rate_tables(sweep, frames(sweep, frame), FigureChoice())]
     assert titles[1] == "q / log_linear, 2 texts each (gumbel sampling)"
     assert text_tables(sweep, cells(sweep))[0].notes == ()
 
@@ -192,13 +192,13 @@ def test_no_sampler_is_named_where_nothing_was_drawn(sweep: Experiment) -> None:
     frame = cells(sweep)
     frame.loc[frame["aggregation"] == "log_linear", "sampling"] = ""
     assert text_tables(sweep, frame)[0].notes == ()
-    titles = [table.title for table in rate_tables(sweep, frames(sweep, frame), Choice())]
+    titles = [table.title for table in rate_tables(sweep, frames(sweep, frame), FigureChoice())]
     assert titles[1] == "q / log_linear, 2 texts each"
 
 
 def test_two_measures_of_welfare_are_told_apart(sweep: Experiment) -> None:
     made = frames(sweep, cells(sweep, welfare=-1.0))
-    (note,) = rate_tables(sweep, made, Choice(("welfare",)))[0].notes
+    (note,) = rate_tables(sweep, made, FigureChoice(("welfare",)))[0].notes
     assert note == "welfare: by the rule's own objective, so do not compare linear with log_linear."
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...experiment.templates.prompts import did_you_mean
 from ...statistics.intervals import Estimate
 from ...system.errors import UsageError
+from ...system.wording import did_you_mean
 from ..other_mechanisms.mechanism_tables import mechanism_tables
 from ..tables.tables import Table
 from .run_comparison import FIGURES, PER_DRAW, Comparison, letters

@@ -38,12 +38,12 @@ _PER_AGENT = [
 
 def cells_frame(experiment: Experiment, records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """`cells.csv`: one row per record, mentions counted, columns in the documented order."""
-    rows = Rows()
+    rows = CellRows()
     rows.add(records)
     return cells_frame_of(experiment, rows)
 
 
-def cells_frame_of(experiment: Experiment, rows: Rows) -> pd.DataFrame:
+def cells_frame_of(experiment: Experiment, rows: CellRows) -> pd.DataFrame:
     """The same of records that were collected."""
     import pandas as pd
 
@@ -66,7 +66,7 @@ def cells_frame_of(experiment: Experiment, rows: Rows) -> pd.DataFrame:
     return frame[_ordered(list(frame.columns), [agent.id for agent in experiment.agents])]
 
 
-class Rows:
+class CellRows:
     """Records as columns. Thousands at a time: as dictionaries those of a large run need not fit into memory."""
 
     def __init__(self) -> None:

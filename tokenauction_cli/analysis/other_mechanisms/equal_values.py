@@ -72,7 +72,7 @@ _LEFT_OUT = (
 )
 
 
-class Written(NamedTuple):
+class RuleTexts(NamedTuple):
     """Texts of a rule or mechanism for bids (n,), the bids at which they were written, and what each earns."""
 
     rule: str
@@ -117,7 +117,7 @@ class _Auctions:
         self._written = run.cells[run.cells["end_reason"] != "failed"]
         self.rules = Rules.of(run.experiment)
 
-    def all(self) -> Iterator[Written]:
+    def all(self) -> Iterator[RuleTexts]:
         """Of every rule and mechanism whose truthful bids are known, in the order of the file."""
         for rule in self._experiment.auction.rules:
             mechanism = self.rules.mechanisms.get(rule)
@@ -155,7 +155,7 @@ class _Auctions:
         """The mean number of draws of a text of a rule, at all bids."""
         return float(self._written.loc[self._written["aggregation"] == rule, "tokens"].mean())
 
-    def _settled(self, rule: str) -> Written:
+    def _settled(self, rule: str) -> RuleTexts:
         """By the candidates of the run folder."""
         experiment, bids = self._experiment, self._bids(np.array(self._values.each))
         identity = experiment.auction.others[rule].identity
@@ -164,9 +164,9 @@ class _Auctions:
         records = Proposals(experiment, self.rules, self._run.folder, cells).settled()
         done = [record for record in records if record["end_reason"] != "failed"]
         texts = cells_frame(experiment, done) if done else self._written.iloc[:0]
-        return Written(rule, bids, bids, texts, numbers(texts, f"revenue.{rule}"))
+        return RuleTexts(rule, bids, bids, texts, numbers(texts, f"revenue.{rule}"))
 
-    def _drawn(self, rule: str, mechanism: WriterMechanism, bids: Array) -> Iterator[Written]:
+    def _drawn(self, rule: str, mechanism: WriterMechanism, bids: Array) -> Iterator[RuleTexts]:
         """By the agents' own texts, one of which is taken for each (query, seed)."""
         import pandas as pd
 
@@ -182,19 +182,19 @@ class _Auctions:
                 texts.append(by_place[settled.choice].loc[[(query, seed)]])
                 revenue.append(float(settled.payments[mechanism.payments[0]].sum()))
         if texts:
-            yield Written(rule, bids, bids, pd.concat(texts, ignore_index=True), np.array(revenue))
+            yield RuleTexts(rule, bids, bids, pd.concat(texts, ignore_index=True), np.array(revenue))
 
-    def _of_nearest_point(self, rule: str, bids: Array) -> Iterator[Written]:
+    def _of_nearest_point(self, rule: str, bids: Array) -> Iterator[RuleTexts]:
         """By texts of the sweep."""
         point = nearest_point(self._experiment.points, bids)
         if point is None:
             return
         here = self._written[(self._written["aggregation"] == rule) & (self._written["point"] == point.index)]
         earned = numbers(here, f"revenue.{charged_payment(self._experiment, self._run.cells, rule)}")
-        yield Written(rule, bids, np.array(point.bids), here, earned * bids.sum() / sum(point.bids))
+        yield RuleTexts(rule, bids, np.array(point.bids), here, earned * bids.sum() / sum(point.bids))
 
 
-def _summary(experiment: Experiment, values: Values, found: list[Written]) -> pd.DataFrame:
+def _summary(experiment: Experiment, values: Values, found: list[RuleTexts]) -> pd.DataFrame:
     """A row for each rule or mechanism and query, as in summary.csv; before them those of several queries, pooled."""
     import pandas as pd
 
@@ -203,7 +203,7 @@ def _summary(experiment: Experiment, values: Values, found: list[Written]) -> pd
     return pd.concat([pooled, summary]) if len(pooled) else summary
 
 
-def _cells(experiment: Experiment, values: Values, written: Written) -> pd.DataFrame:
+def _cells(experiment: Experiment, values: Values, written: RuleTexts) -> pd.DataFrame:
     """The texts with what they are worth and earn, as cells of one sweep point."""
     ids = [agent.id for agent in experiment.agents]
     kept = ["query", "text", "end_reason", "tokens", *(f"mentions.{agent}" for agent in ids)]
@@ -217,7 +217,7 @@ def _figures(experiment: Experiment) -> list[str]:
     return [*mention_figures(experiment), WELFARE, REVENUE, "quality", "tokens"]
 
 
-def _notes_of(experiment: Experiment, found: list[Written]) -> Iterator[str]:
+def _notes_of(experiment: Experiment, found: list[RuleTexts]) -> Iterator[str]:
     """What is to be known of these rows, and of those that are not there."""
     if any(written.written_at is not written.bids for written in found):
         yield _OF_RATIOS
@@ -239,7 +239,7 @@ def _columns(experiment: Experiment, figures: list[str]) -> tuple[str, ...]:
 
 
 def _row(
-    experiment: Experiment, values: Values, rules: Rules, written: Written, frame: pd.DataFrame, figures: list[str]
+    experiment: Experiment, values: Values, rules: Rules, written: RuleTexts, frame: pd.DataFrame, figures: list[str]
 ) -> tuple[object, ...]:
     names = (value for _, value in keys_of(experiment, written.rule))
     truthful = "yes" if is_truthful(rules.mechanisms.get(written.rule), values) else "no"

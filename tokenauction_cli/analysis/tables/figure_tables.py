@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...experiment.experiment import Experiment
-from ...experiment.templates.prompts import did_you_mean
 from ...statistics.intervals import Estimate
 from ...system.errors import UsageError
+from ...system.wording import did_you_mean
 from ..columns.columns import RATIOS
 from ..frames.comparable import groups_of
 from ..frames.mechanism_names import keys_of, payments_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PER_BYTES = f"_per_{BYTES}_bytes"
 
 
-class Choice(NamedTuple):
+class FigureChoice(NamedTuple):
     """What a table of figures shows.
 
     columns    figures by name, such as `tokens` or `tv.alpha`; `tv` means those of all agents; none: the table's own
@@ -46,7 +46,7 @@ class Frames(NamedTuple):
     samplers: Mapping[str, str]
 
 
-def rate_tables(experiment: Experiment, frames: Frames, choice: Choice) -> list[Table]:
+def rate_tables(experiment: Experiment, frames: Frames, choice: FigureChoice) -> list[Table]:
     """Mention rates, lengths and revenues: a table per query and rule, and of several queries per rule."""
     figures = [f"mention_rate.{agent.id}" for agent in experiment.agents]
     length = "bytes" if experiment.auction.alphabet == "bytes" else "tokens"
@@ -54,7 +54,7 @@ def rate_tables(experiment: Experiment, frames: Frames, choice: Choice) -> list[
     return _tables("rates", experiment, frames, choice, figures)
 
 
-def payment_tables(experiment: Experiment, frames: Frames, choice: Choice) -> list[Table]:
+def payment_tables(experiment: Experiment, frames: Frames, choice: FigureChoice) -> list[Table]:
     """What each agent pays by each payment rule, and what the seller earns."""
     figures = [
         figure
@@ -64,7 +64,9 @@ def payment_tables(experiment: Experiment, frames: Frames, choice: Choice) -> li
     return _tables("payments", experiment, frames, choice, figures)
 
 
-def _tables(name: str, experiment: Experiment, frames: Frames, choice: Choice, figures: Sequence[str]) -> list[Table]:
+def _tables(
+    name: str, experiment: Experiment, frames: Frames, choice: FigureChoice, figures: Sequence[str]
+) -> list[Table]:
     known = figures_of_summary(frames.summary)
     figures = named_figures(choice.columns, known) if choice.columns else [f for f in figures if f in known]
     headings = {figure: heading(figure, experiment) for figure in figures}

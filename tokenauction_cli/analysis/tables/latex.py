@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from .layout import Needs, parts, widths
+from .layout import Breadth, parts, widths
 
 PREAMBLE = r"% \usepackage{array,booktabs}; with other than Latin letters compile by LuaLaTeX or XeLaTeX"
 SPECIAL = {
@@ -95,14 +95,14 @@ def _float(table: PaperTable, label: str, notes: Sequence[str]) -> Iterator[str]
     yield r"\end{table}"
 
 
-def _size(needs: Sequence[Needs], n_heads: int) -> tuple[str, float, list[list[int]]]:
+def _size(needs: Sequence[Breadth], n_heads: int) -> tuple[str, float, list[list[int]]]:
     """The largest type in which all columns stand side by side, or the smallest, and the parts of the table."""
     tried = [(size, scale, parts(needs, n_heads, LINE / scale, GAP / scale)) for size, scale in SIZES]
     return next((one for one in tried if len(one[2]) == 1), tried[-1])
 
 
 def _tabular(
-    table: PaperTable, columns: Sequence[int], needs: Sequence[Needs], size: str, available: float
+    table: PaperTable, columns: Sequence[int], needs: Sequence[Breadth], size: str, available: float
 ) -> Iterator[str]:
     shares = [width / available for width in widths(needs, available, available / LINE * GAP)]
     wide = "".join(_column(share, table.is_number[k]) for share, k in zip(shares, columns, strict=True))
@@ -123,12 +123,12 @@ def _line(cells: Sequence[str]) -> str:
     return " & ".join(map(escaped, cells)) + r" \\"
 
 
-def _needs(cells: Sequence[str]) -> Needs:
+def _needs(cells: Sequence[str]) -> Breadth:
     """Widths in ems, of the longest piece and of the longest cell; a little more, for what is rounded off."""
     pieces = [piece for cell in cells for word in cell.split() for piece in _pieces(word)]
     longest = max(map(_ems, cells), default=0.0)
     least = PARAGRAPH if longest > LONG else 0.0
-    return Needs(max(least, *map(_ems, pieces), 0.0) + 0.1, longest + 0.1)
+    return Breadth(max(least, *map(_ems, pieces), 0.0) + 0.1, longest + 0.1)
 
 
 def _pieces(word: str) -> list[str]:

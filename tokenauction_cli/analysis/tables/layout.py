@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Needs(NamedTuple):
+class Breadth(NamedTuple):
     """Of a column: its longest piece that cannot be broken, and its longest line without a break."""
 
     least: float
     most: float
 
 
-def parts(columns: Sequence[Needs], n_heads: int, available: float, gap: float) -> list[list[int]]:
+def parts(columns: Sequence[Breadth], n_heads: int, available: float, gap: float) -> list[list[int]]:
     """The numbers of the columns that stand side by side; the first `n_heads`, which name the rows, in every part.
 
     A part has at least one column beside those, whether or not it fits.
@@ -31,7 +31,7 @@ def parts(columns: Sequence[Needs], n_heads: int, available: float, gap: float) 
     return found or [heads]
 
 
-def widths(columns: Sequence[Needs], available: float, gap: float) -> list[float]:
+def widths(columns: Sequence[Breadth], available: float, gap: float) -> list[float]:
     """The longest line of each where they fit; else the longest piece, and what is left as each lacks it.
 
     Where not even the longest pieces fit, the widest columns give way.
@@ -58,5 +58,5 @@ def _level(wanted: Sequence[float], room: float) -> float:
     return max(ordered)
 
 
-def _fits(columns: Sequence[Needs], available: float, gap: float) -> bool:
+def _fits(columns: Sequence[Breadth], available: float, gap: float) -> bool:
     return sum(column.least for column in columns) + gap * (len(columns) - 1) <= available

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...experiment.experiment import Experiment
-from ...experiment.templates.prompts import did_you_mean, first_few
 from ...system.errors import UsageError
+from ...system.wording import did_you_mean, first_few
 from ..frames.metrics import sampling_of_rules
 from .tables import CutText, Table
 

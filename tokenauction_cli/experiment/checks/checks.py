@@ -13,13 +13,14 @@ from typing import Any
 from ...lm.table import END
 from ...model_files.model_reference import known_aliases, parse_reference
 from ...system.errors import ModelError
+from ...system.wording import did_you_mean
 from ...text.sequences import one_text_of_two
 from ..format.auction import SPACE
 from ..format.draft import Draft, PlacedTemplate, PlacedVoice
 from ..format.values import shown
 from ..source.located_yaml import KeyPath
 from ..source.source import agent_names, default_ids
-from ..templates.prompts import did_you_mean, template_mistakes
+from ..templates.prompts import template_mistakes
 from .alphabet_checks import check_alphabet
 from .expectation_checks import FigureNames, check_expectations
 from .mechanism_checks import check_mechanisms

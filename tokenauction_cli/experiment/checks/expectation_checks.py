@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from ...mechanism import registry
+from ...system.wording import did_you_mean, first_few
 from ..format.auction import TOKEN_AUCTION, AuctionSection
 from ..format.draft import Draft
 from ..format.expect import At, ExpectationSection, TextTest
@@ -14,7 +15,6 @@ from ..resolved.expectation import is_same
 from ..resolved.sweep import SweepPoint
 from ..source.located_yaml import KeyPath
 from ..source.source import default_ids
-from ..templates.prompts import did_you_mean, first_few
 
 FigureNames = Callable[[Sequence[str], Sequence[str]], Iterable[str]]
 """The figures of a run whose agents have these ids and whose payment rules have these columns."""

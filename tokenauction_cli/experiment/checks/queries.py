@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 from ...system.errors import ExperimentError, Problem, UsageError
 from ...system.regular_files import opened
+from ...system.wording import did_you_mean, first_few
 from ..format.draft import Draft
 from ..format.values import shown
 from ..source.located_yaml import MAX_BYTES, MAX_VALUES, KeyPath, resolve
-from ..templates.prompts import LANGUAGE, did_you_mean, first_few
+from ..templates.prompts import LANGUAGE
 
 BID = "bid."
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

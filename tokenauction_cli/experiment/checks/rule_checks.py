@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from ...mechanism import registry
 from ...mechanism.alternatives.mechanisms import Mechanism
 from ...mechanism.registry import misfit
+from ...system.wording import did_you_mean
 from ..format.auction import CUSTOM_RULE, AuctionSection
 from ..format.draft import Draft
 from ..format.values import shown
 from ..source.located_yaml import KeyPath
-from ..templates.prompts import did_you_mean
 
 _OTHER_NAMES = {
     "first_price": "pay_your_bid",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from ...system.wording import did_you_mean
 from ..format.agents import AgentSection
 from ..format.draft import Draft
 from ..format.sweep import Steps, Sweep
 from ..format.values import shown
 from ..resolved.sweep import bidding, n_points, n_seeds, sweep_points
 from ..source.located_yaml import KeyPath
-from ..templates.prompts import did_you_mean
 
 MAX_CELLS = 1_000_000
 AXES = ("relative_weight", "bids", "grid")

@@ -9,7 +9,6 @@ whatever filters and joins. Knows nothing of models.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Any, Protocol
@@ -20,13 +19,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ...lm.prompts.prompt_tokens import MAX_CHARACTERS, Value
 from ...system.errors import PromptError, TemplateMistake
+from ...system.wording import did_you_mean
 
 MAX_LOOP_STEPS = 10_000
 MAX_HANDLED = 10 * MAX_CHARACTERS  # characters that all expressions of a template together read or make
 _OF_ANY = 32  # characters that an expression counts for beside its own
 MAX_LOOP_DEPTH = 3
 MAX_TAGS = 1_000
-MAX_LISTED = 10  # names in a message
 VARIABLES = ("query", "agent")
 LANGUAGE = (*VARIABLES, "text", "range", "loop", "and", "or", "not", "in", "is", "if", "else", "elif", "endif", "for",
             "endfor", "set", "endset", "true", "false", "none", "True", "False", "None")  # fmt: skip
@@ -349,19 +348,6 @@ def _replace(text: str, old: str, new: str) -> str:
 def _unknown_name(name: str, known: Sequence[str]) -> str:
     *most, last = (f"{{{{ {one} }}}}" for one in known)
     return f"unknown name {name!r}{did_you_mean(name, known)}; a prompt knows {', '.join(most)} and {last}"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """'; did you mean ...?' with the nearest of the known names, or nothing where none is near."""
-    by_lower = {item.lower(): item for item in known}
-    near = difflib.get_close_matches(name[:100].lower(), by_lower, 1, cutoff=0.5)
-    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
-
-
-def first_few(values: Iterable[Any]) -> str:
-    """Names for a message: each once, the first of many, and whether there are more."""
-    several = list(dict.fromkeys(map(str, values)))
-    return ", ".join(several[:MAX_LISTED]) + (", ..." if len(several) > MAX_LISTED else "")
 
 
 def _line_of(error: Exception) -> int:

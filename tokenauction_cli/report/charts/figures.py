@@ -18,9 +18,9 @@ from ...analysis.frames.per_bytes import BYTES
 from ...analysis.run import Run
 from ...experiment.experiment import Experiment
 from ...experiment.resolved.sweep import SweepPoint
-from ...experiment.templates.prompts import did_you_mean
 from ...mechanism.registry import label
 from ...system.errors import UsageError
+from ...system.wording import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
