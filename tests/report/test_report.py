@@ -25,24 +25,10 @@ from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.report import fonts
-from tokenauction_cli.report.charts.figures import (
-    ALL_QUERIES,
-    Figure,
-    Horizontal,
-    Panel,
-    Series,
-    figures_of,
-    horizontal_of,
-    ids_named,
-)
-from tokenauction_cli.report.charts.vega import (
-    LONGEST_TITLE,
-    axis_title,
-    depths_of,
-    panel_spec,
-    paper_spec,
-    queries_drawn,
-)
+from tokenauction_cli.report.charts.chart import ALL_QUERIES, Panel, ids_named
+from tokenauction_cli.report.charts.figures import figures_of
+from tokenauction_cli.report.charts.sweep import Horizontal, Sweep
+from tokenauction_cli.report.charts.vega import LONGEST_TITLE, Series, axis_title
 from tokenauction_cli.report.fonts import what_fonts_lack
 from tokenauction_cli.report.page import traces as packing
 from tokenauction_cli.report.report import write_report
@@ -99,12 +85,12 @@ def test_numbers_are_the_summarys(swept: Run, tmp_path: Path) -> None:
         with open(swept.folder.path / name, encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 query = ALL_QUERIES if name == "pooled.csv" else data["queries"].index(row["query"])
-                known[query, f"0/{row['aggregation']}", float(row["relative_weight"])] = row
+                known[query, row["aggregation"].replace("_", " "), float(row["relative_weight"])] = row
     n_numbers = 0
     for figure in data["figures"]:
         columns = {series["name"]: series["column"] for series in figure["series"]}
-        for row in figure["rows"]:
-            line = known[row["query"], row["panel"], row["x"]]
+        for title, row in ((panel["title"], row) for panel in figure["panels"] for row in panel["rows"]):
+            line = known[row["query"], title, row["x"]]
             for part, suffix in (("mean", ""), ("low", ".low"), ("high", ".high")):
                 text = line[f"{columns[row['series']]}{suffix}"]
                 assert row[part] == (float(text) if text else None)
@@ -113,13 +99,12 @@ def test_numbers_are_the_summarys(swept: Run, tmp_path: Path) -> None:
 
 
 def test_exported_figures_hold_the_same_rows(swept: Run) -> None:
-    axis = horizontal_of([swept])
     for figure in figures_of([swept]):
-        for query in queries_drawn(figure):
-            spec = paper_spec(figure, axis, query)
-            rows = [{k: v for k, v in row.items() if k != "query"} for row in figure.rows if row["query"] == query]
-            assert spec["data"]["values"] == rows
-            assert len(spec["hconcat"]) == len({row["panel"] for row in rows})
+        for spec, query in zip(figure.on_paper().values(), (0, 1, ALL_QUERIES), strict=True):
+            drawn = {view["title"]["text"]: view["data"]["values"] for view in spec["concat"]}
+            assert drawn == {
+                panel.title: [row for row in panel.rows if row["query"] == query] for panel in figure.panels
+            }
 
 
 def test_two_measures_of_welfare_share_no_axis(read: Reader, tmp_path: Path) -> None:
@@ -142,9 +127,13 @@ def test_figures_against_a_reference_stand_where_there_is_one(swept: Run) -> Non
     run = replace(swept, cells=cells, summary=summary_frame(swept.experiment, cells))
     found = {figure.id: figure for figure in figures_of([run])}
     assert set(found) - drawn == of_reference
-    assert {row["mean"] for row in found["log_ratio"].rows} == {-1.5, 2}
+    assert means(found["log_ratio"]) == {-1.5, 2}
     assert found["log_ratio"].chapter == found["log_prob"].chapter
-    assert {row["mean"] for row in found["quality"].rows} == {-4}
+    assert means(found["quality"]) == {-4}
+
+
+def means(chart: Sweep) -> set[float]:
+    return {row["mean"] for panel in chart.panels for row in panel.rows}
 
 
 def test_few_queries_are_told_in_the_data(swept: Run, tmp_path: Path) -> None:
@@ -155,26 +144,26 @@ def test_few_queries_are_told_in_the_data(swept: Run, tmp_path: Path) -> None:
 def test_a_panel_cuts_no_long_name_at_its_axis(swept: Run) -> None:
     axis = Horizontal("relative weight of " + "Grand Hotel " * 6, True)
     for figure in figures_of([swept]):
-        lines = panel_spec(figure, axis)["layer"][-1]["encoding"]["x"]["title"]
+        chart = replace(figure, axis=axis)
+        lines = chart.on_page(chart.panels[0])["layer"][-1]["encoding"]["x"]["title"]
         assert " ".join(lines) == axis.title.strip()
         assert max(map(len, lines)) <= LONGEST_TITLE
 
 
 def test_every_axis_says_its_unit(swept: Run) -> None:
-    axis = horizontal_of([swept])
     for figure in figures_of([swept]):
-        for panel in paper_spec(figure, axis, 0)["hconcat"]:
-            assert panel["encoding"]["x"]["title"]
-            assert panel["encoding"]["y"]["title"] == figure.unit != ""
+        for spec in figure.on_paper().values():
+            for panel in spec["concat"]:
+                assert panel["encoding"]["x"]["title"]
+                assert " ".join(panel["encoding"]["y"]["title"]) == figure.unit != ""
 
 
-def line_figure(**means: list[float]) -> Figure:
+def line_figure(**means: list[float]) -> Sweep:
     """A series for each list, at the weights 0, 1 and 2."""
     series = tuple(Series(name, name, k) for k, name in enumerate(means))
     rows = tuple(
         {
             "query": 0,
-            "panel": "0/linear",
             "x": float(x),
             "series": name,
             "mean": mean,
@@ -185,14 +174,15 @@ def line_figure(**means: list[float]) -> Figure:
         for name, line in means.items()
         for x, mean in enumerate(line)
     )
-    return Figure("revenue", "", "", "", "", False, True, series, (Panel("0/linear", "linear"),), rows)
+    words = dict.fromkeys(("chapter", "question", "tab", "unit"), "")
+    return Sweep(id="revenue", series=series, panels=(Panel("linear", rows),), **words)
 
 
 def test_no_line_is_hidden_under_another() -> None:
     """Second price and its mean coincide, beside a payment far above: the one on top is dashed, with smaller marks."""
     figure = line_figure(bid=[40.0, 50.0, 45.0], second=[1.0, 1.2, 1.0], myerson=[1.1, 1.1, 1.0], far=[9.0, 1.0, 1.0])
-    assert depths_of(figure) == [0, 0, 1, 0]
-    layers = paper_spec(figure, Horizontal("weight", True), 0)["hconcat"][0]["layer"]
+    assert figure.depths == [0, 0, 1, 0]
+    layers = figure.on_paper()["revenue"]["concat"][0]["layer"]
     dashes, sizes = layers[1]["encoding"]["strokeDash"]["scale"], layers[2]["encoding"]["size"]["scale"]
     assert dashes["domain"] == ["bid", "second", "myerson", "far"]
     assert [dash == [1, 0] for dash in dashes["range"]] == [True, True, False, True]
@@ -200,9 +190,9 @@ def test_no_line_is_hidden_under_another() -> None:
 
 
 def test_lines_apart_are_drawn_as_ever() -> None:
-    layers = paper_spec(line_figure(a=[1.0, 2.0, 3.0], b=[3.0, 2.0, 1.0]), Horizontal("weight", True), 0)
-    assert "strokeDash" not in str(layers)
-    assert depths_of(line_figure(a=[1.0, 1.0, 1.0], b=[1.0, 1.0, 1.0], c=[1.0, 1.0, 1.0])) == [0, 1, 2]
+    figure = line_figure(a=[1.0, 2.0, 3.0], b=[3.0, 2.0, 1.0])
+    assert "strokeDash" not in str(figure.on_paper()["revenue"]["concat"])
+    assert line_figure(a=[1.0, 1.0, 1.0], b=[1.0, 1.0, 1.0], c=[1.0, 1.0, 1.0]).depths == [0, 1, 2]
 
 
 def test_hostile_texts_are_data(swept: Run, tmp_path: Path) -> None:
@@ -294,8 +284,9 @@ def test_two_runs_stand_side_by_side(swept: Run, read: Reader, tmp_path: Path) -
         read(SWEEP.replace("name: hostile", "name: other"), "seed=1"), tmp_path / "o", SilentProgress()
     )
     data = json.loads(block(write_report([swept, other], tmp_path / "r.html").page, "data"))
-    assert [panel["key"] for panel in data["figures"][0]["panels"]] == [
-        *("0/linear", "0/random_dictator", "1/linear", "1/random_dictator")
+    assert [(panel["run"], panel["title"]) for panel in data["figures"][0]["panels"]] == [
+        *((0, "hostile · linear"), (0, "hostile · random dictator")),
+        *((1, "other · linear"), (1, "other · random dictator")),
     ]
     assert data["runs"][0]["agents"][0]["colour"] == data["runs"][1]["agents"][0]["colour"]
     assert data["title"] == "hostile and other"
@@ -412,7 +403,7 @@ def test_without_the_extra_texts_and_numbers_still_come(
     assert "pip install 'vl-convert-python>=1.9'" in done.stderr
     data = json.loads(block(tmp_path / "r.html", "data"))
     assert "charts" in data["notes"][0]
-    assert data["figures"][0]["rows"]
+    assert data["figures"][0]["panels"][0]["rows"]
     assert not (tmp_path / "r-figures").exists()
 
 

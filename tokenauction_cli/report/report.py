@@ -15,20 +15,11 @@ from ..analysis.frames.metrics import numbered
 from ..analysis.run import Run
 from ..runs.run_folder import RunFolder
 from ..system.errors import StoreError
-from .charts.figures import (
-    ALL_QUERIES,
-    Figure,
-    Horizontal,
-    agent_colours,
-    figures_of,
-    horizontal_of,
-    ids_named,
-    queries_of,
-)
-from .charts.path_figures import path_figures
+from .charts.chart import ALL_QUERIES, Chart, ids_named
+from .charts.figures import agent_colours, figures_of, horizontal_of, queries_of
+from .charts.paths import path_charts
+from .charts.sweep import Horizontal
 from .charts.text_incentives import TextIncentives, of_several, text_incentives, text_payload
-from .charts.text_vega import text_paper_spec
-from .charts.vega import panel_spec, paper_specs
 from .export import WHAT_TO_INSTALL, vl_convert, write_figures
 from .fonts import what_fonts_lack
 from .page.page import page
@@ -49,9 +40,9 @@ class Report(NamedTuple):
 def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (), only: Sequence[str] = ()) -> Report:
     """Write the page to `output`, and the figures in these formats, or those named `only`, to `figures/` beside it."""
     axis, incentives = horizontal_of(runs), _incentives(runs)
-    figures = [*figures_of(runs), *path_figures(runs, axis)]
-    charts = [chart for found in incentives if found for chart in found.charts]
-    wanted = ids_named([*(figure.id for figure in figures), *(chart.id for chart in charts)], only)
+    figures = [*figures_of(runs), *path_charts(runs, axis)]
+    charts = [*figures, *(chart for found in incentives if found for chart in found.charts)]
+    wanted = ids_named([chart.id for chart in charts], only)
     traces = [_traces(run, MOST_BYTES // len(runs)) for run in runs]
     notes = _notes(runs, traces)
     data = _data(runs, traces, figures, axis, notes)
@@ -61,8 +52,7 @@ def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (),
     library = None if converter is None else str(converter.javascript_bundle())
     text = page(data["title"], data, [pack.data for pack in traces], library)
     _write(output, text)
-    specs = {name: spec for one in figures if one.id in wanted for name, spec in paper_specs(one, axis).items()}
-    specs |= {one.id: text_paper_spec(one) for one in charts if one.id in wanted}
+    specs = {name: spec for chart in charts if chart.id in wanted for name, spec in chart.on_paper().items()}
     wrong = "\n".join(run.what_is_wrong for run in runs if run.what_is_wrong)
     if converter and not {"pdf", "png"}.isdisjoint(formats) and (lacking := what_fonts_lack(converter, specs.values())):
         notes = [*notes, lacking]
@@ -96,7 +86,7 @@ def _incentives(runs: Sequence[Run]) -> list[TextIncentives | None]:
 
 
 def _data(
-    runs: Sequence[Run], traces: Sequence[PackedTraces], figures: Sequence[Figure], axis: Horizontal, notes: list[str]
+    runs: Sequence[Run], traces: Sequence[PackedTraces], figures: Sequence[Chart], axis: Horizontal, notes: list[str]
 ) -> dict[str, Any]:
     colours, queries = agent_colours(runs), queries_of(runs)
     return {
@@ -115,7 +105,7 @@ def _data(
             "seed": explained("cells.csv", "seed"),
             "posterior": explained("records-*.jsonl", "trace.posterior"),
         },
-        "figures": [_figure(figure, axis) for figure in figures],
+        "figures": [figure.plain for figure in figures],
     }
 
 
@@ -129,21 +119,6 @@ def _lead(run: Run, queries: Sequence[str]) -> dict[str, Any]:
         for number, query in [*pooled, *asked]
     ]
     return {"done": what_was_done(run), "found": found}
-
-
-def _figure(figure: Figure, axis: Horizontal) -> dict[str, Any]:
-    panels = [{"key": panel.key, "title": panel.title} for panel in figure.panels]
-    words = {name: getattr(figure, name) for name in ("id", "chapter", "question", "tab", "unit", "percent", "across")}
-    series = [
-        {
-            "name": series.name,
-            "colour": series.colour,
-            "column": series.column,
-            "explained": figure_explained(series.column),
-        }
-        for series in figure.series
-    ]
-    return {**words, "series": series, "panels": panels, "rows": figure.rows, "spec": panel_spec(figure, axis)}
 
 
 def _traces(run: Run, most_bytes: int) -> PackedTraces:

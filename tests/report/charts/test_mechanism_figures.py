@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Reader
@@ -12,9 +11,10 @@ from conftest import Reader
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
-from tokenauction_cli.report.charts.figures import ALL_QUERIES, figures_of, horizontal_of
-from tokenauction_cli.report.charts.path_figures import path_figures
-from tokenauction_cli.report.charts.vega import panel_spec, paper_spec, paper_specs
+from tokenauction_cli.report.charts.chart import ALL_QUERIES
+from tokenauction_cli.report.charts.figures import figures_of, horizontal_of
+from tokenauction_cli.report.charts.paths import Path as MechanismPath
+from tokenauction_cli.report.charts.paths import path_charts
 from tokenauction_cli.report.page.page_data import run_payload
 from tokenauction_cli.report.prose import findings, how_drawn, what_was_done
 from tokenauction_cli.report.report import write_report
@@ -42,15 +42,15 @@ def run(read: Reader, tmp_path: Path) -> Run:
     return run_experiment(read(experiment()), tmp_path / "results", SilentProgress())
 
 
-def paths_of(run: Run) -> dict[str, Any]:
-    return {figure.id: figure for figure in path_figures([run], horizontal_of([run]))}
+def paths_of(run: Run) -> dict[str, MechanismPath]:
+    return {chart.id: chart for chart in path_charts([run], horizontal_of([run]))}
 
 
 def test_a_path_goes_along_the_weights(run: Run) -> None:
     """The file lists the weights out of order; every number is one of the summary."""
     paths = paths_of(run)
     assert list(paths) == ["welfare_quality", "revenue_welfare"]
-    mosaic = [row for row in paths["revenue_welfare"].rows if row["series"] == "MOSAIC"]
+    mosaic = [row for row in paths["revenue_welfare"].panels[0].rows if row["series"] == "MOSAIC"]
     assert [(row["at"], row["place"]) for row in mosaic] == [(0, "first"), (0.5, "between"), (1, "last")]
     summary = run.summary[run.summary["aggregation"] == "mosaic"].sort_values("relative_weight")
     assert [(row["x"], row["mean"], row["low"]) for row in mosaic] == list(
@@ -74,7 +74,7 @@ def test_the_token_auction_alone_has_no_path(read: Reader, tmp_path: Path) -> No
 
 def test_several_queries_have_paths_of_their_own_and_one_together(read: Reader, tmp_path: Path) -> None:
     run = run_experiment(read(experiment(queries="queries: [one, two]")), tmp_path, SilentProgress())
-    rows = paths_of(run)["revenue_welfare"].rows
+    rows = paths_of(run)["revenue_welfare"].panels[0].rows
     assert {row["query"] for row in rows} == {0, 1, ALL_QUERIES}
     for query in (0, 1, ALL_QUERIES):
         lottery = [row["place"] for row in rows if row["query"] == query and row["series"] == "lottery"]
@@ -82,24 +82,23 @@ def test_several_queries_have_paths_of_their_own_and_one_together(read: Reader, 
 
 
 def test_panels_of_many_mechanisms_stand_in_rows(run: Run) -> None:
-    axis = horizontal_of([run])
     mentions = next(figure for figure in figures_of([run]) if figure.id == "mention_rate")
-    spec = paper_spec(mentions, axis, 0)
+    (spec,) = mentions.on_paper().values()
     assert [panel["title"]["text"] for panel in spec["concat"]][2:4] == ["MOSAIC", "segment auction"]
     assert spec["columns"] == 2
-    titles = [panel["encoding"]["y"]["axis"].get("title", mentions.unit) for panel in spec["concat"]]
-    assert titles == [mentions.unit, None] * 3 + [mentions.unit]
+    titles = [panel["encoding"]["y"]["axis"].get("title", "its unit") for panel in spec["concat"]]
+    assert titles == ["its unit", None] * 3 + ["its unit"]
 
 
 def test_paths_are_vega(run: Run) -> None:
     vl_convert = pytest.importorskip("vl_convert")
-    axis = horizontal_of([run])
     for figure in paths_of(run).values():
-        (spec,) = paper_specs(figure, axis).values()
+        (spec,) = figure.on_paper().values()
         svg = vl_convert.vegalite_to_svg(spec)
         assert all(series.name in svg for series in figure.series)
-        page = panel_spec(figure, axis) | {"width": 300, "data": {"name": "rows", "values": list(figure.rows)}}
-        assert vl_convert.vegalite_to_svg(page).count("<path") > len(figure.rows)
+        (panel,) = figure.panels
+        page = figure.on_page(panel) | {"width": 300, "data": {"name": "rows", "values": list(panel.rows)}}
+        assert vl_convert.vegalite_to_svg(page).count("<path") > len(panel.rows)
 
 
 def test_welfare_has_a_tab_for_each_measure_and_one_for_all(run: Run) -> None:

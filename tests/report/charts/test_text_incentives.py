@@ -16,10 +16,9 @@ from text_audit_files import AGENTS, MISREPORT, PAYMENTS, VALUE, WORDS, write_te
 from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
+from tokenauction_cli.report.charts.chart import Chart
 from tokenauction_cli.report.charts.figures import agent_colours
-from tokenauction_cli.report.charts.text_charts import TextChart
 from tokenauction_cli.report.charts.text_incentives import TextIncentives, text_incentives, text_payload
-from tokenauction_cli.report.charts.text_vega import text_paper_spec
 from tokenauction_cli.report.report import write_report
 from tokenauction_cli.system.errors import StoreError
 
@@ -44,7 +43,7 @@ def found_in(run: Run) -> TextIncentives:
     return found
 
 
-def charts_of(run: Run) -> dict[str, TextChart]:
+def charts_of(run: Run) -> dict[str, Chart]:
     return {chart.id: chart for chart in found_in(run).charts}
 
 
@@ -200,7 +199,7 @@ def test_what_a_note_says_finds_no_row(audited: Run) -> None:
         writer.writeheader()
         writer.writerows(rows)
 
-    def drawn(charts: dict[str, TextChart]) -> list[list[dict[str, Any]]]:
+    def drawn(charts: dict[str, Chart]) -> list[list[dict[str, Any]]]:
         panels = [panel for chart in charts.values() for panel in chart.panels]
         return [[{**row, "note": ""} for row in panel.rows] for panel in panels]
 
@@ -256,9 +255,9 @@ def test_figures_for_a_paper_have_the_rows_of_the_page(audited: Run, tmp_path: P
     }
     shown = {chart["id"]: chart for chart in data_of(report.page)["runs"][0]["incentives"]["charts"]}
     for chart in charts_of(audited).values():
-        paper = text_paper_spec(chart)["concat"]
-        on_page = [panel["spec"]["data"] for panel in shown[chart.id]["panels"]]
-        assert [panel["data"] for panel in paper] == on_page
+        (paper,) = chart.on_paper().values()
+        on_page = [panel["rows"] for panel in shown[chart.id]["panels"]]
+        assert [panel["data"]["values"] for panel in paper["concat"]] == on_page
     for pdf in (path for path in report.figures if path.suffix == ".pdf"):
         width = re.search(rb"/MediaBox \[0 0 ([\d.]+)", pdf.read_bytes())
         assert width is not None

@@ -129,10 +129,11 @@ def test_charts_hold_the_numbers_of_the_summary(opened: Opened, swept: Run) -> N
         "both in one text": "co_mention_rate",
     }
     summary = swept.summary[swept.summary["query"] == "q"]
-    for k, rule in enumerate(("linear", "random_dictator")):
+    for rule in ("linear", "random_dictator"):
         group = summary[summary["aggregation"] == rule].set_index("relative_weight")
-        assert len(rates[f"0/{rule}"]) == 3 * 3, k
-        for row in rates[f"0/{rule}"]:
+        drawn = rates[rule.replace("_", " ")]
+        assert len(drawn) == 3 * 3
+        for row in drawn:
             column = names[row["series"]]
             expected = [group.loc[row["x"], f"{column}{part}"] for part in ("", ".low", ".high")]
             assert [row["mean"], row["low"], row["high"]] == expected

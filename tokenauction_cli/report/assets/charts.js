@@ -23,24 +23,28 @@ function chapter(figures, drawnAs) {
     figures.length > 1 ? h("div", { cls: "tabs", role: "tablist" }, tabs) : null, place);
 }
 
-const runOf = (panel) => RUNS[Number(panel.key.split("/")[0])];
-const rowsOf = (figure, panel) => figure.rows.filter((row) => row.panel === panel.key && row.query === numbersOf(runOf(panel)));
+// Rows of a query are shown where that is the run's; others always.
+const rowsOf = (panel) => panel.rows.filter((row) => row.query === undefined || row.query === numbersOf(RUNS[panel.run]));
 
 // What the figure's numbers are: every column it shows, each sentence once.
 const explainedOf = (figure) => [...new Set(figure.series.map((series) => series.explained))].join("\n");
 
 function figureOf(figure) {
+  const title = explainedOf(figure);
   const panels = figure.panels.map((panel) => {
-    const chart = h("div", { cls: "chart", "data-figure": figure.id, "data-panel": panel.key });
+    const chart = h("div", { cls: `chart ${figure.kind}`, "data-figure": figure.id, "data-panel": panel.title });
     if (window.vegaEmbed) onceVisible(chart, () => draw(figure, panel, chart));
-    const drawn = h("figure", {}, h("figcaption", { title: explainedOf(figure) }, panel.title), window.vegaEmbed ? chart : null);
-    listen(() => { drawn.hidden = rowsOf(figure, panel).length === 0; });
+    const caption = h("figcaption", { title }, panel.title, panel.about ? h("small", {}, ` ${panel.about}`) : null);
+    const drawn = h("figure", {}, caption, window.vegaEmbed ? chart : null);
+    listen(() => { drawn.hidden = rowsOf(panel).length === 0; });
     return drawn;
   });
-  const numbers = h("details", { cls: "numbers", open: !window.vegaEmbed }, h("summary", { title: explainedOf(figure) }, "the numbers"), tableOf(figure));
-  return [legendOf(figure),
-    window.vegaEmbed ? h("div", { cls: "panels" }, panels) : null, numbers];
+  return [legendOf(figure), window.vegaEmbed ? h("div", { cls: `panels ${figure.kind}` }, panels) : null];
 }
+
+// The figures of a sweep, with their numbers; those of an audit are in its tables.
+const figureAndNumbers = (figure) => [figureOf(figure),
+  h("details", { cls: "numbers", open: !window.vegaEmbed }, h("summary", { title: explainedOf(figure) }, "the numbers"), tableOf(figure))];
 
 function legendOf(figure) {
   if (figure.series.length < 2) return null;
@@ -71,29 +75,23 @@ const CONFIG = {
 async function draw(figure, panel, element) {
   if (element.dataset.drawn) return;
   element.dataset.drawn = "yes";
-  const rows = () => rowsOf(figure, panel);
-  const spec = structuredClone(figure.spec);
-  spec.data = { name: "rows", values: rows() };
-  if (spec.params) spec.params[0].value = XS[state.x];
-  const view = await embed(element, spec, (value) => pointedAt(value, figure));
-  let query = numbersOf(runOf(panel));
+  const spec = structuredClone(panel.spec ?? figure.spec);
+  spec.data.values = rowsOf(panel);
+  spec.params[0].value = XS[state.x];
+  const { view } = await window.vegaEmbed(element, spec, {
+    ast: true, actions: false, renderer: "svg", defaultStyle: false, config: CONFIG, mode: "vega-lite",
+    tooltip: (_, event, __, value) => showTip(event, value && (value.query === undefined ? saidOf : pointedAt)(value, figure)),
+  });
+  element.view = view;
+  let query = numbersOf(RUNS[panel.run]);
   listeners.push(() => {
     if (!element.isConnected) return;
-    if (numbersOf(runOf(panel)) !== query) {
-      query = numbersOf(runOf(panel));
-      view.data("rows", rows());
+    if (numbersOf(RUNS[panel.run]) !== query) {
+      query = numbersOf(RUNS[panel.run]);
+      view.data("rows", rowsOf(panel));
     }
     view.signal("at", XS[state.x]).runAsync();
   });
-}
-
-async function embed(element, spec, told) {
-  const { view } = await window.vegaEmbed(element, spec, {
-    ast: true, actions: false, renderer: "svg", defaultStyle: false, config: CONFIG, mode: "vega-lite",
-    tooltip: (_, event, __, value) => showTip(event, value && told(value)),
-  });
-  element.view = view;
-  return view;
 }
 
 const axisName = (x) => (AXIS.is_weight ? number(x) : AXIS.labels[x] ?? x);
@@ -122,7 +120,7 @@ function tableOf(figure) {
   const body = h("tbody", {});
   const title = explainedOf(figure);
   listen(() => {
-    refill(body, figure.panels.flatMap((panel) => rowsOf(figure, panel).map((row) => h("tr", {}, h("td", {}, panel.title), h("td", {}, row.series),
+    refill(body, figure.panels.flatMap((panel) => rowsOf(panel).map((row) => h("tr", {}, h("td", {}, panel.title), h("td", {}, row.series),
       h("td", { cls: "n", title: DATA.explained.weight }, axisName(figure.across ? row.at : row.x)),
       figure.across ? h("td", { cls: "n" }, number(row.x)) : null,
       h("td", { cls: "n", title }, number(row.mean, figure.percent)),

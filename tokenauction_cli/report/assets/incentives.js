@@ -12,22 +12,9 @@ function incentivesOf(run) {
   return h("article", { cls: "incentives of-run" },
     RUNS.length > 1 ? h("h3", {}, run.name) : null,
     missing ? h("p", { cls: "note" }, missing) : null,
-    window.vegaEmbed ? h("div", { cls: "chapters" }, chapters(charts, textChart)) : null,
+    window.vegaEmbed ? h("div", { cls: "chapters" }, chapters(charts, figureOf)) : null,
     words.length ? h("details", { cls: "statistics" }, h("summary", { title: "text_audit.txt" }, "In words"), words.map((one) => h("p", { cls: "about" }, seen(one)))) : null,
     tables.map((table) => tableDetails(run, table)));
-}
-
-function textChart(chart) {
-  const panels = chart.panels.map((panel) => {
-    const place = h("div", { cls: `chart ${chart.kind}`, "data-figure": chart.id, "data-panel": panel.title });
-    onceVisible(place, () => {
-      if (place.dataset.drawn) return;
-      place.dataset.drawn = "yes";
-      embed(place, panel.spec, (value) => saidOf(value, chart));
-    });
-    return h("figure", {}, h("figcaption", { title: explainedOf(chart) }, panel.title, panel.about ? h("small", {}, ` ${panel.about}`) : null), place);
-  });
-  return [legendOf(chart), h("div", { cls: `panels ${chart.kind}` }, panels)];
 }
 
 // What is at the pointer: a deviation, or the bids after a reply.

@@ -39,7 +39,7 @@ document.getElementById("page").append(
     DATA.notes.map((note) => h("p", { cls: "note" }, seen(note)))),
   h("section", { cls: "stage" }, h("h2", {}, XS.length > 1 ? "Slide the bid, read the text" : "The texts"),
     h("p", { cls: "about" }, stageWords), controls(), printed(), squaresLegend(), textCards()),
-  h("section", {}, h("h2", {}, "The figures"), h("p", { cls: "about" }, figureWords), h("div", { cls: "chapters" }, chapters(DATA.figures, figureOf))),
+  h("section", {}, h("h2", {}, "The figures"), h("p", { cls: "about" }, figureWords), h("div", { cls: "chapters" }, chapters(DATA.figures, figureAndNumbers))),
   XS.length > 1 ? section("The table", null, RUNS.map(paperTable)) : "",
   mechanismsSection() ?? "",
   auditSection() ?? "",

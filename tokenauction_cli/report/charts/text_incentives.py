@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...analysis.columns.columns import explained
 from ...analysis.run import Run
 from ...system.wording import listed
+from .chart import Chart
+from .curves import curve_charts
+from .deviations import DrawnAgent, gain_of
 from .file_tables import FileRows, Row, as_audits_write_it, file_table, paragraphs, read_rows
-from .text_charts import Bidder, TextChart, curve_charts, gain_of, regret_charts
-from .text_paths import outcomes_of, path_charts
-from .text_vega import text_panel_spec
+from .regret import regret_charts
+from .replies import outcomes_of, reply_charts
 
 AUDIT, EQUILIBRIUM, DYNAMICS = "text_audit.csv", "text_equilibrium.csv", "text_dynamics.csv"
 _TABLES = {
@@ -32,7 +33,7 @@ _NOTHING = FileRows([], [])
 class TextIncentives:
     """What there is to show; `missing` says which files are not there, '' where all are."""
 
-    charts: tuple[TextChart, ...]
+    charts: tuple[Chart, ...]
     words: list[str]
     tables: list[dict[str, Any]]
     missing: str
@@ -47,7 +48,7 @@ def text_incentives(run: Run, colours: Mapping[str, int]) -> TextIncentives | No
     found = {name: _rows(path) for name, path in paths.items()}
     missing = [name for name in paths if name not in there]
     return TextIncentives(
-        tuple(_charts(paths, found, _bidders(run, colours))),
+        tuple(_charts(paths, found, _agents(run, colours))),
         paragraphs(run.folder.path / "text_audit.txt"),
         [_table(name, found[name]) for name in there],
         f"The run folder has no {listed(missing)}: audit again to see the rest." if missing else "",
@@ -66,24 +67,24 @@ def _numbered(name: str, number: int) -> str:
 
 def text_payload(found: TextIncentives) -> dict[str, Any]:
     """The same as plain data for the page."""
-    charts = [_chart(chart) for chart in found.charts]
+    charts = [chart.plain for chart in found.charts]
     return {"charts": charts, "words": found.words, "tables": found.tables, "missing": found.missing}
 
 
-def _bidders(run: Run, colours: Mapping[str, int]) -> list[Bidder]:
+def _agents(run: Run, colours: Mapping[str, int]) -> list[DrawnAgent]:
     agents = [agent for agent in run.experiment.agents if not agent.reference]
-    return [Bidder(agent.id, agent.name, colours[agent.name]) for agent in agents]
+    return [DrawnAgent(agent.id, agent.name, colours[agent.name]) for agent in agents]
 
 
-def _charts(paths: Mapping[str, Path], found: Mapping[str, FileRows], bidders: list[Bidder]) -> list[TextChart]:
-    charts = []
+def _charts(paths: Mapping[str, Path], found: Mapping[str, FileRows], agents: list[DrawnAgent]) -> list[Chart]:
+    charts: list[Chart] = []
     with as_audits_write_it(paths[AUDIT]):
         rows = _named(found[AUDIT])
-        charts += [*regret_charts(rows, bidders), *curve_charts(rows, bidders)]
+        charts += [*regret_charts(rows, agents), *curve_charts(rows, agents)]
     with as_audits_write_it(paths[EQUILIBRIUM]):
         outcomes = outcomes_of(_named(found[EQUILIBRIUM]))
     with as_audits_write_it(paths[DYNAMICS]):
-        charts += path_charts(_named(found[DYNAMICS]), outcomes, bidders)
+        charts += reply_charts(_named(found[DYNAMICS]), outcomes, agents)
     return charts
 
 
@@ -101,15 +102,3 @@ def _table(name: str, found: FileRows) -> dict[str, Any]:
     title, about = _TABLES[name]
     rows = found.rows if name != AUDIT else sorted(found.rows, key=gain_of, reverse=True)
     return file_table(title, about, name, found.columns, rows)
-
-
-def _chart(chart: TextChart) -> dict[str, Any]:
-    words = {name: getattr(chart, name) for name in ("id", "kind", "chapter", "question", "tab", "across", "unit")}
-    file = DYNAMICS if chart.kind in ("plane", "steps") else AUDIT
-    series = [
-        {"name": one.name, "colour": one.colour, "explained": explained(file, one.column)} for one in chart.series
-    ]
-    panels = [
-        {"title": panel.title, "about": panel.about, "spec": text_panel_spec(chart, panel)} for panel in chart.panels
-    ]
-    return {**words, "series": series, "panels": panels}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from ..charts.figures import COLOURS, DARK
+from ..charts.vega import COLOURS, DARK
 
 _SCRIPTS = (
     "dom.js",
