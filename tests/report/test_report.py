@@ -27,7 +27,7 @@ from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.report import fonts
 from tokenauction_cli.report.charts.chart import ALL_QUERIES, Panel, ids_named
 from tokenauction_cli.report.charts.figures import figures_of
-from tokenauction_cli.report.charts.sweep import Horizontal, Sweep
+from tokenauction_cli.report.charts.sweep import Horizontal, SweepChart
 from tokenauction_cli.report.charts.vega import LONGEST_TITLE, Series, axis_title
 from tokenauction_cli.report.fonts import what_fonts_lack
 from tokenauction_cli.report.page import traces as packing
@@ -132,7 +132,7 @@ def test_figures_against_a_reference_stand_where_there_is_one(swept: Run) -> Non
     assert means(found["quality"]) == {-4}
 
 
-def means(chart: Sweep) -> set[float]:
+def means(chart: SweepChart) -> set[float]:
     return {row["mean"] for panel in chart.panels for row in panel.rows}
 
 
@@ -158,7 +158,7 @@ def test_every_axis_says_its_unit(swept: Run) -> None:
                 assert " ".join(panel["encoding"]["y"]["title"]) == figure.unit != ""
 
 
-def line_figure(**means: list[float]) -> Sweep:
+def line_figure(**means: list[float]) -> SweepChart:
     """A series for each list, at the weights 0, 1 and 2."""
     series = tuple(Series(name, name, k) for k, name in enumerate(means))
     rows = tuple(
@@ -175,7 +175,7 @@ def line_figure(**means: list[float]) -> Sweep:
         for x, mean in enumerate(line)
     )
     words = dict.fromkeys(("chapter", "question", "tab", "unit"), "")
-    return Sweep(id="revenue", series=series, panels=(Panel("linear", rows),), **words)
+    return SweepChart(id="revenue", series=series, panels=(Panel("linear", rows),), **words)
 
 
 def test_no_line_is_hidden_under_another() -> None:

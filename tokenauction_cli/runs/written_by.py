@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import groupby, zip_longest
 from typing import Any
 
 from .manifest import Manifest
@@ -15,23 +17,19 @@ _RANGE = re.compile(r"\b([0-9]{1,18})(?:-([0-9]{1,18}))?\b")
 
 @dataclass
 class _Did:
-    """What one worker wrote; the seeds of a query as first and last ones."""
+    """What one worker wrote: blocks are queries and seeds."""
 
     cells: int = 0
     seconds: float = 0.0
-    seeds: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-
-    def add(self, query: str, seed: int) -> None:
-        ranges = self.seeds.setdefault(query, [])
-        if ranges and seed == ranges[-1][1] + 1:
-            ranges[-1] = ranges[-1][0], seed
-        else:
-            ranges.append((seed, seed))
+    blocks: set[tuple[str, int]] = field(default_factory=set)
 
     @property
     def plain(self) -> dict[str, Any]:
-        blocks = {query: ",".join(map(_range, ranges)) for query, ranges in self.seeds.items()}
-        return {"cells": self.cells, "seconds": round(self.seconds, 3), "blocks": blocks}
+        by_query: dict[str, list[int]] = {}
+        for query, seed in sorted(self.blocks):
+            by_query.setdefault(query, []).append(seed)
+        ranges = {query: ",".join(_ranges(seeds)) for query, seeds in by_query.items()}
+        return {"cells": self.cells, "seconds": round(self.seconds, 3), "blocks": ranges}
 
 
 class WrittenBy:
@@ -39,20 +37,25 @@ class WrittenBy:
 
     def __init__(self, seeds: Set[int]) -> None:
         self._seeds = seeds
-        self._by_worker: dict[str, _Did] = {}
+        self._by_worker: defaultdict[str, _Did] = defaultdict(_Did)
 
     def add(self, worker: str, records: Sequence[Record], seconds: float) -> None:
-        did = self._by_worker.setdefault(worker, _Did())
+        did = self._by_worker[worker]
         did.cells += len(records)
         did.seconds += seconds
-        for query, seed in sorted({(record["query"], record["seed"]) for record in records}):
-            if seed in self._seeds:
-                did.add(query, seed)
+        did.blocks |= {(record["query"], record["seed"]) for record in records if record["seed"] in self._seeds}
 
     @property
     def plain(self) -> dict[str, dict[str, Any]]:
         """By worker, as part of a session in a manifest."""
         return {worker: did.plain for worker, did in sorted(self._by_worker.items())}
+
+
+def _ranges(seeds: Sequence[int]) -> Iterator[str]:
+    """As in 0-29 and 40, of seeds in their order."""
+    for _, run in groupby(enumerate(seeds), lambda one: one[1] - one[0]):
+        first, *more = (seed for _, seed in run)
+        yield f"{first}-{more[-1]}" if more else str(first)
 
 
 def worker_of_blocks(known: Manifest, seeds: Set[int]) -> dict[tuple[str, int], str]:
@@ -78,14 +81,9 @@ def _seeds(ranges: str, among: Set[int]) -> Iterator[int]:
         )
 
 
-def _range(seeds: tuple[int, int]) -> str:
-    return f"{seeds[0]}-{seeds[1]}" if seeds[0] < seeds[1] else str(seeds[0])
-
-
 def in_turns(cells: Iterable[tuple[Any, str]]) -> list[Any]:
     """One of each worker, then another one of each; `cells` come with the worker that wrote them, '' for none."""
     by_worker: dict[str, list[Any]] = {}
     for cell, worker in cells:
         by_worker.setdefault(worker, []).append(cell)
-    turns = [(turn, k, cell) for k, of in enumerate(by_worker.values()) for turn, cell in enumerate(of)]
-    return [cell for _, _, cell in sorted(turns, key=lambda one: one[:2])]
+    return [cell for turn in zip_longest(*by_worker.values()) for cell in turn if cell is not None]

@@ -13,8 +13,7 @@ from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.report.charts.chart import ALL_QUERIES
 from tokenauction_cli.report.charts.figures import figures_of, horizontal_of
-from tokenauction_cli.report.charts.paths import Path as MechanismPath
-from tokenauction_cli.report.charts.paths import path_charts
+from tokenauction_cli.report.charts.paths import PathChart, path_charts
 from tokenauction_cli.report.page.page_data import run_payload
 from tokenauction_cli.report.prose import findings, how_drawn, what_was_done
 from tokenauction_cli.report.report import write_report
@@ -42,7 +41,7 @@ def run(read: Reader, tmp_path: Path) -> Run:
     return run_experiment(read(experiment()), tmp_path / "results", SilentProgress())
 
 
-def paths_of(run: Run) -> dict[str, MechanismPath]:
+def paths_of(run: Run) -> dict[str, PathChart]:
     return {chart.id: chart for chart in path_charts([run], horizontal_of([run]))}
 
 

@@ -40,7 +40,7 @@ _TICKS = (0, 0.25, 1, 2, 4)  # of the value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curves(Chart):
+class CurveChart(Chart):
     """A line and points per report, a band where there are intervals; bids on a square-root scale."""
 
     kind = "curves"
@@ -91,7 +91,7 @@ def _truth(panel: Panel, bids: Spec, look: Look) -> list[Spec]:
     ]
 
 
-def curve_charts(rows: Sequence[Row], agents: Sequence[DrawnAgent]) -> Iterator[Curves]:
+def curve_charts(rows: Sequence[Row], agents: Sequence[DrawnAgent]) -> Iterator[CurveChart]:
     """Utility, then payment: a chart per agent and utility, a panel per pair of rules."""
     by_utility = grouped(rows, lambda row: row["utility"])
     by_agent = grouped(rows, lambda row: row["agent"])
@@ -99,7 +99,7 @@ def curve_charts(rows: Sequence[Row], agents: Sequence[DrawnAgent]) -> Iterator[
     for name, column, chapter, question, unit in _CURVES:
         for agent in agents:
             for utility, found in grouped(by_agent.get(agent.id, []), lambda row: row["utility"]).items():
-                yield Curves(
+                yield CurveChart(
                     id=chart_id(name, (agent.id, by_agent), (utility, by_utility)),
                     chapter=chapter,
                     question=question,

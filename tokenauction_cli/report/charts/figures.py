@@ -20,11 +20,11 @@ from ...experiment.experiment import Experiment
 from ...experiment.resolved.sweep import SweepPoint
 from ...mechanism.registry import label
 from .chart import ALL_QUERIES, Panel
-from .sweep import Horizontal, Sweep
+from .sweep import Horizontal, SweepChart
 from .vega import INK, Series
 
 
-class Record(NamedTuple):
+class SummaryRow(NamedTuple):
     """A row of a summary, of a query by number."""
 
     query: int
@@ -47,18 +47,18 @@ class Record(NamedTuple):
         }
 
 
-Measured = dict[tuple[int, str], list[Record]]
+SummaryRows = dict[tuple[int, str], list[SummaryRow]]
 """The rows of all summaries, by the number of the run and the aggregation rule or mechanism."""
 
 
-def measured(runs: Sequence[Run]) -> Measured:
+def summary_rows(runs: Sequence[Run]) -> SummaryRows:
     queries = numbered(queries_of(runs))
-    found: Measured = {(k, rule): [] for k, run in enumerate(runs) for rule in run.experiment.auction.rules}
+    found: SummaryRows = {(k, rule): [] for k, run in enumerate(runs) for rule in run.experiment.auction.rules}
     for k, run in enumerate(runs):
         for frame in (run.summary, run.pooled):
             for row in frame.to_dict("records"):
                 query = queries[row["query"]] if "query" in row else ALL_QUERIES
-                found[k, str(row["aggregation"])].append(Record(query, row))
+                found[k, str(row["aggregation"])].append(SummaryRow(query, row))
     return found
 
 
@@ -98,9 +98,9 @@ def queries_of(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys(query for run in runs for query in run.experiment.queries))
 
 
-def figures_of(runs: Sequence[Run]) -> list[Sweep]:
+def figures_of(runs: Sequence[Run]) -> list[SweepChart]:
     """Every chart for which the runs have numbers that differ from empty."""
-    found, axis = measured(runs), horizontal_of(runs)
+    found, axis = summary_rows(runs), horizontal_of(runs)
     charts = []
     for kind, rules in (part for every in _kinds(runs) for part in _in_one_measure(every, runs)):
         panels = [_panel(kind, axis, runs, key, records) for key, records in found.items() if key[1] in rules]
@@ -112,7 +112,7 @@ def figures_of(runs: Sequence[Run]) -> list[Sweep]:
     return charts
 
 
-def _in_one_measure(kind: Sweep, runs: Sequence[Run]) -> Iterator[tuple[Sweep, list[str]]]:
+def _in_one_measure(kind: SweepChart, runs: Sequence[Run]) -> Iterator[tuple[SweepChart, list[str]]]:
     """The kind with the rules that share its axis: all, or a tab for each measure (`comparable.py`)."""
     groups = groups_of(kind.series[0].column, [rule for run in runs for rule in run.experiment.auction.rules])
     for rules in groups:
@@ -121,7 +121,7 @@ def _in_one_measure(kind: Sweep, runs: Sequence[Run]) -> Iterator[tuple[Sweep, l
 
 
 def _panel(
-    kind: Sweep, axis: Horizontal, runs: Sequence[Run], key: tuple[int, str], records: Sequence[Record]
+    kind: SweepChart, axis: Horizontal, runs: Sequence[Run], key: tuple[int, str], records: Sequence[SummaryRow]
 ) -> Panel:
     k, rule = key
     prefix = f"{runs[k].experiment.name} · " if len(runs) > 1 else ""
@@ -143,15 +143,15 @@ def _kind(
     *,
     percent: bool = False,
     from_zero: bool = True,
-) -> Sweep:
+) -> SweepChart:
     """A chart before it is looked up in the summaries; a chapter has a heading and a question."""
     title, question = chapter
-    return Sweep(
+    return SweepChart(
         id=id, chapter=title, question=question, tab=tab, unit=unit, series=series, percent=percent, from_zero=from_zero
     )
 
 
-def _kinds(runs: Sequence[Run]) -> Iterator[Sweep]:
+def _kinds(runs: Sequence[Run]) -> Iterator[SweepChart]:
     """Every chart there could be, in the order of the page."""
     colours = agent_colours(runs)
     agents = dict.fromkeys((agent.name, agent.id) for run in runs for agent in run.experiment.agents)
@@ -194,7 +194,7 @@ def _kinds(runs: Sequence[Run]) -> Iterator[Sweep]:
     yield _kind("tokens", chapter, "", alphabets, (Series(alphabets, "tokens", INK),), from_zero=False)
 
 
-def _welfare(runs: Sequence[Run]) -> Iterator[Sweep]:
+def _welfare(runs: Sequence[Run]) -> Iterator[SweepChart]:
     """Welfare, and as a share of the optimum where a rule falls short of it."""
     title = "How good the compromise is"
     question = (
@@ -216,7 +216,7 @@ def _welfare(runs: Sequence[Run]) -> Iterator[Sweep]:
         yield _kind("welfare_share", (title, question), tab, unit, series, percent=True, from_zero=False)
 
 
-def _mentions(agents: tuple[Series, ...]) -> Sweep:
+def _mentions(agents: tuple[Series, ...]) -> SweepChart:
     all_of_them = "both in one text" if len(agents) == 2 else "all in one text"
     together = (Series(all_of_them, "co_mention_rate", INK),) if len(agents) > 1 else ()
     series = (*agents, *together, Series("a blend of two names", "blend_rate", 3))
@@ -226,7 +226,7 @@ def _mentions(agents: tuple[Series, ...]) -> Sweep:
 
 def _payments(
     runs: Sequence[Run], by_agent: Callable[[str], tuple[Series, ...]], rules: Sequence[str]
-) -> Iterator[Sweep]:
+) -> Iterator[SweepChart]:
     """Payments and revenue by each of these payment rules."""
     chapter = ("What they pay", "Mean payment of each agent for a text.")
     for rule in rules:

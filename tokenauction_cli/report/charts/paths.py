@@ -14,7 +14,7 @@ from ...analysis.run import Run
 from ...analysis.tables.tables import grouped
 from ...mechanism.registry import label
 from .chart import COLUMN_WIDTH, Chart, Panel
-from .figures import Measured, measured
+from .figures import SummaryRows, summary_rows
 from .sweep import Horizontal
 from .vega import Look, Series, Spec, number
 
@@ -39,7 +39,7 @@ _SIZES = {"between": 1.0, "last": 2.4, "first": 4.5}  # of a mark; what is drawn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Path(Chart):
+class PathChart(Chart):
     """Intervals are in the numbers alone."""
 
     kind = "path"
@@ -66,17 +66,17 @@ class Path(Chart):
         return {"layer": [*layers, *look.targets(size=300)], "encoding": {**axes, **self.colours(look, {"columns": 3})}}
 
 
-def path_charts(runs: Sequence[Run], axis: Horizontal) -> Iterator[Path]:
+def path_charts(runs: Sequence[Run], axis: Horizontal) -> Iterator[PathChart]:
     """Those for which there are numbers; none where every run has the token auction alone."""
     several = [(k, run) for k, run in enumerate(runs) if run.experiment.auction.others]
     rules = list(dict.fromkeys(rule for _, run in several for rule in run.experiment.auction.rules))
-    found = measured(runs)
+    found = summary_rows(runs)
     along = axis.title.removesuffix(" (share of the bids)") if axis.is_weight else "sweep"
     for name, tab, (across, title), (column, unit) in _KINDS:
         panels = [Panel(run.experiment.name, tuple(_rows(found, k, across, column, axis)), run=k) for k, run in several]
         drawn = {row["series"]: row for panel in panels for row in panel.rows}
         if drawn:
-            yield Path(
+            yield PathChart(
                 id=name,
                 chapter=_CHAPTER,
                 question=f"{_PATH} along the {along}.",
@@ -89,7 +89,7 @@ def path_charts(runs: Sequence[Run], axis: Horizontal) -> Iterator[Path]:
             )
 
 
-def _rows(found: Measured, run: int, across: str, column: str, axis: Horizontal) -> Iterator[dict[str, Any]]:
+def _rows(found: SummaryRows, run: int, across: str, column: str, axis: Horizontal) -> Iterator[dict[str, Any]]:
     """In the order of the horizontal axis of the sweeps, with the ends of every path."""
     for (of, rule), records in found.items():
         for group in grouped(records if of == run else [], lambda record: record.query).values():

@@ -18,7 +18,7 @@ _GAIN = "gain over the truth per text, units of the bids"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regret(Chart):
+class RegretChart(Chart):
     """Dots and whiskers, a place on the vertical axis for every payment rule and agent; a ring for every prefix."""
 
     kind = "regret"
@@ -51,12 +51,12 @@ class Regret(Chart):
         return {"layer": [zero, {"layer": layers, "encoding": encoding}]}
 
 
-def regret_charts(rows: Sequence[Row], agents: Sequence[DrawnAgent]) -> Iterator[Regret]:
+def regret_charts(rows: Sequence[Row], agents: Sequence[DrawnAgent]) -> Iterator[RegretChart]:
     """A chart per utility, a panel per aggregation rule and one for mechanisms."""
     by_utility = grouped(rows, lambda row: row["utility"])
     for utility, of_utility in by_utility.items():
         by_rule = grouped(of_utility, _panel_of).items()
-        yield Regret(
+        yield RegretChart(
             id=chart_id("text_regret", (utility, by_utility)),
             chapter="What the best deviation gains",
             question="Its gain over bidding one’s value honestly, with its 95 % interval; exact gains have none. A "

@@ -24,7 +24,7 @@ Outcomes = Mapping[tuple[str, str, str], str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plane(Chart):
+class PlaneChart(Chart):
     """Every reply an arrow in the colour of who replies, its stops numbered, the last in a ring; square-root scales."""
 
     kind = "plane"
@@ -60,7 +60,7 @@ class Plane(Chart):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps(Chart):
+class StepChart(Chart):
     """A line of bids per agent, level until the agent replies, and its value."""
 
     kind = "steps"
@@ -85,7 +85,9 @@ def outcomes_of(ends: Sequence[Row]) -> Outcomes:
     return {(row["aggregation"], row["payment"], row["utility"]): _outcome(row) for row in ends}
 
 
-def reply_charts(steps: Sequence[Row], outcomes: Outcomes, agents: Sequence[DrawnAgent]) -> Iterator[Plane | Steps]:
+def reply_charts(
+    steps: Sequence[Row], outcomes: Outcomes, agents: Sequence[DrawnAgent]
+) -> Iterator[PlaneChart | StepChart]:
     """Where best responses lead: a chart per utility, a panel per pair of rules."""
     by_utility = grouped(steps, lambda row: row["utility"])
     is_plane = len(agents) == 2
@@ -102,7 +104,7 @@ def reply_charts(steps: Sequence[Row], outcomes: Outcomes, agents: Sequence[Draw
             )
             for (rule, payment), path in _paths(found).items()
         ]
-        yield (Plane if is_plane else Steps)(
+        yield (PlaneChart if is_plane else StepChart)(
             id=chart_id("text_path", (utility, by_utility)),
             chapter="Where best responses lead",
             question="Agents reply in turn with their best bid for whole texts. "

@@ -34,7 +34,7 @@ _NO_SWEEP = Horizontal("", is_weight=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep(Chart):
+class SweepChart(Chart):
     """A panel per run and aggregation rule."""
 
     kind = "sweep"
