@@ -7,7 +7,7 @@ carry the numbers of the summary unchanged: mean and 95 % interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ class SummaryRow(NamedTuple):
     """A row of a summary, of a query by number."""
 
     query: int
-    row: dict[str, Any]
+    row: Mapping[Any, Any]
 
     def has(self, column: str) -> bool:
         return math.isfinite(self.row.get(column, math.nan))
