@@ -18,7 +18,7 @@ import numpy as np
 
 from tokenauction_cli.engine.loop.auctioneer import Auctioneer
 from tokenauction_cli.engine.loop.text_state import TextState
-from tokenauction_cli.engine.loop.token_loop import TokenLoop
+from tokenauction_cli.engine.loop.token_loop import Drawn, TokenLoop
 from tokenauction_cli.engine.models.prepare import prepare
 from tokenauction_cli.engine.plan import Cell, cells_of
 from tokenauction_cli.engine.rules import Rules
@@ -87,7 +87,7 @@ class Recorder:
     def begin(self, cell: Cell) -> TextState:
         return self._auctioneer.begin(cell)
 
-    def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]) -> Generator[list[int], None, None]:
+    def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]) -> Generator[list[Drawn], None, None]:
         return self._auctioneer.auction(self._noted(texts))
 
     def _noted(

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tokenauction_cli.engine.loop.auctioneer import Auctioneer
-from tokenauction_cli.engine.loop.token_loop import PromptSet, Record, TokenLoop
+from tokenauction_cli.engine.loop.token_loop import Failed, PromptSet, Record, TokenLoop
 from tokenauction_cli.engine.models.prepare import prepare
 from tokenauction_cli.engine.plan import Cell, cells_of
 from tokenauction_cli.engine.rules import Rules
@@ -232,7 +232,7 @@ def test_threads_do_not_matter(read: Reader, large: list[list[Logits]], rule: st
         cells = [cell for cell in cells_of(auctioneer.experiment) if cell.aggregation == rule]
         texts = [(logits, [auctioneer.begin(cell) for cell in cells[:6]]) for logits in large]
         drawn = list(auctioneer.auction(texts))
-        assert drawn[3] == [-1] * len(cells[:6])
+        assert drawn[3] == [Failed()] * len(cells[:6])
         states = [state for _, states in texts for state in states]
         records.append([(drawn, [(s._log_prob, s._measured.tolist(), s.end_reason) for s in states])])
         auctioneer.close()

@@ -7,27 +7,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
 from ...experiment.experiment import Experiment
 from ...lm.base import Logits, Vocabulary
-from ...mechanism.alternatives.mechanisms import WriterMechanism
 from ...mechanism.distributions import MechanismError, Profile
-from ...mechanism.native.compiled import profile_begun
+from ...mechanism.native.compiled import CompiledProfile, profile_begun
 from ...mechanism.native.prefetch import Need, Needs, Prefetch
 from ...mechanism.outcome import Outcome, needs_of
-from ...mechanism.sampling.randomness import DrawKey, Randomness
+from ...mechanism.sampling.randomness import Randomness
 from ...mechanism.terms import bidding_of
 from ...system.errors import CellError
 from ...system.processors import usable_processors
 from ..plan import Cell
 from ..rules import Rules
+from .kinds import Kind, begin_text
 from .reporting import Reporting, honest
 from .scoring import Scores
 from .text_state import Setting, TextState
-from .words import WordState
-from .writers import WriterState
+from .token_loop import Drawn, Failed
 
 MOST_PREFETCHED_BYTES = 1 << 29  # of rows that prefixes hold which wait for their turn
 MOST_KNOWN_NEEDS = 4096
@@ -44,10 +44,12 @@ class Auctioneer:
         reportings: Sequence[Reporting] = (),
         *,
         in_the_mean: bool = False,
+        begin_text: Kind = begin_text,
     ) -> None:
         """`reportings` are those of the cells, by default that every agent is honest.
 
-        `in_the_mean` charges what each draw costs in expectation, and measures texts for an audit.
+        `in_the_mean` charges what each draw costs in expectation, and measures texts for an audit. `begin_text` makes
+        the empty text of a cell.
         """
         self.experiment = experiment
         self.rules = rules
@@ -59,40 +61,29 @@ class Auctioneer:
         self._randomness: dict[tuple[str, int], Randomness] = {}
         threads = experiment.runtime.threads
         self.prefetch = Prefetch(usable_processors() if threads == "auto" else int(threads))
-        self._over_words = experiment.auction.alphabet == "words"
+        self._begin_text = begin_text
         self._needs: dict[frozenset[tuple[str, tuple[float, ...]]], Needs] = {}
 
     def begin(self, cell: Cell) -> TextState:
         key = (cell.query, cell.seed)
         if key not in self._randomness:
             self._randomness[key] = Randomness(self.experiment.seed, cell.query, cell.seed)
-        randomness = self._randomness[key]
-        if self._over_words:
-            rule = self.rules.aggregation[cell.aggregation]
-            return WordState(self.setting, cell, randomness, rule, self.rules.sampling)
-        truth = self.reportings[cell.report].truth
-        mechanism = self.rules.mechanisms.get(cell.aggregation)
-        if isinstance(mechanism, WriterMechanism):
-            return WriterState(self.setting, cell, randomness, mechanism, truth)
-        return TextState(self.setting, cell, randomness, truth)
+        return self._begin_text(self.setting, cell, self._randomness[key], self.reportings[cell.report].truth)
 
     def auction(
         self, texts: Iterable[tuple[Sequence[Logits], Sequence[TextState]]]
-    ) -> Generator[list[int], None, None]:
-        """For each prefix, given as the logits after it and the cells that share it, the token of every cell.
+    ) -> Generator[list[Drawn], None, None]:
+        """For each prefix, given as the logits after it and the cells that share it, what every cell draws.
 
         While one prefix is auctioned, threads work out what the next ones need. A cell whose outcome is undefined
-        fails alone. Over words it is the next byte, and no work for threads.
+        fails alone.
         """
-        if self._over_words:
-            yield from (self._bytes(logits, states) for logits, states in texts)
-            return
         coming: deque[_Prefix] = deque()
         waiting = iter(texts)
         is_settled = False
         try:
             while self._prefetched(coming, waiting):
-                yield coming[0].tokens()
+                yield coming[0].draws()
                 coming.popleft().close()
             is_settled = True
         except GeneratorExit:
@@ -103,19 +94,6 @@ class Auctioneer:
                 self.close()
             for text in coming:
                 text.close()
-
-    def _bytes(self, log_p: Sequence[Logits], states: Sequence[TextState]) -> list[int]:
-        """What is drawn for every cell, given log p of the next byte by agent."""
-        profile = Profile(log_p=np.stack(log_p))
-        drawn = []
-        for state in states:
-            assert isinstance(state, WordState)
-            try:
-                drawn.append(state.step(profile))
-            except CellError as error:
-                state.fail(self.failure(state, error) if isinstance(error, MechanismError) else error)
-                drawn.append(-1)
-        return drawn
 
     def failure(self, state: TextState, error: MechanismError) -> CellError:
         """Why the next draw is undefined."""
@@ -169,12 +147,14 @@ class _Prefix:
         self._logits, self._temperatures = logits[:n_agents], temperatures[:n_agents]
         self._states = states
         self._outcomes: dict[tuple[str, tuple[float, ...]], Outcome] = {}
-        self._scores: Scores | None = None
+        self.scores: Scores | None = None
         if len(logits) > n_agents:
             truth = auctioneer.reportings[report].truth
-            self._scores = Scores(logits[n_agents:], temperatures[n_agents:], truth)
-        needs = auctioneer.needs(states)
-        self._begun = profile_begun(self._logits, self._temperatures, needs, auctioneer.prefetch)
+            self.scores = Scores(logits[n_agents:], temperatures[n_agents:], truth)
+        self._begun: CompiledProfile | None = None
+        if states[0].is_prefetched:
+            needs = auctioneer.needs(states)
+            self._begun = profile_begun(self._logits, self._temperatures, needs, auctioneer.prefetch)
 
     @property
     def is_running(self) -> bool:
@@ -190,40 +170,34 @@ class _Prefix:
         if self._begun is not None:
             self._begun.close()
 
-    def tokens(self) -> list[int]:
-        """The token of every cell, -1 for one that fails."""
+    @cached_property
+    def profile(self) -> Profile:
+        if self._begun is not None and self._begun.ready():
+            return self._begun
+        return self._states[0].profile(self._logits, self._temperatures)
+
+    def draws(self) -> list[Drawn]:
+        """What every cell draws, in the plan's order: all cells of a seed before those of the next."""
         try:
-            profile = self._profile()
+            _ = self.profile
         except MechanismError as error:
             for state in self._states:
                 state.fail(CellError(f"a model gave no distribution: {error}", cell=state.cell.id))
-            return [-1] * len(self._states)
-        tokens = []
-        for state in self._states:  # in the plan's order: all cells of a seed before those of the next
-            try:
-                tokens.append(self._token(profile, state))
-            except MechanismError as error:
-                state.fail(self._auctioneer.failure(state, error))
-                tokens.append(-1)
-        return tokens
+            return [Failed()] * len(self._states)
+        return [self._draw(state) for state in self._states]
 
-    def _profile(self) -> Profile:
-        if self._begun is not None and self._begun.ready():
-            return self._begun
-        return Profile.from_logits(self._logits, self._temperatures)
+    def _draw(self, state: TextState) -> Drawn:
+        try:
+            return state.draw(self)
+        except MechanismError as error:
+            state.fail(self._auctioneer.failure(state, error))
+        except CellError as error:
+            state.fail(error)
+        return Failed()
 
-    def _token(self, profile: Profile, state: TextState) -> int:
-        if state.undefined is not None:
-            raise state.undefined
-        outcome = self._outcome(profile, state)
-        draw_key = DrawKey(state.randomness, state.n_tokens)
-        draw = self._auctioneer.rules.sampling.draw(outcome, draw_key)
-        state.receive(outcome, draw, draw_key, self._scores)
-        return draw.token
-
-    def _outcome(self, profile: Profile, state: TextState) -> Outcome:
+    def outcome(self, state: TextState) -> Outcome:
         key = state.cell.aggregation, state.bids
         if key not in self._outcomes:
             rule = self._auctioneer.rules.writing(state.cell.aggregation)
-            self._outcomes[key] = Outcome(rule, profile, state.bids, self._auctioneer.setting.terms)
+            self._outcomes[key] = Outcome(rule, self.profile, state.bids, self._auctioneer.setting.terms)
         return self._outcomes[key]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ...experiment.experiment import Experiment
-from ...lm.base import Vocabulary, spelled
-from ...mechanism.distributions import Array, MechanismError
+from ...lm.base import Logits, Vocabulary, spelled
+from ...mechanism.distributions import Array, MechanismError, Profile
 from ...mechanism.measures import Measures, measure, posterior
 from ...mechanism.outcome import Outcome
 from ...mechanism.sampling.randomness import DrawKey, Randomness
@@ -22,6 +22,7 @@ from ...system.errors import CellError
 from ..plan import Cell
 from ..rules import Rules, terms_of
 from .scoring import ScoredText, Scores
+from .token_loop import Drawn
 from .trace import TextTrace
 
 FAILED = "failed"
@@ -52,6 +53,7 @@ class Setting:
     ) -> None:
         """`in_the_mean`: charge what a draw costs in expectation, and measure texts for an audit."""
         self.experiment = experiment
+        self.rules = rules
         self.in_the_mean = in_the_mean
         self.vocabulary = vocabulary
         self.ends = vocabulary.ends
@@ -93,9 +95,25 @@ class Setting:
         return _decoder(errors="replace").decode(data[: min(cuts, default=len(data))], final=is_whole)
 
 
+class Prefix(Protocol):
+    """What follows the text of some cells."""
+
+    @property
+    def profile(self) -> Profile: ...
+
+    @property
+    def scores(self) -> Scores | None: ...
+
+    def outcome(self, state: TextState) -> Outcome:
+        """Of the rule and the bids of this cell."""
+        ...
+
+
 class TextState:
     """One cell's prefix, and the sums over its tokens."""
 
+    is_prefetched = True
+    """Whether threads work out what its draw needs."""
     undefined: MechanismError | None = None
     """Why nothing can be drawn, whatever the distributions."""
 
@@ -126,6 +144,21 @@ class TextState:
     def n_tokens(self) -> int:
         """Draws so far, end tokens and the tokens that complete a stop string included."""
         return len(self._tokens)
+
+    @staticmethod
+    def profile(logits: Sequence[Logits], temperatures: Array) -> Profile:
+        """The agents' distributions, where no thread has worked them out."""
+        return Profile.from_logits(logits, temperatures)
+
+    def draw(self, prefix: Prefix) -> Drawn:
+        """Draw and receive what follows; raises MechanismError where it is undefined."""
+        if self.undefined is not None:
+            raise self.undefined
+        outcome = prefix.outcome(self)
+        draw_key = DrawKey(self.randomness, self.n_tokens)
+        draw = self._setting.rules.sampling.draw(outcome, draw_key)
+        self.receive(outcome, draw, draw_key, prefix.scores)
+        return draw.token
 
     def receive(self, outcome: Outcome, draw: Draw, draw_key: DrawKey, scores: Scores | None = None) -> None:
         """Append a drawn token: charge it, measure it, and see whether it ends the text."""

@@ -28,6 +28,22 @@ from ..plan import Cell
 
 
 @dataclass(frozen=True)
+class Back:
+    """Instead of a token: the text goes back to so many of its first tokens."""
+
+    n_tokens: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Instead of a token: nothing can be drawn; the text's state says why."""
+
+
+Drawn = int | Back | Failed
+"""What becomes of one cell's draw."""
+
+
+@dataclass(frozen=True)
 class PromptSet:
     """Who speaks for a query: its distinct prompts, and for each agent and each scorer the index of its prompt.
 
@@ -64,10 +80,10 @@ class TokenAuctioneer(Protocol):
 
     def begin(self, cell: Cell) -> CellState: ...
 
-    def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]) -> Generator[list[int], None, None]:
-        """Aggregate, draw, charge and measure after each text; logits by agent, then by scorer; yields every token.
+    def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]) -> Generator[list[Drawn], None, None]:
+        """Aggregate, draw, charge and measure after each text; logits by agent, then by scorer; yields what is drawn.
 
-        -1 for one that fails, `back_to(n)` for one that goes back. To be closed before the logits are gone.
+        To be closed before the logits are gone.
         """
         ...
 
@@ -92,14 +108,15 @@ _Slot = list[_Bundle]
 Observer = Callable[[int, Sequence[int], Sequence[int], Sequence[tuple[int, int]]], None]
 
 
-def back_to(n_tokens: int) -> int:
-    """What is drawn for a cell that goes back to so many of its first tokens."""
-    return -2 - n_tokens
-
-
-def continued(text: tuple[int, ...], drawn: int) -> tuple[int, ...]:
-    """A text after what was drawn: one token longer, or gone back."""
-    return (*text, drawn) if drawn >= 0 else text[: -2 - drawn]
+def continued(text: tuple[int, ...], drawn: Drawn) -> tuple[int, ...]:
+    """A text after what was drawn: one token longer, gone back, or as it was where that failed."""
+    match drawn:
+        case Back(n_tokens):
+            return text[:n_tokens]
+        case Failed():
+            return text
+        case token:
+            return (*text, token)
 
 
 class TokenLoop:
@@ -204,20 +221,20 @@ class TokenLoop:
         answers = self._model.evaluate(requests)
         return [_collected(answers, places) for places in sources]
 
-    def _draw(self, groups: Sequence[_Group], answers: Sequence[list[Logits] | CellError]) -> list[list[int]]:
-        """The next token of every cell of every group, -1 for those that fail."""
+    def _draw(self, groups: Sequence[_Group], answers: Sequence[list[Logits] | CellError]) -> list[list[Drawn]]:
+        """What is drawn for every cell of every group."""
         answered = (
             ([answer[k] for k in (*group.prompt_set.prompt_of_agent, *group.prompt_set.prompt_of_scorer)], group.states)
             for group, answer in zip(groups, answers, strict=True)
             if not isinstance(answer, CellError)
         )
-        drawn = []
+        drawn: list[list[Drawn]] = []
         with closing(self._auctioneer.auction(answered)) as tokens:
             for group, answer in zip(groups, answers, strict=True):
                 if isinstance(answer, CellError):
                     for state in group.states:
                         state.fail(answer)
-                    drawn.append([-1] * len(group.states))
+                    drawn.append([Failed()] * len(group.states))
                 else:
                     drawn.append(next(tokens))
                     self.n_tokens += len(drawn[-1])
@@ -242,19 +259,19 @@ def _collected(
     return logits
 
 
-def _parts(bundle: _Bundle, tokens: Sequence[Sequence[int]]) -> list[_Bundle]:
+def _parts(bundle: _Bundle, draws: Sequence[Sequence[Drawn]]) -> list[_Bundle]:
     """Cells that drew the same token go on together, and those that go back; the bundles with most cells come last."""
-    going_on: dict[int, list[_Group]] = defaultdict(list)
-    for group, drawn in zip(bundle.groups, tokens, strict=True):
-        states: dict[int, list[CellState]] = defaultdict(list)
-        for state, token in zip(group.states, drawn, strict=True):
+    going_on: dict[Drawn, list[_Group]] = defaultdict(list)
+    for group, of_group in zip(bundle.groups, draws, strict=True):
+        states: dict[Drawn, list[CellState]] = defaultdict(list)
+        for state, drawn in zip(group.states, of_group, strict=True):
             if state.end_reason is None:
-                states[token].append(state)
-        for token, same in states.items():
-            going_on[token].append(_Group(group.prompt_set, same))
+                states[drawn].append(state)
+        for drawn, same in states.items():
+            going_on[drawn].append(_Group(group.prompt_set, same))
     parts = [
-        _Bundle(continued(bundle.text, token), joined)
-        for token, groups in going_on.items()
+        _Bundle(continued(bundle.text, drawn), joined)
+        for drawn, groups in going_on.items()
         for joined in _bundled(groups)
     ]
     return sorted(parts, key=lambda part: sum(len(group.states) for group in part.groups))

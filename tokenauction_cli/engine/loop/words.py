@@ -6,21 +6,23 @@ A word ends with white space, with END, or where the text is cut. A draw may tak
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from ...mechanism.aggregation.rules import AggregationRule
+from ...lm.base import Logits
 from ...mechanism.distributions import Array, Profile
 from ...mechanism.outcome import Outcome
 from ...mechanism.sampling.randomness import DrawKey, Randomness
-from ...mechanism.sampling.rules import Draw, SamplingRule
+from ...mechanism.sampling.rules import Draw
 from ...mechanism.sampling.words import Walk, Walks, log_mixture, walks
 from ...mechanism.terms import Bidding, bidding_of
 from ...mechanism.word_outcome import WordOutcome
 from ...runs.run_folder import Record
 from ...system.errors import CellError
 from ..plan import Cell
-from .text_state import Setting, TextState, is_nan
-from .token_loop import back_to
+from .text_state import Prefix, Setting, TextState, is_nan
+from .token_loop import Back, Drawn
 
 WHITE_SPACE = frozenset(b"\t\n\v\f\r ")
 
@@ -39,12 +41,12 @@ class _Word:
 class WordState(TextState):
     """One cell's text, of words; its tokens are bytes."""
 
-    def __init__(
-        self, setting: Setting, cell: Cell, randomness: Randomness, rule: AggregationRule, sampling: SamplingRule
-    ) -> None:
-        super().__init__(setting, cell, randomness)
-        self._rule = rule
-        self._sampler = sampling
+    is_prefetched = False
+
+    def __init__(self, setting: Setting, cell: Cell, randomness: Randomness, truth: int | None = None) -> None:
+        super().__init__(setting, cell, randomness, truth)
+        self._rule = setting.rules.aggregation[cell.aggregation]
+        self._sampler = setting.rules.sampling
         self._word: _Word | None = None
         self._n_words = 0
         self._measured = np.full_like(self._measured, np.nan)  # they sum over all words
@@ -54,11 +56,17 @@ class WordState(TextState):
         """Words so far, one that is cut included."""
         return self._n_words
 
-    def step(self, profile: Profile) -> int:
-        """Draw a byte, given log p_i of the next one: the byte, or how far the text goes back.
+    @staticmethod
+    def profile(logits: Sequence[Logits], temperatures: Array) -> Profile:
+        """Over words models answer with log p of the next byte."""
+        return Profile(log_p=np.stack(logits))
+
+    def draw(self, prefix: Prefix) -> Drawn:
+        """Draw a byte: the byte, or how far the text goes back.
 
         Raises CellError where an agent has no distribution, MechanismError for bids that have none.
         """
+        profile = prefix.profile
         word = self._word = self._word or self._begun(profile)
         byte = word.walk.byte(profile, word.log_p, DrawKey(self.randomness, len(self._tokens)))
         self._tokens.append(byte)
@@ -74,7 +82,7 @@ class WordState(TextState):
             return byte
         del self._tokens[word.begin :]
         word.log_p = np.zeros_like(word.log_p)
-        return back_to(word.begin)
+        return Back(word.begin)
 
     def _defined(self, record: Record) -> Record:
         """What sums over all words is not known, and left out."""

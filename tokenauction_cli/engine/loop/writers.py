@@ -37,10 +37,11 @@ class WriterState(TextState):
         setting: Setting,
         cell: Cell,
         randomness: Randomness,
-        mechanism: WriterMechanism,
         truth: int | None = None,
     ) -> None:
         super().__init__(setting, cell, randomness, truth)
+        mechanism = setting.rules.mechanisms[cell.aggregation]
+        assert isinstance(mechanism, WriterMechanism)
         self._mechanism = mechanism
         self._bidding_left = setting.terms.effective(cell.bids)
         self._n_segments = 0
