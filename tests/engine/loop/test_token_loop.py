@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tokenauction_cli.engine.loop.auctioneer import Auctioneer
-from tokenauction_cli.engine.loop.token_loop import Failed, PromptSet, Record, TokenLoop
+from tokenauction_cli.engine.loop.text_state import Prefix, TextState
+from tokenauction_cli.engine.loop.token_loop import Back, Drawn, Failed, PromptSet, Record, TokenLoop, continued
 from tokenauction_cli.engine.models.prepare import prepare
 from tokenauction_cli.engine.plan import Cell, cells_of
 from tokenauction_cli.engine.rules import Rules
@@ -237,6 +238,25 @@ def test_threads_do_not_matter(read: Reader, large: list[list[Logits]], rule: st
         records.append([(drawn, [(s._log_prob, s._measured.tolist(), s.end_reason) for s in states])])
         auctioneer.close()
     assert records[0] == records[1] == records[2]
+
+
+@pytest.mark.parametrize(("drawn", "after"), [(0, (5, 6, 7, 0)), (Back(0), ()), (Back(1), (5,)), (Failed(), (5, 6, 7))])
+def test_a_token_a_way_back_and_a_failure_are_three_things(drawn: Drawn, after: tuple[int, ...]) -> None:
+    assert continued((5, 6, 7), drawn) == after
+
+
+def test_what_an_auctioneer_writes_is_of_the_kind_that_it_is_given(babble: Experiment) -> None:
+    class Unsold(TextState):
+        def draw(self, prefix: Prefix) -> Drawn:
+            raise CellError(f"{self.cell.id} has no text")
+
+    vocabulary = TableVocabulary([agent.distributions or {} for agent in babble.agents])
+    auctioneer = Auctioneer(babble, Rules.of(babble), vocabulary, begin_text=Unsold)
+    states = [auctioneer.begin(cell) for cell in cells_of(babble)[:2]]
+    logits = [np.zeros(vocabulary.size, np.float32)] * 2
+    assert list(auctioneer.auction([(logits, states)])) == [[Failed(), Failed()]]
+    assert [state.record()["error"] for state in states] == [f"{state.cell.id} has no text" for state in states]
+    auctioneer.close()
 
 
 # A record is a matter of its cell alone
