@@ -10,7 +10,6 @@ candidates anew for every bid; what it makes of them once is a ratio of its own.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,13 +22,13 @@ import numpy as np
 from tokenauction_cli.engine.candidates.proposals import KIND as PROPOSALS
 from tokenauction_cli.engine.candidates.proposals import Proposals, is_settled, pools_of
 from tokenauction_cli.engine.loop.auctioneer import Auctioneer
-from tokenauction_cli.engine.loop.token_loop import TokenLoop
 from tokenauction_cli.engine.models.bidder_models import BidderModels
 from tokenauction_cli.engine.models.gguf_files import GgufFiles
 from tokenauction_cli.engine.models.prepare import prepare
 from tokenauction_cli.engine.plan import Cell, Plan, cells_of
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import plan_for
+from tokenauction_cli.engine.writing import Texts, writing
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm.bytes.byte_model import ByteModel, BytePrompt
 from tokenauction_cli.lm.llama.gguf import GgufPrompt, Step
@@ -110,13 +109,14 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     naive_speed = loop_of.draws_per_second(experiment, _prompts(bidders, experiment), files.hardware)
     payments = {name: TimedPayment(rule) for name, rule in rules.payments.items()}
     journals: dict[Path, list[Step]] = {model.path: [] for model in files.models}
-    with bidders.loaded(plan.slots, lambda path, step: journals[path].append(step)) as model:
-        plan = replace(plan, slots=model.slots or plan.slots)  # memory may have room for fewer
-        auctioneer = Auctioneer(experiment, replace(rules, payments=payments), model.vocabulary)
-        loop = TokenLoop(model, auctioneer, bidders.prompt_sets)
-        with contextlib.closing(auctioneer):
-            seconds, writing = _run(loop, plan, auctioneer, settled)
-        n_rows = model.n_evaluations if isinstance(model, ByteModel) else loop.n_evaluations
+    rules = replace(rules, payments=payments)
+    with writing(
+        experiment, rules, bidders, plan.slots, observe=lambda path, step: journals[path].append(step)
+    ) as loaded:
+        texts = loaded.texts(plan)
+        loop, plan = texts.loop, texts.plan
+        seconds, seconds_writing = _run(texts, loaded.auctioneer)
+        n_rows = loaded.model.n_evaluations if isinstance(loaded.model, ByteModel) else loop.n_evaluations
     bare = _replay(files, plan, journals)
     n_prompts = sum(files.most_prompts.values())
     decodes = [len(step.arguments[0]) for steps in journals.values() for step in steps if step.method == "decode"]
@@ -140,7 +140,7 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
         share_evaluating=loop.seconds_evaluating / seconds,
         share_auctioning=loop.seconds_auctioning / seconds,
         share_charging=sum(payment.seconds for payment in payments.values()) / seconds,
-        share_writing=writing / seconds,
+        share_writing=seconds_writing / seconds,
         mean_rows=float(np.mean(decodes)),
         peak_memory_mib=peak_memory() / (1 << 20),
     )
@@ -165,21 +165,19 @@ def _prompts(bidders: BidderModels, experiment: Experiment) -> list[GgufPrompt]:
     return [prompt.prompt if isinstance(prompt, BytePrompt) else prompt for prompt in prompts]
 
 
-def _run(loop: TokenLoop, plan: Plan, auctioneer: Auctioneer, settled: Sequence[Cell]) -> tuple[float, float]:
+def _run(texts: Texts, auctioneer: Auctioneer) -> tuple[float, float]:
     """Seconds of the whole run without loading, and of settling and writing its records."""
-    writing = 0.0
+    spent = 0.0
     with TemporaryDirectory() as path:
         folder = RunFolder(Path(path))
-        proposals = Proposals(auctioneer.experiment, auctioneer.rules, folder, settled)
+        proposals = Proposals(auctioneer.experiment, auctioneer.rules, folder, cells_of(auctioneer.experiment))
         with folder.appending() as appender, folder.of(PROPOSALS).appending() as candidates:
             begun = time.perf_counter()
-            for wave in plan.waves:
-                for records in loop.run(wave, plan.slots):
-                    before = time.perf_counter()
-                    if ready := proposals.taken(records, candidates):
-                        appender.append(ready)
-                    writing += time.perf_counter() - before
-            return time.perf_counter() - begun, writing
+            for records in texts.steps():
+                before = time.perf_counter()
+                appender.append(proposals.taken(records, candidates))
+                spent += time.perf_counter() - before
+            return time.perf_counter() - begun, spent
 
 
 def _replay(files: GgufFiles, plan: Plan, journals: Mapping[Path, Sequence[Step]]) -> float:

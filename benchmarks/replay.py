@@ -12,20 +12,21 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from tokenauction_cli.engine.loop.auctioneer import Auctioneer
 from tokenauction_cli.engine.loop.text_state import TextState
-from tokenauction_cli.engine.loop.token_loop import Drawn, TokenLoop
+from tokenauction_cli.engine.loop.token_loop import Drawn
 from tokenauction_cli.engine.models.prepare import prepare
-from tokenauction_cli.engine.plan import Cell, cells_of
+from tokenauction_cli.engine.plan import cells_of
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import plan_for
+from tokenauction_cli.engine.writing import writing
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.experiment.resolved.sweep import shared_bids
-from tokenauction_cli.lm.base import Logits, copied
+from tokenauction_cli.lm.base import Logits, Vocabulary, copied
 from tokenauction_cli.system.errors import ModelError, UsageError
 
 RULES = ("linear", "log_linear")
@@ -76,27 +77,23 @@ class AnyVocabulary:
         return str(token)
 
 
-class Recorder:
-    """A auctioneer that keeps the logits of the first prefixes it is given."""
+class Recorder(Auctioneer):
+    """An auctioneer that keeps the logits of the prefixes it is given."""
 
-    def __init__(self, auctioneer: Auctioneer, most: int) -> None:
-        self._auctioneer = auctioneer
-        self._most = most
+    def __init__(self, experiment: Experiment, rules: Rules, vocabulary: Vocabulary) -> None:
+        super().__init__(experiment, rules, vocabulary)
         self.recorded: list[list[Logits]] = []
 
-    def begin(self, cell: Cell) -> TextState:
-        return self._auctioneer.begin(cell)
-
-    def auction(self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]) -> Generator[list[Drawn], None, None]:
-        return self._auctioneer.auction(self._noted(texts))
+    def auction(
+        self, texts: Iterable[tuple[Sequence[Logits], Sequence[TextState]]]
+    ) -> Generator[list[Drawn], None, None]:
+        return super().auction(map(self._noted, texts))
 
     def _noted(
-        self, texts: Iterable[tuple[Sequence[Logits], Sequence[Any]]]
-    ) -> Iterator[tuple[Sequence[Logits], Sequence[Any]]]:
-        for logits, states in texts:
-            if len(self.recorded) < self._most:
-                self.recorded.append([copied(row) for row in logits])
-            yield logits, states
+        self, text: tuple[Sequence[Logits], Sequence[TextState]]
+    ) -> tuple[Sequence[Logits], Sequence[TextState]]:
+        self.recorded.append([copied(row) for row in text[0]])
+        return text
 
 
 def recorded(experiment: Experiment, most: int = MOST_PREFIXES) -> list[list[Logits]]:
@@ -105,15 +102,12 @@ def recorded(experiment: Experiment, most: int = MOST_PREFIXES) -> list[list[Log
     if bidders.files is None:
         raise UsageError(f"{experiment.path}: the benchmark needs agents with language models, not tables")
     plan = plan_for(experiment, bidders)
-    rules = Rules.of(experiment)
-    with bidders.loaded(plan.slots) as model, closing(Auctioneer(experiment, rules, model.vocabulary)) as auctioneer:
-        recorder = Recorder(auctioneer, most)
-        loop = TokenLoop(model, recorder, bidders.prompt_sets)
-        for wave in plan.waves:
-            for _ in loop.run(wave, plan.slots):
-                if len(recorder.recorded) >= most:
-                    return recorder.recorded
-    return recorder.recorded
+    with writing(experiment, Rules.of(experiment), bidders, plan.slots, make_auctioneer=Recorder) as loaded:
+        assert isinstance(loaded.auctioneer, Recorder)
+        for _ in loaded.texts(plan).steps():
+            if len(loaded.auctioneer.recorded) >= most:
+                break
+        return loaded.auctioneer.recorded[:most]
 
 
 def made(shape: Shape, most: int = MOST_PREFIXES) -> list[list[Logits]]:
@@ -163,7 +157,7 @@ def replay(
     source: str,
     repeats: int = REPEATS,
 ) -> Iterator[Replayed]:
-    """TokenLoop these prefixes by each number of threads, in turns, under each of the rules."""
+    """Auction these prefixes by each number of threads, in turns, under each of the rules."""
     bidders = with_agents(experiment, len(logits[0]))
     for rule in RULES:
         seconds: dict[int, list[float]] = {n: [] for n in threads}

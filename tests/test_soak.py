@@ -30,12 +30,12 @@ import ctypes, os, resource
 from pathlib import Path
 import llama_cpp  # which keeps two files open
 from tokenauction_cli.api import load_run, run_experiment
-from tokenauction_cli.engine import workplace
+from tokenauction_cli.engine import writing
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.system.memory import peak_memory
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.workers.workers import Workers
-workplace.SECONDS_BETWEEN_APPENDS = 0.0
+writing.SECONDS_BETWEEN_APPENDS = 0.0
 
 class Allocated(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in "a b c d large e f g h i".split()]

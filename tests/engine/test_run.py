@@ -302,10 +302,10 @@ STALL = """
 import time
 from pathlib import Path
 
-from tokenauction_cli.engine import workplace
+from tokenauction_cli.engine import writing
 from tokenauction_cli.mechanism.sampling.rules import InverseCdf
 
-workplace.SECONDS_BETWEEN_APPENDS = -1.0  # what is finished is on disk after every step
+writing.SECONDS_BETWEEN_APPENDS = -1.0  # what is finished is on disk after every step
 
 
 class Stalling(InverseCdf):

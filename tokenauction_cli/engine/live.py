@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ..experiment.experiment import Experiment
 from ..experiment.resolved.sweep import shared_bids
-from ..lm.base import LanguageModel, Request
+from ..lm.base import Request
 from ..system.errors import CellError, UsageError
-from .loop.auctioneer import Auctioneer
-from .loop.token_loop import PromptSet, continued
+from .loop.token_loop import continued
 from .models.prepare import prepare
 from .plan import Cell
 from .rules import Rules
+from .writing import Loaded, writing
 
 
 @dataclass(frozen=True)
@@ -90,17 +90,12 @@ class Play:
 class Stage:
     """The loaded models and one query, on which one text after the other is played."""
 
-    def __init__(self, experiment: Experiment, query: str, model: LanguageModel, prompt_set: PromptSet) -> None:
-        self.experiment = experiment
+    def __init__(self, loaded: Loaded, query: str) -> None:
+        self.experiment = loaded.auctioneer.experiment
         self.query = query
-        self.model = model
-        self.prompt_set = prompt_set
-        self._rules = Rules.of(experiment)
-        self.auctioneer = Auctioneer(experiment, self._rules, model.vocabulary)
-
-    def close(self) -> None:
-        """End the threads of the auction."""
-        self.auctioneer.close()
+        self.model = loaded.model
+        self.prompt_set = loaded.bidders.prompt_sets[query]
+        self.auctioneer = loaded.auctioneer
 
     def play(self, aggregation: str, weight: float, seed: int) -> Play:
         """An auction that is ready for its first token."""
@@ -108,7 +103,7 @@ class Stage:
 
     def payments_of(self, aggregation: str) -> list[str]:
         """The payment rules that are defined under an aggregation rule."""
-        return [payment.name for payment in self._rules.fitting(aggregation, self.experiment.auction.reserve)]
+        return [payment.name for payment in self.auctioneer.rules.fitting(aggregation, self.experiment.auction.reserve)]
 
 
 def bids_at(experiment: Experiment, weight: float) -> tuple[float, ...]:
@@ -123,8 +118,8 @@ def bids_at(experiment: Experiment, weight: float) -> tuple[float, ...]:
 def staged(experiment: Experiment, query: str) -> Iterator[Stage]:
     """The models, ready to play; `experiment` must be traced (`auction.trace: chosen`)."""
     bidders = prepare(experiment, probe=True)
-    with bidders.loaded(1) as model, closing(Stage(experiment, query, model, bidders.prompt_sets[query])) as stage:
-        yield stage
+    with writing(experiment, Rules.of(experiment), bidders, slots=1) as loaded:
+        yield Stage(loaded, query)
 
 
 def _last_token(trace: dict[str, Any]) -> Token:

@@ -20,13 +20,14 @@ from ..experiment.experiment import Experiment
 from ..experiment.reader import read_experiment
 from ..experiment.resolved.shard import Shard
 from ..runs import manifest
+from ..runs.durable import Appender
 from ..runs.manifest_schema import path_of
-from ..runs.run_folder import PROPOSALS, RunFolder
+from ..runs.run_folder import PROPOSALS, Record, RunFolder
 from ..runs.run_folders import RESOLVED
 from ..system.environment import versions, visible
 from ..system.errors import UsageError
 from ..system.memory import peak_memory
-from .candidates.proposals import Proposals, candidates_of, is_settled, pools_of, texts_of
+from .candidates.proposals import Proposals, candidates_of, pools_of, texts_of
 from .candidates.settlement import check_listed
 from .models.bidder_models import BidderModels
 from .models.prepare import prepare
@@ -198,6 +199,25 @@ def _tell_changes(progress: Progress, changes: Sequence[str]) -> None:
         progress.note(f"since this run began, {changes[0]}{more}: its new texts may differ in the last bits")
 
 
+def write(
+    writing: Writing,
+    proposals: Proposals,
+    candidates: Appender,
+    keep: Callable[[Sequence[Record]], None],
+    progress: Progress,
+    interrupts: Interrupts,
+) -> None:
+    """Have texts written, and keep the records of the wanted cells, before any interruption."""
+    for records in chain([[]], writing.batches(interrupts)):  # the first are those that can be settled at once
+        with interrupts.held():
+            taken = proposals.taken(records, candidates)
+            keep(taken)
+            if isinstance(progress, WorkersProgress):
+                progress.workers(writing.paces)
+            progress.step(len(taken), writing.n_tokens, writing.share)
+    interrupts.check()
+
+
 def _compute(
     ready: Ready,
     plan: Plan,
@@ -210,34 +230,27 @@ def _compute(
     """Run the waves that miss a cell; the manifest tells how it ended whatever happens."""
     begun = time.monotonic()
     status = "failed"
-    missing = [cell for cell in wanted if cell.id not in done]
-    logger.info("%d cells in %d waves, %d already on disk", len(wanted), len(plan.waves), len(wanted) - len(missing))
-    progress.begin(len(wanted), len(wanted) - len(missing))
-    waiting = {cell.id for cell in missing}
-    settled = [cell for cell in missing if is_settled(cell, ready.rules)]
-    proposals = Proposals(ready.experiment, ready.rules, ready.folder, settled)
+    left = [cell for cell in wanted if cell.id not in done]
+    proposals = Proposals(ready.experiment, ready.rules, ready.folder, left)
+    n_done = len(wanted) - len(left)
+    logger.info("%d cells in %d waves, %d already on disk", len(wanted), len(plan.waves), n_done)
+    progress.begin(len(wanted), n_done)
     writing: Writing | None = None
     with Interrupts() as interrupts:
         try:
-            left = plan.only(waiting | proposals.missing)
+            place = ready.experiment, ready.rules, ready.bidders, proposals.left(plan), progress.note
             with (
-                ready.workplace.writing(ready.experiment, ready.rules, ready.bidders, left, progress.note) as writing,
+                ready.workplace.writing(*place) as writing,
                 ready.folder.appending() as appender,
                 ready.folder.of(PROPOSALS).appending() as candidates,
             ):
+
+                def keep(records: Sequence[Record]) -> None:
+                    appender.append(records)
+                    session["cells"] += len(records)
+
                 record["lanes"] = writing.slots
-                progress.step(0, 0, 0.0)
-                for records in chain([[]] if settled else [], writing.batches(interrupts)):
-                    with interrupts.held():
-                        ready_now = proposals.taken(records, candidates)
-                        new = [record for record in ready_now if record["cell"] in waiting]
-                        if new:
-                            appender.append(new)
-                        session["cells"] += len(new)
-                        if isinstance(progress, WorkersProgress):
-                            progress.workers(writing.paces)
-                        progress.step(len(new), writing.n_tokens, writing.share)
-                interrupts.check()
+                write(writing, proposals, candidates, keep, progress, interrupts)
             status = "finished"
         except KeyboardInterrupt:
             status = "interrupted"

@@ -26,6 +26,8 @@ class Appender:
     def append(self, records: Iterable[Record]) -> None:
         """Write whole lines and wait until the disk has them."""
         data = b"".join(encode(record) + b"\n" for record in records)
+        if not data:
+            return
         with explained(self._path):
             while data:
                 data = data[os.write(self._descriptor, data) :]

@@ -7,18 +7,17 @@ times finer than the experiment's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
-from ..engine.loop.auctioneer import Auctioneer
-from ..engine.loop.token_loop import TokenLoop
 from ..engine.models.bidder_models import BidderModels
 from ..engine.models.prepare import prepare
-from ..engine.plan import Plan, cells_of
+from ..engine.plan import cells_of
 from ..engine.rules import Rules
 from ..engine.run import plan_of_cells
+from ..engine.writing import writing
 from ..experiment.experiment import Experiment
 from ..lm.bytes.byte_model import ByteModel
 from ..lm.bytes.covering import Knobs
@@ -56,9 +55,10 @@ def calibrate(experiment: Experiment) -> Iterator[Calibrated]:
     bidders = prepare(experiment, probe=True)
     plan = plan_of_cells(cells, bidders)
     laws = Laws(experiment, bidders.prompt_sets)
-    with bidders.loaded(plan.slots) as model:
+    with writing(experiment, Rules.of(experiment), bidders, plan.slots) as loaded:
+        model = loaded.model
         assert isinstance(model, ByteModel)
-        records = _drawn(experiment, _written(experiment, bidders, model, plan))
+        records = _drawn(experiment, list(chain.from_iterable(loaded.texts(plan).steps())))
         reference = laws.along(records, model.following(finer(model.knobs)))
         for knobs in sorted({model.knobs, *(Knobs(*pair) for pair in GRID)}, reverse=True):
             yield _row(model.following(knobs), bidders, laws, records, reference)
@@ -71,12 +71,6 @@ def _drawn(experiment: Experiment, records: Sequence[Record]) -> list[Record]:
         why = next((record["error"] for record in records if "error" in record), "no byte was drawn")
         raise UsageError(f"{experiment.path}: a covering is judged along texts, and none was written; the first: {why}")
     return drawn
-
-
-def _written(experiment: Experiment, bidders: BidderModels, model: ByteModel, plan: Plan) -> list[Record]:
-    with closing(Auctioneer(experiment, Rules.of(experiment), model.vocabulary)) as auctioneer:
-        loop = TokenLoop(model, auctioneer, bidders.prompt_sets)
-        return [record for wave in plan.waves for found in loop.run(wave, model.slots) for record in found]
 
 
 def _row(

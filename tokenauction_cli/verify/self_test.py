@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,12 +54,11 @@ def _timed(name: str, test: Callable[[], tuple[bool | None, str]]) -> TestResult
 
 def _auction() -> tuple[bool, str]:
     """The share of texts that say Large is the aggregated probability."""
-    from ..engine.loop.auctioneer import Auctioneer
     from ..engine.loop.reporting import honest
-    from ..engine.loop.token_loop import TokenLoop
     from ..engine.models.bidder_models import TableBidders
     from ..engine.plan import make_plan
     from ..engine.rules import Rules
+    from ..engine.writing import writing
     from ..experiment.experiment import Experiment
     from ..experiment.reader import read_experiment
 
@@ -68,10 +66,8 @@ def _auction() -> tuple[bool, str]:
     experiment = Experiment.of(read_experiment(_TABLES, str(path)), path, _TABLES)
     bidders = TableBidders(experiment, [honest(experiment)])
     plan = make_plan(experiment, bidders.slots, is_batch_invariant=True)
-    rules = Rules.of(experiment)
-    with bidders.loaded(plan.slots) as model, closing(Auctioneer(experiment, rules, model.vocabulary)) as auctioneer:
-        loop = TokenLoop(model, auctioneer, bidders.prompt_sets)
-        texts = [record["text"] for wave in plan.waves for done in loop.run(wave, plan.slots) for record in done]
+    with writing(experiment, Rules.of(experiment), bidders, plan.slots) as loaded:
+        texts = [record["text"] for finished in loaded.texts(plan).steps() for record in finished]
     share = texts.count("Large") / len(texts)
     return abs(share - _SHARE_OF_LARGE) < _TOLERANCE, f"{share:.3f} where {_SHARE_OF_LARGE} is expected"
 

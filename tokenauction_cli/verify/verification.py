@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..engine.candidates.proposals import Proposals, is_settled, kept
-from ..engine.loop.token_loop import TokenLoop
 from ..engine.models.prepare import prepare
 from ..engine.plan import Cell, Plan, cells_of
 from ..engine.rules import Rules
 from ..engine.run import experiment_of, plan_for
 from ..engine.running.agreement import disagreement
+from ..engine.writing import writing
 from ..experiment.experiment import Experiment
 from ..lm.bytes.byte_model import ByteModel
 from ..lm.bytes.covering import MOST_OFF
@@ -113,8 +112,6 @@ def _environment(record: dict[str, Any]) -> Iterator[Check]:
 
 def _cells(folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_cells: int) -> Iterator[Check]:
     """Computed again: the cells of the sample alone, or their whole waves where a batch may change a record."""
-    from ..engine.loop.auctioneer import Auctioneer
-
     rules = Rules.of(experiment)
     yield from _settled(folder, experiment, rules, n_cells)
     bidders = prepare(experiment, probe=True, kv_cache=manifest.kv_cache_of(record))
@@ -131,16 +128,13 @@ def _cells(folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_
     texts = {cell.id for cell in plan.cells}
     written, candidates = folder.raw_lines(texts), proposals.raw_lines(texts)
     again: list[Record] = []
-    with bidders.loaded(plan.slots) as model, closing(Auctioneer(experiment, rules, model.vocabulary)) as auctioneer:
-        slots = min(plan.slots, model.slots or plan.slots)
-        loop = TokenLoop(model, auctioneer, bidders.prompt_sets)
-        for wave in plan.waves:
-            for found in loop.run(wave, slots, afresh=plan.whole_waves):
-                yield from _compared("cell", found, written)
-                yield from _compared("candidate", map(kept, found), candidates)
-                again += (one for one in found if one["cell"] in written and one["aggregation"])
-        if isinstance(model, ByteModel) and experiment.auction.alphabet == "bytes":
-            yield from _covering(Laws(experiment, bidders.prompt_sets), complete(again), model)
+    with writing(experiment, rules, bidders, plan.slots) as loaded:
+        for found in loaded.texts(plan).steps():
+            yield from _compared("cell", found, written)
+            yield from _compared("candidate", map(kept, found), candidates)
+            again += (one for one in found if one["cell"] in written and one["aggregation"])
+        if isinstance(loaded.model, ByteModel) and experiment.auction.alphabet == "bytes":
+            yield from _covering(Laws(experiment, bidders.prompt_sets), complete(again), loaded.model)
 
 
 def _settled(folder: RunFolder, experiment: Experiment, rules: Rules, n_cells: int) -> Iterator[Check]:

@@ -12,8 +12,8 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -25,8 +25,6 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from .. import __version__
 from ..engine.basis import PACKAGES
-from ..engine.loop.auctioneer import Auctioneer
-from ..engine.loop.token_loop import TokenLoop
 from ..engine.models.backend_bidders import packages_of
 from ..engine.models.bidder_models import BidderModels
 from ..engine.models.demo_model import demo_model, probed
@@ -34,7 +32,7 @@ from ..engine.models.prepare import prepare
 from ..engine.plan import Cell, Plan
 from ..engine.rules import Rules
 from ..engine.running.beginnings import unlike_beginnings
-from ..engine.running.work_left import WorkLeft
+from ..engine.writing import writing
 from ..experiment.experiment import Experiment
 from ..experiment.format.runtime import Runtime
 from ..experiment.reader import read_experiment
@@ -263,44 +261,37 @@ class _Loaded:
         self._bidders = prepare(experiment, probe=True, kv_cache=assignment.kv_cache)
         _check_models(assignment, self._bidders)
         with quiet(), ExitStack() as stack:
-            model = stack.enter_context(self._bidders.loaded(assignment.slots))
-            if assignment.whole_waves and model.slots is not None and model.slots < assignment.slots:
+            loaded = stack.enter_context(writing(experiment, rules, self._bidders, assignment.slots))
+            self._slots = min(assignment.slots, loaded.model.slots or assignment.slots)
+            if assignment.whole_waves and self._slots < assignment.slots:
                 raise UsageError(
-                    f"memory has room for {model.slots} texts at a time, but the run began with {assignment.slots}, "
+                    f"memory has room for {self._slots} texts at a time, but the run began with {assignment.slots}, "
                     "and batches decide bits: lower runtime.batch"
                 )
-            auctioneer = stack.enter_context(closing(Auctioneer(experiment, rules, model.vocabulary)))
-            self._notes = tuple(unlike_beginnings(experiment, self._bidders.prompt_sets, model))
-            self._model, self._auctioneer = model, auctioneer
-            self._slots = min(assignment.slots, model.slots or assignment.slots)
+            self._notes = tuple(unlike_beginnings(experiment, self._bidders.prompt_sets, loaded.model))
+            self._loaded = loaded
             self.close = stack.pop_all().close
         self._build = build_of(self._bidders, experiment)
-        self._most_tokens = experiment.auction.max_draws
 
     def write(self, cells: Sequence[Cell], is_over: Callable[[], bool], tell: Callable[[Sign], None]) -> Written:
-        left = WorkLeft(Plan((tuple(cells),), self._slots, False), self._bidders.prompt_sets, self._most_tokens)
-        loop = TokenLoop(self._model, self._auctioneer, self._bidders.prompt_sets, left.heard)
+        whole = self._assignment.whole_waves
+        slots = self._slots if whole else min(self._slots, len(cells))
+        texts = self._loaded.texts(Plan((tuple(cells),), slots, whole))
         begun, records, error = time.monotonic(), list[Record](), ""
         told = begun
         try:
-            for finished in self._steps(loop, cells, is_over):
+            for finished in texts.steps():
                 records += finished
                 if time.monotonic() - told > _SECONDS_BETWEEN_SIGNS:
                     told = time.monotonic()
-                    tell(Sign(name_of_process(), left.share, loop.n_tokens, told - begun))
+                    tell(Sign(name_of_process(), texts.share, texts.n_tokens, told - begun))
+                if is_over():
+                    raise TokauctionError(LEFT)
         except (TokauctionError, MemoryError) as failure:
             error = str(failure) or "out of memory"
-            records = [] if self._assignment.whole_waves else records
-        seconds = time.monotonic() - begun
-        counted = records, loop.n_tokens, loop.n_evaluations, seconds
+            records = [] if whole else records
+        counted = records, texts.n_tokens, texts.loop.n_evaluations, time.monotonic() - begun
         return Written(name_of_process(), self._build, *counted, self._notes, error)
-
-    def _steps(self, loop: TokenLoop, cells: Sequence[Cell], is_over: Callable[[], bool]) -> Iterator[list[Record]]:
-        whole = self._assignment.whole_waves
-        for finished in loop.run(cells, self._slots if whole else min(self._slots, len(cells)), afresh=whole):
-            yield finished
-            if is_over():
-                raise TokauctionError(LEFT)
 
 
 def _define(name: str, source: str) -> None:

@@ -129,11 +129,11 @@ import os
 import signal
 from pathlib import Path
 
-from tokenauction_cli.engine import workplace
+from tokenauction_cli.engine import writing
 from tokenauction_cli.mechanism.alternatives.text_pool import TextPool
 from tokenauction_cli.mechanism.sampling.rules import Gumbel
 
-workplace.SECONDS_BETWEEN_APPENDS = -1.0  # what is finished is on disk after every step
+writing.SECONDS_BETWEEN_APPENDS = -1.0  # what is finished is on disk after every step
 
 
 def die(where):

@@ -15,7 +15,8 @@ from conftest import Command, Reader
 from tiny_gguf import bigram_model
 
 from tokenauction_cli.api import run_experiment
-from tokenauction_cli.engine import workplace
+from tokenauction_cli.engine import writing
+from tokenauction_cli.engine.loop.token_loop import TokenLoop
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.engine.running.interrupts import Interrupts
 from tokenauction_cli.experiment.experiment import Experiment
@@ -81,7 +82,7 @@ def test_what_is_finished_is_kept_though_it_was_not_yet_appended(
     read: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_draws: int
 ) -> None:
     whole = lines(finish(read(BABBLE), tmp_path / "whole"))
-    monkeypatch.setattr(workplace, "SECONDS_BETWEEN_APPENDS", 1e9)
+    monkeypatch.setattr(writing, "SECONDS_BETWEEN_APPENDS", 1e9)
     drawn: list[int] = []
     ended: list[str] = []
     draw = InverseCdf.draw
@@ -92,15 +93,15 @@ def test_what_is_finished_is_kept_though_it_was_not_yet_appended(
             os.kill(os.getpid(), signal.SIGINT)
         return draw(self, *arguments)
 
-    auction_run = workplace.TokenLoop.run
+    auction_run = TokenLoop.run
 
-    def noted(self: workplace.TokenLoop, *arguments: Any, **options: Any) -> Any:
+    def noted(self: TokenLoop, *arguments: Any, **options: Any) -> Any:
         for finished in auction_run(self, *arguments, **options):
             ended.extend(record["cell"] for record in finished)
             yield finished
 
     monkeypatch.setattr(InverseCdf, "draw", draw_and_interrupt)
-    monkeypatch.setattr(workplace.TokenLoop, "run", noted)
+    monkeypatch.setattr(TokenLoop, "run", noted)
     with pytest.raises(KeyboardInterrupt):
         finish(read(BABBLE), tmp_path)
     monkeypatch.undo()

@@ -6,27 +6,23 @@ are no part of the run: a text of a run has one way to be charged, and agents th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
+from functools import partial
 from typing import NamedTuple
 
-from ...engine.candidates.proposals import Proposals, is_settled, texts_of
+from ...engine.candidates.proposals import Proposals, texts_of
 from ...engine.loop.auctioneer import Auctioneer
 from ...engine.loop.reporting import Reporting, honest, misreported
 from ...engine.loop.text_state import FAILED
-from ...engine.loop.token_loop import TokenLoop
-from ...engine.models.bidder_models import BidderModels
 from ...engine.models.prepare import prepare
 from ...engine.plan import Cell
 from ...engine.rules import Rules
-from ...engine.run import Progress, plan_of_cells
+from ...engine.run import Progress, plan_of_cells, write
 from ...engine.running.interrupts import Interrupts
-from ...engine.running.work_left import WorkLeft
-from ...engine.workplace import in_batches
+from ...engine.writing import Loaded, writing
 from ...experiment.experiment import Experiment
-from ...lm.base import LanguageModel
 from ...runs import manifest
 from ...runs.durable import Appender
 from ...runs.run_folder import PROPOSALS, Record, RunFolder
@@ -50,25 +46,16 @@ class AuditTexts:
     """Writes the texts that are asked for and are not on disk."""
 
     def __init__(
-        self,
-        experiment: Experiment,
-        folder: RunFolder,
-        appender: Appender,
-        candidates: Appender,
-        bidders: BidderModels,
-        model: LanguageModel,
-        auctioneer: Auctioneer,
-        progress: Progress,
+        self, folder: RunFolder, appender: Appender, candidates: Appender, loaded: Loaded, progress: Progress
     ) -> None:
         """`folder` is that of the run. What is new goes to the `appender`, candidates to those of the run."""
         self.n_evaluations = 0
-        self._experiment = experiment
+        self._experiment = loaded.auctioneer.experiment
+        self._rules = loaded.auctioneer.rules
         self._folder = folder
         self._appender = appender
         self._candidates = candidates
-        self._bidders = bidders
-        self._model = model
-        self._auctioneer = auctioneer
+        self._loaded = loaded
         self._progress = progress
         self._facts = {cell: self._of(record) for cell, record in folder.of(KIND).records().items()}
 
@@ -80,35 +67,20 @@ class AuditTexts:
         return [self._facts[cell.id] for cell in cells]
 
     def _write(self, cells: Sequence[Cell]) -> None:
-        rules, missing = self._auctioneer.rules, [cell for cell in cells if cell.id not in self._facts]
-        settled = [cell for cell in missing if is_settled(cell, rules)]
-        proposals = Proposals(self._experiment, rules, self._folder, settled)
-        plan = plan_of_cells(texts_of(self._experiment, rules, cells), self._bidders)
-        wanted = {cell.id for cell in missing}
-        left = plan.only(wanted | proposals.missing)
-        left = replace(left, slots=min(plan.slots, self._model.slots or plan.slots))
-        work = WorkLeft(left, self._bidders.prompt_sets, self._experiment.auction.max_draws)
-        loop = TokenLoop(self._model, self._auctioneer, self._bidders.prompt_sets, work.heard)
-        self._progress.begin(len(cells), sum(cell.id in self._facts for cell in cells))
-        self._progress.step(0, 0, 0.0)
+        left = [cell for cell in cells if cell.id not in self._facts]
+        plan = plan_of_cells(texts_of(self._experiment, self._rules, cells), self._loaded.bidders)
+        proposals = Proposals(self._experiment, self._rules, self._folder, left)
+        texts = self._loaded.texts(proposals.left(plan))
+        self._progress.begin(len(cells), len(cells) - len(left))
         with Interrupts() as interrupts:
-            for records in chain([[]] if settled else [], in_batches(loop, left, interrupts)):
-                with interrupts.held():
-                    ready = [one for one in proposals.taken(records, self._candidates) if one["cell"] in wanted]
-                    self._progress.step(self._keep(ready), loop.n_tokens, work.share)
-                self._check(ready)
-            interrupts.check()
-        self.n_evaluations += loop.n_evaluations
+            write(texts, proposals, self._candidates, self._keep, self._progress, interrupts)
+        self.n_evaluations += texts.loop.n_evaluations
 
-    def _keep(self, records: Iterable[Record]) -> int:
-        """Write down those that did not fail; how many."""
+    def _keep(self, records: Sequence[Record]) -> None:
+        """Write down those that did not fail. Raises UsageError for one that did: a mean without it says nothing."""
         new = [record for record in records if record["end_reason"] != FAILED]
         self._appender.append(new)
         self._facts |= {record["cell"]: self._of(record) for record in new}
-        return len(new)
-
-    def _check(self, records: Iterable[Record]) -> None:
-        """A mean without some texts says nothing."""
         for record in records:
             if record["end_reason"] == FAILED:
                 raise UsageError(f"{self._experiment.path}: a text of the audit cannot be written: {record['error']}")
@@ -121,7 +93,7 @@ class AuditTexts:
             if f"{column}.{ids[0]}" in record:
                 measured[kind] = tuple(sign * _number(record[f"{column}.{agent}"]) for agent in ids)
         rule, reserve = record["aggregation"] or record["mechanism"], self._experiment.auction.reserve
-        columns = self._auctioneer.rules.mean_payments(rule, reserve)
+        columns = self._rules.mean_payments(rule, reserve)
         paid = {name: tuple(record[f"payment.{column}.{agent}"] for agent in ids) for name, column in columns.items()}
         if undefined := [name for name, amounts in paid.items() if None in amounts]:
             raise UsageError(
@@ -149,10 +121,10 @@ def audit_texts(experiment: Experiment, rules: Rules, folder: RunFolder, progres
     experiment = replace(experiment, auction=replace(experiment.auction, trace="none"))
     reportings = reportings_of(experiment)
     bidders = prepare(experiment, reportings, probe=True, kv_cache=manifest.kv_cache_of(known), tell=progress.note)
+    in_the_mean = partial(Auctioneer, reportings=reportings, in_the_mean=True)
     with (
-        bidders.loaded(bidders.slots) as model,
-        closing(Auctioneer(experiment, rules, model.vocabulary, reportings, in_the_mean=True)) as auctioneer,
+        writing(experiment, rules, bidders, bidders.slots, make_auctioneer=in_the_mean) as loaded,
         folder.of(KIND).appending() as appender,
         folder.of(PROPOSALS).appending() as candidates,
     ):
-        yield AuditTexts(experiment, folder, appender, candidates, bidders, model, auctioneer, progress)
+        yield AuditTexts(folder, appender, candidates, loaded, progress)

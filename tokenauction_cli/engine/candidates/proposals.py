@@ -18,7 +18,7 @@ from ...mechanism.alternatives.mechanisms import CandidateMechanism
 from ...runs.durable import Appender
 from ...runs.run_folder import PROPOSALS, Record, RunFolder
 from ..loop.text_state import FAILED
-from ..plan import Cell
+from ..plan import Cell, Plan
 from ..rules import Rules
 from ..running.agreement import agrees
 from .settlement import OF_THE_TEXT, Settlement
@@ -80,13 +80,14 @@ def kept(record: Record) -> Record:
 
 
 class Proposals:
-    """The candidates of some cells: which are still to be written, and which cells can be settled."""
+    """The candidates that some cells choose among: which are still to be written, and which cells can be settled."""
 
     def __init__(self, experiment: Experiment, rules: Rules, folder: RunFolder, cells: Sequence[Cell]) -> None:
-        """`cells` are those that are wanted; of others nothing is written or settled."""
+        """`cells` are those that are wanted, also such as have texts of their own; of others there is no record."""
         self._settlement = Settlement(experiment, rules)
+        self._wanted = {cell.id for cell in cells}
         self._waiting: dict[Pool, list[Cell]] = {}
-        for cell in cells:
+        for cell in (cell for cell in cells if is_settled(cell, rules)):
             self._waiting.setdefault(pool_of(experiment, cell), []).append(cell)
         candidates = {pool: candidates_of(experiment, pool) for pool in self._waiting}
         self._candidates = {pool: [cell.id for cell in of_pool] for pool, of_pool in candidates.items()}
@@ -102,13 +103,17 @@ class Proposals:
         """The candidates that are still to be written."""
         return self._ids - self._written.keys()
 
+    def left(self, plan: Plan) -> Plan:
+        """What of a plan of their texts is still to be written."""
+        return plan.only(self._wanted | self.missing)
+
     def taken(self, records: Sequence[Record], appender: Appender) -> list[Record]:
-        """Keep those of these records that are candidates; the others, and those of the cells that are settled now."""
+        """Keep those of these records that are candidates; those of wanted cells, and of such as are settled now."""
         missing = self.missing
         if proposed := [kept(record) for record in records if record["cell"] in missing]:
             appender.append(proposed)
             self._add(proposed)
-        return [*(record for record in records if record["cell"] not in self._ids), *self.settled()]
+        return [*(record for record in records if record["cell"] in self._wanted), *self.settled()]
 
     def settled(self) -> Iterator[Record]:
         """The records of the cells whose candidates are all there; each is told once."""

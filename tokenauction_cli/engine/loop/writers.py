@@ -32,13 +32,7 @@ _OF_THE_TOKEN_AUCTION = ("welfare_share", "paid_share")
 class WriterState(TextState):
     """The text, who writes it now, and what was paid for its segments."""
 
-    def __init__(
-        self,
-        setting: Setting,
-        cell: Cell,
-        randomness: Randomness,
-        truth: int | None = None,
-    ) -> None:
+    def __init__(self, setting: Setting, cell: Cell, randomness: Randomness, truth: int | None = None) -> None:
         super().__init__(setting, cell, randomness, truth)
         mechanism = setting.rules.mechanisms[cell.aggregation]
         assert isinstance(mechanism, WriterMechanism)
