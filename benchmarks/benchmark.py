@@ -120,7 +120,7 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     bare = _replay(files, plan, journals)
     n_prompts = sum(files.most_prompts.values())
     decodes = [len(step.arguments[0]) for steps in journals.values() for step in steps if step.method == "decode"]
-    n_uses = len(settled) // len(pools_of(experiment, rules, settled)) if settled else 1
+    n_uses = len(settled) // len(pools_of(rules, settled)) if settled else 1
     n_tokens = loop.n_tokens * n_uses
     return Measured(
         scenario=scenario,

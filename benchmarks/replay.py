@@ -185,7 +185,7 @@ def _seconds(experiment: Experiment, logits: Sequence[Sequence[Logits]], rule: s
     """To auction all prefixes, a step at a time, each for all cells of the sweep under one rule."""
     auctioneer = Auctioneer(experiment, Rules.of(experiment), AnyVocabulary(len(logits[0][0])))
     first = experiment.queries[0], rule, experiment.seeds[0]
-    cells = [cell for cell in cells_of(experiment) if (cell.query, cell.aggregation, cell.seed) == first]
+    cells = [cell for cell in cells_of(experiment) if (cell.query, cell.mechanism.name, cell.seed) == first]
     texts = [[auctioneer.begin(cell) for cell in cells] for _ in range(PREFIXES_A_STEP)]
     steps = iter(logits)
     begun = time.perf_counter()

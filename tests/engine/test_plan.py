@@ -11,7 +11,9 @@ from conftest import Reader
 from tokenauction_cli.engine import plan as plan_module
 from tokenauction_cli.engine.plan import Cell, Plan, cells_of, make_plan, plan_of
 from tokenauction_cli.experiment.experiment import Experiment
+from tokenauction_cli.experiment.resolved.mechanism_choice import Candidate, MechanismChoice, TokenAuction
 
+LINEAR = TokenAuction("linear")
 AGENTS = """
 name: plan
 agents:
@@ -35,21 +37,36 @@ def sweep(read: Reader) -> Experiment:
 
 
 def cell(seed: int = 0, bids: tuple[float, ...] = (1, 1), query: str = "") -> Cell:
-    return Cell(query, "linear", 0, None, bids, seed)
+    return Cell(query, LINEAR, 0, None, bids, seed)
 
 
 def test_a_cell_is_named_by_the_hash_of_its_canonical_json() -> None:
     canonical = '["vacations in Zürich","linear",[0.5,2.0],3]'
     expected = hashlib.sha256(canonical.encode()).hexdigest()[:12]
-    assert Cell("vacations in Zürich", "linear", 4, 0.2, (0.5, 2), 3).id == expected
+    assert Cell("vacations in Zürich", LINEAR, 4, 0.2, (0.5, 2), 3).id == expected
     assert cell().id == "ad6b4181ae85"  # written down: a changed identity would orphan every run on disk
 
 
 def test_what_tells_cells_apart() -> None:
-    different = [cell(), cell(seed=1), cell(bids=(1, 2)), cell(query="q"), Cell("", "log_linear", 0, None, (1, 1), 0)]
+    by_another_rule = Cell("", TokenAuction("log_linear"), 0, None, (1, 1), 0)
+    different = [cell(), cell(seed=1), cell(bids=(1, 2)), cell(query="q"), by_another_rule]
     assert len({c.id for c in different}) == 5
     assert cell(bids=(1, 1)).id == cell(bids=(1.0, 1.0)).id
-    assert Cell("", "linear", 5, 0.3, (1, 1), 0).id == cell().id  # the number of the point is no part of it
+    assert Cell("", LINEAR, 5, 0.3, (1, 1), 0).id == cell().id  # the number of the point is no part of it
+
+
+def test_who_writes_is_part_of_a_cell() -> None:
+    """A rule, a mechanism and what writes candidates may have one name."""
+    mechanisms = (
+        LINEAR,
+        Candidate("linear"),
+        MechanismChoice("linear", {}, 0, ""),
+        MechanismChoice("linear", {"tau": 1}, 0, ""),
+    )
+    cells = [Cell("", mechanism, 0, None, (1, 1), 0) for mechanism in mechanisms]
+    assert len({cell.id for cell in cells}) == len(set(cells)) == 4
+    assert [cell.rule.get("mechanism") for cell in cells] == [None, "linear", "linear", "linear"]
+    assert [cell.rule["aggregation"] for cell in cells] == ["linear", "", "", ""]
 
 
 def test_a_query_of_lone_surrogates_has_an_identity() -> None:
@@ -58,7 +75,7 @@ def test_a_query_of_lone_surrogates_has_an_identity() -> None:
 
 def test_cells_are_ordered_by_query_seed_rule_and_point(sweep: Experiment) -> None:
     cells = cells_of(sweep)
-    assert [(c.query, c.seed, c.aggregation, c.bids) for c in cells] == [
+    assert [(c.query, c.seed, c.mechanism.name, c.bids) for c in cells] == [
         (query, seed, rule, bids)
         for query in ("q", "r")
         for seed in (7, 3)

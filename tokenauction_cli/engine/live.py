@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..experiment.experiment import Experiment
+from ..experiment.resolved.mechanism_choice import TokenAuction
 from ..experiment.resolved.sweep import shared_bids
 from ..lm.base import Request
 from ..system.errors import CellError, UsageError
@@ -77,7 +78,7 @@ class Play:
 
     def paid(self, payment: str) -> list[float] | None:
         """What each agent has paid by this rule; None where it is not defined under the aggregation rule."""
-        if payment not in self._stage.payments_of(self.cell.aggregation):
+        if payment not in self._stage.payments_of(self.cell.mechanism.name):
             return None
         return [sum(token.paid[payment][i] for token in self.tokens) for i in range(len(self.bids))]
 
@@ -99,7 +100,8 @@ class Stage:
 
     def play(self, aggregation: str, weight: float, seed: int) -> Play:
         """An auction that is ready for its first token."""
-        return Play(self, Cell(self.query, aggregation, 0, weight, bids_at(self.experiment, weight), seed))
+        bids = bids_at(self.experiment, weight)
+        return Play(self, Cell(self.query, TokenAuction(aggregation), 0, weight, bids, seed))
 
     def payments_of(self, aggregation: str) -> list[str]:
         """The payment rules that are defined under an aggregation rule."""

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from ..experiment.experiment import Experiment
-from ..experiment.resolved.mechanism_choice import TOKEN_AUCTION
+from ..experiment.resolved.mechanism_choice import CellMechanism, TokenAuction
 
 CELLS_PER_WAVE = 4096
 CELLS_PER_WHOLE_WAVE = 128
@@ -26,36 +26,35 @@ CELLS_PER_WHOLE_WAVE = 128
 class Cell:
     """One text to be written. `bids` are in the agents' order; `point` numbers the sweep points from 0.
 
-    `report` is '' where every agent reports its own model, else the identity of the one that does not. `mechanism` is
-    '' in the token auction, else the identity of the mechanism whose name stands in the place of an aggregation rule.
+    `report` is '' where every agent reports its own model, else the identity of the one that does not.
     """
 
     query: str
-    aggregation: str
+    mechanism: CellMechanism
     point: int
     relative_weight: float | None
     bids: tuple[float, ...]
     seed: int
     report: str = ""
-    mechanism: str = ""
 
     @cached_property
     def id(self) -> str:
-        """First 12 hex digits of the SHA-256 of the canonical JSON [query, aggregation, bids, seed].
+        """First 12 hex digits of the SHA-256 of the canonical JSON [query, rule, bids, seed].
 
-        A report and a mechanism, where there is one, stand behind these.
+        The name of another mechanism stands in the place of an aggregation rule; its identity and that of a report
+        stand behind these.
         """
-        identity: list[Any] = [self.query, self.aggregation, [float(bid) for bid in self.bids], self.seed]
-        identity += [one for one in (self.report, self.mechanism) if one]
+        identity: list[Any] = [self.query, self.mechanism.name, [float(bid) for bid in self.bids], self.seed]
+        identity += [one for one in (self.report, self.mechanism.identity) if one]
         text = json.dumps(identity, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
     @property
     def rule(self) -> dict[str, str]:
         """What a record says of it: the aggregation rule, or the mechanism."""
-        return (
-            {"mechanism": self.aggregation, "aggregation": ""} if self.mechanism else {"aggregation": self.aggregation}
-        )
+        name = self.mechanism.name
+        is_auction = isinstance(self.mechanism, TokenAuction)
+        return {"aggregation": name} if is_auction else {"mechanism": name, "aggregation": ""}
 
     def identity(self, ids: Iterable[str]) -> dict[str, Any]:
         """What makes it this cell, as columns of its record; `mechanism` is None in the token auction."""
@@ -117,10 +116,9 @@ def cells_of(experiment: Experiment) -> list[Cell]:
     cells: dict[str, Cell] = {}
     for query in experiment.queries:
         for seed in (seed for seed in experiment.seeds if _is_meant(experiment, query, seed)):
-            for rule, mechanism in _rules(experiment):
+            for mechanism in experiment.auction.by_name.values():
                 for point in experiment.points_of(query):
-                    place = query, rule, point.index, point.relative_weight, point.bids, seed
-                    cell = Cell(*place, mechanism=mechanism)
+                    cell = Cell(query, mechanism, point.index, point.relative_weight, point.bids, seed)
                     cells.setdefault(cell.id, cell)
     return list(cells.values())
 
@@ -130,18 +128,9 @@ def _is_meant(experiment: Experiment, query: str, seed: int) -> bool:
     return experiment.shard is None or experiment.shard.has(query, seed)
 
 
-def _rules(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    """Aggregation rules, with '', and other mechanisms, each with its identity, in the order of the file."""
-    for choice in experiment.auction.mechanisms:
-        if choice.name == TOKEN_AUCTION:
-            yield from ((rule, "") for rule in experiment.auction.aggregation)
-        else:
-            yield choice.name, choice.identity
-
-
 def n_cells(experiment: Experiment) -> int:
     """How many cells there are, without making them."""
-    queries, n_rules = set(experiment.queries), len(list(_rules(experiment)))
+    queries, n_rules = set(experiment.queries), len(experiment.auction.rules)
     of_blocks = (_n_seeds(experiment, query) * _n_points(experiment, query) for query in queries)
     return n_rules * sum(of_blocks)
 

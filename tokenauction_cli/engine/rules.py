@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..experiment.checks.mechanism_checks import Premises, misfits
 from ..experiment.experiment import Auction, Experiment
+from ..experiment.resolved.mechanism_choice import Candidate, CellMechanism, MechanismChoice, TokenAuction
 from ..experiment.resolved.sweep import terms_of_agents
 from ..mechanism import registry
 from ..mechanism.aggregation.rules import AggregationRule, Linear
@@ -81,9 +82,19 @@ class Rules:
         """Of all that writes texts."""
         return (*self.aggregation, *self.mechanisms)
 
-    def writing(self, name: str) -> AggregationRule:
+    def drawing(self, writes: CellMechanism) -> AggregationRule:
         """The aggregation rule by which tokens are drawn; one agent alone is left as it is by any."""
-        return self.aggregation.get(name) or self.generators.get(name) or _OF_ONE_AGENT
+        match writes:
+            case TokenAuction(name):
+                return self.aggregation[name]
+            case Candidate(name):
+                return self.generators[name]
+            case _:
+                return _OF_ONE_AGENT
+
+    def other(self, writes: CellMechanism) -> Mechanism | None:
+        """What chooses among candidates, or who writes; None where tokens are auctioned."""
+        return self.mechanisms[writes.name] if isinstance(writes, MechanismChoice) else None
 
     def fitting(self, aggregation: str, reserve: float) -> tuple[PaymentRule, ...]:
         """The payment rules whose premise this aggregation rule meets; the others' columns stay empty."""

@@ -134,7 +134,7 @@ def _take_over(
     """Copy what siblings have finished of the cells that are wanted, then of the candidates of those that are left."""
     taken = take_over(ready.folder, record, ready.experiment, wanted, done, tell)
     left = [cell for cell in wanted if cell.id not in done and cell.id not in taken.cells]
-    pools, proposals = pools_of(ready.experiment, ready.rules, left), ready.folder.of(PROPOSALS)
+    pools, proposals = pools_of(ready.rules, left), ready.folder.of(PROPOSALS)
     candidates = [cell for pool in pools for cell in candidates_of(ready.experiment, pool)]
     more = take_over(proposals, record, ready.experiment, candidates, proposals.cells() if candidates else (), tell)
     return TakenOver(dict(Counter(taken.sources) + Counter(more.sources)), taken.cells)

@@ -26,7 +26,7 @@ from .format.runtime import Runtime
 from .reader import Sections, read_experiment
 from .resolved.agent import Agent as Agent  # also for those who take it from here
 from .resolved.expectation import Expectation
-from .resolved.mechanism_choice import TOKEN_AUCTION, MechanismChoice, mechanisms_of
+from .resolved.mechanism_choice import TOKEN_AUCTION, CellMechanism, MechanismChoice, TokenAuction, mechanisms_of
 from .resolved.shard import Shard
 from .resolved.sweep import SweepPoint, bidding, seeds_of, sweep_points, total_bid_of
 from .resolved.text_audit import TextAudit
@@ -57,10 +57,16 @@ class Auction:
     trace: str
 
     @property
-    def rules(self) -> tuple[str, ...]:
+    def by_name(self) -> dict[str, CellMechanism]:
         """Whatever writes texts, by name: aggregation rules in the place of the token auction, and other mechanisms."""
-        names = [self.aggregation if one.name == TOKEN_AUCTION else (one.name,) for one in self.mechanisms]
-        return tuple(name for several in names for name in several)
+        auctions = [TokenAuction(rule) for rule in self.aggregation]
+        several = [auctions if one.name == TOKEN_AUCTION else [one] for one in self.mechanisms]
+        return {one.name: one for some in several for one in some}
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The names of whatever writes texts."""
+        return tuple(self.by_name)
 
     @property
     def others(self) -> dict[str, MechanismChoice]:

@@ -16,7 +16,7 @@ from ..system.installed import Addition, additions
 from .aggregation.dictatorship import RandomDictator, WinnerTakeAll
 from .aggregation.power_mean import PowerMean
 from .aggregation.rules import AggregationRule, Linear, LogLinear
-from .alternatives.mechanisms import CandidateMechanism, TokenAuction, WriterMechanism
+from .alternatives.mechanisms import CandidateMechanism, TokenMechanism, WriterMechanism
 from .alternatives.mosaic import Mosaic
 from .alternatives.segment import Segment
 from .alternatives.text_pool import TextPool
@@ -34,7 +34,7 @@ _RULES: dict[Kind, tuple[Any, ...]] = {
     "aggregation": (Linear, LogLinear, WinnerTakeAll, RandomDictator, PowerMean),
     "sampling": (Stable, InverseCdf, Gumbel, Greedy),
     "payment": (PayYourBid, SecondPrice, Clarke, MyersonTV, PayBidTimesInfluence),
-    "mechanism": (TokenAuction, Mosaic, Segment, Lottery, Highest, TextPool),
+    "mechanism": (TokenMechanism, Mosaic, Segment, Lottery, Highest, TextPool),
 }
 _SHAPES: dict[Kind, type] = {"aggregation": AggregationRule, "sampling": SamplingRule, "payment": PaymentRule}
 _MECHANISMS: dict[str, type] = {shape.writers: shape for shape in (CandidateMechanism, WriterMechanism)}

@@ -19,6 +19,7 @@ from ..engine.rules import Rules
 from ..engine.run import plan_of_cells
 from ..engine.writing import writing
 from ..experiment.experiment import Experiment
+from ..experiment.resolved.mechanism_choice import TokenAuction
 from ..lm.bytes.byte_model import ByteModel
 from ..lm.bytes.covering import Knobs
 from ..mechanism.distributions import Array
@@ -49,7 +50,7 @@ def calibrate(experiment: Experiment) -> Iterator[Calibrated]:
     """A row for the experiment's own knobs, and for each of the grid. Raises UsageError for auctions of tokens."""
     if experiment.auction.alphabet != "bytes":
         raise UsageError(f"{experiment.path}: only an auction over bytes has a covering; set auction.alphabet: bytes")
-    cells = [cell for cell in cells_of(experiment) if not cell.mechanism]
+    cells = [cell for cell in cells_of(experiment) if isinstance(cell.mechanism, TokenAuction)]
     if not cells:
         raise UsageError(f"{experiment.path}: a covering is judged by the token auction; add it to auction.mechanism")
     bidders = prepare(experiment, probe=True)

@@ -40,10 +40,10 @@ def cells(experiment: Experiment, **changes: Any) -> pd.DataFrame:
     records = []
     for cell in cells_of(experiment):
         bids = dict(zip(("bid.alpha", "bid.beta"), cell.bids, strict=True))
-        identity = {"cell": cell.id, "query": cell.query, "aggregation": cell.aggregation, "seed": cell.seed}
+        identity = {"cell": cell.id, "query": cell.query, "aggregation": cell.mechanism.name, "seed": cell.seed}
         identity["sampling"] = "stable"
         sweep = {"point": cell.point, "relative_weight": cell.relative_weight}
-        text = f"{cell.query} {cell.aggregation} {cell.point} {cell.seed}"
+        text = f"{cell.query} {cell.mechanism.name} {cell.point} {cell.seed}"
         figures = {"tokens": 4, "revenue.pay_your_bid": sum(cell.bids)}
         records.append({**identity, **sweep, **bids, "text": text, "end_reason": "end", **figures, **changes})
     return cells_frame(experiment, records)

@@ -28,6 +28,7 @@ from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import Agent, Experiment
 from tokenauction_cli.experiment.format.audit import Judge
+from tokenauction_cli.experiment.resolved.mechanism_choice import TokenAuction
 from tokenauction_cli.experiment.resolved.text_audit import HONEST, AgentMisreport, TextAudit, Utility
 from tokenauction_cli.mechanism.whole_texts import dynamics
 from tokenauction_cli.mechanism.whole_texts.dynamics import Reply
@@ -243,7 +244,7 @@ def test_expected_payments_of_one_token_by_hand(read: Reader, tmp_path: Path) ->
     with texts_of(experiment, tmp_path / "run") as texts:
         for bid, q in ((1.0, 0.625), (3.0, 0.6875)):
             price = 0.25 * (math.log(1 + bid) - bid / (1 + bid))
-            facts = texts.facts([Cell("", "linear", 0, None, (bid, 1.0), seed) for seed in range(5)])
+            facts = texts.facts([Cell("", TokenAuction("linear"), 0, None, (bid, 1.0), seed) for seed in range(5)])
             for one in facts:
                 assert one.paid["second_price"][0] == pytest.approx(price, abs=1e-12)
                 assert one.measured["tv"] == pytest.approx((q - 0.75, 0.5 - q), abs=1e-12)
@@ -497,9 +498,9 @@ def test_cells_of_misreports_differ_by_what_is_reported(read: Reader) -> None:
         bolder(alpha),
     ]
     reports = ["", *(identity(experiment, AgentMisreport(f"report {k}", 0, said)) for k, said in enumerate(told))]
-    cells = [Cell("", "linear", 0, None, (1.0, 1.0), 0, report).id for report in reports]
+    cells = [Cell("", TokenAuction("linear"), 0, None, (1.0, 1.0), 0, report).id for report in reports]
     assert len(set(cells)) == len(told) + 1
-    assert cells[0] == Cell("", "linear", 3, 0.5, (1.0, 1.0), 0).id
+    assert cells[0] == Cell("", TokenAuction("linear"), 3, 0.5, (1.0, 1.0), 0).id
 
 
 def test_a_new_utility_measures_a_misreport_by_the_true_table(read: Reader, tmp_path: Path) -> None:

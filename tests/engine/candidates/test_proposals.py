@@ -212,7 +212,7 @@ def test_the_first_cells_then_all(read: Reader, tmp_path: Path, override: str) -
     for n in (1, 2, 5, 20):
         part = run(experiment, tmp_path, n)
         assert [one["cell"] for one in records(part)] == [cell.id for cell in part.cells[:n]]
-        needed = {(cell.query, cell.seed) for cell in part.cells[:n] if cell.aggregation in ("mosaic", "text_pool")}
+        needed = {(cell.query, cell.seed) for cell in part.cells[:n] if cell.mechanism.name in ("mosaic", "text_pool")}
         assert len(lines(part.folder.path, PROPOSALS)) == 6 * len(needed)
     whole = run(experiment, tmp_path / "whole")
     finished = run(experiment, tmp_path)

@@ -230,7 +230,7 @@ def test_threads_do_not_matter(read: Reader, large: list[list[Logits]], rule: st
     records = []
     for n in (1, 2, 4):
         auctioneer = house_of(read(BABBLE, "auction.payments=[vcg]", f"runtime.threads={n}"))
-        cells = [cell for cell in cells_of(auctioneer.experiment) if cell.aggregation == rule]
+        cells = [cell for cell in cells_of(auctioneer.experiment) if cell.mechanism.name == rule]
         texts = [(logits, [auctioneer.begin(cell) for cell in cells[:6]]) for logits in large]
         drawn = list(auctioneer.auction(texts))
         assert drawn[3] == [Failed()] * len(cells[:6])

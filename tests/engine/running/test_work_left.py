@@ -16,12 +16,13 @@ from tokenauction_cli.engine.plan import Cell, Plan
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.engine.run import plan_for
 from tokenauction_cli.engine.running.work_left import WorkLeft
+from tokenauction_cli.experiment.resolved.mechanism_choice import TokenAuction
 
 
 def work(n_cells: int, most_tokens: int, n_prompt_tokens: int = 0) -> WorkLeft:
     """One query, whose prompt is so long."""
     prompts = (SimpleNamespace(tokens=range(n_prompt_tokens)),)
-    cells = tuple(Cell("", "linear", 0, None, (1.0,), seed) for seed in range(n_cells))
+    cells = tuple(Cell("", TokenAuction("linear"), 0, None, (1.0,), seed) for seed in range(n_cells))
     return WorkLeft(Plan((cells,), 4, whole_waves=False), {"": PromptSet(prompts, (0,))}, most_tokens)
 
 

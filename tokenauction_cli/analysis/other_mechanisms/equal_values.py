@@ -158,9 +158,9 @@ class _Auctions:
     def _settled(self, rule: str) -> RuleTexts:
         """By the candidates of the run folder."""
         experiment, bids = self._experiment, self._bids(np.array(self._values.each))
-        identity = experiment.auction.others[rule].identity
+        mechanism = experiment.auction.others[rule]
         places = product(experiment.queries, experiment.seeds)
-        cells = [Cell(query, rule, 0, None, tuple(bids.tolist()), seed, mechanism=identity) for query, seed in places]
+        cells = [Cell(query, mechanism, 0, None, tuple(bids.tolist()), seed) for query, seed in places]
         records = Proposals(experiment, self.rules, self._run.folder, cells).settled()
         done = [record for record in records if record["end_reason"] != "failed"]
         texts = cells_frame(experiment, done) if done else self._written.iloc[:0]

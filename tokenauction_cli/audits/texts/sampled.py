@@ -32,7 +32,7 @@ class Sampled:
         self.text_audit = experiment.text_audit
         self.terms: Terms = terms_of(experiment)
         self.queries = tuple(dict.fromkeys(experiment.queries))
-        self._mechanisms = {name: choice.identity for name, choice in experiment.auction.others.items()}
+        self._mechanisms = experiment.auction.by_name
         self._texts = texts
         self._judged = judged
         self._facts: dict[Trial, list[Facts]] = {}
@@ -72,8 +72,7 @@ class Sampled:
         n = self.text_audit.seeds
         for query in self.queries:
             for seed in range(n, 2 * n) if trial.is_fresh else range(n):
-                place = query, trial.rule, 0, None, trial.bids, seed, trial.report
-                yield Cell(*place, mechanism=self._mechanisms.get(trial.rule, ""))
+                yield Cell(query, self._mechanisms[trial.rule], 0, None, trial.bids, seed, trial.report)
 
     def _ask(self, trials: Sequence[Trial]) -> None:
         """The judges, about texts that they have not seen; none about what is not sold."""

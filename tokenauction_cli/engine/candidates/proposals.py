@@ -14,6 +14,7 @@ from itertools import chain, groupby
 from typing import NamedTuple
 
 from ...experiment.experiment import Experiment
+from ...experiment.resolved.mechanism_choice import Candidate, MechanismChoice
 from ...mechanism.alternatives.mechanisms import CandidateMechanism
 from ...runs.durable import Appender
 from ...runs.run_folder import PROPOSALS, Record, RunFolder
@@ -39,12 +40,13 @@ class Pool(NamedTuple):
 
 def is_settled(cell: Cell, rules: Rules) -> bool:
     """Whether a cell is a choice among candidates, not a text of its own."""
-    return bool(cell.mechanism) and isinstance(rules.mechanisms[cell.aggregation], CandidateMechanism)
+    return isinstance(rules.other(cell.mechanism), CandidateMechanism)
 
 
-def pool_of(experiment: Experiment, cell: Cell) -> Pool:
+def pool_of(cell: Cell) -> Pool:
     """The candidates that a cell chooses among."""
-    choice = next(one for one in experiment.auction.mechanisms if one.name == cell.aggregation)
+    choice = cell.mechanism
+    assert isinstance(choice, MechanismChoice)
     return Pool(cell.query, cell.seed, choice.generator if choice.candidates else "", choice.candidates)
 
 
@@ -52,14 +54,14 @@ def candidates_of(experiment: Experiment, pool: Pool) -> list[Cell]:
     """The candidates as cells: every agent that is charged bids 1, reference agents what they always bid."""
     bids = tuple(agent.bid if agent.reference else 1.0 for agent in experiment.agents)
     return [
-        Cell(pool.query, pool.generator, 0, None, bids, candidate_seed(pool.seed, k), mechanism=KIND)
+        Cell(pool.query, Candidate(pool.generator), 0, None, bids, candidate_seed(pool.seed, k))
         for k in range(pool.candidates or 0)
     ]
 
 
-def pools_of(experiment: Experiment, rules: Rules, cells: Iterable[Cell]) -> list[Pool]:
+def pools_of(rules: Rules, cells: Iterable[Cell]) -> list[Pool]:
     """The pools that these cells choose among, each once."""
-    return list(dict.fromkeys(pool_of(experiment, cell) for cell in cells if is_settled(cell, rules)))
+    return list(dict.fromkeys(pool_of(cell) for cell in cells if is_settled(cell, rules)))
 
 
 def texts_of(experiment: Experiment, rules: Rules, cells: Sequence[Cell]) -> list[Cell]:
@@ -68,7 +70,7 @@ def texts_of(experiment: Experiment, rules: Rules, cells: Sequence[Cell]) -> lis
     for _, block in groupby(cells, key=lambda cell: (cell.query, cell.seed)):
         several = list(block)
         own = [cell for cell in several if not is_settled(cell, rules)]
-        pools = pools_of(experiment, rules, several)
+        pools = pools_of(rules, several)
         candidates = (cell for pool in pools for cell in candidates_of(experiment, pool))
         texts |= {cell.id: cell for cell in chain(own, candidates)}
     return list(texts.values())
@@ -88,7 +90,7 @@ class Proposals:
         self._wanted = {cell.id for cell in cells}
         self._waiting: dict[Pool, list[Cell]] = {}
         for cell in (cell for cell in cells if is_settled(cell, rules)):
-            self._waiting.setdefault(pool_of(experiment, cell), []).append(cell)
+            self._waiting.setdefault(pool_of(cell), []).append(cell)
         candidates = {pool: candidates_of(experiment, pool) for pool in self._waiting}
         self._candidates = {pool: [cell.id for cell in of_pool] for pool, of_pool in candidates.items()}
         cells_by_id = {cell.id: cell for cell in chain.from_iterable(candidates.values())}

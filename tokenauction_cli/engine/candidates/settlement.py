@@ -82,7 +82,7 @@ class Settlement:
         return np.array([[float(agent.phrases.count(record["text"])) for record in records] for agent in agents])
 
     def _record(self, cell: Cell, proposed: Proposed, draw_key: DrawKey) -> Record:
-        mechanism = self._rules.mechanisms[cell.aggregation]
+        mechanism = self._rules.other(cell.mechanism)
         assert isinstance(mechanism, CandidateMechanism)
         if not self._terms.is_open(cell.bids):
             return self._unsold(cell, mechanism)

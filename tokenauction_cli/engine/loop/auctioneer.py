@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from ...experiment.experiment import Experiment
+from ...experiment.resolved.mechanism_choice import CellMechanism
 from ...lm.base import Logits, Vocabulary
 from ...mechanism.distributions import MechanismError, Profile
 from ...mechanism.native.compiled import CompiledProfile, profile_begun
@@ -62,7 +63,7 @@ class Auctioneer:
         threads = experiment.runtime.threads
         self.prefetch = Prefetch(usable_processors() if threads == "auto" else int(threads))
         self._begin_text = begin_text
-        self._needs: dict[frozenset[tuple[str, tuple[float, ...]]], Needs] = {}
+        self._needs: dict[frozenset[tuple[CellMechanism, tuple[float, ...]]], Needs] = {}
 
     def begin(self, cell: Cell) -> TextState:
         key = (cell.query, cell.seed)
@@ -121,20 +122,20 @@ class Auctioneer:
 
     def needs(self, states: Sequence[TextState]) -> Needs:
         """What the outcomes of these cells need; undefined ones are met, and said, when they are auctioned."""
-        outcomes = frozenset((state.cell.aggregation, state.bids) for state in states)
+        outcomes = frozenset((state.cell.mechanism, state.bids) for state in states)
         if outcomes not in self._needs:
             if len(self._needs) == MOST_KNOWN_NEEDS:  # bids that budgets change never return
                 self._needs.clear()
             self._needs[outcomes] = Needs(need for outcome in outcomes for need in self._needs_of(*outcome))
         return self._needs[outcomes]
 
-    def _needs_of(self, aggregation: str, bids: tuple[float, ...]) -> list[Need]:
-        others = any(payment.compares_others for payment in self.setting.payments.get(aggregation, ()))
+    def _needs_of(self, mechanism: CellMechanism, bids: tuple[float, ...]) -> list[Need]:
+        others = any(payment.compares_others for payment in self.setting.payments.get(mechanism, ()))
         try:
             bidding = bidding_of(self.setting.terms, bids)
         except MechanismError:
             return []
-        return list(needs_of(self.rules.writing(aggregation), bidding, others=others))
+        return list(needs_of(self.rules.drawing(mechanism), bidding, others=others))
 
 
 class _Prefix:
@@ -146,7 +147,7 @@ class _Prefix:
         self._auctioneer = auctioneer
         self._logits, self._temperatures = logits[:n_agents], temperatures[:n_agents]
         self._states = states
-        self._outcomes: dict[tuple[str, tuple[float, ...]], Outcome] = {}
+        self._outcomes: dict[tuple[CellMechanism, tuple[float, ...]], Outcome] = {}
         self.scores: Scores | None = None
         if len(logits) > n_agents:
             truth = auctioneer.reportings[report].truth
@@ -196,8 +197,8 @@ class _Prefix:
         return Failed()
 
     def outcome(self, state: TextState) -> Outcome:
-        key = state.cell.aggregation, state.bids
+        key = state.cell.mechanism, state.bids
         if key not in self._outcomes:
-            rule = self._auctioneer.rules.writing(state.cell.aggregation)
+            rule = self._auctioneer.rules.drawing(state.cell.mechanism)
             self._outcomes[key] = Outcome(rule, self.profile, state.bids, self._auctioneer.setting.terms)
         return self._outcomes[key]

@@ -19,7 +19,7 @@ BY_WRITERS: Mapping[str, Kind] = {"agents": WriterState}
 
 def begin_text(setting: Setting, cell: Cell, randomness: Randomness, truth: int | None) -> TextState:
     """An empty text of the kind that the experiment's alphabet and the cell's mechanism ask for."""
-    mechanism = setting.rules.mechanisms.get(cell.aggregation)
+    mechanism = setting.rules.other(cell.mechanism)
     of_writers = BY_WRITERS.get(mechanism.writers) if mechanism else None
     kind = BY_ALPHABET.get(setting.experiment.auction.alphabet) or of_writers or TextState
     return kind(setting, cell, randomness, truth)

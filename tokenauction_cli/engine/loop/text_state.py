@@ -10,10 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...experiment.experiment import Experiment
+from ...experiment.resolved.mechanism_choice import CellMechanism, TokenAuction
 from ...lm.base import Logits, Vocabulary, spelled
 from ...mechanism.distributions import Array, MechanismError, Profile
 from ...mechanism.measures import Measures, measure, posterior
 from ...mechanism.outcome import Outcome
+from ...mechanism.payments.rules import PaymentRule
 from ...mechanism.sampling.randomness import DrawKey, Randomness
 from ...mechanism.sampling.rules import Draw
 from ...mechanism.welfare import welfare_share
@@ -58,7 +60,9 @@ class Setting:
         self.vocabulary = vocabulary
         self.ends = vocabulary.ends
         self.terms = terms_of(experiment)
-        self.payments = {name: rules.fitting(name, self.terms.reserve) for name in rules.aggregation}
+        self.payments: Mapping[CellMechanism, Sequence[PaymentRule]] = {
+            TokenAuction(name): rules.fitting(name, self.terms.reserve) for name in rules.aggregation
+        }
         self.charge = experiment.auction.charge
         self.budgets = np.array([agent.budget for agent in experiment.agents])
         self.has_budgets = bool(np.isfinite(self.budgets).any())
@@ -124,6 +128,7 @@ class TextState:
         self.bids = cell.bids
         self.end_reason: str | None = None if setting.terms.is_open(cell.bids) else UNSOLD
         self._setting = setting
+        self._payments = setting.payments.get(cell.mechanism, ())
         self._tokens: list[int] = []
         self._sampling = ""
         self.error: str | None = None
@@ -134,7 +139,8 @@ class TextState:
         self._measured: Array = np.zeros(3 * len(cell.bids) + 3)
         self._paid: dict[str, Array] = {}
         detail = setting.experiment.auction.trace
-        self.trace = None if detail == "none" or cell.mechanism else TextTrace(setting.vocabulary, detail)
+        is_traced = detail != "none" and isinstance(cell.mechanism, TokenAuction)
+        self.trace = TextTrace(setting.vocabulary, detail) if is_traced else None
         self._scored: ScoredText | None = None
         if setting.is_scored:
             has_reference = setting.experiment.reference is not None
@@ -187,7 +193,7 @@ class TextState:
     def _charge(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> dict[str, Array]:
         """What every agent pays for the token, by column."""
         paid: dict[str, Array] = {}
-        for payment in () if self.cell.mechanism else self._setting.payments[self.cell.aggregation]:
+        for payment in self._payments:
             is_mean = self._setting.in_the_mean and payment.name != self._setting.spending
             columns = payment.columns[:1] if is_mean else payment.columns
             amounts = {columns[0]: payment.expected(outcome)} if is_mean else payment.charge(outcome, draw, draw_key)
@@ -293,8 +299,8 @@ class TextState:
     @property
     def _columns_paid(self) -> Sequence[str]:
         """What is charged, by column."""
-        payments = self._setting.payments[self.cell.aggregation]
-        return [name for payment in payments for name in payment.columns[: 1 if self._setting.in_the_mean else None]]
+        n_kept = 1 if self._setting.in_the_mean else None
+        return [name for payment in self._payments for name in payment.columns[:n_kept]]
 
     def _per_token(self, amounts: Array) -> Array:
         """The mean over the draws; NaN without any."""

@@ -45,7 +45,7 @@ class WordState(TextState):
 
     def __init__(self, setting: Setting, cell: Cell, randomness: Randomness, truth: int | None = None) -> None:
         super().__init__(setting, cell, randomness, truth)
-        self._rule = setting.rules.aggregation[cell.aggregation]
+        self._rule = setting.rules.drawing(cell.mechanism)
         self._sampler = setting.rules.sampling
         self._word: _Word | None = None
         self._n_words = 0

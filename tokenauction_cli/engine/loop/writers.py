@@ -34,7 +34,7 @@ class WriterState(TextState):
 
     def __init__(self, setting: Setting, cell: Cell, randomness: Randomness, truth: int | None = None) -> None:
         super().__init__(setting, cell, randomness, truth)
-        mechanism = setting.rules.mechanisms[cell.aggregation]
+        mechanism = setting.rules.other(cell.mechanism)
         assert isinstance(mechanism, WriterMechanism)
         self._mechanism = mechanism
         self._bidding_left = setting.terms.effective(cell.bids)

@@ -1,11 +1,12 @@
-"""The mechanisms that an experiment runs, as `auction.mechanism` says; `mechanism/alternatives` has what they are."""
+"""Who writes the texts of an experiment, as `auction.mechanism` says; `mechanism/alternatives` has what they are."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, TypeAlias
 
 from ...mechanism import registry
 from ..format.auction import TOKEN_AUCTION as TOKEN_AUCTION  # also for those who take it from here
@@ -18,6 +19,22 @@ DEFAULT_SEGMENTS = 3
 
 
 @dataclass(frozen=True)
+class TokenAuction:
+    """The token auction by one aggregation rule, whose name stands for it in records and tables."""
+
+    name: str
+    identity: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What writes candidates of other mechanisms: a token auction by their generator, in which nobody pays."""
+
+    name: str
+    identity: ClassVar[str] = "proposals"
+
+
+@dataclass(frozen=True)
 class MechanismChoice:
     """One mechanism: `registry.find("mechanism", name, settings)` makes it.
 
@@ -27,11 +44,11 @@ class MechanismChoice:
     """
 
     name: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(hash=False)
     candidates: int | None
     generator: str
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """What tells it from the same mechanism with other settings, as canonical JSON."""
         parts = [self.name, self.settings, self.candidates, self.generator]
@@ -45,6 +62,10 @@ class MechanismChoice:
         settings = {} if section is None else dict(section)
         candidates, generator = settings.pop("candidates", 0), settings.pop("generator", "")
         return cls(name, settings, None if candidates == "all" else candidates, generator)
+
+
+CellMechanism: TypeAlias = TokenAuction | Candidate | MechanismChoice
+"""What writes a cell. `identity` is what its digest says of it beside the name: '' in the token auction."""
 
 
 def mechanisms_of(auction: AuctionSection) -> tuple[MechanismChoice, ...]:

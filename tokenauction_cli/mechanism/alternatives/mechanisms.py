@@ -58,7 +58,7 @@ class Settled(NamedTuple):
 class Mechanism(ABC):
     """The traits of a mechanism. The defaults promise nothing.
 
-    >>> TokenAuction().takes_reserve, TokenAuction().writers
+    >>> TokenMechanism().takes_reserve, TokenMechanism().writers
     (True, 'tokens')
     """
 
@@ -93,10 +93,10 @@ class Mechanism(ABC):
         return ""
 
 
-class TokenAuction(Mechanism):
+class TokenMechanism(Mechanism):
     """The token auction, by name. Its payments are the payment rules that an experiment lists.
 
-    >>> TokenAuction().refuses(reserve=1.0)
+    >>> TokenMechanism().refuses(reserve=1.0)
     ''
     """
 
@@ -192,8 +192,8 @@ class WriterMechanism(Mechanism):
 def check_settled(settled: Settled, mechanism: Mechanism, n_choices: int, n_agents: int) -> None:
     """Raises MechanismError for a choice that is not there, and for payments that are missing or not finite.
 
-    >>> check_settled(Settled(0, {}), TokenAuction(), n_choices=2, n_agents=2)
-    >>> check_settled(Settled(2, {}), TokenAuction(), n_choices=2, n_agents=2)
+    >>> check_settled(Settled(0, {}), TokenMechanism(), n_choices=2, n_agents=2)
+    >>> check_settled(Settled(2, {}), TokenMechanism(), n_choices=2, n_agents=2)
     Traceback (most recent call last):
         ...
     tokenauction_cli.system.errors.MechanismError: token_auction chose 2; choices are numbered from 0 to 1
