@@ -16,7 +16,7 @@ import numpy as np
 
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm.base import common_length
-from tokenauction_cli.lm.bytes.lexicon import END, Lexicon, Split
+from tokenauction_cli.lm.bytes.lexicon import END, Branching, Lexicon
 from tokenauction_cli.mechanism.distributions import Array
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class _Beam(NamedTuple):
     weight: float
     context: tuple[int, ...]
     p: Array  # after the context, in the lexicon's order
-    split: Split
+    split: Branching
     depth: int
 
 

@@ -56,7 +56,7 @@ def play(
     rules = _beginning_with("--rule", rule, loaded.auction.aggregation)
     payments = _beginning_with("--payment", payment, loaded.auction.payments)
     with staged(loaded, loaded.queries[query - 1]) as stage:
-        game = Game(stage, rules, payments, weight, seed)
+        game = Player(stage, rules, payments, weight, seed)
         if sys.stdout.isatty():
             _on_a_terminal(game, delay)
         else:
@@ -82,7 +82,7 @@ def _turned(names: Sequence[T], by: int) -> list[T]:
     return list(islice(cycle(names), by, by + len(names)))
 
 
-class Game:
+class Player:
     """The text that is played, and what the keys have chosen."""
 
     def __init__(self, stage: Stage, rules: list[str], payments: list[str], weight: float, seed: int) -> None:
@@ -134,7 +134,7 @@ def _into_a_pipe(live: Play) -> None:
     print(visible("".join(token.piece for token in live.tokens)).strip())
 
 
-def _on_a_terminal(game: Game, delay: float) -> None:
+def _on_a_terminal(game: Player, delay: float) -> None:
     """Until q; where no key can come, until the text ends."""
     from rich.live import Live
 
@@ -155,7 +155,7 @@ def _on_a_terminal(game: Game, delay: float) -> None:
             return
 
 
-def _shown(game: Game) -> RenderableType:
+def _shown(game: Player) -> RenderableType:
     """The prefix above what was chosen, the agents' bids, payments and log-probabilities, and the keys."""
     from rich.console import Group
     from rich.panel import Panel
@@ -169,7 +169,7 @@ def _shown(game: Game) -> RenderableType:
     return Group(Panel(_text(live), padding=(1, 2)), below, _agents(game), Text(_KEYS, style="dim"))
 
 
-def _state(game: Game) -> str:
+def _state(game: Player) -> str:
     if game.failure:
         return f"failed: {game.failure}"
     if game.live.end_reason is not None:
@@ -177,7 +177,7 @@ def _state(game: Game) -> str:
     return "paused" if game.is_paused else "running"
 
 
-def _agents(game: Game) -> Table:
+def _agents(game: Player) -> Table:
     from rich.table import Table
     from rich.text import Text
 

@@ -28,11 +28,11 @@ class RecordError(ValueError):
     """What is wrong with a record, and at which column."""
 
 
-class _Section(BaseModel):
+class _Columns(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", protected_namespaces=())
 
 
-class _Candidates(_Section):
+class _Candidates(_Columns):
     """Of one draw: what else could have been drawn."""
 
     tokens: list[str]
@@ -40,7 +40,7 @@ class _Candidates(_Section):
     log_q: Row
 
 
-class _Trace(_Section):
+class _Trace(_Columns):
     """See `engine/loop/trace.py`: a row per agent, an entry per draw."""
 
     pieces: list[str]
@@ -53,7 +53,7 @@ class _Trace(_Section):
     candidates: list[_Candidates] | None = None
 
 
-class _OfACell(_Section):
+class _OfACell(_Columns):
     """A text, of a run, an audit or among candidates; all columns without a name here are numbers."""
 
     model_config = ConfigDict(extra="allow")
@@ -77,7 +77,7 @@ class _OfACell(_Section):
     trace: _Trace | None = None
 
 
-class _OfAJudge(_Section):
+class _OfAJudge(_Columns):
     """What a judge said of one question."""
 
     model: str
@@ -85,7 +85,7 @@ class _OfAJudge(_Section):
     score: Annotated[float, Field(ge=0, le=1)]
 
 
-_KINDS: Mapping[str, type[_Section]] = {"cell": _OfACell, "question": _OfAJudge}
+_KINDS: Mapping[str, type[_Columns]] = {"cell": _OfACell, "question": _OfAJudge}
 
 
 def checked(record: Any, key: str = "cell") -> Record:

@@ -26,10 +26,10 @@ from .rounding import ROUNDING
 from .sign_flips import sign_flip
 
 
-class Shape(NamedTuple):
+class TrendShape(NamedTuple):
     """How a curve of means moves; `tau` is NaN where it does not move at all.
 
-    >>> Shape(1.0, 0.0, 0.0).tau
+    >>> TrendShape(1.0, 0.0, 0.0).tau
     1.0
     """
 
@@ -38,7 +38,7 @@ class Shape(NamedTuple):
     unexplained: float
 
 
-def shape(weights: Array, means: Array) -> Shape:
+def shape(weights: Array, means: Array) -> TrendShape:
     """Of at least two points, in any order; means that differ by rounding alone are equal.
 
     `weights` and `means` are (n,); `violation` is in the unit of the means.
@@ -53,11 +53,11 @@ def shape(weights: Array, means: Array) -> Shape:
     means = np.round(means / size, 12)
     tau = kendall_tau(weights, means)
     if np.isnan(tau):
-        return Shape(np.nan, 0.0, 0.0)
+        return TrendShape(np.nan, 0.0, 0.0)
     fits = [means - sign * _isotonic(weights, sign * means) for sign in (1.0, -1.0)]
     apart = min(fits, key=lambda distances: float(distances @ distances))
     variation = means - means.mean()
-    return Shape(tau, size * float(np.abs(apart).max()), float(apart @ apart / (variation @ variation)))
+    return TrendShape(tau, size * float(np.abs(apart).max()), float(apart @ apart / (variation @ variation)))
 
 
 def kendall_tau(x: Array, y: Array) -> float:

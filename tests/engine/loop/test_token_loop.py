@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tokenauction_cli.engine.loop.auctioneer import Auctioneer
-from tokenauction_cli.engine.loop.text_state import Prefix, TextState
+from tokenauction_cli.engine.loop.text_state import NextDraw, TextState
 from tokenauction_cli.engine.loop.token_loop import Back, Drawn, Failed, PromptSet, Record, TokenLoop, continued
 from tokenauction_cli.engine.models.prepare import prepare
 from tokenauction_cli.engine.plan import Cell, cells_of
@@ -247,7 +247,7 @@ def test_a_token_a_way_back_and_a_failure_are_three_things(drawn: Drawn, after: 
 
 def test_what_an_auctioneer_writes_is_of_the_kind_that_it_is_given(babble: Experiment) -> None:
     class Unsold(TextState):
-        def draw(self, prefix: Prefix) -> Drawn:
+        def draw(self, next_draw: NextDraw) -> Drawn:
             raise CellError(f"{self.cell.id} has no text")
 
     vocabulary = TableVocabulary([agent.distributions or {} for agent in babble.agents])

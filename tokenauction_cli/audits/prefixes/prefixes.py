@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...engine.loop.text_state import Setting
+from ...engine.loop.text_state import TextSetting
 from ...engine.loop.token_loop import PromptSet
 from ...engine.models.bidder_models import BidderModels, TableBidders
 from ...engine.rules import Rules
@@ -121,7 +121,7 @@ def _told_apart(
     experiment: Experiment, rules: Rules, bidders: TableBidders, model: LanguageModel
 ) -> Iterator[tuple[int, ...]]:
     """The prefixes that can arise and that tables name or that begin such a name, and one prefix of any other kind."""
-    setting, prompts = Setting(experiment, rules, model.vocabulary), bidders.prompt_sets[experiment.queries[0]]
+    setting, prompts = TextSetting(experiment, rules, model.vocabulary), bidders.prompt_sets[experiment.queries[0]]
     named = {text for agent in experiment.agents for text in agent.distributions or {} if text != ANY_TEXT}
     joiner = bidders.vocabulary.joiner.decode()
     told_apart = named | {text[:end] for text in named for end in range(len(text)) if text.startswith(joiner, end)}
@@ -140,7 +140,7 @@ def _told_apart(
 
 
 def _following(
-    setting: Setting, prompts: PromptSet, model: LanguageModel, tokens: tuple[int, ...]
+    setting: TextSetting, prompts: PromptSet, model: LanguageModel, tokens: tuple[int, ...]
 ) -> Iterator[tuple[int, ...]]:
     """The unfinished prefixes that are one token longer, whoever may say that token."""
     profile = profile_after(setting.experiment, prompts, model, tokens)

@@ -19,7 +19,7 @@ from ...mechanism.alternatives.candidates import Candidates
 from ...mechanism.distributions import Array, Profile, log_normalize
 from ...mechanism.whole_texts.tree import LEAF, Tree
 from ...system.errors import CellError, UsageError
-from ..loop.text_state import Setting
+from ..loop.text_state import TextSetting
 from ..rules import Rules
 
 MOST_PREFIXES = 20_000
@@ -58,7 +58,7 @@ def every_text(experiment: Experiment, rules: Rules, misreport: AgentMisreport |
     Raises UsageError where they have more than `MOST_PREFIXES` prefixes, and where a table says nothing of one.
     """
     tables = _Tables(experiment, misreport)
-    setting = Setting(experiment, rules, tables.vocabulary)
+    setting = TextSetting(experiment, rules, tables.vocabulary)
     return _Enumeration(setting, tables).run()
 
 
@@ -110,7 +110,7 @@ class _Tables:
 class _Enumeration:
     """The tree while it grows, level by level."""
 
-    def __init__(self, setting: Setting, tables: _Tables) -> None:
+    def __init__(self, setting: TextSetting, tables: _Tables) -> None:
         self._setting = setting
         self._tables = tables
         n = len(setting.experiment.agents)

@@ -27,7 +27,7 @@ from ..rules import Rules
 from .kinds import Kind, begin_text
 from .reporting import Reporting, honest
 from .scoring import Scores
-from .text_state import Setting, TextState
+from .text_state import TextSetting, TextState
 from .token_loop import Drawn, Failed
 
 MOST_PREFETCHED_BYTES = 1 << 29  # of rows that prefixes hold which wait for their turn
@@ -54,7 +54,7 @@ class Auctioneer:
         """
         self.experiment = experiment
         self.rules = rules
-        self.setting = Setting(experiment, rules, vocabulary, in_the_mean=in_the_mean)
+        self.setting = TextSetting(experiment, rules, vocabulary, in_the_mean=in_the_mean)
         self.reportings = {one.report: one for one in reportings or (honest(experiment),)}
         self.temperatures = {
             report: np.array(experiment.temperatures_of(one.voices)) for report, one in self.reportings.items()

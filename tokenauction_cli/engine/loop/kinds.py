@@ -6,18 +6,18 @@ from collections.abc import Callable, Mapping
 
 from ...mechanism.sampling.randomness import Randomness
 from ..plan import Cell
-from .text_state import Setting, TextState
+from .text_state import TextSetting, TextState
 from .words import WordState
 from .writers import WriterState
 
-Kind = Callable[[Setting, Cell, Randomness, int | None], TextState]
+Kind = Callable[[TextSetting, Cell, Randomness, int | None], TextState]
 
 BY_ALPHABET: Mapping[str, Kind] = {"words": WordState}
 BY_WRITERS: Mapping[str, Kind] = {"agents": WriterState}
 """By what a mechanism lets bids choose; see `Mechanism.writers`."""
 
 
-def begin_text(setting: Setting, cell: Cell, randomness: Randomness, truth: int | None) -> TextState:
+def begin_text(setting: TextSetting, cell: Cell, randomness: Randomness, truth: int | None) -> TextState:
     """An empty text of the kind that the experiment's alphabet and the cell's mechanism ask for."""
     mechanism = setting.rules.other(cell.mechanism)
     of_writers = BY_WRITERS.get(mechanism.writers) if mechanism else None

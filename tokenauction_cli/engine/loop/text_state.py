@@ -47,7 +47,7 @@ def bids_before(experiment: Experiment, cell: Mapping[str, Any], position: int) 
     return terms_of(experiment).effective(bids)
 
 
-class Setting:
+class TextSetting:
     """What is the same for all texts of an experiment."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Setting:
         return _decoder(errors="replace").decode(data[: min(cuts, default=len(data))], final=is_whole)
 
 
-class Prefix(Protocol):
+class NextDraw(Protocol):
     """What follows the text of some cells."""
 
     @property
@@ -121,7 +121,7 @@ class TextState:
     undefined: MechanismError | None = None
     """Why nothing can be drawn, whatever the distributions."""
 
-    def __init__(self, setting: Setting, cell: Cell, randomness: Randomness, truth: int | None = None) -> None:
+    def __init__(self, setting: TextSetting, cell: Cell, randomness: Randomness, truth: int | None = None) -> None:
         """`truth` is the agent that misreports and whose own model measures the text."""
         self.cell = cell
         self.randomness = randomness
@@ -156,14 +156,14 @@ class TextState:
         """The agents' distributions, where no thread has worked them out."""
         return Profile.from_logits(logits, temperatures)
 
-    def draw(self, prefix: Prefix) -> Drawn:
+    def draw(self, next_draw: NextDraw) -> Drawn:
         """Draw and receive what follows; raises MechanismError where it is undefined."""
         if self.undefined is not None:
             raise self.undefined
-        outcome = prefix.outcome(self)
+        outcome = next_draw.outcome(self)
         draw_key = DrawKey(self.randomness, self.n_tokens)
         draw = self._setting.rules.sampling.draw(outcome, draw_key)
-        self.receive(outcome, draw, draw_key, prefix.scores)
+        self.receive(outcome, draw, draw_key, next_draw.scores)
         return draw.token
 
     def receive(self, outcome: Outcome, draw: Draw, draw_key: DrawKey, scores: Scores | None = None) -> None:
@@ -230,7 +230,7 @@ class TextState:
         return "budget" if not bidding and (self._left <= 0).any() else None
 
     def text(self) -> str:
-        """The text so far: see `Setting.text`."""
+        """The text so far: see `TextSetting.text`."""
         return self._setting.text(self._tokens, self.end_reason)
 
     def fail(self, error: CellError) -> None:

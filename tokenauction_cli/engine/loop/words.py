@@ -21,7 +21,7 @@ from ...mechanism.word_outcome import WordOutcome
 from ...runs.run_folder import Record
 from ...system.errors import CellError
 from ..plan import Cell
-from .text_state import Prefix, Setting, TextState, is_nan
+from .text_state import NextDraw, TextSetting, TextState, is_nan
 from .token_loop import Back, Drawn
 
 WHITE_SPACE = frozenset(b"\t\n\v\f\r ")
@@ -43,7 +43,7 @@ class WordState(TextState):
 
     is_prefetched = False
 
-    def __init__(self, setting: Setting, cell: Cell, randomness: Randomness, truth: int | None = None) -> None:
+    def __init__(self, setting: TextSetting, cell: Cell, randomness: Randomness, truth: int | None = None) -> None:
         super().__init__(setting, cell, randomness, truth)
         self._rule = setting.rules.drawing(cell.mechanism)
         self._sampler = setting.rules.sampling
@@ -61,12 +61,12 @@ class WordState(TextState):
         """Over words models answer with log p of the next byte."""
         return Profile(log_p=np.stack(logits))
 
-    def draw(self, prefix: Prefix) -> Drawn:
+    def draw(self, next_draw: NextDraw) -> Drawn:
         """Draw a byte: the byte, or how far the text goes back.
 
         Raises CellError where an agent has no distribution, MechanismError for bids that have none.
         """
-        profile = prefix.profile
+        profile = next_draw.profile
         word = self._word = self._word or self._begun(profile)
         byte = word.walk.byte(profile, word.log_p, DrawKey(self.randomness, len(self._tokens)))
         self._tokens.append(byte)

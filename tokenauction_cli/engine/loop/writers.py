@@ -21,7 +21,7 @@ from ...mechanism.terms import bidding_of
 from ...runs.run_folder import Record
 from ..plan import Cell
 from .scoring import Scores
-from .text_state import UNSOLD, Setting, TextState
+from .text_state import UNSOLD, TextSetting, TextState
 
 SEGMENTS = "segments"
 _ENDS_OF_SENTENCES = (b".", b"!", b"?")
@@ -32,7 +32,7 @@ _OF_THE_TOKEN_AUCTION = ("welfare_share", "paid_share")
 class WriterState(TextState):
     """The text, who writes it now, and what was paid for its segments."""
 
-    def __init__(self, setting: Setting, cell: Cell, randomness: Randomness, truth: int | None = None) -> None:
+    def __init__(self, setting: TextSetting, cell: Cell, randomness: Randomness, truth: int | None = None) -> None:
         super().__init__(setting, cell, randomness, truth)
         mechanism = setting.rules.other(cell.mechanism)
         assert isinstance(mechanism, WriterMechanism)

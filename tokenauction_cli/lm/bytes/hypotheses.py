@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...system.arrays import Array
-from .lexicon import Split
+from .lexicon import Branching
 
 Context = tuple[int, ...]
 
@@ -30,7 +30,7 @@ class Hypothesis:
     context: Context
     start: int
     log_w: float
-    split: Split
+    split: Branching
     log_next: Array  # over the symbols of the split
     log_first: Array  # over the symbols with which a token begins, or END
 

@@ -31,7 +31,7 @@ class Child(NamedTuple):
     hi: int
 
 
-class Split(NamedTuple):
+class Branching(NamedTuple):
     """What the tokens [lo, hi) do behind their common bytes: end, or go on with one of several symbols.
 
     `segments` has where each of the `n_here` tokens that end begins, then where the tokens of each symbol do, counted
@@ -83,19 +83,19 @@ class Lexicon:
         """Of everything that a model may say."""
         return cls([vocabulary.piece(token) for token in range(vocabulary.size)], vocabulary.ends)
 
-    def _split(self, lo: int, hi: int, depth: int) -> Split:
+    def _split(self, lo: int, hi: int, depth: int) -> Branching:
         """What follows the first `depth` bytes, which the tokens [lo, hi) share."""
         n_here = int(np.count_nonzero(self._lengths[lo:hi] == depth))  # they come first
         following = self._bytes[self._offsets[lo + n_here : hi] + depth]
         changes = np.flatnonzero(following[1:] != following[:-1]) + 1
         starts = np.concatenate([np.zeros(min(1, len(following)), np.intp), changes])
         segments = np.concatenate([np.arange(n_here, dtype=np.intp), starts + n_here])
-        return Split(lo, hi, n_here, following[starts].astype(np.intp), segments)
+        return Branching(lo, hi, n_here, following[starts].astype(np.intp), segments)
 
-    def _root(self) -> Split:
+    def _root(self) -> Branching:
         """What a text may go on with where a token begins: a byte, or END."""
         tokens = self._split(0, self.n_spelling, 0)
         if self.n_speaking == self.n_spelling:
             return tokens
         symbols, segments = np.append(tokens.symbols, END), np.append(tokens.segments, self.n_spelling)
-        return Split(0, self.n_speaking, 0, symbols, segments)
+        return Branching(0, self.n_speaking, 0, symbols, segments)

@@ -26,7 +26,7 @@ from ..sampling.rules import SamplingRule
 from ..terms import Terms
 from . import misreport
 from .bidder import Bidder, pooled
-from .equilibrium import Equilibrium, equilibrium
+from .equilibrium import ReachedBids, equilibrium
 from .finding import AuditError, Failure, Finding, count
 from .monotone import consistent, monotone, payment_monotone
 from .preferences import TOLERANCE
@@ -49,7 +49,7 @@ class Audit:
     orders: tuple[str, ...] = ORDERS
     brand_tokens: Mapping[str, Sequence[int]] = field(default_factory=dict)
     exact: bool = False
-    _equilibria: dict[tuple[str, str, str], Equilibrium] = field(default_factory=dict, init=False, repr=False)
+    _equilibria: dict[tuple[str, str, str], ReachedBids] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         unknown = [order for order in self.orders if order not in ORDERS]

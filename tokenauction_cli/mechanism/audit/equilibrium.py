@@ -24,7 +24,7 @@ ROUNDS = 50
 LEAST_GAIN = 1e-10  # of the value
 
 
-class Equilibrium(NamedTuple):
+class ReachedBids(NamedTuple):
     """Bids, (n,), after so many rounds; `settled` says whether they are an equilibrium, `why` why they are none."""
 
     bids: tuple[float, ...]
@@ -35,7 +35,7 @@ class Equilibrium(NamedTuple):
 
 def equilibrium(
     bidders: Sequence[Bidder], payment: PaymentRule, order: str, values: Sequence[float], max_rounds: int = ROUNDS
-) -> Equilibrium:
+) -> ReachedBids:
     """From truthful bids on; `bidders` are one per prefix, all with the same bids; `values` (n,)."""
     charged = bidders[0].terms.charged
     players = [i for i, pays in enumerate(charged) if pays and values[i] > 0]
@@ -50,16 +50,16 @@ def equilibrium(
             if reply.approached is not None and (gains or _is_there(reply.approached, mine[0], values[i])):
                 why.append(f"{mine[0].terms.ids[i]}: {unattained(reply.approached)}")
                 if gains and reply.approached:  # who bids alone goes on with hardly more than 0, to which others reply
-                    return Equilibrium(tuple(bids), played, False, why[-1])
+                    return ReachedBids(tuple(bids), played, False, why[-1])
             if gains:
                 bids[i], moved = reply.at, True
         if not moved and is_patient:
-            return Equilibrium(tuple(bids), played, not why, "; ".join(why))
+            return ReachedBids(tuple(bids), played, not why, "; ".join(why))
         if moved and any(np.allclose(bids, end, NEARBY, 0.0) for end in ends):
-            return Equilibrium(tuple(bids), played, False, "bids return to where they were")
+            return ReachedBids(tuple(bids), played, False, "bids return to where they were")
         ends.append(tuple(bids))
         is_patient = not moved
-    return Equilibrium(tuple(bids), max_rounds, False)
+    return ReachedBids(tuple(bids), max_rounds, False)
 
 
 def _gain(bidders: Sequence[Bidder], payment: PaymentRule, order: str, value: float, reply: Maximum) -> float:

@@ -53,7 +53,7 @@ class Needs:
         self.agents = np.array([need.agent for need in ordered if need.kind is Kind.PART] or [0], dtype=np.uintp)
 
 
-class Row(NamedTuple):
+class RowForC(NamedTuple):
     """Numbers for C to write, and their address."""
 
     numbers: Array
@@ -71,7 +71,7 @@ class Prefetch:
         self.n_threads = n_threads
         self._pool: ThreadPoolExecutor | None = None
         self._begun: deque[tuple[Future[None], Callable[[], None]]] = deque()
-        self._spare: dict[int, list[Row]] = defaultdict(list)  # by size
+        self._spare: dict[int, list[RowForC]] = defaultdict(list)  # by size
 
     @property
     def most_prefixes(self) -> int:
@@ -122,15 +122,15 @@ class Prefetch:
         if interruption is not None:
             raise interruption
 
-    def row(self, size: int) -> Row:
+    def row(self, size: int) -> RowForC:
         """A row, used before if possible: the pages of a new one cost as much as what is written into it."""
         spare = self._spare[size]
         if spare:
             return spare.pop()
         numbers = np.empty(size)
-        return Row(numbers, address_of(numbers))
+        return RowForC(numbers, address_of(numbers))
 
-    def give_back(self, rows: Sequence[Row]) -> None:
+    def give_back(self, rows: Sequence[RowForC]) -> None:
         """Rows that nobody reads or writes any more."""
         for row in rows:
             self._spare[row.numbers.size].append(row)
