@@ -31,7 +31,7 @@ from tokenauction_cli.engine.run import plan_for
 from tokenauction_cli.engine.writing import Texts, writing
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm.bytes.byte_model import ByteModel, BytePrompt
-from tokenauction_cli.lm.llama.gguf import GgufPrompt, Step
+from tokenauction_cli.lm.llama.gguf import GgufPrompt, KvCall
 from tokenauction_cli.lm.llama.hardware import Hardware
 from tokenauction_cli.mechanism.aggregation.rules import AggregationRule
 from tokenauction_cli.mechanism.distributions import Array
@@ -108,7 +108,7 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     loop_of = naive_candidates if settled else naive
     naive_speed = loop_of.draws_per_second(experiment, _prompts(bidders, experiment), files.hardware)
     payments = {name: TimedPayment(rule) for name, rule in rules.payments.items()}
-    journals: dict[Path, list[Step]] = {model.path: [] for model in files.models}
+    journals: dict[Path, list[KvCall]] = {model.path: [] for model in files.models}
     rules = replace(rules, payments=payments)
     with writing(
         experiment, rules, bidders, plan.slots, observe=lambda path, step: journals[path].append(step)
@@ -180,7 +180,7 @@ def _run(texts: Texts, auctioneer: Auctioneer) -> tuple[float, float]:
             return time.perf_counter() - begun, spent
 
 
-def _replay(files: GgufFiles, plan: Plan, journals: Mapping[Path, Sequence[Step]]) -> float:
+def _replay(files: GgufFiles, plan: Plan, journals: Mapping[Path, Sequence[KvCall]]) -> float:
     """Seconds of the same calls of llama.cpp, on fresh contexts, with nothing between them."""
     with files.loaded(plan.slots) as (contexts, _):
         begun = time.perf_counter()

@@ -129,9 +129,9 @@ def in_process(
 @pytest.fixture
 def batches_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within this process every probe finds that a batch moves bits."""
-    from tokenauction_cli.lm.probing.probe import Finding
+    from tokenauction_cli.lm.probing.probe import Probed
 
-    monkeypatch.setattr(Finding, "keeps_bits", False)
+    monkeypatch.setattr(Probed, "keeps_bits", False)
 
 
 @pytest.fixture(scope="session")

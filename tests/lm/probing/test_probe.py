@@ -37,7 +37,7 @@ from tokenauction_cli.lm.llama.hardware import CELL_BLOCK, Hardware, choose_hard
 from tokenauction_cli.lm.llama.lone_rows import has_floats, parts_streams
 from tokenauction_cli.lm.llama.metadata import read_metadata
 from tokenauction_cli.lm.probing import probe, probe_child
-from tokenauction_cli.lm.probing.probe import SIZES, Finding, Shape, find, remembered
+from tokenauction_cli.lm.probing.probe import SIZES, Probed, Shape, find, remembered
 from tokenauction_cli.model_files.gguf_header import read_header
 from tokenauction_cli.system.environment import cache_folder
 from tokenauction_cli.system.errors import ModelError
@@ -473,7 +473,7 @@ def test_what_there_is_no_time_for_counts_as_no(model: Path) -> None:
     answer = examined(model, seconds=0.0)
     assert answer["moved"] is None
     assert "check --probe" in answer["why_not"]
-    finding = Finding(CPU, SMALL, answer["digest"], None, answer["why_not"])
+    finding = Probed(CPU, SMALL, answer["digest"], None, answer["why_not"])
     assert not finding.keeps_bits
     assert re.match(r"not measured: it takes about \d+ s here", finding.in_words)
 

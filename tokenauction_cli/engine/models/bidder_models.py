@@ -17,12 +17,12 @@ from .gguf_files import GgufFiles, Observer, models_in_use
 from .model_prompts import prompt_text, read_prompts
 
 if TYPE_CHECKING:
-    from ...lm.llama.gguf import Step
+    from ...lm.llama.gguf import KvCall
 
 SLOTS_OF_TABLES = 1024
 
 
-def unobserved(path: Path, step: Step) -> None:
+def unobserved(path: Path, step: KvCall) -> None:
     """Tells nobody of a call."""
 
 

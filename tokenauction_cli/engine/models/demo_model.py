@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from ...system.errors import ModelError
 
 if TYPE_CHECKING:
-    from ...lm.probing.probe import Finding
+    from ...lm.probing.probe import Probed
     from ...model_files.models import LocalModel
 
 DEMO_MODEL = "smollm2-135m-instruct"
 _N_SEQUENCES = 32
 
 
-def probed(path: Path) -> Finding:
+def probed(path: Path) -> Probed:
     """What a child process finds out about a model here. Raises ModelError where it cannot be evaluated."""
     from ...lm.llama.hardware import CELL_BLOCK, choose_hardware
     from ...lm.probing.probe import Shape, find

@@ -22,14 +22,14 @@ from ...system.processors import usable_processors
 
 if TYPE_CHECKING:
     from ...experiment.experiment import Agent
-    from ...lm.llama.gguf import GgufContext, GgufPrompt, Step
+    from ...lm.llama.gguf import GgufContext, GgufPrompt, KvCall
     from ...lm.llama.hardware import Hardware
     from ...lm.llama.metadata import GgufMetadata
-    from ...lm.probing.probe import Finding, Shape
+    from ...lm.probing.probe import Probed, Shape
 
 logger = logging.getLogger("tokauction")
 
-Observer: TypeAlias = "Callable[[Path, Step], object]"
+Observer: TypeAlias = "Callable[[Path, KvCall], object]"
 
 CPU_BATCH_ROWS = 32
 GPU_BATCH_ROWS = 128
@@ -87,7 +87,7 @@ class GgufFiles:
         )
         self._experiment = experiment
         self._rows_per_second: dict[Path, dict[int, float]] = {}
-        self.findings: dict[Path, Finding] = {}
+        self.findings: dict[Path, Probed] = {}
         self._in_use = in_use
         self.models = tuple(dict.fromkeys(in_use.values()))
         self._prompts = prompts
@@ -113,7 +113,7 @@ class GgufFiles:
         self._settle(lambda path: self._measured(path, tell, None) if thoroughly else self._known(path, tell))
         self._settle(lambda path: self._known(path, tell))  # one that keeps its bits may have got a larger batch
 
-    def _settle(self, find: Callable[[Path], Finding | None]) -> None:
+    def _settle(self, find: Callable[[Path], Probed | None]) -> None:
         """Compute as it works for every file."""
         for model in self.models:
             finding = find(model.path)
@@ -125,12 +125,12 @@ class GgufFiles:
                 return
             self.findings[model.path] = finding
 
-    def _known(self, path: Path, tell: Callable[[str], None]) -> Finding:
+    def _known(self, path: Path, tell: Callable[[str], None]) -> Probed:
         from ...lm.probing.probe import SECONDS
 
         return self._remembered(path) or self._measured(path, tell, SECONDS)
 
-    def _measured(self, path: Path, tell: Callable[[str], None], seconds: float | None) -> Finding:
+    def _measured(self, path: Path, tell: Callable[[str], None], seconds: float | None) -> Probed:
         from ...lm.probing import probe
 
         logger.info("%s: a child process evaluates it first, once for these settings", path)
@@ -145,7 +145,7 @@ class GgufFiles:
         logger.info("%s: %s; %s", path, finding.hardware.in_words, finding.in_words)
         return finding
 
-    def _remembered(self, path: Path) -> Finding | None:
+    def _remembered(self, path: Path) -> Probed | None:
         from ...lm.probing import probe
 
         return probe.remembered(path, self.hardware, self._shape(path))

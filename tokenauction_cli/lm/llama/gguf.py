@@ -40,7 +40,7 @@ _NO_WEIGHTS = Hardware(0, 1)
 _SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}  # llama_split_mode, as in llama.h
 
 
-class Step(NamedTuple):
+class KvCall(NamedTuple):
     """A call that moves or computes KV cells: the name of a context's method, `copy`, `remove` or `decode`."""
 
     method: str
@@ -109,7 +109,7 @@ class GgufContext:
         *,
         n_sequences: int,
         n_tokens: int,
-        observe: Callable[[Step], object] = lambda step: None,
+        observe: Callable[[KvCall], object] = lambda step: None,
         hear: Any = None,
     ) -> None:
         """`observe` is told every call that moves or computes KV cells, before it is made.
@@ -267,24 +267,24 @@ class GgufContext:
         self._fill(number, tokens[:-2])
         return [Row(number, len(tokens) - 2, tokens[-2], self.has_floats), last]
 
-    def perform(self, step: Step) -> None:
+    def perform(self, step: KvCall) -> None:
         """Make a call again that an observer was told of."""
         calls: dict[str, Callable[..., object]] = {"copy": self.copy, "remove": self.remove, "decode": self.decode}
         calls[step.method](*step.arguments)
 
     def copy(self, source: int, number: int) -> None:
         """Give one sequence the cells of another."""
-        self._observe(Step("copy", (source, number)))
+        self._observe(KvCall("copy", (source, number)))
         llama_cpp.llama_memory_seq_cp(self._memory, source, number, _TO_THE_END, _TO_THE_END)
 
     def remove(self, number: int, n_tokens: int) -> bool:
         """Remove the cells behind the first tokens of a sequence; False where its memory cannot be cut there."""
-        self._observe(Step("remove", (number, n_tokens)))
+        self._observe(KvCall("remove", (number, n_tokens)))
         return bool(llama_cpp.llama_memory_seq_rm(self._memory, number, n_tokens, _TO_THE_END))
 
     def decode(self, rows: Sequence[Row]) -> Logits:
         """Compute these rows in one batch: the logits of those that are outputs, in llama.cpp's own memory."""
-        self._observe(Step("decode", (rows,)))
+        self._observe(KvCall("decode", (rows,)))
         status = llama_cpp.llama_decode(self._context, self._batch.of(rows))
         if status != 0:
             raise TokauctionError(

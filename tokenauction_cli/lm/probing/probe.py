@@ -75,7 +75,7 @@ class Crash:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Probed:
     """What was found out about one file; `hardware` is what works."""
 
     hardware: Hardware
@@ -106,7 +106,7 @@ class Finding:
         return self.rows_per_second[min(self.rows_per_second, key=lambda size: abs(size - n_rows))]
 
 
-def remembered(path: Path, hardware: Hardware, shape: Shape) -> Finding | None:
+def remembered(path: Path, hardware: Hardware, shape: Shape) -> Probed | None:
     """What was found out before, for as many sequences of as many tokens."""
     memory = _memory(path, hardware, shape)
     try:
@@ -116,7 +116,7 @@ def remembered(path: Path, hardware: Hardware, shape: Shape) -> Finding | None:
         crashes = tuple(Crash(Hardware.of(crash.pop("hardware")), **crash) for crash in plain.pop("crashes"))
         rates = _rates(plain.pop("rows_per_second", {}))
         about = Hardware.of(plain.pop("hardware")), Shape(*plain.pop("shape"))
-        finding = Finding(*about, crashes=crashes, rows_per_second=rates, **plain)
+        finding = Probed(*about, crashes=crashes, rows_per_second=rates, **plain)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return finding if finding.shape.holds(shape) else None
@@ -130,7 +130,7 @@ def find(
     sizes: Sequence[int] = SIZES,
     seconds: float | None = SECONDS,
     tell: Callable[[str], None] = lambda _: None,
-) -> Finding:
+) -> Probed:
     """Have child processes evaluate the file, and remember; raises ModelError where none of them can.
 
     `sizes` of batches are evaluated beside the shape's own. `seconds` bounds the measuring of bits, which tokens
@@ -145,7 +145,7 @@ def find(
         if "error" in answer:
             raise ModelError(f"{path}: {answer['error']}", file=path)
         about = Shape(*answer["shape"]), answer["digest"], answer["moved"], answer["why_not"]
-        finding = Finding(setting, *about, tuple(crashes), _rates(answer["rows_per_second"]))
+        finding = Probed(setting, *about, tuple(crashes), _rates(answer["rows_per_second"]))
         for crash in crashes:
             tell(crash.in_words)
         _remember(path, hardware, finding)
@@ -246,7 +246,7 @@ def _said(line: bytes) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _remember(path: Path, hardware: Hardware, finding: Finding) -> None:
+def _remember(path: Path, hardware: Hardware, finding: Probed) -> None:
     try:
         memory = _memory(path, hardware, finding.shape)
         memory.parent.mkdir(parents=True, exist_ok=True)
