@@ -1,9 +1,10 @@
-"""`python -m benchmarks`: parse, measure, print ratios."""
+"""`python -m benchmarks`: parse, measure, print ratios. `python -m benchmarks formats MODEL` is `formats.py`."""
 
 from __future__ import annotations
 
 import json
 import statistics
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -203,6 +204,17 @@ def _table(medians: list[dict[str, Any]]) -> Table:
     return Table("", columns, rows)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """`formats MODEL`, or what speed is of experiments."""
+    if sys.argv[1:2] == ["formats"]:
+        from .formats import app as chosen
+
+        del sys.argv[1]
+    else:
+        chosen = app
     with quiet_llama():
-        run_app(app)
+        run_app(chosen)
+
+
+if __name__ == "__main__":
+    main()

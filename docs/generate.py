@@ -253,6 +253,7 @@ runtime:
   context: 8192
   batch: 64
   kv_cache: f16
+  weights: bf16
   rpc: ["10.0.0.7:50052", "10.0.0.8:50052"]
   split_mode: layer
   tensor_split: [3, 1]                     # the first server holds three quarters

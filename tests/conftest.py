@@ -66,6 +66,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def weights_as_in_the_file() -> Iterator[None]:
+    """On every kind of processor `runtime.weights: auto` is `file` in this process, so that numbers are the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tokenauction_cli.lm.llama.weights.PROCESSORS", ())
+        yield
+
+
 @pytest.fixture(scope="session")
 def command_line() -> list[str]:
     """What starts `tokauction` in a process of its own; warnings are errors, but one of llama-cpp-python."""

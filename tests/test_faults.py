@@ -31,7 +31,7 @@ agents:
   - {{name: B, model: smollm2-135m-instruct, prompt: "Stay at"}}
 auction: {{max_tokens: 3}}
 sweep: {{seeds: {N_CELLS}}}
-runtime: {{threads: 1, batch: 8}}
+runtime: {{threads: 1, batch: 8, weights: file}}
 """
 RUN = ("run", "tiny.yaml", "-q", "--format", "csv")
 SOME = 24  # enough where the length of a run does not matter

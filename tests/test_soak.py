@@ -72,6 +72,7 @@ agents:
   - {{name: B, model: smollm2-135m-instruct, prompt: "Stay at"}}
 auction: {{max_tokens: 8}}
 sweep: {{agent: A, relative_weight: [0, 0.25, 0.5, 0.75, 1], seeds: {}}}
+runtime: {{weights: file}}
 """
 
 

@@ -241,6 +241,8 @@ def run_experiment(
         if records.cells.issuperset(cell.id for cell in cells[:n]):
             if why := manifest.of_another_version(folder, known):
                 progress.note(f"{why}; its texts are shown as they are: --fresh writes them anew")
+            for note in manifest.unheeded(known, experiment.runtime):
+                progress.note(note)
             return _repaired(_with_tables(collected.run(folder, known, was_complete=True)))
         with _connected(workers, folder, progress) as workplace:
             ready = get_ready(folder, known, experiment, progress, workplace)

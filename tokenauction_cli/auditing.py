@@ -61,7 +61,7 @@ def audit_run(run: Run, prefixes: int, orders: Sequence[str] = (), *, tell: Call
     check_audit(orders)
     check_auditable(run.experiment)
     known = manifest.readable(run.folder)  # it may have been continued since the run was loaded
-    audited = audit(run.experiment, run.folder.records(), manifest.kv_cache_of(known), prefixes, orders, tell)
+    audited = audit(run.experiment, run.folder.records(), manifest.formats_of(known), prefixes, orders, tell)
     made = RunAudit(findings_frame(audited), audit_tables(audited), paragraphs(audited))
     files = {"audit.csv": frame_csv(made.findings), "audit.txt": "\n\n".join(made.paragraphs) + "\n"}
     write_files(run.folder, known, files)

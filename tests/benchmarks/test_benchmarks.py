@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Command
-from tiny_gguf import bigram_model, of_byte, pieces
+from tiny_gguf import bigram_model, mixed_model, of_byte, pieces
 
-from benchmarks import __main__
+from benchmarks import __main__, formats
 from benchmarks.__main__ import OF_WORKERS
 from benchmarks.replay import Shape, made, recorded, replay, replayed
 from tokenauction_cli.cli.app import run_app
@@ -266,3 +266,17 @@ def test_the_command_says_where_the_benchmark_went(in_process: Command) -> None:
     assert done.returncode == 2
     assert "python -m benchmarks" in done.stderr
     assert "tokauction check EXP --covering" in done.stderr
+
+
+def test_formats_are_timed_and_compared_with_the_law(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a file says in f32 is nearest to a copy in f16, and Q8_0 rounds what it multiplies."""
+    monkeypatch.setattr(formats, "FORMATS", {"F16": 1})
+    monkeypatch.setattr(formats, "N_STEPS", 2)
+    told: list[str] = []
+    as_it_is, f16 = formats.measured(mixed_model(tmp_path / "m.gguf"), [1, 2], 1, told.append)
+    assert (as_it_is.form, f16.form) == (formats.AS_IT_IS, "F16")
+    assert 0 < f16.distances.mean() < as_it_is.distances.mean() < 0.1
+    assert f16.distances.shape == (100,)
+    assert all(rate > 0 for one in (as_it_is, f16) for rate in one.rows_per_second.values())
+    assert f16.size > as_it_is.size
+    assert told[-1] == "pass 1 of 1: F16"

@@ -1,16 +1,18 @@
-"""`tokauction models list|pull|path|verify`: parse, call, print. stdout carries the result and nothing else."""
+"""`tokauction models list|pull|path|verify|clean`: parse, call, print. stdout carries the result and nothing else."""
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from .options import TableOrJson, TablesAs
 
 if TYPE_CHECKING:
-    from ..model_files.models import LocalModel, ModelReference
+    from ..lm.llama.copies import Copy
+    from ..model_files.models import ModelReference
 
 app = typer.Typer(no_args_is_help=True, help="The GGUF models on this machine, and fetching them.")
 
@@ -28,14 +30,32 @@ Reference = Annotated[
 def list_models(
     how: TablesAs = TableOrJson.table,
 ) -> None:
-    """List the models on this machine: aliases of installed packages, GGUF files in the hub's cache."""
+    """List the models on this machine: of installed packages and the hub's cache, and copies in other formats."""
+    from ..lm.llama.copies import copies
     from ..model_files.models import list_local
 
-    models = list_local()
+    listed = [_Listed(str(one.reference), one.size, one.source, str(one.path)) for one in list_local()]
+    listed += [_listed_copy(copy) for copy in copies()]
     if how is TableOrJson.json:
-        _print_json(models)
+        _print_json(listed)
     else:
-        _print_table(models)
+        _print_table(listed)
+
+
+@app.command()
+def clean(
+    unused: Annotated[
+        float, typer.Option("--unused", metavar="DAYS", min=0, help="Only what no run has used for so many days.")
+    ] = 0.0,
+) -> None:
+    """Remove the copies of models in other formats, which runs make again where they need them."""
+    from ..lm.llama.copies import clean
+
+    removed = [_listed_copy(copy) for copy in clean(unused)]
+    for copy in removed:
+        typer.echo(copy.path)
+    n_bytes = sum(copy.size for copy in removed)
+    typer.echo(f"{len(removed)} copies removed, {n_bytes / 1e6:,.0f} MB", err=True)
 
 
 @app.command()
@@ -85,17 +105,25 @@ def _parsed(reference: str) -> ModelReference:
     return parse_reference(reference, Path.cwd())
 
 
-def _print_json(models: list[LocalModel]) -> None:
+class _Listed(NamedTuple):
+    model: str
+    size: int
+    source: str
+    path: str
+
+
+def _listed_copy(copy: Copy) -> _Listed:
+    used = datetime.fromtimestamp(copy.used, timezone.utc)
+    return _Listed(f"{copy.name} in {copy.form}", copy.size, f"copy, last used {used:%Y-%m-%d}", str(copy.path))
+
+
+def _print_json(models: list[_Listed]) -> None:
     import json
 
-    rows = [
-        {"model": str(model.reference), "size": model.size, "source": model.source, "path": str(model.path)}
-        for model in models
-    ]
-    typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps([model._asdict() for model in models], indent=2, ensure_ascii=False))
 
 
-def _print_table(models: list[LocalModel]) -> None:
+def _print_table(models: list[_Listed]) -> None:
     """A table as wide as the terminal; where there is none, as wide as its content: paths stay whole."""
     import sys
 
@@ -109,6 +137,6 @@ def _print_table(models: list[LocalModel]) -> None:
     table = Table("model", "source", "path", box=box.SIMPLE_HEAD)
     table.add_column("MB", justify="right")
     for model in models:
-        cells = (str(model.reference), model.source, str(model.path), f"{model.size / 1e6:,.0f}")
+        cells = (model.model, model.source, model.path, f"{model.size / 1e6:,.0f}")
         table.add_row(*(Text(visible(cell), overflow="fold") for cell in cells))
     Console(width=None if sys.stdout.isatty() else 10_000).print(table)

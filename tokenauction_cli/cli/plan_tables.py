@@ -13,7 +13,8 @@ from ..analysis.tables.tables import Table
 from ..api import Checked
 from ..audits.texts.text_audit import is_enumerated
 from ..engine.models.bidder_models import BidderModels
-from ..engine.models.gguf_files import GgufFiles, ModelInUse
+from ..engine.models.gguf_files import GgufFiles
+from ..engine.models.model_in_use import ModelInUse
 from ..experiment.checks.queries import NO_COLUMNS
 from ..experiment.experiment import Agent, Experiment
 
@@ -125,6 +126,9 @@ def _models(checked: Checked) -> Iterator[dict[str, Any]]:
             "sha256": model.sha256,
             "architecture": model.metadata.architecture,
             "context_length": model.metadata.context_length,
+            "weights": files.weights.of(model.path).form,
+            "weights_why": files.weights.of(model.path).why,
+            "weights_size": files.weights.size(model.path),
             "kv_cells": n_cells,
             "kv_bytes": round(n_cells * size) if size else None,
             **_findings(checked.experiment, files, model),
@@ -197,6 +201,8 @@ def _model_rows(model: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "model", model["reference"]
     yield "path", model["path"]
     yield "size", f"{model['size'] / _MIB:.1f} MiB"
+    form = "as in the file" if model["weights"] == "file" else f"a copy in {model['weights']}"
+    yield "weights", f"{form}, {model['weights_size'] / _MIB:.1f} MiB: {model['weights_why']}"
     yield "sha256", model["sha256"]
     yield "architecture", model["architecture"]
     yield "context length", model["context_length"] or "unknown"

@@ -67,8 +67,10 @@ def _models(experiment: Experiment, files: GgufFiles) -> dict[str, Any]:
 
     reference = [] if experiment.reference is None else [experiment.reference]
     models = [files.of(agent) for agent in (*experiment.agents, *reference)]
+    forms = [model and files.weights.of(model.path).form for model in models]
     return {
         "files": [model and model.sha256s for model in models],
+        **({"weights": forms} if any(form not in (None, "file") for form in forms) else {}),
         "cells": [cells_per_sequence(files.longest[m.path]) for m in files.models],  # long contexts take other kernels
         "hardware": asdict(files.hardware),
         "gpus": gpu_models() if files.hardware.gpu_layers else [],

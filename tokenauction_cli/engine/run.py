@@ -91,11 +91,11 @@ def get_ready(
     try:
         experiment = workplace.fitted(experiment)
         manifest.check_continued(folder, old)
-        rules, kept = Rules.of(experiment), manifest.kv_cache_of(old)
+        rules = Rules.of(experiment)
         check_listed(experiment, rules)
-        if kept is not None and experiment.runtime.kv_cache not in ("auto", kept):
-            progress.note(f"this run began with a KV cache in {kept}, and keeps it; --fresh begins anew")
-        bidders = prepare(experiment, probe=True, kv_cache=kept, tell=progress.note)
+        for note in manifest.unheeded(old, experiment.runtime):
+            progress.note(note)
+        bidders = prepare(experiment, probe=True, kept=manifest.formats_of(old), tell=progress.note)
     except BaseException:
         folder.forget_if_empty()
         raise
@@ -110,8 +110,6 @@ def compute(
     `reuse` takes over those that sibling runs have finished.
     """
     first = texts_of(ready.experiment, ready.rules, cells[:n])
-    if ready.bidders.files:
-        ready.bidders.files.measure_batch(sum(text.id not in done for text in first), progress.note)
     plan, wanted = _planned(ready, cells, n, {text.id for text in first})
     record, changes = begin_manifest(ready.folder, ready.manifest_before, ready.experiment, ready.bidders, plan)
     _tell_changes(progress, changes)

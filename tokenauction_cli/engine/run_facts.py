@@ -15,7 +15,8 @@ from ..system.errors import TokauctionError
 from .basis import basis_of
 from .models.backend_bidders import packages_of
 from .models.bidder_models import BidderModels
-from .models.gguf_files import ModelInUse
+from .models.gguf_files import GgufFiles
+from .models.model_in_use import ModelInUse
 from .plan import Plan
 
 
@@ -23,7 +24,7 @@ def begin_manifest(
     folder: RunFolder, old: Manifest, experiment: Experiment, bidders: BidderModels, plan: Plan
 ) -> tuple[Manifest, list[str]]:
     """The manifest of a new session, written, and what has changed since the `old` one; raises where a model has."""
-    models = [_described(model) for model in bidders.files.models] if bidders.files else []
+    models = [_described(model, bidders.files) for model in bidders.files.models] if bidders.files else []
     packages = packages_of(experiment)
     _check_models(folder, old.get("models", models), models)
     if not old:
@@ -52,7 +53,8 @@ def begin_manifest(
     return manifest, changes(old, manifest) if old else []
 
 
-def _described(model: ModelInUse) -> dict[str, Any]:
+def _described(model: ModelInUse, used: GgufFiles) -> dict[str, Any]:
+    copy = used.weights.made(model.path)
     files = zip(model.local.files, model.sha256s, strict=True)
     return {
         "reference": str(model.local.reference),
@@ -61,6 +63,8 @@ def _described(model: ModelInUse) -> dict[str, Any]:
         "sha256": model.sha256,
         "architecture": model.metadata.architecture,
         "files": [{"path": kept_path(file.path), "size": file.size, "sha256": sha256} for file, sha256 in files],
+        "weights": used.weights.of(model.path).form,
+        **({} if copy is None else {"copy_sha256": copy.sha256}),
     }
 
 

@@ -11,6 +11,7 @@ for llama.cpp to say.
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Mapping
@@ -51,6 +52,14 @@ class Tensor(NamedTuple):
     name: str
     sizes: tuple[int, ...]
     kind: int
+
+    @property
+    def n_per_row(self) -> int:
+        return self.sizes[0] if self.sizes else 1
+
+    @property
+    def n_rows(self) -> int:
+        return math.prod(self.sizes[1:])
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..experiment.format.runtime import Runtime
 from ..system.environment import versions
 from ..system.errors import StoreError, UsageError
 from ..system.processors import processor_name
@@ -83,9 +84,32 @@ def check_continued(folder: RunFolder, manifest: Manifest) -> None:
         raise UsageError(f"{why}; it can be read, but not continued: start anew with --fresh")
 
 
-def kv_cache_of(manifest: Manifest) -> str | None:
-    """The format of keys and values that a run began with, and keeps; None before it has begun."""
-    return str(manifest.get("kv_cache", "f16")) if manifest.get("models") else None
+class Formats(NamedTuple):
+    """In which formats a run computes: keys and values, and the weights of each model, by the sha256 of its file."""
+
+    kv_cache: str
+    weights: Mapping[str, str]
+
+
+def formats_of(manifest: Manifest) -> Formats | None:
+    """Those that a run began with, and keeps; None before it has begun."""
+    models = manifest.get("models")
+    if not models:
+        return None
+    return Formats(str(manifest.get("kv_cache", "f16")), {one["sha256"]: one.get("weights", "file") for one in models})
+
+
+def unheeded(manifest: Manifest, runtime: Runtime) -> Iterator[str]:
+    """What `runtime` asks of a run that began with other formats, in words."""
+    kept = formats_of(manifest)
+    if kept is None:
+        return
+    if runtime.kv_cache not in ("auto", kept.kv_cache):
+        yield f"this run began with a KV cache in {kept.kv_cache}, and keeps it; --fresh begins anew"
+    forms = sorted(set(kept.weights.values()))
+    if runtime.weights != "auto" and forms != [runtime.weights]:
+        words = " and ".join("as in the file" if form == "file" else f"in {form}" for form in forms)
+        yield f"this run began with weights {words}: runtime.weights changes nothing; --fresh begins anew"
 
 
 def new_session(changed: list[str]) -> Session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote_to_bytes
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -62,6 +62,8 @@ class _Model(_File):
     architecture: str
     size: Count
     files: list[_File]
+    weights: Literal["file", "bf16", "f16"] = "file"
+    copy_sha256: Digest | None = None
 
 
 class _Session(_Section):

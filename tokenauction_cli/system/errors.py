@@ -5,7 +5,8 @@ TokauctionError               exit 1  the run cannot go on
 |   |-- ExperimentError       exit 2  a bad file: a list of problems, each with file:line:column
 |   |-- PromptError           exit 2  a template that makes no prompt of a query
 |   |-- ModelError            exit 2  a model that is missing, broken or unfit for the auction
-|   |   `-- OutOfMemoryError  exit 2  a model without room for so many texts at a time
+|   |   |-- OutOfMemoryError  exit 2  a model without room for so many texts at a time
+|   |   `-- NoCopyError       exit 2  a model of which no copy in another format can be made or computed
 |   |-- UnknownRuleError      exit 2  no rule of this kind has this name, or it cannot be loaded
 |   |-- AuditError            exit 2  an audit that cannot be made; a ValueError too
 |   `-- NothingInShardError   exit 0  a part of an experiment without a text: nothing is wrong
@@ -102,6 +103,10 @@ class ModelError(UsageError):
 
 class OutOfMemoryError(ModelError):
     """There is no room for the KV cells of so many sequences."""
+
+
+class NoCopyError(ModelError):
+    """Of a model's weights there can be no copy in another format here; the message says why."""
 
 
 class UnknownRuleError(UsageError):

@@ -13,12 +13,20 @@ _MOST_THREADS = 64
 
 def free_memory(root: Path = Path("/")) -> int:
     """Bytes available without swapping, within the control group's limit where there is one."""
-    available = _available(root / "proc/meminfo")
-    limit = _number(root / "sys/fs/cgroup/memory.max")
+    available = _of_meminfo(root, "MemAvailable")
+    if available is None:
+        available = _physical() // 2
+    limit = _limit(root)
     used = _number(root / "sys/fs/cgroup/memory.current")
     if limit is not None and used is not None:
         available = min(available, max(0, limit - used))
     return available
+
+
+def whole_memory(root: Path = Path("/")) -> int:
+    """Bytes that the machine has, or the control group's limit where that is less."""
+    whole, limit = _of_meminfo(root, "MemTotal") or _physical(), _limit(root)
+    return whole if limit is None else min(whole, limit)
 
 
 def check_room_for_tables() -> None:
@@ -52,16 +60,26 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _available(meminfo: Path) -> int:
+def _of_meminfo(root: Path, name: str) -> int | None:
+    """Bytes, as Linux tells them."""
     try:
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
+        for line in (root / "proc/meminfo").read_text().splitlines():
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError):
         pass
+    return None
+
+
+def _physical() -> int:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return _A_MODEST_MACHINE
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 2 * _A_MODEST_MACHINE
+
+
+def _limit(root: Path) -> int | None:
+    """Bytes that the control group may use; None where it may use all."""
+    return _number(root / "sys/fs/cgroup/memory.max")
 
 
 def _number(path: Path) -> int | None:

@@ -114,7 +114,7 @@ def _cells(folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_
     """Computed again: the cells of the sample alone, or their whole waves where a batch may change a record."""
     rules = Rules.of(experiment)
     yield from _settled(folder, experiment, rules, n_cells)
-    bidders = prepare(experiment, probe=True, kv_cache=manifest.kv_cache_of(record))
+    bidders = prepare(experiment, probe=True, kept=manifest.formats_of(record))
     proposals = folder.of(PROPOSALS)
     finished = folder.cells() | proposals.cells()
     plan = _sample(

@@ -38,7 +38,7 @@ from ..experiment.format.runtime import Runtime
 from ..experiment.reader import read_experiment
 from ..lm.llama.native_output import quiet
 from ..model_files.models import verify
-from ..runs.manifest import passes_build
+from ..runs.manifest import Formats, passes_build
 from ..runs.run_folder import Record
 from ..system.environment import versions
 from ..system.errors import ModelError, TokauctionError, UsageError
@@ -71,7 +71,7 @@ class Assignment:
     threads: int | str
     modules: Mapping[str, str]
     sha256s: Mapping[str, tuple[str, ...]]
-    kv_cache: str | None
+    formats: Formats | None
     slots: int
     whole_waves: bool
     n_here: int  # workers of one machine, which divide its GPUs; 0 where they are on machines of their own
@@ -109,7 +109,7 @@ def assignment_of(
         threads=experiment.runtime.threads,
         modules=modules,
         sha256s={str(model.local.reference): model.sha256s for model in files.models} if files else {},
-        kv_cache=files.hardware.kv_cache if files else None,
+        formats=files.formats if files else None,
         slots=slots,
         whole_waves=not bidders.is_batch_invariant,
         n_here=n_here,
@@ -131,6 +131,9 @@ def build_of(bidders: BidderModels | None, experiment: Experiment) -> dict[str, 
 
     hardware = replace(bidders.files.hardware, n_threads=0, split=Split())  # neither threads nor GPUs decide bits
     computes = {"hardware": str(hardware), "batches keep bits": str(bidders.is_batch_invariant)}
+    for model in bidders.files.models:
+        copy = bidders.files.weights.made(model.path)
+        computes |= {} if copy is None else {f"copy in {copy.form} ({copy.name})": copy.sha256[:12]}
     computes |= {f"digest of logits ({path.name})": found.digest for path, found in bidders.files.findings.items()}
     return build | computes | {name: digest[:12] for name, digest in digests().items()}
 
@@ -258,7 +261,7 @@ class _Loaded:
             _define(name, source)
         experiment = assignment.experiment(worker)
         rules = Rules.of(experiment)
-        self._bidders = prepare(experiment, probe=True, kv_cache=assignment.kv_cache)
+        self._bidders = prepare(experiment, probe=True, kept=assignment.formats)
         _check_models(assignment, self._bidders)
         with quiet(), ExitStack() as stack:
             loaded = stack.enter_context(writing(experiment, rules, self._bidders, assignment.slots))

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..engine.models.gguf_files import GgufFiles, ModelInUse, located
+from ..engine.models.gguf_files import GgufFiles
+from ..engine.models.model_in_use import ModelInUse, located
 from ..engine.models.model_prompts import prompt_text
 from ..experiment.experiment import Experiment
 from ..experiment.templates.prompts import render_question
 from ..model_files.models import verify
+from ..runs.manifest import Formats
 from ..runs.run_folder import RunFolder
 from ..system.errors import ModelError, UsageError
 
@@ -89,10 +91,15 @@ def judged(
     model = model_of(experiment, judge)
     answers, prompts = _read(experiment, judge, model, questions)
     digests = {question: _digest(prompt) for question, prompt in prompts.items()}
-    scores = _known(folder, model)
-    new = {digest: prompts[question] for question, digest in digests.items() if digest not in scores}
-    if new:
-        scores |= _worked_out(experiment, model, answers, new, folder, tell)
+    if not prompts:
+        return {}
+    files = _files(experiment, model, list(prompts.values()), _began_with(experiment, folder, model))
+    scores = _known(folder, _identity(model, files.weights.of(model.path).form))
+    if not scores.keys() >= set(digests.values()):
+        files.probe(tell)  # which may turn to other weights
+        scores = _known(folder, _identity(model, files.weights.of(model.path).form))
+        new = {digest: prompts[question] for question, digest in digests.items() if digest not in scores}
+        scores |= _worked_out(files, model, answers, new, folder, tell)
     return {question: scores[digest] for question, digest in digests.items()}
 
 
@@ -182,21 +189,33 @@ def _digest(prompt: GgufPrompt) -> str:
     return hashlib.sha256(np.array(prompt.tokens, "<i4").tobytes()).hexdigest()
 
 
-def _known(folder: RunFolder, model: ModelInUse) -> dict[str, float]:
-    """The scores of this model in the folder, by the digest of the question."""
+def _lines(folder: RunFolder) -> Iterator[Mapping[str, Any]]:
+    """What the folder knows of questions."""
     kept = folder.of(FILES)
-    lines = (line for path in kept.record_files() for line, _ in kept.lines_of(path, "question"))
-    ours = (line for line in lines if line.get("model") == _identity(model))
+    return (line for path in kept.record_files() for line, _ in kept.lines_of(path, "question"))
+
+
+def _known(folder: RunFolder, identity: str) -> dict[str, float]:
+    """The scores of this model in the folder, by the digest of the question."""
+    ours = (line for line in _lines(folder) if line.get("model") == identity)
     return {line["question"]: line["score"] for line in ours if isinstance(line.get("score"), float)}
 
 
-def _identity(model: ModelInUse) -> str:
-    """The SHA-256 of the model's file; of one in parts, of every part."""
-    return " ".join(model.sha256s)
+def _began_with(experiment: Experiment, folder: RunFolder, model: ModelInUse) -> Formats | None:
+    """The formats in which the judge has answered in this folder; None before it has."""
+    known = {line.get("model") for line in _lines(folder)}
+    forms = (form for form in ("file", "bf16", "f16") if _identity(model, form) in known)
+    form = next(forms, None)
+    return None if form is None else Formats(experiment.runtime.kv_cache, {model.sha256: form})
+
+
+def _identity(model: ModelInUse, form: str) -> str:
+    """The SHA-256 of the model's file; of one in parts, of every part; and the format of its weights, if another."""
+    return " ".join([*model.sha256s, *([] if form == "file" else [form])])
 
 
 def _worked_out(
-    experiment: Experiment,
+    files: GgufFiles,
     model: ModelInUse,
     answers: Answers,
     prompts: Mapping[str, GgufPrompt],
@@ -206,18 +225,21 @@ def _worked_out(
     """The scores of questions by their digests, written to the folder a few at a time."""
     from ..lm.llama.prefill import PrefillContext
 
-    reference = str(model.local.reference)
-    files = GgufFiles(_without_writing(experiment), {reference: model}, [[prompt] for prompt in prompts.values()])
-    files.probe(tell)
-    tell(f"questions for the judge {reference}: {len(prompts)}")
+    identity = _identity(model, files.weights.of(model.path).form)
+    tell(f"questions for the judge {model.local.reference}: {len(prompts)}")
     in_order = sorted(prompts, key=lambda digest: prompts[digest].tokens)  # those that begin alike in a row
     scores: dict[str, float] = {}
     with files.loaded(1, kind=PrefillContext) as ([context], _), folder.of(FILES).appending() as appender:
         for begin in range(0, len(in_order), BATCH):
             few = in_order[begin : begin + BATCH]
             scores |= {digest: _score(answers, context, prompts[digest]) for digest in few}
-            appender.append({"model": _identity(model), "question": key, "score": scores[key]} for key in few)
+            appender.append({"model": identity, "question": key, "score": scores[key]} for key in few)
     return scores
+
+
+def _files(experiment: Experiment, model: ModelInUse, prompts: Sequence[GgufPrompt], kept: Formats | None) -> GgufFiles:
+    in_use = {str(model.local.reference): model}
+    return GgufFiles(_without_writing(experiment), in_use, [[prompt] for prompt in prompts], kept)
 
 
 def _without_writing(experiment: Experiment) -> Experiment:

@@ -42,7 +42,8 @@ def made_with(manifest: Mapping[str, Any]) -> dict[str, Any]:
     known = {key: manifest[key] for key in _MADE_WITH if manifest.get(key) is not None}
     host = {key: manifest["host"][key] for key in _OF_THE_HOST if key in manifest.get("host", {})}
     models = {model["reference"]: model["sha256"] for model in manifest.get("models", ())}
-    return _leaves({**known, "host": host, "models": models})
+    weights = {model["reference"]: model.get("weights", "file") for model in manifest.get("models", ())}
+    return _leaves({**known, "host": host, "models": models, "weights": weights})
 
 
 def differing(trees: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

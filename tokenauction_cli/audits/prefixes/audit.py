@@ -21,6 +21,7 @@ from ...mechanism.audit.audit import Audit
 from ...mechanism.audit.finding import Failure, Finding, count
 from ...mechanism.audit.universal_stability import universally_stable
 from ...mechanism.distributions import MechanismError
+from ...runs.manifest import Formats
 from ...runs.run_folder import Record
 from ...system.errors import UsageError
 from ...text.mentions import Phrases
@@ -39,14 +40,14 @@ class Audited:
 def audit(
     experiment: Experiment,
     records: Mapping[str, Record],
-    kv_cache: str | None,
+    kept: Formats | None,
     n_prefixes: int,
     orders: Sequence[str],
     tell: Callable[[str], None],
 ) -> Audited:
     """Every finding about the rules of an experiment, on at most so many prefixes of its records (tables: all)."""
     rules = Rules.of(experiment)
-    bidders = prepare(experiment, probe=True, kv_cache=kv_cache)
+    bidders = prepare(experiment, probe=True, kept=kept)
     with bidders.loaded(1) as model:
         has_brands = isinstance(bidders, GgufBidders)  # tables have no tokenizer, and a single byte is nobody's brand
         looked = look(experiment, rules, bidders, model, records, n_prefixes)

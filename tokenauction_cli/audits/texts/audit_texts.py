@@ -120,7 +120,7 @@ def audit_texts(experiment: Experiment, rules: Rules, folder: RunFolder, progres
     manifest.check_continued(folder, known)
     experiment = replace(experiment, auction=replace(experiment.auction, trace="none"))
     reportings = reportings_of(experiment)
-    bidders = prepare(experiment, reportings, probe=True, kv_cache=manifest.kv_cache_of(known), tell=progress.note)
+    bidders = prepare(experiment, reportings, probe=True, kept=manifest.formats_of(known), tell=progress.note)
     in_the_mean = partial(Auctioneer, reportings=reportings, in_the_mean=True)
     with (
         writing(experiment, rules, bidders, bidders.slots, make_auctioneer=in_the_mean) as loaded,

@@ -13,11 +13,13 @@ from ...lm.base import LanguageModel
 from ...lm.table import TableModel, TablePrompt, TableVocabulary
 from ..loop.reporting import Reporting, prompt_sets_of, voices_of
 from ..loop.token_loop import PromptSet
-from .gguf_files import GgufFiles, Observer, models_in_use
+from .gguf_files import GgufFiles, Observer
+from .model_in_use import models_in_use
 from .model_prompts import prompt_text, read_prompts
 
 if TYPE_CHECKING:
     from ...lm.llama.gguf import KvCall
+    from ...runs.manifest import Formats
 
 SLOTS_OF_TABLES = 1024
 
@@ -80,13 +82,13 @@ class TableBidders(BidderModels):
 class GgufBidders(BidderModels):
     """Agents with language models in GGUF files, over the tokens of one vocabulary."""
 
-    def __init__(self, experiment: Experiment, reportings: Sequence[Reporting], kv_cache: str | None = None) -> None:
+    def __init__(self, experiment: Experiment, reportings: Sequence[Reporting], kept: Formats | None = None) -> None:
         voices = voices_of(reportings)
         in_use = models_in_use(experiment, voices)
         prompts = read_prompts(experiment, voices, in_use, one_vocabulary=True)
         self.prompt_sets: Mapping[str, PromptSet] = prompt_sets_of(reportings, voices, prompts)
         distinct = [prompt_set.prompts for prompt_set in self.prompt_sets.values()]
-        self.files: GgufFiles = GgufFiles(experiment, in_use, distinct, kv_cache)
+        self.files: GgufFiles = GgufFiles(experiment, in_use, distinct, kept)
 
     def prompt_texts(self, query: str) -> list[str]:
         prompt_set = self.prompt_sets[query]

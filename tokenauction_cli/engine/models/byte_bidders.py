@@ -19,11 +19,13 @@ from ...lm.table import TableModel, TablePrompt, TableVocabulary
 from ..loop.reporting import Reporting, prompt_sets_of, voices_of
 from ..loop.token_loop import PromptSet
 from .bidder_models import BidderModels, table_prompt, unobserved
-from .gguf_files import GgufFiles, Observer, models_in_use
+from .gguf_files import GgufFiles, Observer
+from .model_in_use import models_in_use
 from .model_prompts import prompt_text, read_prompts
 
 if TYPE_CHECKING:
     from ...lm.llama.gguf import GgufContext, GgufPrompt
+    from ...runs.manifest import Formats
 
 
 class ByteBidders(BidderModels):
@@ -32,7 +34,7 @@ class ByteBidders(BidderModels):
     Their token models are numbered: first the GGUF files, then the tables, each of which has tokens of its own.
     """
 
-    def __init__(self, experiment: Experiment, reportings: Sequence[Reporting], kv_cache: str | None = None) -> None:
+    def __init__(self, experiment: Experiment, reportings: Sequence[Reporting], kept: Formats | None = None) -> None:
         voices = voices_of(reportings)
         in_use = models_in_use(experiment, voices)
         models = list(dict.fromkeys(in_use.values()))
@@ -47,7 +49,7 @@ class ByteBidders(BidderModels):
                 [one.prompt for one in prompt_set.prompts if one.token_model < len(models)]
                 for prompt_set in self.prompt_sets.values()
             ]
-            self.files = GgufFiles(experiment, in_use, asked, kv_cache, places=PLACES)
+            self.files = GgufFiles(experiment, in_use, asked, kept, places=PLACES)
 
     def prompt_texts(self, query: str) -> list[str]:
         prompt_set = self.prompt_sets[query]

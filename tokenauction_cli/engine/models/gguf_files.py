@@ -8,54 +8,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...experiment.experiment import Experiment
-from ...experiment.source.model_places import place_of_model
-from ...model_files.models import LocalModel, locate, parse_reference, verify
-from ...system.errors import ModelError, OutOfMemoryError, TokauctionError, UsageError
+from ...runs.manifest import Formats
+from ...system.errors import ModelError, OutOfMemoryError, UsageError
 from ...system.memory import free_memory
 from ...system.processors import usable_processors
+from .model_in_use import ModelInUse
+from .weights_in_use import WeightsInUse
 
 if TYPE_CHECKING:
     from ...experiment.experiment import Agent
     from ...lm.llama.gguf import GgufContext, GgufPrompt, KvCall
     from ...lm.llama.hardware import Hardware
-    from ...lm.llama.metadata import GgufMetadata
     from ...lm.probing.probe import Probed, Shape
 
 logger = logging.getLogger("tokauction")
 
 Observer: TypeAlias = "Callable[[Path, KvCall], object]"
 
-CPU_BATCH_ROWS = 32
-GPU_BATCH_ROWS = 128
-ROWS_WORTH_MEASURING = 200_000  # some hundreds of times what a measurement evaluates
 MOST_SEQUENCES = 256  # llama_max_parallel_sequences()
-
-
-@dataclass(frozen=True, eq=False)
-class ModelInUse:
-    """One GGUF file of an experiment."""
-
-    local: LocalModel
-    metadata: GgufMetadata
-
-    @property
-    def path(self) -> Path:
-        return self.local.path
-
-    @cached_property
-    def sha256s(self) -> tuple[str, ...]:
-        """One per part; raises ModelError where one is not what its origin states."""
-        return verify(self.local)
-
-    @property
-    def sha256(self) -> str:
-        return self.sha256s[0]
 
 
 class GgufFiles:
@@ -69,27 +44,27 @@ class GgufFiles:
         experiment: Experiment,
         in_use: Mapping[str, ModelInUse],
         prompts: Sequence[Sequence[GgufPrompt]],
-        kv_cache: str | None = None,
+        kept: Formats | None = None,
         places: int = 1,
     ) -> None:
         """`in_use` are the models by reference, `prompts` those that one query has to have evaluated, of every query.
 
-        `kv_cache` is the format that a run began with.
+        `kept` are the formats that a run began with.
         """
         from ...lm.llama.hardware import Split, choose_hardware
 
         runtime = experiment.runtime
         n_threads = usable_processors() if runtime.threads == "auto" else int(runtime.threads)
-        kept = kv_cache or runtime.kv_cache
+        kv_cache = kept.kv_cache if kept else runtime.kv_cache
         split = Split(runtime.split_mode, runtime.tensor_split, runtime.main_gpu)
         self.hardware: Hardware = choose_hardware(
-            runtime.device, runtime.gpu_layers, n_threads, kept, runtime.rpc, split
+            runtime.device, runtime.gpu_layers, n_threads, kv_cache, runtime.rpc, split
         )
         self._experiment = experiment
-        self._rows_per_second: dict[Path, dict[int, float]] = {}
         self.findings: dict[Path, Probed] = {}
         self._in_use = in_use
         self.models = tuple(dict.fromkeys(in_use.values()))
+        self.weights = WeightsInUse(experiment, self.models, self.hardware, kept)
         self._prompts = prompts
         self._places = places
         self._settle(self._remembered)
@@ -101,6 +76,12 @@ class GgufFiles:
             return True
         return all(model.path in self.findings and self.findings[model.path].keeps_bits for model in self.models)
 
+    @property
+    def formats(self) -> Formats:
+        """Those in which it computes."""
+        weights = {model.sha256: self.weights.of(model.path).form for model in self.models}
+        return Formats(self.hardware.kv_cache, weights)
+
     def of(self, agent: Agent) -> ModelInUse | None:
         """The model of an agent; None for a table."""
         return None if agent.model is None else self._in_use[agent.model]
@@ -108,10 +89,12 @@ class GgufFiles:
     def probe(self, tell: Callable[[str], None] = logger.info, *, thoroughly: bool = False) -> None:
         """Have child processes evaluate every file as this run will, where that was never done here.
 
-        Raises ModelError for a file that cannot be evaluated. `thoroughly`: anew, and for as long as it takes.
+        Raises ModelError for a file that cannot be evaluated; of a copy that cannot, the file is. `thoroughly`: anew,
+        and for as long as it takes.
         """
+        self.weights.make_copies(tell)
         self._settle(lambda path: self._measured(path, tell, None) if thoroughly else self._known(path, tell))
-        self._settle(lambda path: self._known(path, tell))  # one that keeps its bits may have got a larger batch
+        self._settle(lambda path: self._known(path, tell))  # one that moves its bits may have got a smaller batch
 
     def _settle(self, find: Callable[[Path], Probed | None]) -> None:
         """Compute as it works for every file."""
@@ -131,6 +114,15 @@ class GgufFiles:
         return self._remembered(path) or self._measured(path, tell, SECONDS)
 
     def _measured(self, path: Path, tell: Callable[[str], None], seconds: float | None) -> Probed:
+        try:
+            return self._found(path, tell, seconds)
+        except ModelError as error:
+            if not self.weights.of(path).is_copy:
+                raise
+            self.weights.give_up(path, error, tell)
+            return self._remembered(path) or self._found(path, tell, seconds)
+
+    def _found(self, path: Path, tell: Callable[[str], None], seconds: float | None) -> Probed:
         from ...lm.probing import probe
 
         logger.info("%s: a child process evaluates it first, once for these settings", path)
@@ -138,6 +130,7 @@ class GgufFiles:
             path,
             self.hardware,
             self._shape(path),
+            copy=self.weights.copy_of(path),
             sizes=[size for size in probe.SIZES if size <= self._room(path)],
             seconds=seconds,
             tell=tell,
@@ -148,7 +141,7 @@ class GgufFiles:
     def _remembered(self, path: Path) -> Probed | None:
         from ...lm.probing import probe
 
-        return probe.remembered(path, self.hardware, self._shape(path))
+        return probe.remembered(path, self.hardware, self._shape(path), self.weights.of(path).form)
 
     def _shape(self, path: Path) -> Shape:
         """What this run asks of the context of a file."""
@@ -187,56 +180,17 @@ class GgufFiles:
         return max(1, slots)
 
     def _slots_of_a_batch(self) -> int:
-        """As many as fill the user's batch, or the best one of every file, or the usual one where a file has none."""
-        from ...lm.probing.batch_size import best
+        """As many as fill the user's batch, or the best one; the usual one where a larger one is known to move bits."""
+        from ...lm.llama.weights import USUAL_ROWS, best_rows
 
         batch = self._experiment.runtime.batch
         if batch == "auto":
-            sizes = {path: best(rates) for path, rates in self._known_rates().items()}
-            slots = [size // self.most_prompts[path] for path, size in sizes.items() if size is not None]
-            if len(slots) == len(self.models):
-                return min(slots)
-            batch = GPU_BATCH_ROWS if self.hardware.gpu_layers else CPU_BATCH_ROWS
+            is_usual = self._experiment.runtime.deterministic or not all(
+                one.keeps_bits for one in self.findings.values()
+            )
+            rows = [best_rows(self.weights.of(model.path).form, self.hardware) for model in self.models]
+            batch = USUAL_ROWS if is_usual and not self.hardware.gpu_layers else min(rows)
         return int(batch) // sum(self.most_prompts.values())
-
-    def _known_rates(self) -> dict[Path, dict[int, float]]:
-        """Rows per second by batch size, for each file that was measured on this machine."""
-        from ...lm.probing.batch_size import remembered
-
-        if not self._may_choose_batch:
-            return {}
-        for model in self.models:
-            rates = self._rows_per_second.get(model.path) or remembered(model.path, self.hardware)
-            if rates is not None:
-                self._rows_per_second[model.path] = rates
-        return self._rows_per_second
-
-    @property
-    def _may_choose_batch(self) -> bool:
-        """Whether the batch is left to us, and decides nothing but speed. On a GPU the usual one is good enough."""
-        runtime = self._experiment.runtime
-        is_ours = runtime.batch == "auto" and not runtime.deterministic and not self.hardware.gpu_layers
-        return is_ours and self.is_batch_invariant
-
-    def measure_batch(self, n_cells: int, tell: Callable[[str], None]) -> None:
-        """Find the best batch of every file that was never measured here, where so many texts gain from it."""
-        from ...lm.probing import batch_size
-
-        n_rows = n_cells * self._experiment.auction.max_draws * sum(self.most_prompts.values())
-        if not self._may_choose_batch or n_rows < ROWS_WORTH_MEASURING:
-            return
-        for model in self.models:
-            sizes = [size for size in batch_size.SIZES if size <= self._room(model.path)]
-            if model.path in self._known_rates() or len(sizes) < 2:
-                continue
-            tell(f"measuring which batch suits {model.local.reference} on this machine, once: about two seconds")
-            n_halfway = self.longest[model.path] - self._experiment.auction.max_draws // 2
-            try:
-                found = batch_size.measure(model.path, self.hardware, sizes, n_halfway)
-                self._rows_per_second[model.path] = found
-            except (TokauctionError, MemoryError) as error:
-                logger.warning("batches could not be measured, so the usual one is used: %s", error)
-        self.probe(tell)
 
     def _room(self, path: Path) -> int:
         """For how many sequences of a file there are sequence numbers and memory."""
@@ -314,6 +268,7 @@ class GgufFiles:
                 context = kind(
                     path,
                     self.hardware,
+                    copy=self.weights.path_of_copy(path),
                     n_sequences=slots * n_sequences,
                     n_tokens=self.longest[path],
                     observe=partial(observe, path),
@@ -327,32 +282,3 @@ class GgufFiles:
             logger.warning("%s; %d texts at a time are tried", error, slots // 2)
             return self._contexts(slots // 2, observe, kind)
         return contexts, slots
-
-
-def models_in_use(experiment: Experiment, voices: Sequence[Agent]) -> dict[str, ModelInUse]:
-    """One entry per model reference of a voice; equal files are one model."""
-    from ...lm.llama.metadata import read_metadata
-
-    by_path: dict[Path, ModelInUse] = {}
-    in_use = {}
-    for reference in dict.fromkeys(voice.model for voice in voices if voice.model is not None):
-        local = located(experiment, reference)
-        path = local.path.resolve()
-        if path not in by_path:
-            by_path[path] = ModelInUse(local, read_metadata(local.path))
-        in_use[reference] = by_path[path]
-    return in_use
-
-
-def located(experiment: Experiment, model: str) -> LocalModel:
-    """The file of a model; an error says where the experiment names it."""
-    try:
-        return locate(parse_reference(model, experiment.path.parent))
-    except ModelError as error:
-        raise placed(experiment, model, str(error)) from error
-
-
-def placed(experiment: Experiment, model: str, message: str) -> ModelError:
-    """An error about a model, behind the place where the experiment names it."""
-    place = place_of_model(experiment.path, experiment.source, model)
-    return ModelError(f"{place}: {message}" if place else message)

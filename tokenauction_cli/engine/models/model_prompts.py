@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...experiment.templates.prompts import render_messages, render_prompt
 from ...system.errors import ModelError
-from .gguf_files import ModelInUse, placed
+from .model_in_use import ModelInUse, placed
 
 if TYPE_CHECKING:
     from ...experiment.experiment import Agent, Auction, Experiment

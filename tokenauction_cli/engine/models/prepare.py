@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from ...experiment.experiment import Experiment
+from ...runs.manifest import Formats
 from ...system.errors import ModelError
 from ..loop.reporting import Reporting, honest
 from .backend_bidders import BackendBidders, added_models
@@ -25,16 +26,16 @@ def prepare(
     reportings: Sequence[Reporting] = (),
     *,
     probe: bool = False,
-    kv_cache: str | None = None,
+    kept: Formats | None = None,
     tell: Callable[[str], None] = logger.info,
 ) -> BidderModels:
     """What speaks for the agents of an experiment; raises ModelError and UsageError before any weights are loaded.
 
     `probe` has child processes evaluate first with every file that this machine has not seen with these settings: one
-    that makes llama.cpp abort is then an error like any other. `kv_cache` is the format that a run began with.
+    that makes llama.cpp abort is then an error like any other. `kept` are the formats that a run began with.
     Without `reportings` every agent is honest.
     """
-    bidders = _bidders(experiment, reportings or (honest(experiment),), kv_cache)
+    bidders = _bidders(experiment, reportings or (honest(experiment),), kept)
     if bidders.files is not None and bidders.files.hardware.rpc:
         tell(RPC_WARNING)
     if probe and bidders.files is not None:
@@ -42,7 +43,7 @@ def prepare(
     return bidders
 
 
-def _bidders(experiment: Experiment, reportings: Sequence[Reporting], kv_cache: str | None) -> BidderModels:
+def _bidders(experiment: Experiment, reportings: Sequence[Reporting], kept: Formats | None) -> BidderModels:
     if added := added_models(experiment):
         if experiment.auction.alphabet != "tokens":
             raise ModelError(
@@ -50,7 +51,7 @@ def _bidders(experiment: Experiment, reportings: Sequence[Reporting], kv_cache: 
             )
         return BackendBidders(experiment, reportings)
     if experiment.auction.alphabet != "tokens":
-        return ByteBidders(experiment, reportings, kv_cache)
+        return ByteBidders(experiment, reportings, kept)
     if any(agent.distributions is not None for agent in experiment.agents):
         return TableBidders(experiment, reportings)
-    return GgufBidders(experiment, reportings, kv_cache)
+    return GgufBidders(experiment, reportings, kept)

@@ -29,7 +29,8 @@ class Runtime(Section):
         default="auto", description="Tokens of memory (KV cells) per model. Default: what the plan needs."
     )
     batch: Auto = Field(
-        default="auto", description="Sequences evaluated together; auto: measured once per model, for long runs."
+        default="auto",
+        description="Sequences evaluated together. auto: as many as are fastest for the weights, by a table.",
     )
     gpu_layers: Layers = Field(default="auto", description="Layers of the model kept on the GPU.")
     rpc: tuple[Server, ...] = Field(
@@ -48,6 +49,11 @@ class Runtime(Section):
     kv_cache: Annotated[Literal["auto", "f16", "bf16", "q8_0", "f32"], says("auto, f16, bf16, q8_0 or f32")] = Field(
         default="auto",
         description="Format of keys and values. auto: bf16 on CPUs with AMX and AVX512_BF16, else f16.",
+    )
+    weights: Annotated[Literal["auto", "file", "bf16", "f16"], says("auto, file, bf16 or f16")] = Field(
+        default="auto",
+        description="Format of the weights: as the file has them, or a copy in bf16 or f16. auto: a copy where that is "
+        "known to be faster on this kind of processor. A run keeps the format that it began with.",
     )
     deterministic: Flag = Field(
         default=False, description="Evaluate every token alone: slower, and bit-identical in any batch."

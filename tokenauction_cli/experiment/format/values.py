@@ -6,8 +6,10 @@ found.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -58,6 +60,9 @@ def says(expected: str) -> WrapValidator:
 def _hint(expected: str, value: Any) -> str:
     if isinstance(value, str) and "number" in expected:
         return "; remove the quotes" if isinstance(resolve(value[:100]), (int, float)) else ""
+    names = re.split(", | or ", expected)
+    if isinstance(value, str) and all(map(str.isidentifier, names)):
+        return "".join(f"; did you mean {name}?" for name in get_close_matches(value, names, n=1))
     is_text = expected.startswith(("text", "a name", "an id")) and "number" not in expected
     return "; put it in quotes" if is_text and isinstance(value, (bool, int, float)) else ""
 

@@ -109,10 +109,13 @@ class GgufContext:
         *,
         n_sequences: int,
         n_tokens: int,
+        copy: Path | None = None,
         observe: Callable[[KvCall], object] = lambda step: None,
         hear: Any = None,
     ) -> None:
-        """`observe` is told every call that moves or computes KV cells, before it is made.
+        """`copy` is loaded instead of the file, where there is one: the same weights in another format.
+
+        `observe` is told every call that moves or computes KV cells, before it is made.
 
         `hear` is a `ggml_backend_sched_eval_callback`: llama.cpp calls it for every node that it computes.
         """
@@ -121,7 +124,7 @@ class GgufContext:
         self._observe = observe
         self.chunk = hardware.chunk
         self._n_cells = cells_per_sequence(n_tokens)
-        self._model = _load(path, hardware)
+        self._model = _load(copy or path, hardware)
         self.vocabulary = GgufVocabulary(self._model)
         try:
             self._context = self._new_context(hardware, n_sequences)
@@ -132,7 +135,7 @@ class GgufContext:
         self.n_sequences = n_sequences
         self.trained_length: int = llama_cpp.llama_model_n_ctx_train(self._model)
         self.has_state = has_state(self._model)
-        header = read_header(path)
+        header = read_header(copy or path)
         self.has_floats = has_floats(header)
         can_pair = not hardware.gpu_layers and not self.has_state
         self._pairs_every_row = can_pair and parts_streams(header)

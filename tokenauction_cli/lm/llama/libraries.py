@@ -73,6 +73,16 @@ def gpu_models() -> list[str]:
     return [ggml().ggml_backend_dev_description(device).decode("utf-8", "replace") for device in _gpu_devices()]
 
 
+def type_name(kind: int) -> str:
+    """What ggml calls a type of numbers that llama.cpp has found in a file, in capitals, as in "Q4_1"."""
+    return str(ggml().ggml_type_name(kind).decode("ascii", "replace")).upper()
+
+
+def bytes_of_row(kind: int, n_numbers: int) -> int:
+    """Of so many numbers of a type that llama.cpp has found in a file."""
+    return int(ggml().ggml_row_size(kind, n_numbers))
+
+
 def _gpu_devices() -> list[int]:
     llama_cpp.llama_backend_init()
     library = ggml()
@@ -128,6 +138,10 @@ def ggml() -> ctypes.CDLL:
         library.ggml_backend_dev_description,
     ):
         function.argtypes = (ctypes.c_void_p,)
+    library.ggml_type_name.argtypes = (ctypes.c_int,)
+    library.ggml_type_name.restype = ctypes.c_char_p
+    library.ggml_row_size.argtypes = (ctypes.c_int, ctypes.c_int64)
+    library.ggml_row_size.restype = ctypes.c_size_t
     library.ggml_tensor_overhead.restype = ctypes.c_size_t
     library.ggml_op_desc.argtypes = (ctypes.c_void_p,)
     library.ggml_op_desc.restype = ctypes.c_char_p

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from ...model_files.gguf_header import GgufHeader, Tensor
 
 _F32, _F16, _F64, _BF16 = 0, 1, 28, 30  # ggml_type, as in ggml.h
-_FLOATS = (_F32, _F16, _F64, _BF16)
+FLOATS = (_F32, _F16, _F64, _BF16)
 _HALVES = (_F16, _BF16)
 _NOT_MULTIPLIED = re.compile(r"(position_embd|token_types|per_layer_token_embd)\.weight|.*conv(1d(_\w)?)?\.weight")
 _EMBEDDINGS, _OUTPUT = "token_embd.weight", "output.weight"
@@ -24,7 +24,7 @@ def has_floats(header: GgufHeader) -> bool:
     names = {tensor.name for tensor in header.tensors}
     looked_up = {_EMBEDDINGS} if _OUTPUT in names else set()
     return bool(header.number("expert_count")) or any(
-        tensor.kind in _FLOATS and tensor.name not in looked_up for tensor in _multiplied(header.tensors)
+        tensor.kind in FLOATS and tensor.name not in looked_up for tensor in _multiplied(header.tensors)
     )
 
 

@@ -27,10 +27,12 @@ from ...model_files.gguf_header import read_header
 from ...system.children import PACKAGE_ROOT, command_of
 from ...system.environment import cache_folder
 from ...system.errors import ModelError
+from ..llama.copies import Copy
 from ..llama.file_identity import identity
 from ..llama.hardware import CELL_BLOCK, Hardware
 from ..llama.llama_build import COMMAND as REBUILD
 from ..llama.metadata import how_it_ended, unreadable
+from ..llama.weights import FILE
 
 SIZES = (2, 3, 8, 17, 32)  # of batches
 SECONDS = 20.0  # of the processor, for measuring bits: a model of some hundred million parameters takes 2 or 3
@@ -106,9 +108,9 @@ class Probed:
         return self.rows_per_second[min(self.rows_per_second, key=lambda size: abs(size - n_rows))]
 
 
-def remembered(path: Path, hardware: Hardware, shape: Shape) -> Probed | None:
-    """What was found out before, for as many sequences of as many tokens."""
-    memory = _memory(path, hardware, shape)
+def remembered(path: Path, hardware: Hardware, shape: Shape, form: str = FILE) -> Probed | None:
+    """What was found out before with weights in this format, for as many sequences of as many tokens."""
+    memory = _memory(path, hardware, shape, form)
     try:
         plain = json.loads(memory.read_bytes())
         if plain["why_not"] and time.time() - memory.stat().st_mtime > UNMEASURED_SECONDS:
@@ -127,18 +129,19 @@ def find(
     hardware: Hardware,
     shape: Shape,
     *,
+    copy: Copy | None = None,
     sizes: Sequence[int] = SIZES,
     seconds: float | None = SECONDS,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Probed:
-    """Have child processes evaluate the file, and remember; raises ModelError where none of them can.
+    """Have child processes evaluate the file, or a copy of it, and remember; raises ModelError where none can.
 
     `sizes` of batches are evaluated beside the shape's own. `seconds` bounds the measuring of bits, which tokens
     alone need not.
     """
     crashes: list[Crash] = []
     for setting in hardware.fallbacks():
-        answer = _ask(_Question(path, setting, shape, seconds, tuple(sizes)))
+        answer = _ask(_Question(path, setting, shape, seconds, tuple(sizes), copy and copy.path))
         if isinstance(answer, Crash):
             crashes.append(answer)
             continue
@@ -148,9 +151,8 @@ def find(
         finding = Probed(setting, *about, tuple(crashes), _rates(answer["rows_per_second"]))
         for crash in crashes:
             tell(crash.in_words)
-        _remember(path, hardware, finding)
-        if setting != hardware:
-            _remember(path, setting, finding)
+        for settings in {hardware, setting}:
+            _remember(_memory(path, settings, finding.shape, copy.form if copy else FILE), finding)
         return finding
     raise unreadable(path, read_header(path), crashes[0].how)
 
@@ -172,10 +174,12 @@ class _Question(NamedTuple):
     shape: Shape
     seconds: float | None
     sizes: tuple[int, ...]
+    copy: Path | None = None
 
     @property
     def plain(self) -> str:
-        return json.dumps({**self._asdict(), "path": str(self.path.absolute()), "hardware": asdict(self.hardware)})
+        paths = {"path": str(self.path.absolute()), "copy": self.copy and str(self.copy.absolute())}
+        return json.dumps({**self._asdict(), **paths, "hardware": asdict(self.hardware)})
 
 
 def child_command(question: str) -> list[str]:
@@ -246,15 +250,15 @@ def _said(line: bytes) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _remember(path: Path, hardware: Hardware, finding: Probed) -> None:
+def _remember(memory: Path, finding: Probed) -> None:
     try:
-        memory = _memory(path, hardware, finding.shape)
         memory.parent.mkdir(parents=True, exist_ok=True)
         memory.write_text(json.dumps(asdict(finding), indent=1), "utf-8")
     except OSError:
         return
 
 
-def _memory(path: Path, hardware: Hardware, shape: Shape) -> Path:
-    name = identity(path, sorted(asdict(hardware).items()))
+def _memory(path: Path, hardware: Hardware, shape: Shape, form: str) -> Path:
+    copied = [] if form == FILE else [form]
+    name = identity(path, sorted(asdict(hardware).items()), *copied)
     return cache_folder() / "probes" / f"{name}-{_VERSION}{'-alone' if shape.alone else ''}.json"

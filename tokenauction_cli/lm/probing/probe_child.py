@@ -235,12 +235,14 @@ class Examination:
         return ""
 
 
-def examine(path: Path, hardware: Hardware, shape: Shape, sizes: Sequence[int], seconds: float | None) -> Any:
+def examine(
+    path: Path, hardware: Hardware, shape: Shape, sizes: Sequence[int], seconds: float | None, copy: Path | None = None
+) -> Any:
     """The answer to the question that came."""
     say(at="loading", has_amx=libraries.computes_with("AMX_INT8"))
     is_heard = not hardware.gpu_layers and not shape.alone and Products.can_be_heard()
     products = Products() if is_heard else None
-    context = _context(path, hardware, max(shape.n_sequences, *sizes), shape, products)
+    context = _context(path, copy, hardware, max(shape.n_sequences, *sizes), shape, products)
     text = _text(context, min(cells_per_sequence(shape.n_tokens), LENGTHS[-1] + N_STEPS))
     at_work = Examination(context, text, products, clock_of(hardware))
     sizes = sorted({size for size in (*sizes, shape.n_sequences) if 1 < size <= context.n_sequences})
@@ -274,13 +276,15 @@ def _text(context: GgufContext, n_tokens: int) -> tuple[int, ...]:
     return context.vocabulary.first_token or 0, *((7 * k * k + 11 * k + 5) % context.vocabulary.size for k in numbers)
 
 
-def _context(path: Path, hardware: Hardware, n_sequences: int, shape: Shape, products: Products | None) -> GgufContext:
+def _context(
+    path: Path, copy: Path | None, hardware: Hardware, n_sequences: int, shape: Shape, products: Products | None
+) -> GgufContext:
     """As many sequences as memory has room for."""
     kind = OneByOneContext if shape.alone else GgufContext
     hear = products.hear if products else None
     while True:
         try:
-            return kind(path, hardware, n_sequences=n_sequences, n_tokens=shape.n_tokens, hear=hear)
+            return kind(path, hardware, n_sequences=n_sequences, n_tokens=shape.n_tokens, copy=copy, hear=hear)
         except OutOfMemoryError:
             if n_sequences == 1:
                 raise
@@ -289,9 +293,10 @@ def _context(path: Path, hardware: Hardware, n_sequences: int, shape: Shape, pro
 
 def main(question: Mapping[str, Any]) -> None:
     path = Path(question["path"])
+    copy = Path(question["copy"]) if question["copy"] else None
     hardware = Hardware.of(question["hardware"])
     try:
-        answer = examine(path, hardware, Shape(*question["shape"]), question["sizes"], question["seconds"])
+        answer = examine(path, hardware, Shape(*question["shape"]), question["sizes"], question["seconds"], copy)
     except NoLogitsError:
         answer = {"error": NO_WRITER}
     except NotNumbersError:
