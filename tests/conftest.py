@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import tokenauction_cli
 import tokenauction_cli.lm  # before anything loads llama.cpp: it says how llama.cpp's threads wait
@@ -18,8 +18,9 @@ from tokenauction_cli.experiment.experiment import Experiment, load_experiment
 from tokenauction_cli.system.processors import usable_processors
 
 # A busy machine is no failure of a law. `make soak` asks many more examples of every law than `make test`.
-settings.register_profile("quick", deadline=None, max_examples=25)
-settings.register_profile("thorough", deadline=None, max_examples=400)
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", PATIENT, max_examples=25)
+settings.register_profile("thorough", PATIENT, max_examples=400)
 settings.load_profile("quick")
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else hundreds of processes compile the package, each for itself

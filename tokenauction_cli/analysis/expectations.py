@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -173,7 +173,7 @@ def what_is_expected(expectation: Expectation) -> str:
 def _subject(expectation: Expectation) -> str:
     if expectation.text is None:
         return expectation.figure or ""
-    tests = asdict(expectation.text).items()
+    tests = expectation.text.model_dump().items()
     return "text " + " and ".join(f"{TESTS[test]} {text!r}" for test, text in tests if text is not None)
 
 
