@@ -67,8 +67,9 @@ class Chart(ABC):
 
     def by_series(self, values: Iterable[Any]) -> Spec:
         """An encoding that has one of the values for each series, and no legend."""
-        scale = {"domain": [one.name for one in self.series], "range": list(values)}
-        return {"field": "series", "type": "nominal", "scale": scale, "legend": None}
+        names = [one.name for one in self.series]
+        scale = {"domain": names, "range": list(values)}
+        return {"field": "series", "type": "nominal", "sort": names, "scale": scale, "legend": None}
 
     @property
     def shapes(self) -> Spec:
