@@ -69,10 +69,11 @@ class WorkLeft:
     @property
     def share(self) -> float:
         """The part of the work that is done, about; from 0 to 1."""
+        if not self._waiting.any():
+            return 1.0  # at once: the estimate that holds may be one from the beginning
         begun = perf_counter()
         if begun >= self._until:
-            left = self.left()
-            self._share = self._done / (self._done + left) if self._done or left else 1.0
+            self._share = self._done / (self._done + self.left())
             self._until = begun + _AS_LONG * (perf_counter() - begun)
         return self._share
 
