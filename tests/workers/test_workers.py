@@ -422,7 +422,7 @@ def test_bad_options(experiment: Path, in_process: Command, options: list[str], 
 
 def test_workers_need_dask(monkeypatch: pytest.MonkeyPatch, experiment: Path, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match=r"need Dask: pip install 'tokenauction-cli\[cluster\]'"):
+    with pytest.raises(UsageError, match="need Dask: pip install 'distributed>=2025.1'"):
         api.run(experiment, tmp_path, workers=2)
     with pytest.raises(UsageError, match="at least one"):
         Workers.chosen(-1, None)
