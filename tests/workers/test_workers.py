@@ -422,7 +422,7 @@ def test_bad_options(experiment: Path, in_process: Command, options: list[str], 
 
 def test_workers_need_dask(monkeypatch: pytest.MonkeyPatch, experiment: Path, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match="need Dask: pip install 'distributed>=2025.1'"):
+    with pytest.raises(UsageError, match=re.escape("need Dask: pip install 'distributed>=2025.1'")):
         api.run(experiment, tmp_path, workers=2)
     with pytest.raises(UsageError, match="at least one"):
         Workers.chosen(-1, None)
@@ -688,6 +688,7 @@ def children_of(process: int) -> list[int]:
     return [int(child) for text in said for child in text.split()]
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_left(
     with_deeds: Path, tmp_path: Path, own_cache: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -758,6 +759,7 @@ def test_ctrl_c_does_not_wait_for_what_is_stopped(with_deeds: Path, tmp_path: Pa
     assert lines(done) == lines(alone(with_deeds, tmp_path))
 
 
+@pytest.mark.slow
 def test_doctor_looks_at_the_workers(cluster: Any, in_process: Command) -> None:
     done = in_process("doctor", "--scheduler", cluster.scheduler_address, "--format", "json")
     here, *workers = json.loads(done.stdout)

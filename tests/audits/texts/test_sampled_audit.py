@@ -519,6 +519,7 @@ def test_a_new_utility_measures_a_misreport_by_the_true_table(read: Reader, tmp_
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_a_false_prompt_is_measured_by_the_true_one(read: Reader, tmp_path: Path, model_path: Path) -> None:
     """Alone, honest, q is Alpha's p: nothing is lost, and nothing is beyond a reference with Alpha's own prompt."""
     text = f"""

@@ -317,7 +317,7 @@ sweep: {{agent: A, relative_weight: [0, 0.5, 1], seeds: 1}}
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("alphabet", ["tokens", "bytes"])
+@pytest.mark.parametrize("alphabet", ["tokens", pytest.param("bytes", marks=pytest.mark.slow)])
 def test_on_a_model(read: Reader, tmp_path: Path, model_path: Path, alphabet: str) -> None:
     """What one agent writes costs the same at all weights; candidates are what all agents say they are."""
     ran = run(

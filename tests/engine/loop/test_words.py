@@ -350,6 +350,7 @@ def test_a_word_is_played_at_a_time(sentences: Experiment) -> None:
 # A real model
 
 
+@pytest.mark.slow
 def test_words_of_a_real_model(read: Reader, model_path: Path, tmp_path: Path) -> None:
     prompts = {"A": "Fly to Hawaii with Alpha Airlines.", "B": "Stay in Hawaii at Beta Resort."}
     agents = [{"name": name, "model": DEMO_MODEL, "prompt": f"Ad: {ad}\nAd: {ad}\nAd:"} for name, ad in prompts.items()]

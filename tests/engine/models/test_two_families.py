@@ -93,6 +93,7 @@ def test_two_families_write_one_text(tmp_path: Path, alpha: str, beta: str) -> N
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_one_family_with_itself(tmp_path: Path, model_path: Path) -> None:
     """Over bytes one model with two prompts is an auction like any other."""
     run = written(tmp_path / "both", EXPERIMENT.format(alpha=SMOL, beta=SMOL))

@@ -112,7 +112,7 @@ def manifest(results: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text("utf-8")))
 
 
-@pytest.mark.parametrize("gpu_layers", ["auto", "1"])
+@pytest.mark.parametrize("gpu_layers", ["auto", pytest.param("1", marks=pytest.mark.slow)])
 def test_a_sweep(tmp_path: Path, start: Start, options: tuple[str, ...], tokauction: Command, gpu_layers: str) -> None:
     """All layers and some: the same records again, in one piece or in two."""
     start()
