@@ -68,10 +68,10 @@ def _matched(table: Any, first: str, second: str) -> tuple[pd.DataFrame, pd.Data
 
 def _rows(key: tuple[Any, ...], first: Any, second: Any, *, is_random: bool) -> Iterator[tuple[Any, ...]]:
     """One row per figure that both rules have in two seeds or more; without a p-value where seeds move no draw."""
-    n_texts = first.groupby(level="seed").count().sum()
-    left, right = (one.groupby(level="seed").mean() for one in (first, second))
-    for figure in left.columns:
-        a, b = (one[figure].dropna().to_numpy(dtype=float) for one in (left, right))
-        if len(a) > 1:
-            found = compared(a, b, int(n_texts[figure]) if is_rate(figure) else None)
-            yield (*key, figure, len(a), *(found if is_random else found._replace(p_value=math.nan)))
+    n_texts = first.count().to_numpy()
+    left, right = (one.groupby(level="seed").mean().to_numpy(dtype=float) for one in (first, second))
+    for figure, a, b, n in zip(first.columns, left.T, right.T, n_texts, strict=True):
+        there = ~np.isnan(a)
+        if there.sum() > 1:
+            found = compared(a[there], b[there], int(n) if is_rate(figure) else None)
+            yield (*key, figure, int(there.sum()), *(found if is_random else found._replace(p_value=math.nan)))

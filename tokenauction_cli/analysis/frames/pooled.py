@@ -57,7 +57,8 @@ def _range(figure: str, rule: str) -> tuple[float, float]:
 def over_queries(figure: str, group: pd.DataFrame, max_tokens: float, bounds: tuple[float, float]) -> Estimate:
     """A figure over rows of the summary, a row per query."""
     if not is_rate(figure):
-        clusters = group[[figure, f"{figure}.low", f"{figure}.high"]].to_numpy(dtype=float)
+        columns = (figure, f"{figure}.low", f"{figure}.high")
+        clusters = np.column_stack([group[column].to_numpy(dtype=float) for column in columns])
         low, high = bounds
         return mean_over_clusters(clusters, (low, max_tokens if figure == "tokens" else high))
     per_query = group["cells"].to_numpy(dtype=float)

@@ -75,9 +75,10 @@ def shapes_frame(rows: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     found: list[tuple[Any, ...]] = []
+    figures = figures_of_summary(rows)
     for key, group in rows.groupby(["query", "aggregation"], sort=False) if len(rows) else ():
         weights = group["relative_weight"].to_numpy(dtype=float)
-        for figure in figures_of_summary(rows):
+        for figure in figures:
             means = group[figure].to_numpy(dtype=float)
             usable = np.isfinite(weights) & np.isfinite(means)
             if len(set(weights[usable])) >= FEWEST_POINTS:
