@@ -571,22 +571,33 @@ def columns_page() -> str:
 # The audit
 
 ABOUT_AUDITS = """\
-`tokauction audit` asks of every aggregation and payment rule of a run: does a higher bid ever hurt, does another bid
-pay better than one's value, does a false report? It takes the agents' distributions after the prefixes that the run met
-and works out what the rules do there: no text is written. Tables say all that there is, so agents that are tables are
-audited at every distinct set of distributions that a text can meet, whatever its length. Each counts once, however many
-prefixes have it, and shares are exact. A prefix after which some agent has no distribution is left out and counted.
-Where tables name more than 10,000 prefixes, and for language models, the audit looks at a sample of the prefixes that
-the run met (`--prefixes`), with 95 % intervals.
+`tokauction audit` asks three questions of every aggregation rule and payment rule of a run:
 
-It prints a table and a paragraph per aggregation rule. `audit.csv` in the run folder has every finding
-(`docs/reference/columns.md` has its columns), `audit.txt` the paragraphs. A payment is audited with the aggregation
-rules that it fits. Reference agents take part and are not audited. Utilities and payments are per token, means over
-the draw."""
+- Does an agent ever lose by raising its bid?
+- Does an agent ever gain by bidding something else than its value?
+- Does an agent ever gain by reporting a false distribution?
+
+The audit takes the agents' distributions after prefixes (texts so far) and works out what the rules do there. It writes
+no text.
+
+| agents | prefixes that are audited | shares |
+|---|---|---|
+| tables | Every distinct set of distributions that a text can meet, whatever its length. Each set counts once, however many prefixes have it. | exact |
+| tables that name more than 10,000 prefixes | a sample of the prefixes that the run met (`--prefixes`) | with 95 % intervals |
+| language models | a sample of the prefixes that the run met (`--prefixes`) | with 95 % intervals |
+
+A prefix after which some agent has no distribution is left out, and the audit says how many there were.
+
+The audit prints a table and one paragraph for each aggregation rule. It leaves two files in the run folder: `audit.csv`
+has every finding (`docs/reference/columns.md` explains its columns), and `audit.txt` has the paragraphs.
+
+A payment rule is audited together with the aggregation rules for which it is defined. Reference agents take part, but
+they are not audited. Utilities and payments are means over the random draw, per token."""
 
 ABOUT_TERMS = """\
-In a table `never` means that a check failed at none of the prefixes; else it says at which share of them it failed for
-the agent for whom it fails most often, and in brackets the largest failure of any agent."""
+In a table `never` means that a check failed at none of the prefixes. Otherwise the cell has two numbers. The first is the
+share of the prefixes at which the check failed, for the agent for whom it failed most often. The second, in brackets, is
+the largest failure of any agent."""
 
 
 def audit_page() -> str:
