@@ -580,11 +580,10 @@ ABOUT_AUDITS = """\
 The audit takes the agents' distributions after prefixes (texts so far) and works out what the rules do there. It writes
 no text.
 
-| agents | prefixes that are audited | shares |
-|---|---|---|
-| tables | Every distinct set of distributions that a text can meet, whatever its length. Each set counts once, however many prefixes have it. | exact |
-| tables that name more than 10,000 prefixes | a sample of the prefixes that the run met (`--prefixes`) | with 95 % intervals |
-| language models | a sample of the prefixes that the run met (`--prefixes`) | with 95 % intervals |
+- Agents that are tables are audited at every distinct set of distributions that a text can meet, whatever its length.
+  Each set counts once, however many prefixes have it, and shares are exact.
+- Tables that name more than 10,000 prefixes, and language models, are audited at a sample of the prefixes that the run
+  met (`--prefixes`). Shares then have 95 % intervals.
 
 A prefix after which some agent has no distribution is left out, and the audit says how many there were.
 
