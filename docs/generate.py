@@ -594,9 +594,9 @@ A payment rule is audited together with the aggregation rules for which it is de
 they are not audited. Utilities and payments are means over the random draw, per token."""
 
 ABOUT_TERMS = """\
-In a table `never` means that a check failed at none of the prefixes. Otherwise the cell has two numbers. The first is the
-share of the prefixes at which the check failed, for the agent for whom it failed most often. The second, in brackets, is
-the largest failure of any agent."""
+In a table `never` means that a check failed at none of the prefixes. Otherwise the cell has two numbers. The first is
+the share of the prefixes at which the check failed, for the agent for whom it failed most often. The second, in
+brackets, is the largest failure of any agent."""
 
 
 def audit_page() -> str:
