@@ -133,7 +133,8 @@ def test_one_count_for_all_spellings(phrases: list[str], text: str) -> None:
     count = Phrases(phrases).count(text)
     assert Phrases(phrases).count(normalize("NFD", text)) == count
     assert Phrases([normalize("NFD", phrase) for phrase in phrases]).count(text) == count
-    assert Phrases([phrase.upper() for phrase in phrases]).count(text) == count
+    composed = [normalize("NFC", phrase) for phrase in phrases]  # an accent after ᾳ would be the capital Ι's
+    assert Phrases([phrase.upper() for phrase in composed]).count(text) == count
 
 
 def test_what_is_equal_in_any_case_stays_so() -> None:
