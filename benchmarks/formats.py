@@ -24,11 +24,11 @@ import typer
 from numpy.typing import NDArray
 
 from tokenauction_cli.cli.terminal import console, rich_table
-from tokenauction_cli.lm.base import Logits
 from tokenauction_cli.lm.llama.batch import Row
 from tokenauction_cli.lm.llama.copies import quantise
 from tokenauction_cli.lm.llama.gguf import GgufContext
 from tokenauction_cli.lm.llama.hardware import Hardware, choose_hardware
+from tokenauction_cli.mechanism.normalised import log_normalize
 from tokenauction_cli.model_files.models import locate, parse_reference
 from tokenauction_cli.system.errors import NoCopyError
 from tokenauction_cli.system.processors import usable_processors
@@ -95,12 +95,7 @@ def _log_probs(path: Path, hardware: Hardware) -> NDArray[np.float64]:
         tokens = [*([] if first is None else [first]), *context.vocabulary.tokenize(AD, control=False)][:N_PREFIXES]
         rows = [Row(0, k, token, True) for k, token in enumerate(tokens)]
         chunks = [rows[begin : begin + context.chunk] for begin in range(0, len(rows), context.chunk)]
-        return np.concatenate([_log_softmax(context.decode(chunk)) for chunk in chunks])
-
-
-def _log_softmax(logits: Logits) -> NDArray[np.float64]:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+        return np.concatenate([log_normalize(context.decode(chunk)) for chunk in chunks])
 
 
 def _distances(law: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:

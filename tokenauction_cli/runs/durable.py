@@ -52,12 +52,3 @@ def new_file(path: Path) -> BinaryIO:
     """A file that nobody has linked to another place."""
     path.unlink(missing_ok=True)
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder last: a file whose name is lost in a power cut is lost."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,8 +23,8 @@ from typing import Any, BinaryIO
 from pydantic_core import from_json
 
 from ..system.errors import StoreError
-from ..system.regular_files import opened
-from .durable import Appender, explained, new_file, sync_folder
+from ..system.regular_files import opened, synced
+from .durable import Appender, explained, new_file
 from .lines import WrongLines, read_record, whole_lines
 from .lines import encode as encode  # also for those who take it from here
 from .record_schema import MOST_COLUMNS, RecordError
@@ -146,7 +146,7 @@ class RunFolder:
             except OSError:
                 temporary.unlink(missing_ok=True)
                 raise
-            sync_folder(self.path)
+            synced(self.path)
 
     def _has(self, name: str, data: bytes) -> bool:
         try:
@@ -316,7 +316,7 @@ class RunFolder:
                     written.flush()
                     os.fsync(written.fileno())
             temporary.replace(self.path / name)
-            sync_folder(self.path)
+            synced(self.path)
         self.wrong.forget(name)
         return aside
 
@@ -328,7 +328,7 @@ class RunFolder:
         path = self.path / f"{self.kind}-{last + 1}.jsonl"
         with explained(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o644)
-            sync_folder(self.path)
+            synced(self.path)
         try:
             yield Appender(path, descriptor)
         finally:

@@ -1,4 +1,4 @@
-"""Opening what strangers name: regular files alone, and without waiting for anybody.
+"""Opening what strangers name: regular files alone, and without waiting for anybody; and having the disk keep files.
 
 A device or a FIFO may have no end, and the files of /proc and /sys are the system's own, with secrets in them.
 """
@@ -25,6 +25,15 @@ def opened(path: Path, *, follow_links: bool = True) -> BinaryIO:
     except OSError:
         os.close(descriptor)
         raise
+
+
+def synced(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder: a file whose name is lost in a power cut is lost."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _check(status: os.stat_result, path: Path) -> None:

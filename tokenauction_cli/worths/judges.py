@@ -93,11 +93,12 @@ def judged(
     digests = {question: _digest(prompt) for question, prompt in prompts.items()}
     if not prompts:
         return {}
-    files = _files(experiment, model, list(prompts.values()), _began_with(experiment, folder, model))
-    scores = _known(folder, _identity(model, files.weights.of(model.path).form))
+    said = list(_lines(folder))
+    files = _files(experiment, model, list(prompts.values()), _began_with(experiment, said, model))
+    scores = _known(said, _identity(model, files.weights.of(model.path).form))
     if not scores.keys() >= set(digests.values()):
         files.probe(tell)  # which may turn to other weights
-        scores = _known(folder, _identity(model, files.weights.of(model.path).form))
+        scores = _known(said, _identity(model, files.weights.of(model.path).form))
         new = {digest: prompts[question] for question, digest in digests.items() if digest not in scores}
         scores |= _worked_out(files, model, answers, new, folder, tell)
     return {question: scores[digest] for question, digest in digests.items()}
@@ -195,15 +196,15 @@ def _lines(folder: RunFolder) -> Iterator[Mapping[str, Any]]:
     return (line for path in kept.record_files() for line, _ in kept.lines_of(path, "question"))
 
 
-def _known(folder: RunFolder, identity: str) -> dict[str, float]:
-    """The scores of this model in the folder, by the digest of the question."""
-    ours = (line for line in _lines(folder) if line.get("model") == identity)
+def _known(said: Sequence[Mapping[str, Any]], identity: str) -> dict[str, float]:
+    """The scores of this model among the lines of a folder, by the digest of the question."""
+    ours = (line for line in said if line.get("model") == identity)
     return {line["question"]: line["score"] for line in ours if isinstance(line.get("score"), float)}
 
 
-def _began_with(experiment: Experiment, folder: RunFolder, model: ModelInUse) -> Formats | None:
-    """The formats in which the judge has answered in this folder; None before it has."""
-    known = {line.get("model") for line in _lines(folder)}
+def _began_with(experiment: Experiment, said: Sequence[Mapping[str, Any]], model: ModelInUse) -> Formats | None:
+    """The formats in which the judge has answered in a folder with these lines; None before it has."""
+    known = {line.get("model") for line in said}
     forms = (form for form in ("file", "bf16", "f16") if _identity(model, form) in known)
     form = next(forms, None)
     return None if form is None else Formats(experiment.runtime.kv_cache, {model.sha256: form})

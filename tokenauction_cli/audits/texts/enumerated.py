@@ -99,9 +99,11 @@ class EnumeratedLaw(AuditedLaw):
         return Game(told.auctions, self.charged, worths, self.experiment.text_audit.at)
 
     def means(self, want: Want, trial: Trial) -> Means:
-        game = self._game([want], trial.report)
-        paid = float(game.auctions.at(trial.bids).payments(self.charged)[want.agent])
-        return Means(game.utility(want.agent, trial.bids), paid, game.auctions.tree.n_texts)
+        told = self.told[trial.report]
+        law = told.auctions.at(trial.bids)
+        paid = float(law.payments(self.charged)[want.agent])
+        worth = law.mean(told.worths[want.agent, want.utility.kind])
+        return Means(worth - paid, paid, told.auctions.tree.n_texts)
 
     def gains(self, want: Want, now: Trial, others: Sequence[Trial]) -> list[Bounds]:
         before = self.means(want, now).utility

@@ -26,6 +26,7 @@ from ...model_files.models import sha256_of
 from ...system.children import PACKAGE_ROOT, command_of
 from ...system.environment import cache_folder
 from ...system.errors import NoCopyError
+from ...system.regular_files import synced
 from .metadata import how_it_ended
 from .weights import left_quantised, size_of_copy
 
@@ -140,22 +141,13 @@ def _made(path: Path, target: Path, form: str, n_threads: int, tell: Callable[[s
         about = {"name": path.name, "form": form, "size": part.stat().st_size, "sha256": sha256_of(part)}
         _note(part).write_text(json.dumps(about), "utf-8")
         for written in (_note(part), part):
-            _sync(written)
+            synced(written)
             written.replace(target.parent / written.name)
-        _sync(target.parent)
+        synced(target.parent)
     found = _read(target)
     if found is None:
         raise NoCopyError(f"{target}: another process removed it")
     return found
-
-
-def _sync(path: Path) -> None:
-    """Wait until the disk has it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove_parts() -> None:

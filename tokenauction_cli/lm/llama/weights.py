@@ -22,6 +22,7 @@ COPIED = {"bf16": "BF16", "f16": "F16"}  # the formats of copies, and their type
 USUAL_ROWS = 32
 GPU_ROWS = 128
 MOST_OF_MEMORY = 0.4  # of the machine's, for all copies of an experiment together
+_INTEGERS = range(24, 28)  # ggml_type, as in ggml.h: of 8 to 64 bits
 _WITH_STATE = re.compile(r"blk\.\d+\.(ssm_|shortconv\.|time_mix_|channel_mix_)")
 
 
@@ -129,4 +130,4 @@ def size_of_copy(header: GgufHeader) -> int:
 def left_quantised(header: GgufHeader) -> str:
     """The name of a matrix in a quantised type, '' where all are floats."""
     kinds = (tensor for tensor in header.tensors if sum(size > 1 for size in tensor.sizes) > 1)
-    return next((tensor.name for tensor in kinds if tensor.kind not in FLOATS and not 24 <= tensor.kind <= 27), "")
+    return next((tensor.name for tensor in kinds if tensor.kind not in (*FLOATS, *_INTEGERS)), "")

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from ...model_files.gguf_header import read_header
 from ...system.children import PACKAGE_ROOT, command_of
-from ...system.environment import cache_folder
+from ...system.environment import cache_folder, remember
 from ...system.errors import ModelError
 from ..llama.copies import Copy
 from ..llama.file_identity import identity
@@ -152,7 +152,7 @@ def find(
         for crash in crashes:
             tell(crash.in_words)
         for settings in {hardware, setting}:
-            _remember(_memory(path, settings, finding.shape, copy.form if copy else FILE), finding)
+            remember(_memory(path, settings, finding.shape, copy.form if copy else FILE), asdict(finding))
         return finding
     raise unreadable(path, read_header(path), crashes[0].how)
 
@@ -248,14 +248,6 @@ def _said(line: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
-
-
-def _remember(memory: Path, finding: Probed) -> None:
-    try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(json.dumps(asdict(finding), indent=1), "utf-8")
-    except OSError:
-        return
 
 
 def _memory(path: Path, hardware: Hardware, shape: Shape, form: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 from ...analysis.columns.columns import explained, figure_explained
@@ -57,6 +58,11 @@ class Chart(ABC):
     percent: bool = False
     series: tuple[Series, ...] = ()
     panels: tuple[Panel, ...] = ()
+
+    @cached_property
+    def rows(self) -> tuple[dict[str, Any], ...]:
+        """Of all panels, which share their scales where they are to be compared."""
+        return tuple(row for panel in self.panels for row in panel.rows)
 
     @abstractmethod
     def drawn(self, panel: Panel, look: Look) -> Spec:

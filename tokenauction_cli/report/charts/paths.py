@@ -57,10 +57,9 @@ class PathChart(Chart):
             mark = look.point(filled=place != "first", size=size)
             here = [{"filter": {"field": "place", "equal": place}}]
             layers.append({"transform": here, "mark": mark, "encoding": self.shapes})
-        rows = [row for panel in self.panels for row in panel.rows]
-        values = [row["mean"] for row in rows] + [0.0] * self.has_root
+        values = [row["mean"] for row in self.rows] + [0.0] * self.has_root
         axes = {
-            "x": number("x", self.across, [row["x"] for row in rows]),
+            "x": number("x", self.across, [row["x"] for row in self.rows]),
             "y": number("mean", self.unit, values, root=self.has_root),
         }
         return {"layer": [*layers, *look.targets(size=300)], "encoding": {**axes, **self.colours(look, {"columns": 3})}}

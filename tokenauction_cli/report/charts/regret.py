@@ -31,8 +31,7 @@ class RegretChart(Chart):
         return super().height(panel, look) * len({(row["payment"], row["series"]) for row in panel.rows})
 
     def drawn(self, panel: Panel, look: Look) -> Spec:
-        rows = tuple(row for each in self.panels for row in each.rows)  # one scale: panels compare
-        gains = number("mean", self.across, [0.0, *numbers(rows, "mean", "low", "high")])
+        gains = number("mean", self.across, [0.0, *numbers(self.rows, "mean", "low", "high")])
         encoding = {
             "x": gains | {"axis": {"tickCount": 5, "grid": True, "domain": False, "format": FORM}},
             "y": {"field": "payment", "type": "nominal", "sort": None, "title": None, "axis": {"grid": False}},

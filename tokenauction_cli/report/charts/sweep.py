@@ -58,17 +58,13 @@ class SweepChart(Chart):
         return {"layer": [here, drawn] if self.axis.is_weight and len(self._places) > 1 else [drawn]}
 
     @cached_property
-    def _rows(self) -> list[dict[str, Any]]:
-        return [row for panel in self.panels for row in panel.rows]
-
-    @cached_property
     def _places(self) -> set[float]:
-        return {row["x"] for row in self._rows}
+        return {row["x"] for row in self.rows}
 
     @cached_property
     def _extent(self) -> tuple[float, float]:
         """The least and the largest number, intervals included."""
-        ends = [row["mean"] if row[end] is None else row[end] for row in self._rows for end in ("low", "high")]
+        ends = [row["mean"] if row[end] is None else row[end] for row in self.rows for end in ("low", "high")]
         return min(ends), max(ends)
 
     @cached_property
