@@ -32,6 +32,7 @@ from tokenauction_cli.mechanism.normalised import log_normalize
 from tokenauction_cli.model_files.models import locate, parse_reference
 from tokenauction_cli.system.errors import NoCopyError
 from tokenauction_cli.system.processors import usable_processors
+from tokenauction_cli.system.wording import did_you_mean
 
 from .benchmark import machine_of
 
@@ -57,12 +58,14 @@ class Measured(NamedTuple):
     distances: NDArray[np.float64]
 
 
-def measured(path: Path, sizes: Sequence[int], passes: int, tell: Callable[[str], None]) -> Iterator[Measured]:
-    """Every format in turn, several times over."""
+def measured(
+    path: Path, forms: Sequence[str], sizes: Sequence[int], passes: int, tell: Callable[[str], None]
+) -> Iterator[Measured]:
+    """The file as it is and each of these formats in turn, several times over."""
     hardware = choose_hardware("cpu", "auto", usable_processors())
     with TemporaryDirectory() as folder:
         files = {AS_IT_IS: path}
-        for form, file_type in {**FORMATS, "F32": ALL_F32}.items():
+        for form, file_type in (*((form, FORMATS[form]) for form in forms), ("F32", ALL_F32)):
             tell(f"writing {form}")
             try:
                 quantise(path, Path(folder) / f"{form}.gguf", file_type, hardware.n_threads)
@@ -107,6 +110,7 @@ def _rows_per_second(path: Path, hardware: Hardware, sizes: Sequence[int]) -> di
     with _context(path, hardware, max(sizes)) as context:
         n_tokens = context.vocabulary.size
         text = tuple(7 * k * k % n_tokens for k in range(N_HELD))
+        context.evaluate({0: text})  # the others copy it
         context.evaluate({k: (*text, k) for k in range(max(sizes))})
         found = {}
         for size in sizes:
@@ -129,6 +133,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def formats(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An alias, path.gguf, or a file of the hub.")],
     rows: Annotated[list[int] | None, typer.Option("--rows", min=1, help="Rows in a batch; several times.")] = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option("--format", help=f"One of {', '.join(FORMATS)}; several times; all unless given."),
+    ] = None,
     passes: Annotated[int, typer.Option("--passes", min=1, help="How often every format is timed.")] = 3,
 ) -> None:
     """Print rows/s and the distance to the f32 law by the format of a file's weights."""
@@ -136,7 +144,10 @@ def formats(
 
     path = locate(parse_reference(model, Path.cwd())).path
     sizes = sorted(set(rows or (1, 8, 32, 64)))
-    found = list(measured(path, sizes, passes, lambda said: print(said, file=sys.stderr, flush=True)))
+    forms = form or list(FORMATS)
+    if unknown := next((name for name in forms if name not in FORMATS), None):
+        raise typer.BadParameter(f"`{unknown}` is none of {', '.join(FORMATS)}{did_you_mean(unknown, FORMATS)}")
+    found = list(measured(path, forms, sizes, passes, lambda said: print(said, file=sys.stderr, flush=True)))
     table = [
         (
             one.form,

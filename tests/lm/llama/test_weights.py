@@ -12,10 +12,17 @@ from tokenauction_cli.lm.llama.hardware import Hardware
 from tokenauction_cli.lm.llama.weights import COPIED, PROCESSORS, best_rows, chosen, most_common_type
 from tokenauction_cli.model_files.gguf_header import GgufHeader, Tensor, read_header
 
-Q4_0, Q4_1, Q6_K, Q8_0 = 2, 3, 14, 8  # ggml_type
+Q4_0, Q4_1, Q6_K, Q8_0, IQ4_NL = 2, 3, 14, 8, 20  # ggml_type
 CPU = Hardware(0, 2)
 AMD = "CPU : AVX2 = 1 | AVX512 = 1 | AVX512_BF16 = 1"
-OTHERS = [f"{AMD} | AMX_INT8 = 1", "CPU : NEON = 1 | ARM_FMA = 1", "CPU : SSE3 = 1"]
+AVX2 = "CPU : AVX2 = 1 | F16C = 1 | FMA = 1"
+OTHERS = [
+    f"{AMD} | AMX_INT8 = 1",
+    "CPU : AVX2 = 1 | AVX512 = 1",
+    f"{AVX2} | AVX_VNNI = 1",
+    "CPU : NEON = 1 | ARM_FMA = 1",
+    "CPU : SSE3 = 1",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -46,11 +53,18 @@ def test_bf16_where_it_was_measured_to_be_faster() -> None:
     assert chosen("auto", header(Q4_1), CPU, alone=False).why == "faster than Q4_1 on processors with AVX512_BF16"
 
 
+def test_f16_with_avx2_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "system_info", lambda: AVX2)
+    assert [form(header(kind)) for kind in (Q4_1, Q6_K, Q8_0)] == ["f16"] * 3
+    assert [form(header(kind)) for kind in (Q4_0, IQ4_NL)] == ["file"] * 2
+    assert [best_rows(one, CPU) for one in ("f16", "bf16", "file")] == [64, 32, 32]
+
+
 @pytest.mark.parametrize("system_info", OTHERS)
 def test_the_file_where_nothing_was(monkeypatch: pytest.MonkeyPatch, system_info: str) -> None:
     monkeypatch.setattr(libraries, "system_info", lambda: system_info)
     assert form(header(Q4_1)) == "file"
-    assert best_rows("bf16", CPU) == 32
+    assert [best_rows(one, CPU) for one in COPIED] == [32, 32]
 
 
 @pytest.mark.usefixtures("amd")
@@ -82,7 +96,7 @@ def test_the_file_where_a_copy_would_lose_its_bits(tmp_path: Path) -> None:
         assert form(GgufHeader({}, {}, (*quantised, *special))) == "file"
 
 
-@pytest.mark.parametrize("system_info", [AMD, *OTHERS])
+@pytest.mark.parametrize("system_info", [AMD, AVX2, *OTHERS])
 def test_who_names_a_format_gets_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system_info: str) -> None:
     monkeypatch.setattr(libraries, "system_info", lambda: system_info)
     mixed = read_header(mixed_model(tmp_path / "m.gguf"))
