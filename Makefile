@@ -9,7 +9,7 @@ LLAMA := $(addprefix tokenauction_cli/lm/,build_llama.py llama/llama_build.py co
 NEWER := import sys; sys.exit(sys.version_info < (3, 10))
 
 .DEFAULT_GOAL := help
-.PHONY: given-cmake-args help install demo test test-two-models soak bench check docs site lock clean clean-venv
+.PHONY: given-cmake-args help install demo test test-two-models soak bench check docs site release lock clean clean-venv
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,12 +33,13 @@ soak: $(STAMP) ## the tests that take minutes, and every law with 400 examples i
 bench: $(STAMP) ## speed in ratios, on a quiet machine: BENCH="EXP --repeat 3", "--replay", "--workers 2"
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-check: $(STAMP) ## format, lint, layers, types and the rules of the documentation
+check: $(STAMP) ## format, lint, layers, types, the rules of the documentation, the Dockerfile
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
 	@$(BIN)/python docs/check.py
+	@$(BIN)/hadolint Dockerfile
 
 # A .venv made by hand is used and completed. Whatever is missing is named before pip starts.
 # CMAKE_ARGS="-DGGML_CUDA=on" make install builds llama.cpp for a GPU; that is remembered until other ones are given.
@@ -82,6 +83,13 @@ site: $(STAMP) ## the documentation as a website, in docs/_build/html; SITE_MODE
 	  $(PIP) install --quiet --no-build-isolation --editable '.[docs]'
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html in a browser."
+
+release: $(STAMP) ## the sdist and this machine's wheel in dist/; the wheel runs the demo in an environment of its own
+	@$(PIP) install --quiet build
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist . >/dev/null
+	@sh tests/try_wheel.sh "$$PWD"/dist/*.whl "$$PWD"/experiments/hawaii-co-marketing.yaml
+	@ls dist
 
 lock: $(STAMP) ## pin again what make installs, for every Python from 3.10 on
 	@$(PIP) install --quiet uv

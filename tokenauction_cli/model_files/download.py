@@ -7,7 +7,6 @@ cache is made of: blobs/<etag>, snapshots/<commit>/<name> that points to it, ref
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import time
@@ -15,6 +14,8 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from ..system.locks import lock
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata
@@ -159,7 +160,7 @@ class _Download:
 def _claim(file: BinaryIO) -> None:
     """Raise TooLongError where another process receives the same file; a file system without locks is no error."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(file.fileno())
     except BlockingIOError:
         raise TooLongError("another process downloads this file: wait for it") from None
     except OSError:

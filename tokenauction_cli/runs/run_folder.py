@@ -10,7 +10,6 @@ over and noted in `wrong`.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ from typing import Any, BinaryIO
 from pydantic_core import from_json
 
 from ..system.errors import StoreError
+from ..system.locks import lock
 from ..system.regular_files import opened, synced
 from .durable import Appender, explained, new_file
 from .lines import WrongLines, read_record, whole_lines
@@ -82,7 +82,7 @@ class RunFolder:
         """Take the lock, if no other process has it."""
         with explained(self.path):
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(descriptor)
             except BlockingIOError:
                 return False
             except OSError as error:
