@@ -265,5 +265,5 @@ def test_where_a_large_batch_moves_bits_the_usual_one_is_used(load: Load, monkey
 
 
 def test_an_unknown_format_is_told_with_the_nearest(made: Path) -> None:
-    with pytest.raises(Exception, match=r"expected auto, file, bf16 or f16, got 'fp16'; did you mean f16\?"):
+    with pytest.raises(Exception, match=r"expected auto, file, bf16 or f16, got 'fp16'; did you mean 'f16'\?"):
         check(made / "e.yaml", overrides=["runtime.weights=fp16"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -25,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from ...system.wording import did_you_mean
 from ..source.located_yaml import resolve
 
 
@@ -62,7 +62,7 @@ def _hint(expected: str, value: Any) -> str:
         return "; remove the quotes" if isinstance(resolve(value[:100]), (int, float)) else ""
     names = re.split(", | or ", expected)
     if isinstance(value, str) and all(map(str.isidentifier, names)):
-        return "".join(f"; did you mean {name}?" for name in get_close_matches(value, names, n=1))
+        return did_you_mean(value, names)
     is_text = expected.startswith(("text", "a name", "an id")) and "number" not in expected
     return "; put it in quotes" if is_text and isinstance(value, (bool, int, float)) else ""
 
