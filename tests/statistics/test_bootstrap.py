@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tokenauction_cli.statistics.bootstrap import MOST_RESAMPLED, Ratio, mean_intervals
+from tokenauction_cli.statistics.bootstrap import (
+    MOST_RESAMPLED,
+    Ratio,
+    mean_intervals,
+    means_of_samples,
+    ratios_of_samples,
+)
 from tokenauction_cli.statistics.intervals import Estimate, difference
 
 
@@ -52,3 +58,17 @@ def test_an_interval_knows_no_unit(unit: float) -> None:
     numbers = np.array([[1.0], [2.0], [2.0], [5.0], [5.0], [2.0], [1.0], [1.0]])
     (plain,), (scaled,) = mean_intervals(numbers), mean_intervals(numbers * unit)
     assert scaled == pytest.approx(tuple(bound * unit for bound in plain), rel=1e-9)
+
+
+def test_many_samples_have_the_interval_of_each() -> None:
+    """Of several sizes, with equal rows, constant ones, an infinite number, and texts without a byte."""
+    chance = np.random.default_rng(4)
+    samples, sizes = chance.exponential(size=(300, 12)), chance.integers(1, 9, size=(300, 12)).astype(float)
+    samples[::7, 5:] = np.nan
+    samples[1], samples[2], samples[3, 0], samples[4] = 2.0, samples[1], np.inf, np.nan
+    sizes[5, 3] = sizes[6] = 0
+    means, ratios = means_of_samples(samples), ratios_of_samples(samples, sizes)
+    for row, below, mean, ratio in zip(samples, sizes, means, ratios, strict=True):
+        there = ~np.isnan(row)
+        assert np.array_equal(mean, mean_intervals(row[:, None])[0], equal_nan=True)
+        assert np.array_equal(ratio, Ratio.of(row[there], below[there]).estimate, equal_nan=True)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenauction_cli.statistics.trends import kendall_tau, shape, slope_p_value, slopes
+from tokenauction_cli.statistics.sign_flips import sign_flip, sign_flips
+from tokenauction_cli.statistics.trends import kendall_tau, shape, shapes, slopes
 
 SEEDS = np.repeat([0, 1], 3)
 WEIGHTS = np.tile([0.0, 0.5, 1.0], 2)
@@ -66,7 +67,7 @@ def test_slopes_by_hand() -> None:
 def test_a_seed_with_one_weight_has_no_slope() -> None:
     values = np.array([1.0, 5.0, 3.0, 1.0, np.inf, np.nan])[:, None]
     assert np.array_equal(slopes(WEIGHTS, values, SEEDS)[:, 0], [1.0, np.nan], equal_nan=True)
-    assert np.isnan(slope_p_value(np.array([1.0, np.nan])))
+    assert np.isnan(sign_flips(np.array([[1.0, np.nan]]))).all()
 
 
 @given(st.floats(-1e6, 1e6, allow_subnormal=False), st.lists(st.integers(0, 20), min_size=3, max_size=12, unique=True))
@@ -77,5 +78,28 @@ def test_what_stays_where_it_is_has_no_slope(value: float, places: list[int]) ->
 
 
 def test_seeds_that_all_rise_are_a_trend() -> None:
-    assert slope_p_value(np.ones(10)) == 2 / 2**10
-    assert slope_p_value(np.zeros(10)) == 1
+    assert sign_flips(np.array([np.ones(10), np.zeros(10)])).tolist() == [2 / 2**10, 1]
+
+
+@given(st.lists(st.lists(st.integers(-4, 4), min_size=5, max_size=5), min_size=1, max_size=4))
+def test_many_curves_have_the_shape_of_each(curves: list[list[int]]) -> None:
+    """Among them some whose nearest curve pools points of unequal weights, against scipy."""
+    from scipy.optimize import isotonic_regression
+
+    weights, rows = np.array([0.0, 0.2, 0.2, 0.7, 1.0]), np.array(curves, dtype=float)
+    for found, means in zip(shapes(weights, rows), rows, strict=True):
+        assert np.array_equal(found, shape(weights, means), equal_nan=True)
+        places = np.array([means[0], means[1:3].mean(), *means[3:]])
+        fits = [sign * isotonic_regression(sign * places, weights=[1, 2, 1, 1]).x[[0, 1, 1, 2, 3]] for sign in (1, -1)]
+        distances = min((means - fit for fit in fits), key=lambda distance: float(distance @ distance))
+        squares = [min(float((means - fit) @ (means - fit)) for fit in fits), float(distances @ distances)]
+        assert squares[0] == pytest.approx(squares[1])
+        if len(set(means)) > 1:
+            variation = float(((means - means.mean()) ** 2).sum())
+            assert found[2] == pytest.approx(squares[0] / variation, abs=1e-12)
+
+
+def test_many_samples_have_the_p_value_of_each() -> None:
+    samples = np.random.default_rng(0).normal(0.3, 1, size=(5, 20))
+    samples[1, 12:] = np.nan
+    assert sign_flips(samples).tolist() == [sign_flip(row[~np.isnan(row)]) for row in samples]

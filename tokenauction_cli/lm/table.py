@@ -55,12 +55,16 @@ class TableVocabulary:
 
 
 class TableModel:
-    """Looks distributions up; the logits are the logarithms of the probabilities, -inf for tokens not listed."""
+    """Looks distributions up; the logits are the logarithms of the probabilities, -inf for tokens not listed.
+
+    A distribution has one row of logits, wherever it holds, which nobody can write to.
+    """
 
     slots = None
 
     def __init__(self, vocabulary: TableVocabulary) -> None:
         self.vocabulary = vocabulary
+        self._rows: dict[int, tuple[Mapping[str, float], Logits]] = {}  # by the distribution itself
 
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
         return [self._answer(request) for request in requests]
@@ -89,8 +93,15 @@ class TableModel:
                 f'add one under `distributions`, or "{ANY_TEXT}" for every other text',
                 agent=prompt.agent,
             )
+        if id(row) not in self._rows:
+            self._rows[id(row)] = row, self._logits(row)
+        return self._rows[id(row)][1]
+
+    def _logits(self, row: Mapping[str, float]) -> Logits:
         p = np.zeros(self.vocabulary.size)
         for token, probability in row.items():
             p[self.vocabulary.index[token]] = probability
         with np.errstate(divide="ignore"):
-            return np.asarray(np.log(p / p.sum()))
+            logits = np.asarray(np.log(p / p.sum()))
+        logits.flags.writeable = False
+        return logits

@@ -359,6 +359,11 @@ class Profile(_Probabilities):
                 found.update((block * BLOCK + np.flatnonzero(inside >= LIKELY)).tolist())
         return np.array(sorted(found), dtype=np.intp)
 
+    @property
+    def n_kept(self) -> int:
+        """How many things it keeps for whoever asks again."""
+        return len(self._kept)
+
     def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """compute(), worked out the first time this key is asked for and kept as long as the profile."""
         if key not in self._kept:

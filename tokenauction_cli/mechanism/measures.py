@@ -79,8 +79,8 @@ def posterior(weights: ArrayLike, log_likelihoods: ArrayLike) -> Array:
     >>> posterior((1, 1), np.log([0.1, 0.3])).round(4).tolist()
     [0.25, 0.75]
     """
-    rows = np.atleast_2d(np.asarray(weights, dtype=np.float64))
-    prior = np.array([weights_of(row) for row in rows]).reshape(np.shape(weights))
+    given = np.asarray(weights, dtype=np.float64)
+    prior = weights_of(given) if given.ndim == 1 else np.array([weights_of(row) for row in given]).reshape(given.shape)
     scores = np.where(prior > 0, log_of(prior) + np.asarray(log_likelihoods, dtype=np.float64), -np.inf)
     top = scores.max(axis=-1, keepdims=True)
     explains = np.isfinite(top)

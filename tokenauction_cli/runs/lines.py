@@ -15,6 +15,7 @@ from .record_schema import TEXTS, Record, RecordError, checked
 MOST_BYTES = 64 << 20  # of a line
 MOST_WRONG = 10_000  # lines of one file: then the rest of it is passed over
 _TOLD = 3
+_NOT_PLAIN = (dict, list, float)
 
 
 class WrongLines:
@@ -81,15 +82,14 @@ def encode(record: Record) -> bytes:
     return encode({key: value for key, value in record.items() if key != "trace"})
 
 
-def _json(record: Record) -> str:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def _spelled(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _spelled(item) for key, item in value.items()}
+        return {key: _spelled(item) if isinstance(item, _NOT_PLAIN) else item for key, item in value.items()}
     if isinstance(value, list):
-        return [_spelled(item) for item in value]
+        return [_spelled(item) if isinstance(item, _NOT_PLAIN) else item for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return value

@@ -72,6 +72,20 @@ def wilson(successes: float, trials: float) -> Interval:
     return Interval(low, min(1.0, middle + half) if successes < trials else 1.0)
 
 
+def rates_of_samples(samples: Array) -> Array:
+    """The share of 1 among the 0 and 1 of every row of (K, n), its NaN left out, with Wilson's interval, (K, 3).
+
+    >>> rates_of_samples(np.array([[1.0, 0.0, np.nan]])).round(3).tolist()
+    [[0.5, 0.095, 0.905]]
+    """
+    hits, trials = np.nansum(samples, axis=1).tolist(), (~np.isnan(samples)).sum(axis=1).tolist()
+    known = {
+        pair: Estimate(pair[0] / pair[1] if pair[1] else math.nan, *wilson(*pair))
+        for pair in {*zip(hits, trials, strict=True)}
+    }
+    return np.array([known[pair] for pair in zip(hits, trials, strict=True)])
+
+
 def mean_over_clusters(clusters: Array, bounds: tuple[float, float]) -> Estimate:
     """Of (m, 3): each cluster's mean, low and high. Clusters without a mean do not count; one has no interval.
 

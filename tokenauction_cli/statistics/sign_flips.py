@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..system.arrays import Array
+from .samples import of_each_size
 
 FLIPS = 2000
 _SIGNS_AT_ONCE = 200_000
+_SAMPLES_AT_ONCE = 128
 _MOST_FOR_ALL_SIGNS = 10
 _ROUNDING = 1e-12  # of the sum of all sizes
 
@@ -27,13 +29,33 @@ def sign_flip(differences: Array) -> float:
     >>> sign_flip(np.array([1.0, -1.0]))
     1.0
     """
-    signs = _signs(len(differences))
-    at_once = max(1, _SIGNS_AT_ONCE // max(1, len(differences)))
-    parts = (signs[k : k + at_once].astype(float) for k in range(0, len(signs), at_once))
-    sums = np.abs(np.concatenate([np.einsum("rn,n->r", part, differences) for part in parts]))
-    observed = abs(float(differences.sum())) - _ROUNDING * float(np.abs(differences).sum())
-    as_far = int((sums >= observed).sum())
-    exact = len(differences) <= _MOST_FOR_ALL_SIGNS
+    return float(_p_values(differences[None])[0])
+
+
+def sign_flips(samples: Array) -> Array:
+    """The same of every row of (K, n), its NaN left out, (K,); NaN where a row has fewer than two numbers.
+
+    >>> sign_flips(np.array([[1.0, 2.0, 0.5, 1.5], [1.0, -1.0, np.nan, np.nan]])).tolist()
+    [0.125, 1.0]
+    """
+    found = np.full(len(samples), np.nan)
+    for which, (differences,) in of_each_size(samples, _SAMPLES_AT_ONCE):
+        if differences.shape[1] > 1:
+            found[which] = _p_values(differences)
+    return found
+
+
+def _p_values(differences: Array) -> Array:
+    """Of (K, n)."""
+    n = differences.shape[1]
+    signs = _signs(n)
+    sizes = np.abs(differences)
+    observed = np.abs(differences.sum(axis=1)) - _ROUNDING * sizes.sum(axis=1)
+    as_far, at_once = np.zeros(len(differences)), max(1, _SIGNS_AT_ONCE // max(1, n))
+    for k in range(0, len(signs), at_once):
+        sums = np.abs(differences @ signs[k : k + at_once].T.astype(float))
+        as_far += (sums >= observed[:, None]).sum(axis=1)
+    exact = n <= _MOST_FOR_ALL_SIGNS
     return as_far / len(signs) if exact else (as_far + 1) / (len(signs) + 1)
 
 

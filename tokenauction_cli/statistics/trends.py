@@ -23,7 +23,8 @@ import numpy as np
 
 from ..system.arrays import Array, Integers
 from .rounding import ROUNDING
-from .sign_flips import sign_flip
+
+_NUMBERS_AT_ONCE = 1 << 18
 
 
 class TrendShape(NamedTuple):
@@ -49,40 +50,73 @@ def shape(weights: Array, means: Array) -> TrendShape:
     >>> [round(float(x), 3) for x in shape(weights, np.array([1.0, 3.0, 2.0]))]
     [0.333, 0.5, 0.25]
     """
-    size = float(np.abs(means).max()) or 1.0
-    means = np.round(means / size, 12)
-    tau = kendall_tau(weights, means)
-    if np.isnan(tau):
-        return TrendShape(np.nan, 0.0, 0.0)
-    fits = [means - sign * _isotonic(weights, sign * means) for sign in (1.0, -1.0)]
-    apart = min(fits, key=lambda distances: float(distances @ distances))
-    variation = means - means.mean()
-    return TrendShape(tau, size * float(np.abs(apart).max()), float(apart @ apart / (variation @ variation)))
+    return TrendShape(*shapes(weights, means[None])[0].tolist())
 
 
-def kendall_tau(x: Array, y: Array) -> float:
+def shapes(weights: Array, curves: Array) -> Array:
+    """The same of every row of (K, n), (K, 3).
+
+    >>> shapes(np.array([0.0, 0.5, 1.0]), np.array([[1.0, 2.0, 3.0], [3.0, 3.0, 2.0]])).round(3).tolist()
+    [[1.0, 0.0, 0.0], [-0.816, 0.0, 0.0]]
+    """
+    at_once = max(1, _NUMBERS_AT_ONCE // len(weights) ** 2)
+    return np.concatenate([_shapes(weights, curves[k : k + at_once]) for k in range(0, len(curves), at_once)])
+
+
+def _shapes(weights: Array, curves: Array) -> Array:
+    sizes = np.abs(curves).max(axis=1)
+    sizes[sizes == 0] = 1.0
+    means = np.round(curves / sizes[:, None], 12)
+    found = np.zeros((len(curves), 3))
+    found[:, 0] = kendall_tau(weights, means)
+    places, which, counts = np.unique(weights, return_inverse=True, return_counts=True)
+    in_order = means @ (which[:, None] == np.arange(len(places))) / counts  # points of equal weight are one, their mean
+    steps = np.diff(in_order)
+    goes_one_way = ((steps >= 0).all(axis=1) | (steps <= 0).all(axis=1)) & (len(places) == len(weights))
+    bent = np.flatnonzero(~(goes_one_way | np.isnan(found[:, 0])))
+    if not len(bent):
+        return found
+    fits = [means[bent] - sign * _isotonic(sign * in_order[bent], counts)[:, which] for sign in (1.0, -1.0)]
+    squares = [_squares(distances) for distances in fits]
+    apart = np.where((squares[0] <= squares[1])[:, None], *fits)
+    found[bent, 1] = sizes[bent] * np.abs(apart).max(axis=1)
+    found[bent, 2] = np.minimum(*squares) / _squares(means[bent] - means[bent].mean(axis=1, keepdims=True))
+    return found
+
+
+def _squares(rows: Array) -> Array:
+    """Their sums, by row."""
+    return np.asarray(np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0])
+
+
+def kendall_tau(x: Array, y: Array) -> Array:
     """Tau-b: concordant less discordant pairs, over the geometric mean of the pairs not tied in x and in y.
 
     NaN where x or y does not move. Unlike scipy's it is 1 and not .9999999999999999 where y always rises.
 
-    Of (n,) and (n,). Source: M. G. Kendall, Biometrika 33 (1945) 239.
+    Of (n,) and (..., n). Source: M. G. Kendall, Biometrika 33 (1945) 239.
 
     >>> round(float(kendall_tau(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))), 3)
     0.333
     """
-    above = np.triu_indices(len(x), 1)
-    dx, dy = (np.sign(v[:, None] - v[None, :])[above] for v in (x, y))
-    untied = np.sqrt(float((dx * dx).sum()) * float((dy * dy).sum()))
-    return float((dx * dy).sum()) / untied if untied else float("nan")
+    first, second = np.triu_indices(len(x), 1)
+    dx, dy = (np.sign(v[..., first] - v[..., second]) for v in (x, y))
+    untied = np.sqrt((dx * dx).sum() * (dy * dy).sum(axis=-1))
+    with np.errstate(invalid="ignore"):
+        return np.asarray((dx * dy).sum(axis=-1) / np.where(untied, untied, np.nan))
 
 
-def _isotonic(x: Array, y: Array) -> Array:
-    """The nearest values, in squares, that never fall along x; points of equal x are one point with their mean."""
-    from scipy.optimize import isotonic_regression
+def _isotonic(rows: Array, counts: Integers) -> Array:
+    """The nearest values, in squares weighted by the counts (n,), that never fall along a row of (K, n).
 
-    places, which, sizes = np.unique(x, return_inverse=True, return_counts=True)
-    means = np.bincount(which, weights=y, minlength=len(places)) / sizes
-    return np.asarray(isotonic_regression(means, weights=sizes).x[which])
+    At i it is the largest over j <= i of the least over k >= i of the mean of j .. k.
+    Source: R. E. Barlow et al., Statistical Inference under Order Restrictions (1972), the max-min formula.
+    """
+    later = np.triu(np.ones((len(counts), len(counts)), dtype=bool))
+    sums = np.cumsum(np.where(later, (rows * counts)[:, None, :], 0.0), axis=2)
+    means = sums / np.where(later, np.cumsum(np.where(later, counts, 0), axis=1), 1)
+    least = np.minimum.accumulate(np.where(later, means, np.inf)[:, :, ::-1], axis=2)[:, :, ::-1]
+    return np.asarray(np.where(later, least, -np.inf).max(axis=1))
 
 
 def slopes(weights: Array, values: Array, seeds: Integers) -> Array:
@@ -109,15 +143,3 @@ def slopes(weights: Array, values: Array, seeds: Integers) -> Array:
 
 def _sums(values: Array, seeds: Integers) -> Array:
     return np.stack([np.bincount(seeds, weights=column) for column in values.T], axis=1)
-
-
-def slope_p_value(slopes_of_seeds: Array) -> float:
-    """Two-sided, of no slope, (n_seeds,); NaN where fewer than two seeds have one.
-
-    By sign flips, for seeds are independent.
-
-    >>> slope_p_value(np.array([1.0, 2.0, 0.5]))
-    0.25
-    """
-    known = slopes_of_seeds[~np.isnan(slopes_of_seeds)]
-    return sign_flip(known) if len(known) > 1 else float("nan")

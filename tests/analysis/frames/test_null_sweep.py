@@ -20,7 +20,8 @@ from tokenauction_cli.api import run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.mechanism.cumulative import BLOCK
 from tokenauction_cli.mechanism.sampling.randomness import DrawKey, Purpose, Randomness
-from tokenauction_cli.statistics.trends import slope_p_value, slopes
+from tokenauction_cli.statistics.sign_flips import sign_flip, sign_flips
+from tokenauction_cli.statistics.trends import slopes
 
 NULL_SWEEP = """
 name: null-sweep
@@ -109,7 +110,7 @@ def swept(read: Reader, tmp_path: Path, *overrides: str) -> Run:
 def p_value(hits: np.ndarray) -> float:
     """Of seeds in rows and weights in columns."""
     seeds = np.repeat(np.arange(len(hits)), len(WEIGHTS))
-    return slope_p_value(slopes(np.tile(WEIGHTS, len(hits)), hits.reshape(-1, 1), seeds)[:, 0])
+    return sign_flip(slopes(np.tile(WEIGHTS, len(hits)), hits.reshape(-1, 1), seeds)[:, 0])
 
 
 @pytest.mark.parametrize(("sampling", "rule"), SAMPLINGS)
@@ -134,7 +135,7 @@ def test_without_a_trend_few_p_values_are_small(sampling: str, rule: str) -> Non
     found = slopes(weights, hits.reshape(-1, 1), seeds)[:, 0]
     of_sweeps, moving = found.reshape(N_SWEEPS, N_SEEDS), found[found != 0]
     of_moving = moving[: len(moving) // N_MOVING * N_MOVING].reshape(-1, N_MOVING)  # what moves in no seed is in no sum
-    level, of_those = (np.mean([slope_p_value(one) < 0.05 for one in sweeps]) for sweeps in (of_sweeps, of_moving))
+    level, of_those = (np.mean(sign_flips(sweeps) < 0.05) for sweeps in (of_sweeps, of_moving))
     print(
         f"{sampling}, {rule}: {level:.2%} of {N_SWEEPS}, where {N_MOVING} seeds move {of_those:.2%} of {len(of_moving)}"
     )

@@ -13,9 +13,19 @@ from conftest import Reader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tokenauction_cli.engine.loop import auctioneer
 from tokenauction_cli.engine.loop.auctioneer import Auctioneer
 from tokenauction_cli.engine.loop.text_state import NextDraw, TextState
-from tokenauction_cli.engine.loop.token_loop import Back, Drawn, Failed, PromptSet, Record, TokenLoop, continued
+from tokenauction_cli.engine.loop.token_loop import (
+    Back,
+    Drawn,
+    Failed,
+    PromptSet,
+    Record,
+    TokenLoop,
+    _share_work,
+    continued,
+)
 from tokenauction_cli.engine.models.prepare import prepare
 from tokenauction_cli.engine.plan import Cell, cells_of
 from tokenauction_cli.engine.rules import Rules
@@ -23,6 +33,7 @@ from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm.base import Logits, Request
 from tokenauction_cli.lm.table import TableModel, TablePrompt, TableVocabulary
 from tokenauction_cli.mechanism.native import compiled
+from tokenauction_cli.mechanism.outcome import Outcome
 from tokenauction_cli.system.errors import CellError
 
 
@@ -461,3 +472,44 @@ def test_without_budgets_nobody_has_spent(read: Reader) -> None:
         )
     )
     assert (written.only["text"], written.only["end_reason"]) == ("y y y", "length")
+
+
+def test_a_distribution_is_auctioned_once_wherever_it_holds(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two queries, texts of three tokens, one distribution of each agent: two outcomes, one for each pair of bids."""
+    experiment = read(
+        "{name: t, queries: [q, r], agents: [{name: A, distribution: {x: 0.5, y: 0.5}}, "
+        "{name: B, distribution: {x: 0.1, y: 0.9}}], auction: {max_tokens: 3}, "
+        "sweep: {relative_weight: [0.2, 0.7], seeds: 5}}"
+    )
+    outcomes = []
+    monkeypatch.setattr(auctioneer, "Outcome", lambda *given: outcomes.append(given) or Outcome(*given))
+    apart = {cell.id: write(experiment, cells=[cell]).only for cell in cells_of(experiment)}
+    outcomes.clear()
+    assert write(experiment).records == apart
+    assert len(outcomes) == 2
+
+
+def test_what_is_kept_of_a_distribution_is_bounded(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = read(
+        "{name: t, agents: [{name: A, distribution: {x: 0.5, y: 0.5}}, {name: B, distribution: {x: 0.1, y: 0.9}}], "
+        "auction: {max_tokens: 3}, sweep: {relative_weight: [0.2, 0.7], seeds: 20}}"
+    )
+    whole = write(experiment).records
+    monkeypatch.setattr(auctioneer, "MOST_KEPT", 3)
+    assert write(experiment).records == whole
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=9))
+def test_idle_slots_get_work_and_busy_ones_stand_first(sizes: list[int]) -> None:
+    """As said: from the first gap on, the oldest bundle of the fullest slot, else the last busy slot moves there."""
+    slots: list[Any] = [[(k, j) for j in range(n)] for k, n in enumerate(sizes)]
+    wanted = [list(slot) for slot in slots]
+    for k in range(len(wanted)):
+        fullest = max(wanted, key=len)
+        if not wanted[k] and len(fullest) > 1:
+            wanted[k] = [fullest.pop(0)]
+        elif not wanted[k]:
+            last = max((j for j in range(k, len(wanted)) if wanted[j]), default=k)
+            wanted[k], wanted[last] = wanted[last], wanted[k]
+    assert _share_work(slots) == sum(map(bool, wanted))
+    assert slots == wanted

@@ -13,8 +13,11 @@ import numpy as np
 
 from ...experiment.experiment import Experiment
 from ...mechanism.registry import is_lottery
-from ...statistics.trends import shape, slope_p_value, slopes
-from .metrics import GROUP, figures_of_summary, observations
+from ...statistics.samples import samples
+from ...statistics.sign_flips import sign_flips
+from ...statistics.trends import shapes, slopes
+from ...system.arrays import Array
+from .metrics import GROUP, figures_of_summary, observations, units_of
 from .per_bytes import parts_of_ratios, sizes_of
 
 if TYPE_CHECKING:
@@ -44,13 +47,19 @@ def _p_values(experiment: Experiment, cells: pd.DataFrame, pooled: bool) -> dict
     if not is_lottery(experiment.auction.sampling):
         return {}
     found = slopes_of_seeds(experiment, cells)
-    groups = [*found.groupby(level=["query", "aggregation"], sort=False)]
-    if pooled:
-        groups += [((ALL_QUERIES, rule), group) for rule, group in found.groupby(level="aggregation", sort=False)]
+    units = found.index.to_frame(index=False)
+    known = _p_values_of(found, units[["query", "aggregation"]])
+    return known | (_p_values_of(found, units[["aggregation"]].assign(query=ALL_QUERIES)) if pooled else {})
+
+
+def _p_values_of(slopes: pd.DataFrame, units: pd.DataFrame) -> dict[tuple[str, str, str], float]:
+    """Of every query, rule and figure, of seeds in these units."""
+    rows, numbers = units_of(units[["query", "aggregation"]])
+    of_figures = zip(slopes.columns, samples(numbers, slopes.to_numpy(dtype=float).T), strict=True)
     return {
-        (*key, figure): slope_p_value(of_seeds)
-        for key, group in groups
-        for figure, of_seeds in zip(group.columns, group.to_numpy(dtype=float).T, strict=True)
+        (*row, figure): p_value
+        for figure, of_seeds in of_figures
+        for row, p_value in zip(rows, sign_flips(of_seeds).tolist(), strict=True)
     }
 
 
@@ -62,25 +71,29 @@ def slopes_of_seeds(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame
     values = observations(experiment, finished)
     parts = parts_of_ratios(values, sizes_of(finished["text"]), finished[GROUP])
     values = pd.concat([values, parts], axis=1)
-    keys = finished[["query", "aggregation", "seed"]]
-    numbers = keys.groupby(list(keys), sort=False).ngroup().to_numpy().astype(np.int64)
-    units = pd.MultiIndex.from_frame(keys.drop_duplicates())
+    names = ["query", "aggregation", "seed"]
+    units, numbers = units_of(finished[names])
     weights = finished["relative_weight"].to_numpy(dtype=float)
     found = slopes(weights, values.to_numpy(dtype=float), numbers)
-    return pd.DataFrame(found, columns=values.columns, index=units)
+    return pd.DataFrame(found, columns=values.columns, index=pd.MultiIndex.from_tuples(units, names=names))
 
 
 def shapes_frame(rows: pd.DataFrame) -> pd.DataFrame:
     """How the means of every figure go along the weights, of rows of the summary, or of those over all queries."""
     import pandas as pd
 
-    found: list[tuple[Any, ...]] = []
     figures = figures_of_summary(rows)
+    found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    alike: dict[bytes, list[tuple[tuple[Any, ...], Array]]] = {}  # curves at the same weights
     for key, group in rows.groupby(["query", "aggregation"], sort=False) if len(rows) else ():
         weights = group["relative_weight"].to_numpy(dtype=float)
-        for figure in figures:
-            means = group[figure].to_numpy(dtype=float)
-            usable = np.isfinite(weights) & np.isfinite(means)
+        for figure, curve in zip(figures, group[figures].to_numpy(dtype=float).T, strict=True):
+            usable = np.isfinite(weights) & np.isfinite(curve)
             if len(set(weights[usable])) >= FEWEST_POINTS:
-                found.append((*key, figure, int(usable.sum()), *shape(weights[usable], means[usable])))
-    return pd.DataFrame(found, columns=[column for column in COLUMNS if column != "p_value"])
+                found[(*key, figure)] = ()
+                alike.setdefault(weights[usable].tobytes(), []).append(((*key, figure), curve[usable]))
+    for at, curves in alike.items():
+        of_each = shapes(np.frombuffer(at), np.array([curve for _, curve in curves])).tolist()
+        found |= {name: (len(curve), *one) for (name, curve), one in zip(curves, of_each, strict=True)}
+    columns = [column for column in COLUMNS if column != "p_value"]
+    return pd.DataFrame([(*name, *one) for name, one in found.items()], columns=columns)

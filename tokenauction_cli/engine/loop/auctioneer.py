@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from .token_loop import Drawn, Failed
 
 MOST_PREFETCHED_BYTES = 1 << 29  # of rows that prefixes hold which wait for their turn
 MOST_KNOWN_NEEDS = 4096
+MOST_KEPT = 4096  # rows that last, outcomes of their bids, and draws from one of them
 
 
 class Auctioneer:
@@ -63,6 +65,7 @@ class Auctioneer:
         threads = experiment.runtime.threads
         self.prefetch = Prefetch(usable_processors() if threads == "auto" else int(threads))
         self._begin_text = begin_text
+        self._lasting: dict[tuple[Any, ...], _Settled] = {}
         self._needs: dict[frozenset[tuple[CellMechanism, tuple[float, ...]]], Needs] = {}
 
     def begin(self, cell: Cell) -> TextState:
@@ -129,6 +132,18 @@ class Auctioneer:
             self._needs[outcomes] = Needs(need for outcome in outcomes for need in self._needs_of(*outcome))
         return self._needs[outcomes]
 
+    def settled(self, report: str, logits: Sequence[Logits]) -> _Settled:
+        """What is worked out after these logits: kept for logits that nobody can write to, as those of tables."""
+        if any(row.flags.writeable for row in logits):
+            return _Settled(logits)
+        key = report, *map(id, logits)
+        known = self._lasting.get(key)
+        if known is None or known.is_large:
+            if len(self._lasting) >= MOST_KEPT:
+                self._lasting.clear()
+            known = self._lasting[key] = _Settled(logits)
+        return known
+
     def _needs_of(self, mechanism: CellMechanism, bids: tuple[float, ...]) -> list[Need]:
         others = any(payment.compares_others for payment in self.setting.payments.get(mechanism, ()))
         try:
@@ -136,6 +151,21 @@ class Auctioneer:
         except MechanismError:
             return []
         return list(needs_of(self.rules.drawing(mechanism), bidding, others=others))
+
+
+class _Settled:
+    """The profile of some logits, and an outcome for every (rule, bids)."""
+
+    def __init__(self, logits: Sequence[Logits]) -> None:
+        self.logits = logits  # keeps them, and so what `id` says of them
+        self.profile: Profile | None = None
+        self.outcomes: dict[tuple[CellMechanism, tuple[float, ...]], Outcome] = {}
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is better begun anew: a profile keeps what every draw from it needs."""
+        n_kept = 0 if self.profile is None else self.profile.n_kept
+        return len(self.outcomes) > MOST_KEPT or n_kept > MOST_KEPT
 
 
 class _Prefix:
@@ -147,7 +177,7 @@ class _Prefix:
         self._auctioneer = auctioneer
         self._logits, self._temperatures = logits[:n_agents], temperatures[:n_agents]
         self._states = states
-        self._outcomes: dict[tuple[CellMechanism, tuple[float, ...]], Outcome] = {}
+        self._settled = auctioneer.settled(report, self._logits)
         self.scores: Scores | None = None
         if len(logits) > n_agents:
             truth = auctioneer.reportings[report].truth
@@ -175,7 +205,9 @@ class _Prefix:
     def profile(self) -> Profile:
         if self._begun is not None and self._begun.ready():
             return self._begun
-        return self._states[0].profile(self._logits, self._temperatures)
+        if self._settled.profile is None:
+            self._settled.profile = self._states[0].profile(self._logits, self._temperatures)
+        return self._settled.profile
 
     def draws(self) -> list[Drawn]:
         """What every cell draws, in the plan's order: all cells of a seed before those of the next."""
@@ -198,7 +230,8 @@ class _Prefix:
 
     def outcome(self, state: TextState) -> Outcome:
         key = state.cell.mechanism, state.bids
-        if key not in self._outcomes:
+        outcomes = self._settled.outcomes
+        if key not in outcomes:
             rule = self._auctioneer.rules.drawing(state.cell.mechanism)
-            self._outcomes[key] = Outcome(rule, self.profile, state.bids, self._auctioneer.setting.terms)
-        return self._outcomes[key]
+            outcomes[key] = Outcome(rule, self.profile, state.bids, self._auctioneer.setting.terms)
+        return outcomes[key]

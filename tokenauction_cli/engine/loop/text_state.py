@@ -268,13 +268,13 @@ class TextState:
         if self._scored is not None:
             columns |= self._scored.columns(self.log_likelihoods, measures)
         for name, amounts in columns.items():
-            record |= {f"{name}.{agent.id}": float(amounts[i]) for i, agent in enumerate(agents)}
+            record |= {f"{name}.{agent.id}": one for agent, one in zip(agents, amounts.tolist(), strict=True)}
         traced = {} if self.trace is None else {"trace": self.trace.plain()}
         return self._defined(record | self._totals(measures)) | {"token_ids": self._tokens} | traced
 
     def _defined(self, record: Record) -> Record:
         """The record, with None for what is not defined."""
-        return {key: None if is_nan(value) else value for key, value in record.items()}
+        return {key: None if value != value else value for key, value in record.items()}
 
     def _totals(self, measures: Measures) -> Record:
         """What belongs to the text as a whole, and to agents only in view of it."""

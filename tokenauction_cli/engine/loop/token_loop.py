@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from heapq import heapify, heappop, heappush
 from itertools import accumulate
 from typing import Any, Protocol
 
@@ -300,14 +301,21 @@ def _share_work(slots: list[_Slot]) -> int:
 
     A batch is fastest over sequences that stand next to each other, so the last busy slot moves into a gap.
     """
+    fullest = [(-len(slot), k) for k, slot in enumerate(slots) if len(slot) > 1]
+    heapify(fullest)
+    last = len(slots) - 1
     for k, slot in enumerate(slots):
         if slot:
             continue
-        fullest = max(slots, key=len)
-        if len(fullest) > 1:
-            slot.append(fullest.pop(0))
-        else:
-            last = next((j for j in range(len(slots) - 1, k, -1) if slots[j]), None)
-            if last is not None:
-                slots[k], slots[last] = slots[last], slots[k]
-    return sum(bool(slot) for slot in slots)
+        if fullest:
+            n_less, giver = heappop(fullest)
+            slot.append(slots[giver].pop(0))
+            if n_less < -2:
+                heappush(fullest, (n_less + 1, giver))
+            continue
+        while last > k and not slots[last]:
+            last -= 1
+        if last <= k:
+            return k
+        slots[k], slots[last] = slots[last], slots[k]
+    return len(slots)
