@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .analysis.columns.reading import read_csv as read_csv
 from .analysis.expectations import figure_names
-from .analysis.run import Collected, Run, files_of
+from .analysis.run import Collected, Run, files_of, read_back
 from .auditing import audit_run as audit_run
 from .auditing import audit_texts as audit_texts
 from .auditing import check_audit as check_audit
@@ -37,7 +37,7 @@ from .experiment.from_mapping import experiment_from
 from .experiment.resolved.shard import Shard
 from .runs import manifest
 from .runs.run_folder import RecordReader, RunFolder
-from .runs.run_folders import chosen_run, chosen_runs, folder_of, listed_runs
+from .runs.run_folders import chosen_run, chosen_runs, folder_of, is_experiment, listed_runs, run_of
 from .runs.run_log import logging_to
 from .system.errors import NothingInShardError, UsageError
 from .workers.workers import Workers, workplace_of
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .analysis.across_runs.run_comparison import Comparison
+    from .analysis.run_market import RunMarket
     from .report.report import Report
 
 PathOrData = str | Path | Mapping[str, Any]
@@ -98,20 +99,7 @@ def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
     >>> load_run(run(tea).path).cells["text"].tolist()
     ['tea tea']
     """
-    folder = RunFolder(chosen_run(Path(path), Path(results)))
-    known = manifest.readable(folder)
-    experiment = experiment_of(folder, known)
-    cells = cells_of(experiment)
-    folder = folder.expecting(disagreement(experiment, cells))
-    collected = Collected(experiment, cells)
-    collected.add(RecordReader(folder).new())
-    if not len(collected):
-        passed_over = f" (passed over: {folder.wrong})" if folder.wrong else ""
-        raise UsageError(
-            f"{folder.path}: this run has no finished cell of its experiment{passed_over}; continue it with "
-            "`tokauction run`"
-        )
-    return collected.run(folder, known, was_complete=True)
+    return read_back(chosen_run(Path(path), Path(results)))
 
 
 def sharded(experiment: Experiment, shard: Shard) -> Experiment:
@@ -177,6 +165,37 @@ def compare(runs: Iterable[Run | str | Path], results: str | Path = RESULTS) -> 
     from .analysis.across_runs.run_comparison import compare_runs
 
     return compare_runs(_loaded(runs, results))
+
+
+def market_in(
+    target: Path, results: Path, overrides: Sequence[str] = (), trust: Sequence[str] = ()
+) -> tuple[Run, RunMarket]:
+    """Play the market of a run, and write market.csv and market_paths.csv into its folder.
+
+    The target is a run folder, of which `overrides` may change the section `market` alone, or an experiment that has
+    run.
+    """
+    from .analysis.frames.mechanism_names import for_programs
+    from .analysis.run_market import with_market
+    from .analysis.tables.tables import frame_csv
+
+    if is_experiment(target):
+        run, experiment = (
+            read_back(run_of(target, results, overrides, trust)),
+            load_experiment(target, overrides, trust),
+        )
+    else:
+        path = chosen_run(target, results)
+        experiment_of_run(path, trust)
+        run = read_back(path)
+        experiment = with_market(run.folder, run.experiment, overrides)
+    run = replace(run, experiment=experiment)
+    found = run.market()
+    frames = {"market.csv": found.table, "market_paths.csv": found.paths}
+    with run.folder.locked():
+        files = {name: frame_csv(for_programs(experiment, frame)) for name, frame in frames.items()}
+        write_files(run.folder, manifest.readable(run.folder), files)
+    return run, found
 
 
 def write_report(

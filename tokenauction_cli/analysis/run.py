@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.plan import Cell
+from ..engine.plan import Cell, cells_of
+from ..engine.run import experiment_of
+from ..engine.running.agreement import disagreement
 from ..experiment.experiment import Experiment
 from ..lm.bytes.covering import MOST_OFF
-from ..runs.manifest import Manifest
-from ..runs.run_folder import Record, RunFolder
+from ..runs import manifest
+from ..runs.run_folder import Record, RecordReader, RunFolder
 from ..system.errors import UsageError
 from ..system.memory import check_room_for_tables
 from .expectations import Verdict, verdicts
@@ -29,6 +31,8 @@ from .tables.text_tables import By, samplers_of, text_tables
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .run_market import RunMarket
 
 _ALL = FigureChoice()
 FEW_CANDIDATES = 5
@@ -108,6 +112,26 @@ class Run:
                 yield cell, in_words(self.experiment, row, drawn, trace)
             else:
                 yield cell, trace
+
+    def market(self, settings: Mapping[str, Any] | None = None) -> RunMarket:
+        """Bidders that learn and have budgets, in many rounds of this run's auctions: no model is asked.
+
+        `settings` are keys of the section `market` of its file, and stand over what the file says.
+
+        Raises UsageError where texts are missing, ExperimentError for mistakes in the settings.
+        """
+        from .run_market import overrides_of, run_market, with_market
+
+        experiment = with_market(self.folder, self.experiment, overrides_of(settings or {}))
+        return run_market(self.folder, experiment, self._whole_cells, lambda path: read_back(path)._whole_cells)
+
+    @property
+    def _whole_cells(self) -> pd.DataFrame:
+        """The cells of a run that is finished. Raises UsageError for another."""
+        if self.what_is_missing or self.what_failed:
+            why = self.what_is_missing or f"{self.what_failed}."
+            raise UsageError(f"{self.path}: a market needs every text. {why} `tokauction run` writes what is missing.")
+        return self.cells
 
     def text_tables(self, by: By = "aggregation", seed: int | None = None, columns: Sequence[str] = ()) -> list[Table]:
         """Texts against relative weight, those of one seed; by default the first."""
@@ -214,6 +238,24 @@ class Run:
         return f"{self.n_failed} of {len(self.cells)} cells failed, the first: {first}"
 
 
+def read_back(path: Path) -> Run:
+    """A run folder, read back without touching it. Raises UsageError where it is none, or holds no finished cell."""
+    folder = RunFolder(path)
+    known = manifest.readable(folder)
+    experiment = experiment_of(folder, known)
+    cells = cells_of(experiment)
+    folder = folder.expecting(disagreement(experiment, cells))
+    collected = Collected(experiment, cells)
+    collected.add(RecordReader(folder).new())
+    if not len(collected):
+        passed_over = f" (passed over: {folder.wrong})" if folder.wrong else ""
+        raise UsageError(
+            f"{folder.path}: this run has no finished cell of its experiment{passed_over}; continue it with "
+            "`tokauction run`"
+        )
+    return collected.run(folder, known, was_complete=True)
+
+
 class Collected:
     """The records of an experiment's cells, to become a run in the order of its plan."""
 
@@ -230,7 +272,7 @@ class Collected:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def run(self, folder: RunFolder, known: Manifest, was_complete: bool) -> Run:
+    def run(self, folder: RunFolder, known: manifest.Manifest, was_complete: bool) -> Run:
         """Of all that was added, with its frames."""
         cells = cells_frame_of(self._experiment, self._rows)
         cells = cells.iloc[cells["cell"].map(self._place).argsort(kind="stable")].reset_index(drop=True)

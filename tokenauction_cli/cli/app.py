@@ -19,6 +19,7 @@ from . import (
     compare,
     doctor,
     init,
+    market,
     models,
     play,
     report,
@@ -86,6 +87,7 @@ app.command()(show.show)
 app.command("list")(run_list.list_runs)
 app.command()(compare.compare)
 app.command()(_without_llama_prints(audit.audit))
+app.command()(market.market)
 app.command("bench", hidden=True, context_settings={"ignore_unknown_options": True})(_moved_bench)
 app.command()(_without_llama_prints(play.play))
 app.command()(report.report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -52,18 +53,10 @@ class Rules:
     @classmethod
     def of(cls, experiment: Experiment) -> Rules:
         """Raises UsageError for a rule of the user's own that cannot be loaded, and for a payment that fits no rule."""
-        own = str(experiment.modules)
-        if experiment.trust:  # else a file beside the experiment could pose as any module
-            sys.path.insert(0, own)
-        try:
+        with own_modules(experiment):
             rules = cls._found(experiment.auction)
             for reason in filter(None, chain(_misfits(experiment.auction), _misfits_of_mechanisms(experiment, rules))):
                 raise UsageError(f"{experiment.path}: {reason}")
-        except UnknownRuleError as error:
-            raise UsageError(f"{experiment.path}: {error}") from error
-        finally:
-            if experiment.trust:
-                sys.path.remove(own)
         return rules
 
     @classmethod
@@ -105,8 +98,7 @@ class Rules:
         """By payment rule, of a mechanism by its own name: the column of what a text costs in expectation."""
         if rule not in self.mechanisms:
             return {payment.name: payment.columns[0] for payment in self.fitting(rule, reserve)}
-        charged, *others = self.mechanisms[rule].payments
-        return {rule: f"{charged}_expected" if f"{charged}_expected" in others else charged}
+        return {rule: self.mechanisms[rule].mean_column}
 
     def left_out(self, reserve: float) -> tuple[LeftOut, ...]:
         """The payment rules that do not fit every aggregation rule."""
@@ -116,6 +108,21 @@ class Rules:
             if unfit:
                 found.append(LeftOut(name, unfit, payment.premise))
         return tuple(found)
+
+
+@contextmanager
+def own_modules(experiment: Experiment) -> Iterator[None]:
+    """Here the modules that an experiment trusts can be imported; raises UsageError for a rule that is not there."""
+    own = str(experiment.modules)
+    if experiment.trust:  # else a file beside the experiment could pose as any module
+        sys.path.insert(0, own)
+    try:
+        yield
+    except UnknownRuleError as error:
+        raise UsageError(f"{experiment.path}: {error}") from error
+    finally:
+        if experiment.trust:
+            sys.path.remove(own)
 
 
 def _misfits(auction: Auction) -> Iterator[str]:

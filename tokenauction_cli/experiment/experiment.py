@@ -19,19 +19,20 @@ from pydantic import BaseModel
 from ..lm.bytes.covering import Knobs
 from ..system.errors import ExperimentError, Problem
 from .checks.expectation_checks import FigureNames
-from .checks.queries import BID, NO_COLUMNS, Columns
+from .checks.queries import BID, NO_COLUMNS, VALUE, Columns
 from .format.auction import SPACE, AuctionSection
 from .format.mechanisms import OF_TOKEN_AUCTION
 from .format.runtime import Runtime
 from .reader import Sections, read_experiment
 from .resolved.agent import Agent as Agent  # also for those who take it from here
 from .resolved.expectation import Expectation
+from .resolved.market import Market
 from .resolved.mechanism_choice import TOKEN_AUCTION, CellMechanism, MechanismChoice, TokenAuction, mechanisms_of
 from .resolved.shard import Shard
 from .resolved.sweep import SweepPoint, bidding, seeds_of, sweep_points, total_bid_of
 from .resolved.text_audit import TextAudit
 
-NO_EFFECT_ON_RECORDS = ("name", "runtime", "expect", "audit", "trust")
+NO_EFFECT_ON_RECORDS = ("name", "runtime", "expect", "audit", "trust", "market")
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class Experiment:
     runtime: Runtime  # "auto" is resolved where the machine is known
     expect: tuple[Expectation, ...]
     text_audit: TextAudit  # with every default where the file has no audit: see `audits_texts`
+    market: Market | None  # None where the file has none
     blends: bool
     trust: tuple[str, ...]
     path: Path
@@ -161,6 +163,7 @@ class Experiment:
             runtime=sections.runtime,
             expect=tuple(map(Expectation.of, sections.expect, sections.expect_places)),
             text_audit=TextAudit.of(sections.text_audit, agents, swept, total_bid),
+            market=None if sections.market is None else Market.of(sections.market, agents),
             blends=sections.blends,
             trust=sections.trust,
             path=path,
@@ -185,6 +188,13 @@ class Experiment:
         """What prompts know of a query beside its text, by name."""
         return self.columns.get(query, NO_COLUMNS).values
 
+    def numbers_of(self, column: str) -> tuple[float, ...]:
+        """The numbers in a column, by query; of `value.ID` those of an agent. Which columns hold numbers is checked."""
+        if column.startswith(VALUE):
+            agent = column.removeprefix(VALUE)
+            return tuple(self.columns[query].worths[agent] for query in self.queries)
+        return tuple(float(self.columns_of(query)[column]) for query in self.queries)
+
     @property
     def audits_texts(self) -> bool:
         """Whether the file itself asks for an audit of whole texts."""
@@ -201,8 +211,9 @@ class Experiment:
 
     @cached_property
     def semantic_hash(self) -> str:
-        """8 hex digits that change exactly when a record could: name, runtime, expect, audit and trust are left out."""
+        """8 hex digits that change exactly when a record could: of what cannot, `NO_EFFECT_ON_RECORDS` and values."""
         semantic = {key: value for key, value in self.plain.items() if key not in NO_EFFECT_ON_RECORDS}
+        semantic["queries"] = list(map(_without_values, semantic["queries"]))
         canonical = json.dumps(semantic, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:8]
 
@@ -225,8 +236,11 @@ def load_experiment(
 
 
 def _plain(sections: Sections) -> dict[str, Any]:
-    """As YAML would give it, aliases resolved and Nones left out; `reference` and `audit` only where they are given."""
-    reference, audit = sections.reference, sections.text_audit
+    """As YAML would give it, aliases resolved and Nones left out.
+
+    `reference`, `audit` and `market` only where they are given.
+    """
+    reference, audit, market = sections.reference, sections.text_audit, sections.market
     return {
         "name": sections.name,
         "seed": sections.seed,
@@ -238,6 +252,7 @@ def _plain(sections: Sections) -> dict[str, Any]:
         "runtime": _plain_section(sections.runtime),
         "expect": [_plain_section(one) for one in sections.expect],
         **({"audit": {"texts": _plain_section(audit)}} if sections.audits_texts else {}),
+        **({} if market is None else {"market": _plain_section(market)}),
         "blends": sections.blends,
         "trust": list(sections.trust),
     }
@@ -247,8 +262,21 @@ def _plain_query(query: str, columns: Mapping[str, Columns]) -> str | dict[str, 
     """The text alone, or with its columns."""
     if query not in columns:
         return query
-    values, bids = columns[query]
-    return {"query": query, **values, **{f"{BID}{agent}": bid for agent, bid in bids.items()}}
+    values, *numbers = columns[query]
+    of_agents = zip((BID, VALUE), numbers, strict=True)
+    return {
+        "query": query,
+        **values,
+        **{f"{prefix}{agent}": number for prefix, by_agent in of_agents for agent, number in by_agent.items()},
+    }
+
+
+def _without_values(query: str | dict[str, Any]) -> str | dict[str, Any]:
+    """A query as plain data without what it is worth in a market."""
+    if isinstance(query, str) or not any(key.startswith(VALUE) for key in query):
+        return query
+    kept = {key: value for key, value in query.items() if not key.startswith(VALUE)}
+    return kept if len(kept) > 1 else str(kept["query"])
 
 
 def _plain_auction(auction: AuctionSection) -> dict[str, Any]:

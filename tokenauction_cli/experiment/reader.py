@@ -19,7 +19,7 @@ from ..system.wording import did_you_mean
 from .checks.checks import check
 from .checks.expectation_checks import FigureNames, check_points
 from .checks.mechanism_checks import check_winners
-from .checks.queries import BID, NO_COLUMNS, Columns, columns_of, read_rows
+from .checks.queries import BID, NO_COLUMNS, VALUE, Columns, columns_of, read_rows
 from .checks.sweep_checks import check_bids_of_queries
 from .checks.text_audit_checks import check_deviations
 from .format.agents import MAX_AGENTS, AgentSection, Reference, Voice
@@ -28,9 +28,11 @@ from .format.audit import TextAuditSection, Utilities
 from .format.draft import Draft
 from .format.expect import ExpectationSection
 from .format.file_format import UNION_TAGS, ExperimentFile
+from .format.market import MarketSection, MarketValue
 from .format.runtime import Runtime
 from .format.sweep import Sweep
 from .format.values import Section, shown
+from .resolved.market import wanted_of
 from .resolved.mechanism_choice import resolved_mechanisms
 from .resolved.sweep import SweepPoint, bidding, sweep_points, total_bid_of
 from .source.located_yaml import KeyPath
@@ -55,6 +57,7 @@ class Sections(NamedTuple):
     expect_places: tuple[Problem, ...]
     text_audit: TextAuditSection  # filled in also where the file has none
     audits_texts: bool
+    market: MarketSection | None
     blends: bool
     trust: tuple[str, ...]
 
@@ -231,6 +234,7 @@ def _draft(source: Source) -> Draft:
         sweep=_section(Sweep, source.get("sweep") or {}),
         expect=[_section(ExpectationSection, one) for one in expect] if isinstance(expect, list) else [],
         text_audit=_section(TextAuditSection, source.get("audit", "texts")),
+        market=_section(MarketSection, source.get("market")),
         queries=[query for query, _ in asked],
         query_rows=[row for _, row in asked],
         trust=[module for module in trust if isinstance(module, str)] if isinstance(trust, list) else [],
@@ -271,6 +275,7 @@ def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
         expect_places=tuple(draft.source.place(("expect", i)) for i in range(len(whole.expect))),
         text_audit=_resolved_audit(draft, TextAuditSection() if whole.audit is None else whole.audit.texts, agents),
         audits_texts=whole.audit is not None,
+        market=None if whole.market is None else _resolved_market(draft, whole.market),
         blends=whole.blends,
         trust=whole.trust,
     )
@@ -333,6 +338,22 @@ def _resolved_audit(draft: Draft, audit: TextAuditSection, agents: Sequence[Agen
         at = at.model_copy(update={"bids": draft.by_id(at.bids)})
     resolved = {label: _resolved_utilities(draft, utilities) for label, utilities in draft.by_id(value).items()}
     return audit.model_copy(update={"value": resolved, "reports": reports, "at": at})
+
+
+def _resolved_market(draft: Draft, market: MarketSection) -> MarketSection:
+    """The market with agents named by id, also where a column is that of an agent's values."""
+    named = {key: draft.by_id(getattr(market, key) or {}) or None for key in ("policies", "budgets")}
+    values = {agent: value.model_copy(update=_columns_by_id(draft, value)) for agent, value in market.values.items()}
+    return market.model_copy(update=named | {"values": draft.by_id(values)})
+
+
+def _columns_by_id(draft: Draft, value: MarketValue) -> dict[str, Any]:
+    wanted = wanted_of(value)
+    if not isinstance(wanted.value, str) or not wanted.value.startswith(VALUE):
+        return {}
+    ((agent, _),) = draft.by_id({wanted.value.removeprefix(VALUE): None}).items()
+    column = f"{VALUE}{agent}"
+    return {wanted.kind: {wanted.judge: column} if wanted.judge else column}
 
 
 def _resolved_utilities(draft: Draft, utilities: Utilities) -> Utilities:

@@ -1,4 +1,4 @@
-"""The one place where rules and mechanisms are found by name.
+"""The one place where rules, mechanisms and policies of bidders are found by name.
 
 A name is that of a rule of this package, of the family `power_mean_R` (the power mean of exponent R, as in
 `power_mean_2`), of a rule that an installed package adds (`system/installed.py`), or `package.module:Name` for one of
@@ -25,24 +25,38 @@ from .payments.clarke import Clarke
 from .payments.myerson_tv import MyersonTV
 from .payments.rules import PayBidTimesInfluence, PaymentRule, PayYourBid
 from .payments.second_price import SecondPrice
+from .policies.best_reply import BestReply
+from .policies.exp3 import Exp3
+from .policies.fixed import Fixed
+from .policies.hedge import Hedge
+from .policies.multiple import Multiple, Shading, Truthful
+from .policies.pacing import Pacing
+from .policies.policy import Policy
 from .sampling.rules import Greedy, Gumbel, InverseCdf, SamplingRule
 from .sampling.stable import Stable
 
-Kind = Literal["aggregation", "payment", "sampling", "mechanism"]
+Kind = Literal["aggregation", "payment", "sampling", "mechanism", "policy"]
 
 _RULES: dict[Kind, tuple[Any, ...]] = {
     "aggregation": (Linear, LogLinear, WinnerTakeAll, RandomDictator, PowerMean),
     "sampling": (Stable, InverseCdf, Gumbel, Greedy),
     "payment": (PayYourBid, SecondPrice, Clarke, MyersonTV, PayBidTimesInfluence),
     "mechanism": (TokenMechanism, Mosaic, Segment, Lottery, Highest, TextPool),
+    "policy": (Truthful, Fixed, Multiple, Shading, Hedge, Exp3, BestReply, Pacing),
 }
-_SHAPES: dict[Kind, type] = {"aggregation": AggregationRule, "sampling": SamplingRule, "payment": PaymentRule}
+_SHAPES: dict[Kind, type] = {
+    "aggregation": AggregationRule,
+    "sampling": SamplingRule,
+    "payment": PaymentRule,
+    "policy": Policy,
+}
 _MECHANISMS: dict[str, type] = {shape.writers: shape for shape in (CandidateMechanism, WriterMechanism)}
 _GROUPS: dict[Kind, str] = {
     "aggregation": "tokauction.aggregation",
     "sampling": "tokauction.sampling",
     "payment": "tokauction.payments",
     "mechanism": "tokauction.mechanisms",
+    "policy": "tokauction.policies",
 }
 _FAMILY = "power_mean_"
 
@@ -99,7 +113,7 @@ def is_custom(name: str) -> bool:
 def find(kind: Kind, name: str, settings: Mapping[str, Any] | None = None) -> Any:
     """The rule object with this name, made with its settings, if it takes any. Raises UnknownRuleError.
 
-    `settings` are a mechanism's, as in the experiment file.
+    `settings` are a mechanism's, as in the experiment file; of a policy the `number` that it takes.
 
     >>> find("aggregation", "power_mean_2").exponent
     2.0
@@ -164,7 +178,7 @@ def words(kind: Kind) -> str:
     >>> words("payment"), words("mechanism")
     ('payment rule', 'mechanism')
     """
-    return kind if kind == "mechanism" else f"{kind} rule"
+    return kind if kind in ("mechanism", "policy") else f"{kind} rule"
 
 
 def _of_a_module(name: str) -> Any:

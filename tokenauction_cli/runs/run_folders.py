@@ -7,7 +7,7 @@ Folders that `--fresh` has set aside are runs where they are named, and nowhere 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..experiment.experiment import Experiment, load_experiment
@@ -83,7 +83,7 @@ def chosen_run(target: Path, results: Path) -> Path:
 
 def _runs_of(target: Path, results: Path) -> Iterator[Path]:
     if is_experiment(target):
-        yield _run_of_experiment(target, results)
+        yield run_of(target, results)
     elif is_run(target):
         yield target
     elif runs := runs_in(target):
@@ -92,9 +92,9 @@ def _runs_of(target: Path, results: Path) -> Iterator[Path]:
         raise UsageError(_why_none(target))
 
 
-def _run_of_experiment(path: Path, results: Path) -> Path:
+def run_of(path: Path, results: Path, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Path:
     """The folder of an experiment's run; of one that has not run, the error names runs that may be meant."""
-    experiment = load_experiment(path)
+    experiment = load_experiment(path, overrides, trust)
     run = folder_of(experiment, results).path
     if is_run(run):
         return run

@@ -17,6 +17,7 @@ from functools import lru_cache
 
 from .audit_columns import AUDIT
 from .column import Column, File
+from .market_columns import MARKET_FILES
 from .mechanism_columns import MEASURES
 from .sweep_columns import COMPARISONS, POOLED, SUMMARY, TABLE, TRENDS
 from .text_audit_columns import TEXT_AUDIT_FILES
@@ -73,6 +74,7 @@ FILES = (
     File("pooled.csv", "One row per aggregation rule and sweep point, where there are several queries.", POOLED),
     File("audit.csv", "One row per check of `tokauction audit`.", AUDIT),
     *TEXT_AUDIT_FILES,
+    *MARKET_FILES,
     File("table.csv", "One row per sweep point: the table that a run prints (`table.md` is the same).", TABLE),
     File(
         "records-*.jsonl",

@@ -23,6 +23,7 @@ from ..source.source import agent_names, default_ids
 from ..templates.prompts import template_mistakes
 from .alphabet_checks import check_alphabet
 from .expectation_checks import FigureNames, check_expectations
+from .market_checks import check_market
 from .mechanism_checks import check_mechanisms
 from .queries import check_queries, texts_of
 from .rule_checks import check_budgets, check_premises, check_rules
@@ -50,6 +51,7 @@ def check(draft: Draft, figures: FigureNames | None) -> None:
     check_budgets(draft)
     check_sweep(draft)
     check_text_audit(draft)
+    check_market(draft)
     check_prompts(draft)
     check_expectations(draft, figures)
 

@@ -1,7 +1,8 @@
 """Queries with columns of their own: what a file of them says, and what prompts and bids take from it.
 
-A query is a text, or a mapping with the key `query`: `bid.<agent>` is what that agent bids for it, any other key is a
-text that prompts know by this name. `queries: file.csv` stands for the list of its rows.
+A query is a text, or a mapping with the key `query`: `bid.<agent>` is what that agent bids for it, `value.<agent>` what
+a text on it is worth to that agent in a market, any other key is a text that prompts know by this name. `queries:
+file.csv` stands for the list of its rows.
 """
 
 from __future__ import annotations
@@ -23,19 +24,23 @@ from ..format.values import shown
 from ..source.located_yaml import MAX_BYTES, MAX_VALUES, KeyPath, resolve
 from ..templates.prompts import LANGUAGE
 
-BID = "bid."
+BID, VALUE = "bid.", "value."
+OF_AGENTS = (BID, VALUE)
+"""How the names of columns begin that hold a number of an agent."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BYTES_PER_VALUE = 6  # of YAML around a value: "- ", ": ", quotes, the end of the line
 
 
 class Columns(NamedTuple):
-    """What a query has beside its text: texts for prompts by name, bids by the agent's id."""
+    """What a query has beside its text: texts for prompts by name, bids and values by the agent's id."""
 
     values: Mapping[str, str]
     bids: Mapping[str, float]
+    worths: Mapping[str, float]
 
 
-NO_COLUMNS = Columns({}, {})
+NO_COLUMNS = Columns({}, {}, {})
 
 
 @dataclass(frozen=True)
@@ -121,17 +126,19 @@ def _with_lines(table: Any) -> Iterator[tuple[int, list[str]]]:
 
 
 def _row(cells: Mapping[str, str]) -> dict[str, Any]:
-    """With bids as numbers; an empty one is none."""
+    """With agents' numbers as numbers; an empty one is none."""
     return {
-        key: _bid(cell) if key.startswith(BID) else cell for key, cell in cells.items() if not _is_no_bid(key, cell)
+        key: _number(cell) if key.startswith(OF_AGENTS) else cell
+        for key, cell in cells.items()
+        if not _is_none(key, cell)
     }
 
 
-def _is_no_bid(key: str, cell: str) -> bool:
-    return key.startswith(BID) and not cell.strip()
+def _is_none(key: str, cell: str) -> bool:
+    return key.startswith(OF_AGENTS) and not cell.strip()
 
 
-def _bid(cell: str) -> Any:
+def _number(cell: str) -> Any:
     try:
         value = resolve(cell.strip())
     except ValueError:  # thousands of digits
@@ -166,7 +173,8 @@ def check_queries(draft: Draft) -> None:
         for key in row:
             if key not in known:
                 _check_column(draft, ("queries", i, key), key)
-        _check_bidders(draft, ("queries", i), [key for key in row if key.startswith(BID)])
+        for prefix in OF_AGENTS:
+            _check_bidders(draft, ("queries", i), [key for key in row if key.startswith(prefix)])
         known |= row.keys()
         for key, value in row.items():
             _check_value(draft, ("queries", i, key), key, value)
@@ -175,37 +183,39 @@ def check_queries(draft: Draft) -> None:
 
 
 def _check_column(draft: Draft, path: KeyPath, key: str) -> None:
-    if not key.startswith(BID):
+    prefix = next(filter(key.startswith, OF_AGENTS), None)
+    if prefix is None:
         if key in LANGUAGE or not _NAME.fullmatch(key):
             message = f"{shown(key)} is no name that a prompt can use: a column is called by a letter or _, then"
             draft.source.problem(path, f"{message} letters, digits and _, and not {first_few(LANGUAGE)}", at_key=True)
         return
-    label = key.removeprefix(BID)
+    label = key.removeprefix(prefix)
     index = draft.agent(label)
     if index is None:
         near = did_you_mean(label, draft.known_agents())
         there_are = near or f"; there are {first_few(map(shown, draft.known_agents()))}"
         draft.source.problem(path, f"unknown agent {shown(label)}{there_are}", at_key=True)
     elif (agent := draft.agents[index]) is not None and agent.reference:
-        draft.source.problem(path, f"{shown(agent.name)} is a reference agent: its bid stays fixed", at_key=True)
+        why = "its bid stays fixed" if prefix == BID else "nothing is worth anything to it"
+        draft.source.problem(path, f"{shown(agent.name)} is a reference agent: {why}", at_key=True)
 
 
 def _check_bidders(draft: Draft, path: KeyPath, keys: Sequence[str]) -> None:
-    """Name and id of one agent do not both have a bid."""
+    """Name and id of one agent do not both have a number."""
     first: dict[int, str] = {}
     for key in keys:
-        index = draft.agent(key.removeprefix(BID))
+        index = draft.agent(key.partition(".")[2])
         if index is not None and first.setdefault(index, key) != key:
-            labels = " and ".join(shown(one.removeprefix(BID)) for one in (first[index], key))
+            labels = " and ".join(shown(one.partition(".")[2]) for one in (first[index], key))
             draft.source.problem((*path, key), f"{labels} are the same agent", at_key=True)
 
 
 def _check_value(draft: Draft, path: KeyPath, key: str, value: Any) -> None:
-    """Bids are numbers and all else is text; which numbers, the file's form says."""
+    """Bids and values are numbers and all else is text; which numbers, the file's form says."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if key.startswith(BID) and isinstance(value, str):
+    if key.startswith(OF_AGENTS) and isinstance(value, str):
         draft.source.problem(path, f"expected a number of at least 0, got {shown(value)}")
-    elif not key.startswith(BID) and is_number:
+    elif not key.startswith(OF_AGENTS) and is_number:
         draft.source.problem(path, f"expected text, got {shown(value)}; put it in quotes")
 
 
@@ -224,7 +234,7 @@ def _check_missing(draft: Draft) -> None:
     for i, row in enumerate(draft.query_rows):
         for key in row:
             first.setdefault(key, i)
-    texts = [key for key in first if not key.startswith(BID)]
+    texts = [key for key in first if not key.startswith(OF_AGENTS)]
     for i, row in enumerate(draft.query_rows):
         missing = next((key for key in texts if key not in row), None)
         if missing is not None:
@@ -236,10 +246,13 @@ def columns_of(draft: Draft) -> dict[str, Columns]:
     """The columns of every query that has some, of a file without a mistake."""
     found = {}
     for query, row in zip(draft.queries, draft.query_rows, strict=True):
-        values = {key: value for key, value in row.items() if not key.startswith(BID)}
-        bids = {key.removeprefix(BID): float(value) for key, value in row.items() if key.startswith(BID)}
+        values = {key: value for key, value in row.items() if not key.startswith(OF_AGENTS)}
+        bids, worths = (
+            {key.removeprefix(prefix): float(value) for key, value in row.items() if key.startswith(prefix)}
+            for prefix in OF_AGENTS
+        )
         if row:
-            found[query] = Columns(values, draft.by_id(bids))
+            found[query] = Columns(values, draft.by_id(bids), draft.by_id(worths))
     return found
 
 
@@ -247,6 +260,6 @@ def texts_of(draft: Draft, n: int) -> dict[str, dict[str, str]]:
     """What prompts know of the first n queries: their texts, each with its columns that are text."""
     rows = zip(draft.queries[:n], draft.query_rows, strict=False)
     return {
-        query: {key: value for key, value in row.items() if not key.startswith(BID) and isinstance(value, str)}
+        query: {key: value for key, value in row.items() if not key.startswith(OF_AGENTS) and isinstance(value, str)}
         for query, row in rows
     }

@@ -13,6 +13,7 @@ from .agents import AgentSection, Reference, Voice
 from .auction import AuctionSection
 from .audit import TextAuditSection
 from .expect import ExpectationSection
+from .market import MarketSection
 from .sweep import Sweep
 
 
@@ -51,6 +52,7 @@ class Draft:
     sweep: Sweep | None
     expect: list[ExpectationSection | None]
     text_audit: TextAuditSection | None
+    market: MarketSection | None
     queries: list[str]
     query_rows: list[dict[str, Any]]  # what each query has beside its text
     trust: list[str]

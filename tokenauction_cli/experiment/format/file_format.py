@@ -14,6 +14,7 @@ from .agents import MAX_AGENTS, AgentSection, Reference
 from .auction import AuctionSection
 from .audit import AuditSection
 from .expect import ExpectationSection
+from .market import MarketSection
 from .queries import Queries
 from .runtime import Runtime
 from .sweep import Sweep
@@ -31,7 +32,8 @@ class ExperimentFile(Section):
     queries: Queries = Field(
         default=("",),
         description="What users ask: {{ query }} in prompts. Each query is a sweep of its own. Or a CSV file (relative "
-        "to this file) with a column query: other columns are {{ column }} in prompts, bid.NAME is the agent's bid.",
+        "to this file) with a column query: other columns are {{ column }} in prompts, bid.NAME is the agent's bid, "
+        "value.NAME what a text is worth to it in a market.",
     )
     models: dict[FilledText, FilledText] | None = Field(
         default=None,
@@ -57,6 +59,11 @@ class ExperimentFile(Section):
     )
     audit: AuditSection | None = Field(
         default=None, description="What `tokauction audit` tries; it does not change the run or its folder."
+    )
+    market: MarketSection | None = Field(
+        default=None,
+        description="Bidders that learn and have budgets, for `tokauction market`; it does not change the run or its "
+        "folder.",
     )
     blends: Flag = Field(default=False, description="Count texts that blend two agents' phrases, as in Alpha Resort.")
     trust: tuple[Module, ...] = Field(

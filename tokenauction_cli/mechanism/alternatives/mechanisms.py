@@ -84,6 +84,18 @@ class Mechanism(ABC):
         """The names after `payment.`; the first is the amount that is charged."""
         return (self.name,)
 
+    @property
+    def mean_column(self) -> str:
+        """The name among `payments` of the mean, over random numbers, of what is charged."""
+        charged, *others = self.payments
+        return f"{charged}_expected" if f"{charged}_expected" in others else charged
+
+    @property
+    def realised_column(self) -> str:
+        """The name among `payments` of what is charged by these random numbers."""
+        charged, *others = self.payments
+        return f"{charged}_realised" if f"{charged}_realised" in others else charged
+
     def refuses(self, reserve: float = 0.0, has_budget: bool = False) -> str:
         """Why these terms have no meaning here, '' where they have one."""
         if reserve and not self.takes_reserve:

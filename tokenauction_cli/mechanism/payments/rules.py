@@ -65,6 +65,13 @@ class PaymentRule(ABC):
         """The names after `payment.`; the first is the amount that is charged."""
         return (self.name,)
 
+    @property
+    def mean_column(self) -> str:
+        """The column of the mean over the draw of what is charged; '' where there is none."""
+        if type(self).charge is PaymentRule.charge:
+            return self.columns[0]
+        return next((column for column in self.columns if column == f"{self.name}_expected"), "")
+
     @abstractmethod
     def expected(self, outcome: Outcome) -> Array:
         """The mean over the draw of the amount that is charged."""
