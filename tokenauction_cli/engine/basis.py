@@ -38,7 +38,11 @@ def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> 
     parts = {
         "program": {key: known.get(key) for key in _OF_MANIFESTS},
         "seed": experiment.seed,
-        **({"columns": _columns(experiment)} if any(experiment.columns.values()) else {}),
+        **(
+            {"columns": _columns(experiment)}
+            if any(some.values or some.bids for some in experiment.columns.values())
+            else {}
+        ),
         "agents": [_agent(agent) for agent in experiment.agents],
         "reference": experiment.reference and _agent(experiment.reference),
         "auction": _without(asdict(experiment.auction), _PART_OF_THE_CELL),

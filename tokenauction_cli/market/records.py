@@ -24,8 +24,8 @@ from .game import GameName, Setup, StageGame
 if TYPE_CHECKING:
     import pandas as pd
 
-OF_DRAWS = {"tv": "tv", "reverse_kl": "reverse_kl"}
-"""Kinds that are sums over draws, of which a record has the mean."""
+OF_DRAWS = ("tv", "reverse_kl")
+"""Kinds that are sums over the draws of an auction of tokens, of which a record has the mean."""
 
 
 def setup_of(experiment: Experiment, market: Market) -> Setup:
@@ -95,10 +95,15 @@ class Games:
         """(n, cells); None where a kind has no meaning under the rule."""
         found = []
         for one, values in zip(self._market.bidders, self._setup.values, strict=True):
-            measured = self._measured(one, cells)
+            has_draws = rule in self._rules.aggregation or one.wanted.kind not in OF_DRAWS
+            measured = self._measured(one, cells) if has_draws else None
             if measured is None or not np.isfinite(measured).all():
-                what = one.wanted.kind.replace("_", " ")
-                self.left_out.append(f"{rule}: the {what} of {one.agent.name} is not a number for each of its texts")
+                why = (
+                    "is not a number for each of its texts"
+                    if has_draws
+                    else "has a meaning where tokens are auctioned alone"
+                )
+                self.left_out.append(f"{rule}: {one.wanted.kind} of {one.agent.name} {why}")
                 return None
             found.append(np.repeat(values, self._setup.n_cells // len(values)) * measured)
         return np.array(found)

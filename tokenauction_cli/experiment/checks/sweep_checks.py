@@ -211,6 +211,6 @@ def _check_weighted_bids(draft: Draft, sweep: Sweep, agents: Sequence[AgentSecti
 
 
 def _check_grid(draft: Draft, grid: dict[str, tuple[float, ...]], agents: Sequence[AgentSection]) -> None:
-    """Where all bids of a grid are 0 nothing is sold; where its highest bids are, nothing is ever."""
+    """Where all bids are 0 nothing is sold, which is no mistake; where the highest are, nothing is ever sold."""
     highest = _bids_at(draft, agents, {label: max(bids) for label, bids in grid.items()})
-    _check_sum(draft, ("sweep", "grid"), highest, "at one point of the grid")
+    _check_sum(draft, ("sweep", "grid"), highest, "at the highest bids of the grid")
