@@ -87,9 +87,31 @@ SECTIONS = (
     ("Judge", "audit: texts: value: judge", ""),
     ("Reports", "audit: texts: reports", ""),
     ("KeptBids", "audit: texts: at", ""),
+    ("Market", "market", ""),
+    ("MarketValue", "market: values", ""),
+    ("DailyBudget", "market: budgets", ""),
 )
 
 EXAMPLES = {
+    **dict.fromkeys(
+        ("Market", "MarketValue", "DailyBudget"),
+        """\
+name: market
+queries:
+  - {query: hotels, value.Ann: 3, time: "2026-05-01"}
+  - {query: flights, value.Ann: 1, time: "2026-05-02"}
+models: {small: smollm2-135m-instruct}
+agents:
+  - {name: Ann, model: small, prompt: "An ad for {{ query }} by {{ agent }}:"}
+  - {name: Bob, model: small, prompt: "An ad for {{ query }} by {{ agent }}:"}
+auction: {payments: [pay_your_bid, second_price]}
+sweep: {grid: {Ann: [0, 0.1, 0.3, 1, 3], Bob: [0, 0.1, 0.3, 1]}, seeds: 5}
+market:
+  values: {Ann: {mention: value.Ann}, Bob: {count: 1}}
+  policies: {Ann: pacing, Bob: {multiple: 0.5}}
+  budgets: {Ann: {per_day: 100}}
+""",
+    ),
     "Covering": """\
 name: two-vocabularies
 agents:

@@ -62,6 +62,22 @@ MODELS: dict[str, Any] = {
     "sweep": {"bids": [{"A": 1, "B": 2}], "seeds": 3},
 }
 
+MARKET: dict[str, Any] = {
+    "name": "market",
+    "queries": [{"query": "a", "value.Alpha": 2, "weight": "1", "time": "2026-05-01"}],
+    "agents": [{"name": "Alpha", "distribution": {"a": 1}}, {"name": "Beta", "distribution": {"b": 1}}],
+    "sweep": {"grid": {"Alpha": [0, 1], "Beta": [0, 2]}},
+    "market": {
+        "values": {"Alpha": {"mention": "value.Alpha"}, "Beta": {"judge": {"quality": 1}}},
+        "policies": {"Alpha": {"fixed": 1}, "Beta": "pacing"},
+        "budgets": {"Beta": {"per_day": 3}},
+        "rounds": 5,
+        "draw": "weight",
+        "payments": ["pay_your_bid"],
+        "reserves": [0, 1],
+    },
+}
+
 
 def read(data: Any) -> None:
     """As a file, and as a dict."""
@@ -74,7 +90,7 @@ def read(data: Any) -> None:
 
 
 @pytest.mark.parametrize("n_examples", [150, pytest.param(20_000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("base", [BASE, MODELS], ids=["tables", "models"])
+@pytest.mark.parametrize("base", [BASE, MODELS, MARKET], ids=["tables", "models", "market"])
 def test_any_value_at_any_place(base: dict[str, Any], n_examples: int) -> None:
     @settings(max_examples=n_examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(path=st.sampled_from(list(places(base))), value=CHANGES)
@@ -92,7 +108,7 @@ def test_any_value_at_any_place(base: dict[str, Any], n_examples: int) -> None:
     holds()
 
 
-@pytest.mark.parametrize("base", [BASE, MODELS], ids=["tables", "models"])
+@pytest.mark.parametrize("base", [BASE, MODELS, MARKET], ids=["tables", "models", "market"])
 def test_the_bases_are_valid(base: dict[str, Any]) -> None:
     assert n_cells(experiment_from(base, (), (), figure_names)) > 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -208,3 +210,20 @@ def test_what_has_no_number_for_each_text_is_left_out_and_named(tmp_path: Path) 
     failed = tokauction.run(SMALL | {"auction": CONTEST["auction"]}, tmp_path)
     with pytest.raises(UsageError, match="a market needs every text"):
         failed.market()
+
+
+def test_the_page_on_markets_runs(tmp_path: Path, in_process: Command) -> None:
+    """Its files, its commands with fewer rounds, and its lines of Python."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "market.md").read_text("utf-8")
+    blocks = re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL)
+    yaml, shown, sniper = (
+        next(body for _, body in blocks if sign in body) for sign in ("name: two-brands", "load_run", "class Sniper")
+    )
+    (tmp_path / "two-brands.yaml").write_text(yaml.replace("seeds: 20", "seeds: 2"), "utf-8")
+    (tmp_path / "sniper.py").write_text(sniper, "utf-8")
+    for line in "".join(body for kind, body in blocks if kind == "console").splitlines():
+        command = shlex.split(line)[1:]
+        few = ["-S", "sweep.seeds=2"] if command[0] == "run" else ["--rounds", "40"]
+        done = in_process(*command, *few, "-q")
+        assert done.returncode == 0, done.stderr
+    exec(shown.replace("1000", "40"), {})
