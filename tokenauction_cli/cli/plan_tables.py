@@ -58,6 +58,7 @@ def plan_facts(checked: Checked) -> dict[str, Any]:
         "evaluations_at_most": checked.n_evaluations,
         "seconds_at_most": checked.seconds,
         "audit_texts": _audit_texts(experiment),
+        "market": _market(experiment),
         "payments_left_out": [left_out._asdict() for left_out in checked.left_out],
         "hardware": checked.bidders.files.hardware.in_words if checked.bidders.files else None,
         "models": list(_models(checked)),
@@ -72,6 +73,15 @@ def _audit_texts(experiment: Experiment) -> int | None:
         return 0
     audit = experiment.text_audit
     return len(experiment.auction.rules) * len(experiment.queries) * audit.n_deviations * audit.seeds
+
+
+def _market(experiment: Experiment) -> dict[str, Any] | None:
+    """What `tokauction market` plays once the run is finished."""
+    market = experiment.market
+    if market is None:
+        return None
+    policies = {one.agent.id: one.policy_in_words for one in market.bidders}
+    return {"rounds": market.rounds, "replications": market.replications, "policies": policies}
 
 
 def prompt_facts(checked: Checked) -> list[dict[str, Any]]:
@@ -191,10 +201,13 @@ def _cost(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _audit_cost(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    """What `tokauction audit --texts` adds to the run."""
+    """What `tokauction audit --texts` adds to the run, and what `tokauction market` plays afterwards."""
     if (n_texts := facts["audit_texts"]) is not None:
         found = f"{n_texts} texts, then those of best replies" if n_texts else "nothing: it enumerates texts"
         yield "audit --texts writes", found
+    if market := facts["market"]:
+        policies = ", ".join(f"{agent} {policy}" for agent, policy in market["policies"].items())
+        yield "market plays", f"{market['rounds']} rounds, {market['replications']} times: {policies}"
 
 
 def _model_rows(model: dict[str, Any]) -> Iterator[tuple[str, object]]:

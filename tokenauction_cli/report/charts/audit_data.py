@@ -18,7 +18,7 @@ from ...mechanism.audit.prose import ORDER_NAMES
 from ...mechanism.registry import label
 from ...system.wording import listed
 from ..prose import UNIT, number, percent
-from .file_tables import Row, as_audits_write_it, file_table, paragraphs, read_rows
+from .file_tables import Row, as_written_by, file_table, paragraphs, read_rows
 
 _MEANINGS = {term: meaning.replace("`", "") for term, meaning in AUDIT_TERMS.items()}
 _OF_THE_RULE = ("defined", "monotone", "consistent", "universally_stable")
@@ -32,7 +32,7 @@ def audit_payload(run: Run) -> dict[str, Any] | None:
     path = run.folder.path / "audit.csv"
     if not path.is_file():
         return None
-    with as_audits_write_it(path):
+    with as_written_by("audit", path):
         return _payload(run, path)
 
 

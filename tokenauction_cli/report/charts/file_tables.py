@@ -27,14 +27,14 @@ class FileRows(NamedTuple):
 
 
 @contextmanager
-def as_audits_write_it(path: Path) -> Iterator[None]:
-    """Whatever is wrong with the file inside is an error that names it."""
+def as_written_by(command: str, path: Path) -> Iterator[None]:
+    """Whatever is wrong with the file inside is an error that names it, and the command that writes such files."""
     try:
         yield
     except (ValueError, TypeError, KeyError, IndexError, csv.Error, OSError) as error:
         what = f"there is no {error}" if isinstance(error, KeyError) else getattr(error, "strerror", error)
         raise StoreError(
-            f"{path}: not as `tokauction audit` writes it ({what}); audit again, or remove it", file=path
+            f"{path}: not as `tokauction {command}` writes it ({what}); {command} again, or remove it", file=path
         ) from error
 
 
@@ -54,7 +54,7 @@ def paragraphs(path: Path) -> list[str]:
     """The paragraphs of a text file, none where there is no such file."""
     if not path.is_file():
         return []
-    with as_audits_write_it(path), opened(path, follow_links=False) as file:
+    with as_written_by("audit", path), opened(path, follow_links=False) as file:
         return file.read().decode("utf-8").strip().split("\n\n")
 
 

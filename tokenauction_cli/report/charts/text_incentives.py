@@ -16,7 +16,7 @@ from ...system.wording import listed
 from .chart import Chart
 from .curves import curve_charts
 from .deviations import DrawnAgent, gain_of
-from .file_tables import FileRows, Row, as_audits_write_it, file_table, paragraphs, read_rows
+from .file_tables import FileRows, Row, as_written_by, file_table, paragraphs, read_rows
 from .regret import regret_charts
 from .replies import outcomes_of, reply_charts
 
@@ -78,18 +78,18 @@ def _agents(run: Run, colours: Mapping[str, int]) -> list[DrawnAgent]:
 
 def _charts(paths: Mapping[str, Path], found: Mapping[str, FileRows], agents: list[DrawnAgent]) -> list[Chart]:
     charts: list[Chart] = []
-    with as_audits_write_it(paths[AUDIT]):
+    with as_written_by("audit", paths[AUDIT]):
         rows = _named(found[AUDIT])
         charts += [*regret_charts(rows, agents), *curve_charts(rows, agents)]
-    with as_audits_write_it(paths[EQUILIBRIUM]):
+    with as_written_by("audit", paths[EQUILIBRIUM]):
         outcomes = outcomes_of(_named(found[EQUILIBRIUM]))
-    with as_audits_write_it(paths[DYNAMICS]):
+    with as_written_by("audit", paths[DYNAMICS]):
         charts += reply_charts(_named(found[DYNAMICS]), outcomes, agents)
     return charts
 
 
 def _rows(path: Path) -> FileRows:
-    with as_audits_write_it(path):
+    with as_written_by("audit", path):
         return read_rows(path) if path.is_file() else _NOTHING
 
 
