@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .analysis.columns.reading import read_csv as read_csv
 from .analysis.expectations import figure_names
 from .analysis.run import Collected, Run, files_of, read_back
+from .analysis.run_market import check_trusted, with_market
 from .auditing import audit_run as audit_run
 from .auditing import audit_texts as audit_texts
 from .auditing import check_audit as check_audit
@@ -176,7 +177,6 @@ def market_in(
     run.
     """
     from .analysis.frames.mechanism_names import for_programs
-    from .analysis.run_market import with_market
     from .analysis.tables.tables import frame_csv
 
     if is_experiment(target):
@@ -188,9 +188,9 @@ def market_in(
         path = chosen_run(target, results)
         experiment_of_run(path, trust)
         run = read_back(path)
-        experiment = with_market(run.folder, run.experiment, overrides)
+        experiment = with_market(run.folder, run.experiment, overrides, trust)
     run = replace(run, experiment=experiment)
-    found = run.market()
+    found = run.market(trust=experiment.trust)
     frames = {"market.csv": found.table, "market_paths.csv": found.paths}
     with run.folder.locked():
         files = {name: frame_csv(for_programs(experiment, frame)) for name, frame in frames.items()}
@@ -297,11 +297,7 @@ def experiment_of_run(path: Path, trust: Sequence[str]) -> Experiment:
     """
     folder = RunFolder(path)
     experiment = experiment_of(folder, manifest.readable(folder))
-    if untrusted := sorted(set(experiment.trust) - set(trust)):
-        raise UsageError(
-            f"{path}: its rules are code that is not part of tokauction; where you trust it, go to the folder of "
-            f"the module and say --trust {' --trust '.join(untrusted)}"
-        )
+    check_trusted(path, experiment, trust)
     return experiment
 
 

@@ -199,6 +199,12 @@ def test_policies_of_ones_own_are_played_where_they_are_trusted(here: Path, in_p
     table = tokauction.read_csv(the_run(here) / "market.csv")
     assert table["mean_bid"].iloc[0] == 2
     assert np.isnan(table["mean_bid"].iloc[2])
+    run = tokauction.load_run(the_run(here))
+    assert (
+        run.market({"policies": {"bob": "mine:Highest"}, "rounds": 5}, trust=["mine"]).table["mean_bid"].iloc[1] == 0.5
+    )
+    with pytest.raises(UsageError, match="--trust mine"):
+        tokauction.run(LINEAR | {"trust": ["mine"]}, here / "results").market()
 
 
 def test_what_has_no_number_for_each_text_is_left_out_and_named(tmp_path: Path) -> None:

@@ -113,16 +113,18 @@ class Run:
             else:
                 yield cell, trace
 
-    def market(self, settings: Mapping[str, Any] | None = None) -> RunMarket:
+    def market(self, settings: Mapping[str, Any] | None = None, trust: Sequence[str] = ()) -> RunMarket:
         """Bidders that learn and have budgets, in many rounds of this run's auctions: no model is asked.
 
-        `settings` are keys of the section `market` of its file, and stand over what the file says.
+        `settings` are keys of the section `market` of its file, and stand over what the file says. `trust` names
+        modules whose rules and policies may run.
 
         Raises UsageError where texts are missing, ExperimentError for mistakes in the settings.
         """
-        from .run_market import overrides_of, run_market, with_market
+        from .run_market import check_trusted, overrides_of, run_market, with_market
 
-        experiment = with_market(self.folder, self.experiment, overrides_of(settings or {}))
+        check_trusted(self.path, self.experiment, trust)
+        experiment = with_market(self.folder, self.experiment, overrides_of(settings or {}), trust)
         return run_market(self.folder, experiment, self._whole_cells, lambda path: read_back(path)._whole_cells)
 
     @property

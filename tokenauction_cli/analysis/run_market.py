@@ -35,16 +35,27 @@ def overrides_of(settings: Mapping[str, Any]) -> list[str]:
     return [f"market.{key}={json.dumps(value)}" for key, value in settings.items()]
 
 
-def with_market(folder: RunFolder, experiment: Experiment, overrides: Sequence[str]) -> Experiment:
+def check_trusted(path: Path, experiment: Experiment, trust: Sequence[str]) -> None:
+    """Raises UsageError where an experiment that was read from a run folder needs code that is not trusted here."""
+    if untrusted := sorted(set(experiment.trust) - set(trust)):
+        raise UsageError(
+            f"{path}: its rules are code that is not part of tokauction; where you trust it, go to the folder of "
+            f"the module and say --trust {' --trust '.join(untrusted)}"
+        )
+
+
+def with_market(
+    folder: RunFolder, experiment: Experiment, overrides: Sequence[str], trust: Sequence[str] = ()
+) -> Experiment:
     """The experiment of a run with other keys of its section `market`. Raises ExperimentError for mistakes in them."""
     if other := [one for one in overrides if not one.startswith("market.")]:
         raise UsageError(f"{folder.path} is a run folder, whose experiment is fixed but for market: not -S {other[0]}")
     if not overrides:
         return experiment
     source, file = folder.read(RESOLVED), folder.path / RESOLVED
-    sections = read_experiment(source, str(file), overrides, reads_tables=False)
+    sections = read_experiment(source, str(file), overrides, trust, reads_tables=False)
     read = Experiment.of(sections, file, source)
-    return replace(experiment, market=read.market, plain=read.plain)
+    return replace(experiment, market=read.market, plain=read.plain, trust=read.trust)
 
 
 def run_market(
