@@ -8,15 +8,15 @@ import numpy as np
 
 from tokenauction_cli.market.game import GameName, Setup, StageGame
 from tokenauction_cli.market.outcomes import MarketOutcome, outcomes_of
-from tokenauction_cli.market.rounds import Bidder, play
+from tokenauction_cli.market.rounds import Participant, play
 from tokenauction_cli.mechanism import registry
 from tokenauction_cli.mechanism.payments.second_price import mean_price
 from tokenauction_cli.system.arrays import Array
 
 
-def bidder(name: str, number: float | None = None, budget: float = np.inf, *, per_day: bool = False) -> Bidder:
+def bidder(name: str, number: float | None = None, budget: float = np.inf, *, per_day: bool = False) -> Participant:
     settings = {} if number is None else {"number": number}
-    return Bidder((name, number), lambda: registry.find("policy", name, settings), budget, per_day)
+    return Participant((name, number), lambda: registry.find("policy", name, settings), budget, per_day)
 
 
 def contest(
@@ -37,7 +37,7 @@ def contest(
 
 
 def played(
-    setup: Setup, game: StageGame, bidders: Sequence[Bidder], rounds: int, replications: int = 1, seed: int = 0
+    setup: Setup, game: StageGame, bidders: Sequence[Participant], rounds: int, replications: int = 1, seed: int = 0
 ) -> MarketOutcome:
     (outcome,) = outcomes_of(setup, [game], bidders, play(setup, [game], bidders, rounds, replications, seed))
     return outcome

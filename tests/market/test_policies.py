@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from tokenauction_cli.mechanism import registry
 from tokenauction_cli.mechanism.policies.hedge import Hedge
-from tokenauction_cli.mechanism.policies.policy import Asked, Policy, Rows
+from tokenauction_cli.mechanism.policies.policy import Policy, Rows, Turn
 from tokenauction_cli.system.errors import UnknownRuleError
 
 GRID = np.array([0.0, 1.0, 2.0, 4.0])
@@ -25,8 +25,8 @@ def rows(n: int = 1, budget: float = np.inf, rounds: int = 100) -> Rows:
     return Rows(np.tile(GRID, (n, 1)), np.full(n, 2.0), np.full(n, -1.0), np.full(n, 2.0), np.full(n, budget), rounds)
 
 
-def asked(value: float, number: int = 1, uniform: float = 0.5) -> Asked:
-    return Asked(number, np.array([value]), np.array([uniform]), np.array([uniform]))
+def asked(value: float, number: int = 1, uniform: float = 0.5) -> Turn:
+    return Turn(number, np.array([value]), np.array([uniform]), np.array([uniform]))
 
 
 class Told:
@@ -42,7 +42,7 @@ def policy(name: str, number: float | None = None, **known: float) -> Policy:
     return found
 
 
-def bid(policy: Policy, asked: Asked) -> float:
+def bid(policy: Policy, asked: Turn) -> float:
     return float(GRID[policy.choose(asked)[0]])
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tokenauction_cli.market.game import GameName, Setup, StageGame
 from tokenauction_cli.market.outcomes import outcomes_of
-from tokenauction_cli.market.rounds import Bidder, Tables, play
+from tokenauction_cli.market.rounds import Participant, Tables, play
 from tokenauction_cli.system.arrays import Array
 
 POLICIES = (
@@ -49,7 +49,7 @@ def permuted(setup: Setup, game: StageGame, order: list[int]) -> tuple[Setup, St
 
 
 @st.composite
-def bidders(draw: st.DrawFn) -> list[Bidder]:
+def bidders(draw: st.DrawFn) -> list[Participant]:
     found = []
     for _ in range(3):
         name, number = draw(st.sampled_from(POLICIES))
@@ -59,7 +59,7 @@ def bidders(draw: st.DrawFn) -> list[Bidder]:
 
 
 @given(st.integers(0, 99), bidders())
-def test_no_budget_is_ever_exceeded_and_money_adds_up(seed: int, bidders: list[Bidder]) -> None:
+def test_no_budget_is_ever_exceeded_and_money_adds_up(seed: int, bidders: list[Participant]) -> None:
     setup, game = random_game(seed)
     rounds = play(setup, [game], bidders, 60, 2, seed)
     budgets = np.array([one.budget for one in bidders])[:, None]
@@ -71,7 +71,7 @@ def test_no_budget_is_ever_exceeded_and_money_adds_up(seed: int, bidders: list[B
 
 
 @given(st.integers(0, 99), bidders(), st.permutations(range(3)))
-def test_bidders_may_change_places(seed: int, bidders: list[Bidder], order: list[int]) -> None:
+def test_bidders_may_change_places(seed: int, bidders: list[Participant], order: list[int]) -> None:
     setup, game = random_game(seed)
     others, moved = permuted(setup, game, order)
     here, there = played(setup, game, bidders, 40, 2), played(others, moved, [bidders[i] for i in order], 40, 2)

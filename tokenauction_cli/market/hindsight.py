@@ -13,10 +13,10 @@ import numpy as np
 
 from ..system.arrays import Array, Integers
 from .game import Setup
-from .rounds import Bidder, Played, Tables
+from .rounds import Participant, Played, Tables
 
 
-def hindsight_of(setup: Setup, tables: Tables, i: int, bidder: Bidder, n_lanes: int) -> FixedBids | Multipliers:
+def hindsight_of(setup: Setup, tables: Tables, i: int, bidder: Participant, n_lanes: int) -> FixedBids | Multipliers:
     """What bidder i is compared with."""
     if np.isfinite(bidder.budget):
         return Multipliers(setup, tables, i, bidder, n_lanes)
@@ -42,7 +42,7 @@ class FixedBids:
 class Multipliers:
     """What bids m v would have got bidder i while its money lasted, (L, M)."""
 
-    def __init__(self, setup: Setup, tables: Tables, i: int, bidder: Bidder, n_lanes: int) -> None:
+    def __init__(self, setup: Setup, tables: Tables, i: int, bidder: Participant, n_lanes: int) -> None:
         grid, values = setup.grids[i], setup.values[i]
         bids = np.sort(np.concatenate([grid, (grid[1:] + grid[:-1]) / 2]))
         multipliers = bids / values.max() if values.max() > 0 else np.zeros(1)

@@ -20,7 +20,7 @@ from ..system.errors import UsageError
 from .game import GameName, Setup, StageGame, Truth, best_welfare, truth_of
 from .outcomes import MarketOutcome, outcomes_of
 from .records import Games, setup_of
-from .rounds import Bidder, play
+from .rounds import Participant, play
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +89,7 @@ def _batches(setup: Setup, games: Sequence[StageGame], market: Market) -> Iterat
     return (games[k : k + n] for k in range(0, len(games), n))
 
 
-def _bidder(experiment: Experiment, one: MarketBidder) -> Bidder:
+def _bidder(experiment: Experiment, one: MarketBidder) -> Participant:
     settings = {} if one.number is None else {"number": one.number}
     maker = partial(registry.find, "policy", one.policy, settings)
     policy: Policy = maker()
@@ -97,7 +97,7 @@ def _bidder(experiment: Experiment, one: MarketBidder) -> Bidder:
         raise UsageError(
             f"{experiment.path}: {one.policy} needs a budget; write one of {one.agent.id} in market.budgets"
         )
-    return Bidder((one.policy, one.number), maker, one.budget, one.per_day)
+    return Participant((one.policy, one.number), maker, one.budget, one.per_day)
 
 
 def _rows(setup: Setup, market: Market, game: StageGame, outcome: MarketOutcome) -> Iterator[MarketRow]:

@@ -11,7 +11,7 @@ import numpy as np
 from ..system.arrays import Array, Integers
 from .game import Setup, StageGame
 from .hindsight import hindsight_of
-from .rounds import Bidder, Played, Tables
+from .rounds import Participant, Played, Tables
 
 MOST_WINDOWS = 200
 """Points of a path."""
@@ -51,7 +51,7 @@ class MarketOutcome(NamedTuple):
 
 
 def outcomes_of(
-    setup: Setup, games: Sequence[StageGame], bidders: Sequence[Bidder], played: Played
+    setup: Setup, games: Sequence[StageGame], bidders: Sequence[Participant], played: Played
 ) -> list[MarketOutcome]:
     """Of every game."""
     tables, n_rounds, n_lanes = Tables(setup, games), len(played.begins), played.places.shape[2]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mechanism.policies.policy import Asked, Policy, Rows
+from ..mechanism.policies.policy import Policy, Rows, Turn
 from ..system.arrays import Array, Indices, Integers
 from .game import Setup, StageGame
 
@@ -23,7 +23,7 @@ AT_ONCE = 256
 """Rounds whose random numbers are made together."""
 
 
-class Bidder(NamedTuple):
+class Participant(NamedTuple):
     """How one bidder bids: bidders with an equal `policy` share one, which `maker` makes."""
 
     policy: tuple[str, float | None]
@@ -76,7 +76,7 @@ class Tables:
 class _Seat:
     """Bidders that share a policy and the size of their grid. Its rows are (bidder, lane)."""
 
-    def __init__(self, setup: Setup, tables: Tables, who: Sequence[int], bidders: Sequence[Bidder]) -> None:
+    def __init__(self, setup: Setup, tables: Tables, who: Sequence[int], bidders: Sequence[Participant]) -> None:
         in_a_row = list(who) == list(range(who[0], who[-1] + 1))
         self.who = slice(who[0], who[-1] + 1) if in_a_row else list(who)
         self.policy = bidders[who[0]].maker()
@@ -86,7 +86,7 @@ class _Seat:
         self._steps = self._strides[:, :, None] * np.arange(self._grid.shape[1])
         self._learns = type(self.policy).learn is not Policy.learn
 
-    def begin(self, setup: Setup, bidders: Sequence[Bidder], rounds: int, replications: int) -> None:
+    def begin(self, setup: Setup, bidders: Sequence[Participant], rounds: int, replications: int) -> None:
         def rows(amounts: Array) -> Array:
             """Of amounts by bidder, or by bidder and game."""
             of_games = amounts if amounts.ndim == 2 else np.tile(amounts[:, None], self._tables.least.shape[1])
@@ -103,7 +103,7 @@ class _Seat:
     def choose(self, number: int, values: Array, uniform: Array) -> Indices:
         """The places of its bidders, (m, L); `values` are (n, L), `uniform` (2, n, L)."""
         of_bid, of_place = uniform[:, self.who].reshape(2, -1)
-        places = self.policy.choose(Asked(number, values[self.who].ravel(), of_bid, of_place))
+        places = self.policy.choose(Turn(number, values[self.who].ravel(), of_bid, of_place))
         return np.asarray(places).reshape(self._n, -1)
 
     def learn(self, cells: Integers, places: Integers) -> None:
@@ -148,7 +148,7 @@ class Budgets:
     the round is looked up anew until nobody exceeds.
     """
 
-    def __init__(self, setup: Setup, tables: Tables, bidders: Sequence[Bidder], n_lanes: int) -> None:
+    def __init__(self, setup: Setup, tables: Tables, bidders: Sequence[Participant], n_lanes: int) -> None:
         self._strides, self._tables = setup.strides, tables
         self._whole = np.array([one.budget for one in bidders])[:, None]
         self._daily = np.array([one.per_day for one in bidders])[:, None]
@@ -174,7 +174,7 @@ class Budgets:
 
 
 def play(
-    setup: Setup, games: Sequence[StageGame], bidders: Sequence[Bidder], rounds: int, replications: int, seed: int
+    setup: Setup, games: Sequence[StageGame], bidders: Sequence[Participant], rounds: int, replications: int, seed: int
 ) -> Played:
     """Play every game."""
     queries, begins = _drawn(setup, rounds, replications, seed)
@@ -206,7 +206,7 @@ def play(
     return Played(made, queries, begins, new_days, outside)
 
 
-def _seats(setup: Setup, tables: Tables, bidders: Sequence[Bidder], rounds: int, replications: int) -> list[_Seat]:
+def _seats(setup: Setup, tables: Tables, bidders: Sequence[Participant], rounds: int, replications: int) -> list[_Seat]:
     together: dict[tuple[Any, int], list[int]] = {}
     for i, bidder in enumerate(bidders):
         together.setdefault((bidder.policy, len(setup.grids[i])), []).append(i)
@@ -231,7 +231,7 @@ def _drawn(setup: Setup, rounds: int, replications: int, seed: int) -> tuple[NDA
     return queries, (queries * setup.n_seeds + seeds) * np.int32(setup.n_bids)
 
 
-def _new_days(setup: Setup, bidders: Sequence[Bidder], queries: NDArray[np.int32]) -> NDArray[np.bool_]:
+def _new_days(setup: Setup, bidders: Sequence[Participant], queries: NDArray[np.int32]) -> NDArray[np.bool_]:
     found = np.zeros(queries.shape, dtype=bool)
     if setup.days is not None and any(one.per_day for one in bidders):
         days = setup.days[queries]

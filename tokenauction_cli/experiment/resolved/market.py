@@ -12,7 +12,7 @@ from .agent import Agent
 DEFAULT_POLICY = "hedge"
 
 
-class Wanted(NamedTuple):
+class MarketWorth(NamedTuple):
     """What a text is worth: a number, or that of a column of the queries, times what `kind` measures.
 
     The kinds are those of audits (`text_audit.py`); a `judge` is named.
@@ -28,7 +28,7 @@ class MarketBidder:
     """One agent that is charged; `number` is what its policy takes. The budget is infinite without one."""
 
     agent: Agent
-    wanted: Wanted
+    wanted: MarketWorth
     policy: str
     number: float | None
     budget: float
@@ -75,10 +75,10 @@ def _bidder(section: MarketSection, agent: Agent) -> MarketBidder:
     return MarketBidder(agent, wanted_of(section.values[agent.id]), policy, number, amount, per_day)
 
 
-def wanted_of(value: MarketValue) -> Wanted:
+def wanted_of(value: MarketValue) -> MarketWorth:
     """Of a value that has one kind."""
     ((kind, found),) = value.model_dump(exclude_none=True).items()
     if isinstance(found, dict):
         ((judge, number),) = found.items()
-        return Wanted(kind, number, judge)
-    return Wanted(kind, found)
+        return MarketWorth(kind, number, judge)
+    return MarketWorth(kind, found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...system.arrays import Indices
-from .policy import Asked, Policy, Rows, Seen
+from .policy import Policy, Rows, Seen, Turn
 
 
 class BestReply(Policy):
@@ -20,7 +20,7 @@ class BestReply(Policy):
         super().begin(rows)
         self._sums = np.zeros(rows.grid.shape)
 
-    def choose(self, asked: Asked) -> Indices:
+    def choose(self, asked: Turn) -> Indices:
         if asked.number == 1:
             return self.rows.places(asked.values, asked.uniform_of_place)
         return np.asarray(self._sums.argmax(axis=1))

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...system.arrays import Indices
 from .hedge import drawn
-from .policy import Asked, Policy, Rows, Seen
+from .policy import Policy, Rows, Seen, Turn
 
 
 class Exp3(Policy):
@@ -27,7 +27,7 @@ class Exp3(Policy):
         self._every = np.arange(len(rows.grid))
         self._spread = np.where(rows.spread > 0, rows.spread, 1.0)
 
-    def choose(self, asked: Asked) -> Indices:
+    def choose(self, asked: Turn) -> Indices:
         k = self.rows.n_bids
         explored = min(1.0, math.sqrt(k * math.log(k) / asked.number))
         weights = np.exp((self._sums - self._sums.max(axis=1, keepdims=True)) * (explored / k))

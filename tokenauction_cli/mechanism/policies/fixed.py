@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...system.arrays import Indices
-from .policy import Asked, Policy
+from .policy import Policy, Turn
 
 
 class Fixed(Policy):
@@ -18,5 +18,5 @@ class Fixed(Policy):
     def __init__(self, number: float = 0.0) -> None:
         self.bid = number
 
-    def choose(self, asked: Asked) -> Indices:
+    def choose(self, asked: Turn) -> Indices:
         return self.rows.places(np.full(len(asked.values), self.bid), asked.uniform_of_place)

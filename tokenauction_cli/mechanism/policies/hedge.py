@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from ...system.arrays import Array, Indices
-from .policy import Asked, Policy, Rows, Seen
+from .policy import Policy, Rows, Seen, Turn
 
 
 class Hedge(Policy):
@@ -31,7 +31,7 @@ class Hedge(Policy):
         ahead = self._sums - self._sums.max(axis=1, keepdims=True)
         return np.asarray(np.exp(ahead * (self._rate / math.sqrt(number))))
 
-    def choose(self, asked: Asked) -> Indices:
+    def choose(self, asked: Turn) -> Indices:
         return drawn(self.weights(asked.number), asked.uniform)
 
     def learn(self, seen: Seen) -> None:

@@ -8,7 +8,7 @@ truthful        m = 1
 from __future__ import annotations
 
 from ...system.arrays import Indices
-from .policy import Asked, Policy
+from .policy import Policy, Turn
 
 
 class Multiple(Policy):
@@ -21,7 +21,7 @@ class Multiple(Policy):
     def __init__(self, number: float = 1.0) -> None:
         self.multiple = number
 
-    def choose(self, asked: Asked) -> Indices:
+    def choose(self, asked: Turn) -> Indices:
         return self.rows.places(self.multiple * asked.values, asked.uniform_of_place)
 
 

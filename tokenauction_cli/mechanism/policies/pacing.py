@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from ...system.arrays import Indices
-from .policy import Asked, Policy, Rows, Seen
+from .policy import Policy, Rows, Seen, Turn
 
 
 class Pacing(Policy):
@@ -30,7 +30,7 @@ class Pacing(Policy):
         least = np.where(rows.grid > 0, rows.grid, np.inf).min(axis=1)
         self._most = np.maximum(0.0, rows.highest_value / least - 1)
 
-    def choose(self, asked: Asked) -> Indices:
+    def choose(self, asked: Turn) -> Indices:
         return self.rows.places(asked.values / (1 + self._mu), asked.uniform_of_place)
 
     def learn(self, seen: Seen) -> None:

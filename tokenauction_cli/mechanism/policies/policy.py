@@ -59,7 +59,7 @@ class Rows:
         return np.asarray(low + (uniform * (above - below) < bids - below))
 
 
-class Asked(NamedTuple):
+class Turn(NamedTuple):
     """One round: its number, from 1, what a unit of worth is to each row for this query, and two random numbers."""
 
     number: int
@@ -95,7 +95,7 @@ class Policy(ABC):
     ...
     ...     def choose(self, asked):
     ...         return np.zeros(len(asked.values), dtype=int)
-    >>> Lowest().choose(Asked(1, np.ones(2), np.zeros(2), np.zeros(2))).tolist()
+    >>> Lowest().choose(Turn(1, np.ones(2), np.zeros(2), np.zeros(2))).tolist()
     [0, 0]
     """
 
@@ -112,7 +112,7 @@ class Policy(ABC):
         self.rows = rows
 
     @abstractmethod
-    def choose(self, asked: Asked) -> Indices:
+    def choose(self, asked: Turn) -> Indices:
         """The place in its grid of every row's bid, (rows,); `self.rows.places` makes them of bids in money."""
 
     def learn(self, seen: Seen) -> None:  # noqa: B027 - who learns nothing need not say so
