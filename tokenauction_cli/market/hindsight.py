@@ -9,37 +9,45 @@ the grid gets and costs the mean of what the two do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..system.arrays import Array, Integers
-from .game import Setup
+from .game import Setup, StageGame
 from .rounds import Participant, Played, Tables
 
-
-def hindsight_of(setup: Setup, tables: Tables, i: int, bidder: Participant, n_lanes: int) -> FixedBids | Multipliers:
-    """What bidder i is compared with."""
-    if np.isfinite(bidder.budget):
-        return Multipliers(setup, tables, i, bidder, n_lanes)
-    return FixedBids(setup, tables, i, n_lanes)
+AT_ONCE = 1_000
+"""Rounds whose cells are worked out together."""
 
 
-class FixedBids:
-    """What each bid of the grid would have got bidder i in all rounds so far, (L, K)."""
-
-    def __init__(self, setup: Setup, tables: Tables, i: int, n_lanes: int) -> None:
-        self._utilities, self._i, self._stride = tables.utilities[i], i, setup.strides[i]
-        self._got = np.zeros((n_lanes, len(setup.grids[i])))
-
-    def add(self, cells: Integers, played: Played, rounds: slice) -> None:
-        at_lowest = cells - played.places[rounds, self._i].astype(np.int64) * self._stride
-        for k in range(self._got.shape[1]):
-            self._got[:, k] += self._utilities.take(at_lowest + k * self._stride).sum(axis=0)
-
-    def best(self) -> Array:
-        return np.asarray(self._got.max(axis=1))
+def best_fixed(setup: Setup, game: StageGame, visits: Integers) -> Array:
+    """What the best bid of the grid would have got each bidder in all rounds, (n,); `visits` (cells,) were played."""
+    played, found = visits.reshape(setup.shape), []
+    for i, utilities in enumerate(game.utilities):
+        axis = 2 + i
+        others = played.sum(axis=axis, keepdims=True)
+        got = (others * utilities.reshape(setup.shape)).sum(axis=tuple(k for k in range(played.ndim) if k != axis))
+        found.append(got.max())
+    return np.array(found)
 
 
-class Multipliers:
+def best_multiples(
+    setup: Setup, games: Sequence[StageGame], bidders: Sequence[Participant], played: Played
+) -> dict[int, Array]:
+    """What the best multiple of the value would have got per round each bidder that has a budget, (L,)."""
+    tables, n_lanes = Tables(setup, games), played.places.shape[2]
+    limited = [i for i, one in enumerate(bidders) if np.isfinite(one.budget)]
+    searched = {i: _Multiples(setup, tables, i, bidders[i], n_lanes) for i in limited}
+    for first in range(0, len(played.begins) if searched else 0, AT_ONCE):
+        rounds = slice(first, first + AT_ONCE)
+        cells = played.cells(setup, rounds)
+        for one in searched.values():
+            one.add(cells, played, rounds)
+    return {i: one.got.max(axis=1) / len(played.begins) for i, one in searched.items()}
+
+
+class _Multiples:
     """What bids m v would have got bidder i while its money lasted, (L, M)."""
 
     def __init__(self, setup: Setup, tables: Tables, i: int, bidder: Participant, n_lanes: int) -> None:
@@ -52,7 +60,7 @@ class Multipliers:
         self._utilities, self._payments = tables.utilities[i], tables.payments[i]
         self._i, self._stride, self._bidder = i, setup.strides[i], bidder
         self._left = np.full((n_lanes, len(multipliers)), bidder.budget)
-        self._got = np.zeros_like(self._left)
+        self.got = np.zeros_like(self._left)
 
     def add(self, cells: Integers, played: Played, rounds: slice) -> None:
         at_lowest = cells - played.places[rounds, self._i].astype(np.int64) * self._stride
@@ -69,7 +77,4 @@ class Multipliers:
             )
             lasts = cost <= self._left
             self._left -= np.where(lasts, cost, 0.0)
-            self._got += np.where(lasts, got, self._utilities.take(at_lowest[t])[:, None])
-
-    def best(self) -> Array:
-        return np.asarray(self._got.max(axis=1))
+            self.got += np.where(lasts, got, self._utilities.take(at_lowest[t])[:, None])
