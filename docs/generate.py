@@ -98,8 +98,8 @@ EXAMPLES = {
         """\
 name: market
 queries:
-  - {query: hotels, value.Ann: 3, time: "2026-05-01"}
-  - {query: flights, value.Ann: 1, time: "2026-05-02"}
+  - {query: hotels, value.Ann: 3, time: "2026-05-01", weight: "2"}
+  - {query: flights, value.Ann: 1, time: "2026-05-02", weight: "1"}
 models: {small: smollm2-135m-instruct}
 agents:
   - {name: Ann, model: small, prompt: "An ad for {{ query }} by {{ agent }}:"}
@@ -110,6 +110,13 @@ market:
   values: {Ann: {mention: value.Ann}, Bob: {count: 1}}
   policies: {Ann: pacing, Bob: {multiple: 0.5}}
   budgets: {Ann: {per_day: 100}}
+  rounds: 5000                             # of each of 10 replications
+  replications: 10
+  draw: weight                             # hotels twice as often as flights
+  payments: second_price
+  money: realised
+  reserves: [0, 0.5]                       # needs a run with -S auction.reserve=0.5
+  seed: 1
 """,
     ),
     "Covering": """\

@@ -81,6 +81,12 @@ def test_the_command_prints_tables_and_writes_two_documented_files(here: Path, i
     assert ann["spend"] == pytest.approx(300 * ann["revenue"])
 
 
+def test_an_option_may_call_an_agent_by_its_other_name(here: Path, in_process: Command) -> None:
+    set_twice = ("-S", "market.policies={Ann: truthful, Bob: hedge}", "--policy", "bob=truthful")
+    assert in_process("market", YAML, "--rounds", "20", "-q", *set_twice).returncode == 0
+    assert tokauction.read_csv(the_run(here) / "market.csv")["policy"].tolist()[:2] == ["truthful", "truthful"]
+
+
 def test_the_same_settings_write_the_same_bytes_and_options_override(here: Path, in_process: Command) -> None:
     in_process("market", YAML, "-q")
     first = (the_run(here) / "market.csv").read_bytes()

@@ -72,6 +72,15 @@ auction: {max_tokens: 3, payments: [vcg], mechanism: [token_auction, mosaic, seg
 sweep: {relative_weight: [0.25, 0.5, 0.75], seeds: 3}
 audit: {texts: {bids: [1], seeds: 3}}
 """
+MARKET = """
+name: market
+agents:
+  - {name: Ann, distribution: {x: 1}}
+  - {name: Bob, distribution: {y: 1}}
+auction: {max_tokens: 1, mechanism: [token_auction, lottery]}
+sweep: {grid: {Ann: [0, 1], Bob: [0, 1]}}
+market: {values: {Ann: {mention: 1}, Bob: {mention: 1}}, rounds: 9, replications: 2}
+"""
 
 
 @pytest.fixture
@@ -84,6 +93,8 @@ def written(tmp_path: Path, in_process: Command) -> dict[str, set[str]]:
         ("run", BYTES, 0),
         ("run", UNSOLD, 0),
         *audits,
+        ("run", MARKET, 0),
+        ("market", MARKET, 0),
     ):
         (tmp_path / "e.yaml").write_text(text, "utf-8")
         done = in_process(*command.split(), "e.yaml", "-q")

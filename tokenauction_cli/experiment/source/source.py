@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...system.errors import ExperimentError, Problem
@@ -82,7 +82,7 @@ class Source:
             return
         try:
             value = parse_value(text, label)
-            path, made = _put(self.data, key.split("."), value)
+            path, made = _put(self.data, key.split("."), value, _labels(self.data.get("agents")))
         except ExperimentError as error:
             self.problems.extend(error.problems)
         except LookupError as error:
@@ -91,7 +91,14 @@ class Source:
             self._overridden[made] = self._overridden[path] = label
 
 
-def _put(data: dict[str, Any], steps: list[str], value: Any) -> tuple[KeyPath, KeyPath]:
+def _labels(entries: Any) -> dict[str, int]:
+    """The index of every agent by its id and by its name."""
+    entries = entries if isinstance(entries, list) else []
+    ids, names = default_ids(entries), agent_names(entries)
+    return {label: i for labels in (ids, names) for i, label in enumerate(labels) if label}
+
+
+def _put(data: dict[str, Any], steps: list[str], value: Any, agents: Mapping[str, int]) -> tuple[KeyPath, KeyPath]:
     """Set the value at the dotted path, making mappings on the way: its path, and that of the first that was made.
 
     Raises LookupError where the path leads nowhere.
@@ -101,6 +108,7 @@ def _put(data: dict[str, Any], steps: list[str], value: Any) -> tuple[KeyPath, K
     made: KeyPath = ()
     while True:
         step, n_used = _next_step(here, steps, path)
+        step = _as_written(here, step, agents)
         path += (step,)
         steps = steps[n_used:]
         if not steps:
@@ -126,6 +134,13 @@ def _next_step(here: Any, steps: list[str], path: KeyPath) -> tuple[str | int, i
         if index is not None:
             return index, n_used
     raise LookupError(f"{where!r} has {len(here)} entries; {steps[0]!r} is none of them")
+
+
+def _as_written(here: Any, step: str | int, agents: Mapping[str, int]) -> str | int:
+    """The step, or where a mapping is by agent the key that names the same agent by its other name."""
+    if not isinstance(here, dict) or step in here or not all(key in agents for key in here):
+        return step
+    return next((key for key in here if agents[key] == agents.get(str(step))), step)
 
 
 def _index_of(entries: list[Any], label: str) -> int | None:
