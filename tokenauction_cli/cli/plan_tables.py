@@ -108,6 +108,7 @@ def _agents(experiment: Experiment, bidders: BidderModels) -> list[dict[str, Any
                 "bid": agent.bid,
                 "bids_of_queries": _bids_of_queries(experiment, agent),
                 "temperature": agent.temperature,
+                "truncation": agent.truncation.in_words,
                 "prompt_tokens": [min(lengths), max(lengths)],
             }
         )
@@ -180,7 +181,8 @@ def _agent_table(facts: dict[str, Any]) -> Table:
         span = str(most) if fewest == most else f"{fewest}-{most}"
         least, highest = agent["bids_of_queries"] or (agent["bid"], agent["bid"])
         bid = f"{least:g}" if least == highest else f"{least:g} to {highest:g}, by query"
-        rows.append((agent["name"], agent["id"], agent["model"] or "table", bid, agent["temperature"], span))
+        heat = f"{agent['temperature']:g}, {agent['truncation']}" if agent["truncation"] else agent["temperature"]
+        rows.append((agent["name"], agent["id"], agent["model"] or "table", bid, heat, span))
     return Table("Agents", ("agent", "id", "model", "bid", "temperature", "prompt tokens"), tuple(rows))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import yaml
 
+from ..mechanism.truncation import OFF
 from .experiment import Experiment
 from .resolved.agent import Agent
 from .templates.prompts import names_in
@@ -74,6 +75,12 @@ def _on_auction(experiment: Experiment) -> Iterator[str]:
     auction = experiment.auction
     for stop in filter(_ESCAPE.search, auction.stop):
         yield f'auction.stop: {stop} is a backslash and a letter; write it in double quotes, as in "\\n"'
+    cut = [agent.name for agent in experiment.agents if agent.truncation != OFF]
+    if "log_linear" in auction.aggregation and len(cut) > 1:
+        yield (
+            "log_linear draws tokens that every agent may say; top_k, top_p and min_p may leave "
+            f"{' and '.join(cut)} none in common, and such a text fails; leave more tokens, or aggregate by linear"
+        )
     if auction.max_draws == 1 and any(agent.model for agent in experiment.agents):
         yield f"every text is cut after its first {auction.counted.removesuffix('s')}; raise the limit in `auction`"
 

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..lm.bytes.covering import Knobs
+from ..mechanism.truncation import OFF, Truncation
 from ..system.errors import ExperimentError, Problem
 from .checks.expectation_checks import FigureNames
 from .checks.queries import BID, NO_COLUMNS, VALUE, Columns
@@ -208,6 +209,11 @@ class Experiment:
     def temperatures_of(self, voices: Sequence[Agent]) -> tuple[float, ...]:
         """The same of whoever speaks."""
         return tuple(voice.temperature if self.auction.alphabet == "tokens" else 1.0 for voice in voices)
+
+    def truncations_of(self, voices: Sequence[Agent]) -> tuple[Truncation, ...]:
+        """What is left of the distributions of whoever speaks; () where that is everything."""
+        truncations = tuple(voice.truncation for voice in voices)
+        return truncations if any(one != OFF for one in truncations) else ()
 
     @cached_property
     def semantic_hash(self) -> str:

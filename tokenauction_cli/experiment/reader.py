@@ -303,6 +303,9 @@ def _resolved_voice(draft: Draft, voice: AnyVoice) -> AnyVoice:
         "model": None if voice.model is None else draft.model(voice.model),
         "distribution": None,
         "distributions": voice.distributions if voice.distribution is None else {"*": voice.distribution},
+        "top_k": voice.top_k or None,
+        "top_p": None if voice.top_p == 1 else voice.top_p,
+        "min_p": voice.min_p or None,
     }
     return voice.model_copy(update=filled)
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..system.arrays import Array as Array
+from ..system.errors import DisjointError
 from ..system.errors import MechanismError as MechanismError
 from .cumulative import BLOCK, block_sums, quantile
 from .normalised import checked_bids as checked_bids  # these also for those who take them from here
@@ -264,6 +265,9 @@ class Profile(_Probabilities):
     >>> profile = Profile.of([[0.6, 0.3, 0.1], [0.3, 0.1, 0.6]])
     >>> profile.n_agents, profile.n_tokens, profile.agent(1).mode
     (2, 3, 2)
+
+    `retold` has, by agent and T, what the agent reports at T times its temperature, (V,), where a truncation follows
+    the temperature, so that this is no power of p_i.
     """
 
     def __init__(self, *, p: Array | None = None, log_p: Array | None = None) -> None:
@@ -271,6 +275,7 @@ class Profile(_Probabilities):
         given = log_p if p is None else p
         assert given is not None
         self.n_agents, self.n_tokens = given.shape
+        self.retold: dict[tuple[int, float], Array] = {}
         self._kept: dict[Hashable, Any] = {}
 
     @classmethod
@@ -316,6 +321,10 @@ class Profile(_Probabilities):
         """Whether no agent rules out what another may say, so that all of `cross` is finite."""
         return bool(np.isfinite(self.cross).all())
 
+    def adds_up(self, q: Aggregate) -> bool:
+        """Whether divergences from q come from the numbers kept for all tokens: where some are infinite, not always."""
+        return self.overlaps
+
     def mixture_kls(self, q: Mixture) -> tuple[Array, Array]:
         """KL(p_i || q) and KL(q || p_i), (n,) each, where no agent rules out what another may say."""
         a = expectation(self.p, q.log_p)
@@ -336,7 +345,7 @@ class Profile(_Probabilities):
         scores = self.log_scores(weights)
         top = int(np.argmax(scores))
         if not np.isfinite(scores[top]):
-            raise MechanismError(
+            raise DisjointError(
                 "log-linear aggregation is undefined here: "
                 "every token has probability zero for some agent with a positive bid"
             )

@@ -86,8 +86,10 @@ def both_kls(profile: Profile, q: Distribution) -> tuple[Array, Array]:
     >>> [each.round(4).tolist() for each in both_kls(profile, profile.agent(1))]
     [[0.1438, 0.0], [0.1308, 0.0]]
     """
-    if isinstance(q, Aggregate) and profile.overlaps:
-        return q.kls
+    if isinstance(q, Aggregate) and profile.adds_up(q):
+        kls = q.kls
+        if profile.overlaps or not np.isnan(kls).any():  # 0 times infinity
+            return kls
     return kl_from_agents(profile, q), kl_to_agents(profile, q)
 
 
@@ -103,7 +105,7 @@ def kl_between(profile: Profile, a: Distribution, b: Distribution) -> float:
     >>> round(kl_between(profile, profile.agent(0), profile.agent(1)), 4)
     0.1438
     """
-    if isinstance(a, Aggregate) and isinstance(b, Aggregate) and profile.overlaps:
+    if isinstance(a, Aggregate) and isinstance(b, Aggregate) and profile.adds_up(a) and profile.adds_up(b):
         if isinstance(a, AgentDistribution):
             return float(b.kls[0][a.index])
         if isinstance(b, LogMixture):

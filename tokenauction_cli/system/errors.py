@@ -16,6 +16,7 @@ TokauctionError               exit 1  the run cannot go on
 `-- CellError                 exit 3  one cell cannot be computed; the others go on
     |-- SpellingError         exit 3  no token of a model goes on with a byte
     `-- MechanismError        exit 3  these bids and distributions have no outcome; a ValueError too
+        `-- DisjointError     exit 3  no token that all who bid may say
 
 What a worker's own process raises of these comes back as text: an unfit worker as UsageError, what it could not write
 as CellError, all else as WorkerError.
@@ -147,3 +148,7 @@ class SpellingError(CellError):
 
 class MechanismError(CellError, ValueError):
     """The mechanism is undefined for these bids and distributions; the message says why."""
+
+
+class DisjointError(MechanismError):
+    """No token has a positive probability for every agent with a positive bid."""

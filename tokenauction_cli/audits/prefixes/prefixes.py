@@ -20,8 +20,10 @@ from ...engine.rules import Rules
 from ...experiment.experiment import Experiment
 from ...lm.base import LanguageModel, Request, copied
 from ...lm.table import ANY_TEXT
-from ...mechanism.distributions import Profile
+from ...mechanism.audit.misreport import TEMPERATURES
+from ...mechanism.distributions import Profile, softmax
 from ...mechanism.native.compiled import profile_of
+from ...mechanism.truncation import OFF, truncated
 from ...system.errors import CellError
 
 MOST_TABLE_PREFIXES = 10_000
@@ -97,7 +99,14 @@ def profile_after(
     (answer,) = model.evaluate([Request(0, prompt_set.prompts, tokens)])
     if isinstance(answer, CellError):
         return answer
-    return profile_of([copied(answer[k]) for k in prompt_set.prompt_of_agent], experiment.temperatures)
+    logits = [copied(answer[k]) for k in prompt_set.prompt_of_agent]
+    temperatures, truncations = experiment.temperatures, experiment.truncations_of(experiment.agents)
+    profile = profile_of(truncated(logits, temperatures, truncations), temperatures)
+    for i, truncation in enumerate(truncations):
+        for hotter in TEMPERATURES if truncation != OFF else ():
+            [told] = truncated([logits[i]], [temperatures[i] * hotter], [truncation])
+            profile.retold[i, hotter] = softmax(told, temperatures[i] * hotter)["p"]
+    return profile
 
 
 def _everywhere(experiment: Experiment, rules: Rules, bidders: TableBidders, model: LanguageModel) -> Looked | None:

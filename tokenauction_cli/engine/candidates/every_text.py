@@ -17,6 +17,7 @@ from ...lm.base import Logits, Request
 from ...lm.table import TableModel, TablePrompt, TableVocabulary
 from ...mechanism.alternatives.candidates import Candidates
 from ...mechanism.distributions import Array, Profile, log_normalize
+from ...mechanism.truncation import truncated
 from ...mechanism.whole_texts.tree import LEAF, Tree
 from ...system.errors import CellError, UsageError
 from ..loop.text_state import TextSetting
@@ -90,6 +91,7 @@ class _Tables:
         self._model = TableModel(self.vocabulary)
         self._prompts = tuple(TablePrompt(agent.name, agent.distributions or {}) for agent in speakers)
         self._temperatures = [agent.temperature for agent in speakers]
+        self._truncations = experiment.truncations_of(speakers)
         self._has_reference = experiment.reference is not None
         n = len(experiment.agents)
         self._true = list(range(n))
@@ -104,7 +106,8 @@ class _Tables:
         return _After(log_p[self._reported], log_p[self._true], log_p[-1] if self._has_reference else None)
 
     def _scaled(self, logits: Sequence[Logits]) -> Array:
-        return log_normalize(np.array(logits) / np.array(self._temperatures)[:, None])
+        kept = truncated(logits, self._temperatures, self._truncations)
+        return log_normalize(np.array(kept) / np.array(self._temperatures)[:, None])
 
 
 class _Enumeration:

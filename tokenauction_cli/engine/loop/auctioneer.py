@@ -21,7 +21,8 @@ from ...mechanism.native.prefetch import Need, Needs, Prefetch
 from ...mechanism.outcome import Outcome, needs_of
 from ...mechanism.sampling.randomness import Randomness
 from ...mechanism.terms import bidding_of
-from ...system.errors import CellError
+from ...mechanism.truncation import OFF, truncated
+from ...system.errors import CellError, DisjointError
 from ...system.processors import usable_processors
 from ..plan import Cell
 from ..rules import Rules
@@ -61,6 +62,7 @@ class Auctioneer:
         self.temperatures = {
             report: np.array(experiment.temperatures_of(one.voices)) for report, one in self.reportings.items()
         }
+        self.truncations = {report: experiment.truncations_of(one.voices) for report, one in self.reportings.items()}
         self._randomness: dict[tuple[str, int], Randomness] = {}
         threads = experiment.runtime.threads
         self.prefetch = Prefetch(usable_processors() if threads == "auto" else int(threads))
@@ -103,8 +105,17 @@ class Auctioneer:
         """Why the next draw is undefined."""
         reserve, unit = self.setting.terms.reserve, self.experiment.auction.symbol
         kept_out = any(state.bids) and not self.setting.terms.is_open(state.bids)
+        if isinstance(error, DisjointError):
+            error = MechanismError(f"{error}{self._of_whom(state)}")
         why = f"the reserve of {reserve:g} keeps every bid out" if kept_out else str(error)
         return CellError(f"{unit} {state.n_tokens + 1} of {state.text()!r}: {why}", cell=state.cell.id)
+
+    def _of_whom(self, state: TextState) -> str:
+        """Who bids, and whose truncation may be why they have no token in common."""
+        bidding = [agent for agent, bid in zip(self.experiment.agents, state.bids, strict=True) if bid > 0]
+        cut = [agent.name for agent in bidding if agent.truncation != OFF]
+        why = f"; top_k, top_p and min_p leave few tokens to {' and '.join(cut)}: leave more" if cut else ""
+        return f"; these agents are {' and '.join(agent.name for agent in bidding)}{why}"
 
     def _prefetched(
         self, coming: deque[_Prefix], waiting: Iterator[tuple[Sequence[Logits], Sequence[TextState]]]
@@ -174,6 +185,7 @@ class _Prefix:
     def __init__(self, auctioneer: Auctioneer, logits: Sequence[Logits], states: Sequence[TextState]) -> None:
         n_agents, report = len(auctioneer.experiment.agents), states[0].cell.report
         temperatures = auctioneer.temperatures[report]
+        logits = truncated(logits, temperatures, auctioneer.truncations[report])
         self._auctioneer = auctioneer
         self._logits, self._temperatures = logits[:n_agents], temperatures[:n_agents]
         self._states = states

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ...experiment.experiment import Agent, Experiment
 from ...experiment.resolved.text_audit import AgentMisreport
+from ...mechanism.truncation import OFF
 from ..plan import prompt_set_name
 from .token_loop import PromptSet
 
@@ -59,6 +60,7 @@ def identity(experiment: Experiment, misreport: AgentMisreport) -> str:
     """
     said, own = misreport.reported, experiment.agents[misreport.agent]
     voice = [said.model, said.prompt, said.messages, said.distributions, said.temperature]
+    voice += [] if said.truncation == OFF else [said.truncation]
     measured = ["measured"] if _is_measured(experiment, misreport.agent) else []
     return json.dumps([own.id, *voice, *measured], ensure_ascii=True, separators=(",", ":"))
 

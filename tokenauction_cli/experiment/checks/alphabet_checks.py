@@ -9,6 +9,7 @@ from ..format.auction import AuctionSection
 from ..format.draft import Draft
 
 OF_TOKENS, OF_BYTES = ("max_tokens", "separator"), ("max_bytes", "covering")
+TRUNCATIONS = ("top_k", "top_p", "min_p")
 INSTEAD = {
     "max_tokens": "; use max_bytes",
     "max_bytes": "; use max_tokens",
@@ -27,6 +28,14 @@ def check_alphabet(draft: Draft) -> None:
             draft.source.problem(
                 ("auction", key), f"{key} does not go with the alphabet {alphabet}{instead}", at_key=True
             )
+    for voice in () if alphabet == "tokens" else draft.voices:
+        for key in TRUNCATIONS:
+            if voice.entry.get(key):
+                message = (
+                    f"{key} keeps tokens of a model, and over {alphabet} no token is drawn; use 'alphabet: tokens', or "
+                    "leave it out"
+                )
+                draft.source.problem((*voice.path, key), message, at_key=True)
     if alphabet == "words":
         if draft.source.get("reference") is not None:
             message = "a reference scores texts of tokens or bytes, not of words; use 'alphabet: bytes'"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .values import FilledText, Flag, Id, Name, Number, Positive, Row, Rows, Section, Text, says
+from .values import FilledText, Flag, Id, Mass, Name, Number, Positive, Row, Rows, Section, Share, Text, Whole, says
 
 MAX_AGENTS = 64
 
@@ -70,6 +70,17 @@ class Voice(Section):
         "'' at the start, '*' for any other text).",
     )
     temperature: Positive = Field(default=1.0, description="Divides the logits, before distributions are aggregated.")
+    top_k: Whole | None = Field(
+        default=None, description="After the temperature, keep the k most likely tokens. 0, the default, keeps all."
+    )
+    top_p: Mass | None = Field(
+        default=None,
+        description="After top_k, keep the fewest most likely tokens with this probability together. Default: 1, all.",
+    )
+    min_p: Share | None = Field(
+        default=None,
+        description="After top_p, keep the tokens with this share of the highest probability. Default: 0, all.",
+    )
 
 
 class AgentSection(Voice, Named):

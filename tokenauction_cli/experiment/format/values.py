@@ -119,6 +119,7 @@ Number = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False), says("a nu
 Bound = Annotated[float, Strict(), Field(allow_inf_nan=False), says("a number")]
 Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False), says("a number above 0")]
 Share = Annotated[float, Strict(), Field(ge=0, le=1), says("a number from 0 to 1")]
+Mass = Annotated[float, Strict(), Field(gt=0, le=1), says("a number above 0, at most 1")]
 Whole = Annotated[int, Strict(), Field(ge=0, lt=2**63), says("a whole number of at least 0")]
 Count = Annotated[int, Strict(), Field(ge=1, lt=2**31), says("a whole number of at least 1")]
 Auto = Annotated[

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from ...mechanism.truncation import OFF, Truncation
 from ...text.mentions import Phrases
 from ..format.agents import AgentSection, Reference
 
@@ -15,7 +16,8 @@ from ..format.agents import AgentSection, Reference
 class Agent:
     """A bidder: with a model that is given a raw `prompt` or `messages` (role, text), or with `distributions`.
 
-    A reference agent is not charged. `budget` is inf where there is none.
+    A reference agent is not charged. `budget` is inf where there is none;
+    `truncation` follows the temperature.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Agent:
     mentions: tuple[str, ...]
     reference: bool
     budget: float
+    truncation: Truncation = OFF
 
     @cached_property
     def phrases(self) -> Phrases:
@@ -54,6 +57,9 @@ class Agent:
             mentions=agent.mentions,
             reference=agent.reference,
             budget=math.inf if agent.budget is None else agent.budget,
+            truncation=Truncation(
+                agent.top_k or OFF.top_k, OFF.top_p if agent.top_p is None else agent.top_p, agent.min_p or OFF.min_p
+            ),
         )
 
     @classmethod

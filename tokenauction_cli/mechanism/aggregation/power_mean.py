@@ -16,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...system.errors import DisjointError
 from ..distributions import (
     Array,
     Distribution,
-    MechanismError,
     Profile,
     log_normalize,
     log_of,
@@ -68,7 +68,7 @@ class PowerMean(AggregationRule):
         present = np.flatnonzero(weights)
         scores = log_power_mean(profile.log_p[present], weights[present], self.exponent)
         if not np.isfinite(scores.max()):
-            raise MechanismError(
+            raise DisjointError(
                 f"{self.name} aggregation is undefined here: "
                 "every token has probability zero for some agent with a positive bid"
             )

@@ -126,9 +126,12 @@ def pooled(profile: Profile, keep: Sequence[int] = ()) -> Pooled:
 
     Vocabularies of up to 1000 tokens, and the tokens `keep`, are left as they are.
     """
-    rare = profile.p.max(axis=0) < RARE
+    rows = np.vstack([profile.p, *profile.retold.values()])
+    rare = rows.max(axis=0) < RARE
     rare[list(keep)] = False
     if profile.n_tokens <= FEW_TOKENS or not rare.any():
         return Pooled(profile, np.arange(profile.n_tokens))
-    few = Profile.of(np.column_stack([profile.p[:, ~rare], profile.p[:, rare].sum(axis=1)]))
+    told = np.column_stack([rows[:, ~rare], rows[:, rare].sum(axis=1)])
+    few = Profile.of(told[: profile.n_agents])
+    few.retold = dict(zip(profile.retold, told[profile.n_agents :], strict=True))
     return Pooled(few, np.flatnonzero(~rare))

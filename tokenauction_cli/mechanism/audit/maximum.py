@@ -23,6 +23,7 @@ SEARCH_STEPS = 40
 MOST_HUMPS = 6
 PATIENCE = 64
 SAME = 1e-12  # of the scale
+FLOOR = -1e100  # in the place of -inf: a search by parabolas takes no infinite numbers
 
 
 class Payoff(NamedTuple):
@@ -127,7 +128,7 @@ class _Search:
         if high - low <= 4 * NEXT_TO * high:
             return
         minimize_scalar(
-            lambda point: -max(self.value(float(point)), -1e300),
+            lambda point: -min(max(self.value(float(point)), FLOOR), -FLOOR),
             bounds=(low, high),
             method="bounded",
             options={"xatol": 1e-7 * high, "maxiter": SEARCH_STEPS},

@@ -1,6 +1,6 @@
 """Audits of the distribution an agent reports: the mechanism assumes the truth, its critics ask what a lie gains.
 
-    temperature T   p_i^(1/T) instead of p_i; T < 1 sharpens
+    temperature T   p_i^(1/T) instead of p_i; T < 1 sharpens. A truncation of the agent follows the new temperature
     boost           the agent's own brand tokens twice as likely, before scaling
     sybils k        k copies of the agent, each with a k-th of its bid; they pay k times what one pays
 
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..distributions import Array, Profile, log_normalize
+from ..distributions import Array, Profile, log_normalize, log_of
 from ..payments.rules import PaymentRule
 from ..terms import Terms
 from .bidder import Bidder
@@ -63,7 +63,10 @@ def reporting(bidder: Bidder, scores: Array) -> Bidder:
 
 
 def sharpened(bidder: Bidder, temperature: float) -> Bidder:
-    """Reports p_i^(1/T)."""
+    """Reports p_i^(1/T), or what the agent's truncation makes of that."""
+    told = bidder.profile.retold.get((bidder.agent, temperature))
+    if told is not None:
+        return reporting(bidder, log_of(told))
     return reporting(bidder, bidder.profile.log_p[bidder.agent] / temperature)
 
 

@@ -2,7 +2,7 @@
 
 Everything that is known to be needed about one prefix is worked out by one call, which any thread may make
 (`prefetch.py`); what turns out to be needed beyond that, by further calls. `passes.c` is compiled when the package is
-installed (`build_passes.py`). Where that was not possible, and for logits that are not finite, profiles are NumPy's.
+installed (`build_passes.py`). Where that was not possible, and for logits that are NaN or +inf, profiles are NumPy's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..cumulative import BLOCK
-from ..distributions import LIKELY, Array, LogMixture, Mixture, Profile
+from ..distributions import LIKELY, AgentDistribution, Aggregate, Array, LogMixture, Mixture, Profile
 from . import sources
 from .prefetch import Kind, Need, Needs, Prefetch, address_of
 
@@ -24,6 +24,8 @@ LIBRARY = Path(__file__).with_name(sources.LIBRARY)
 SMALLEST_WEIGHT = 1e-100
 MOST_LIKELY = round(1 / LIKELY)  # tokens of one agent
 NOTHING = Needs(())
+_ROW, _KNOBS = (ctypes.c_void_p, ctypes.c_size_t), (ctypes.c_double, ctypes.c_size_t, ctypes.c_double, ctypes.c_double)
+TRUNCATION = (*_ROW, *_KNOBS, *[ctypes.c_void_p] * 4)
 
 
 class _ProfileStruct(ctypes.Structure):
@@ -57,6 +59,7 @@ def library() -> ctypes.CDLL | None:
             return None
         passes.pass_prefix.argtypes = passes.pass_asked.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
         passes.pass_asked.restype = None
+        passes.pass_truncation.argtypes = TRUNCATION
     except (OSError, AttributeError):
         return None
     return passes
@@ -141,7 +144,7 @@ class CompiledProfile(Profile):
         self._answer = self._passes.pass_prefix(*self._arguments(self._answers))
 
     def ready(self) -> bool:
-        """Whether it can be read, now that it is worked out; False for logits that are not all finite."""
+        """Whether it can be read, now that it is worked out; False for logits that are NaN or +inf, or all -inf."""
         while self._call is not None and not self._call.done() and self._prefetch.help():
             pass  # with what comes later, or with this
         if self._call is not None and not self._call.cancelled():
@@ -197,6 +200,9 @@ class CompiledProfile(Profile):
     def _log_at(self, token: int) -> Array:
         facts = zip(self._logits, self._temperatures.tolist(), self._shift.tolist(), strict=True)
         return np.array([(row.item(token) - origin) / t - log_sum for row, t, (origin, log_sum) in facts])
+
+    def adds_up(self, q: Aggregate) -> bool:
+        return self.overlaps or isinstance(q, AgentDistribution) or bool(q.weights.min() >= SMALLEST_WEIGHT)
 
     def mixture_kls(self, q: Mixture) -> tuple[Array, Array]:
         n = self.n_agents

@@ -10,10 +10,10 @@
    are written for compilers to make vectors of. Sums are kept in LANES parts, in the same order on every processor;
    where one fuses a multiplication with an addition, last digits differ from where none does.
 */
+#include "exponential.h"
 #include "passes.h"
 
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
 #ifndef SOURCES
@@ -27,50 +27,10 @@
 #define NEXT_TO_NOTHING 1e-290 /* a probability whose logarithm means nothing any more */
 #define LARGEST_SUM 1e300 /* beyond it, the origin of the exponentials was too low */
 #define POOLS_AT_ONCE 2 /* of more, the rows would push each other out of the second cache */
+#define RULED_OUT -1e300 /* the logit -inf, as a number: times 0 it is 0 */
 #define SMALLEST_CONSTANT 1e-90 /* below it, what is next to nothing would be a part of the pool that counts */
 
-/* The widest registers of the processor that runs it, where compiler and loader can choose at load time. */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(NO_CLONES)
-#define PASS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define PASS
-#endif
-#define INLINE static inline __attribute__((always_inline))
 #define EACH(t) for (size_t t = 0; t < BLOCK; t++)
-
-INLINE double from_bits(int64_t bits) {
-  double value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-INLINE int64_t bits_of(double value) {
-  int64_t bits;
-  memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-
-/* e^x within an ulp, |x| <= 708 */
-INLINE double exponential(double x) {
-  const double rounder = 6755399441055744.0; /* 1.5 2^52: adding it leaves an integer in the low bits */
-  double shifted = x * 1.4426950408889634 + rounder;
-  double k = shifted - rounder;
-  double r = x - k * 6.93147180369123816490e-01;
-  r -= k * 1.90821492927058770002e-10;
-  double s = 1.0 / 479001600.0; /* 1/12!, 1/11!, ... */
-  s = s * r + 1.0 / 39916800.0;
-  s = s * r + 1.0 / 3628800.0;
-  s = s * r + 1.0 / 362880.0;
-  s = s * r + 1.0 / 40320.0;
-  s = s * r + 1.0 / 5040.0;
-  s = s * r + 1.0 / 720.0;
-  s = s * r + 1.0 / 120.0;
-  s = s * r + 1.0 / 24.0;
-  s = s * r + 1.0 / 6.0;
-  s = s * r + 0.5;
-  s = r * r * s + r + 1.0;
-  return from_bits(bits_of(s) + (int64_t)((uint64_t)bits_of(shifted) << 52));
-}
 
 /* log x within an ulp for normal x > 0, by 2 atanh(f / (2 + f)) of the mantissa 1 + f in [sqrt 1/2, sqrt 2) */
 INLINE double logarithm(double x) {
@@ -92,12 +52,12 @@ INLINE double logarithm(double x) {
   return k * 6.93147180369123816490e-01 + (f - (s * (f - r) - k * 1.90821492927058770002e-10));
 }
 
-/* e^(rate x_t) of one block; what is below e^-708 or above e^708 stays there. Three loops: in one, compilers work out
-   the limits beside everything else. */
+/* e^(rate x_t) of one block; what is below e^-708 is 0, what is above e^708 stays there. Three loops: in one, compilers
+   work out the limits beside everything else. */
 INLINE void exponentials(const double *x, double rate, double *block) {
   EACH(t) block[t] = rate * x[t] < -708.0 ? -708.0 : rate * x[t];
   EACH(t) block[t] = block[t] > 708.0 ? 708.0 : block[t];
-  EACH(t) block[t] = exponential(block[t]);
+  EACH(t) block[t] = block[t] > -708.0 ? exponential(block[t]) : 0.0;
 }
 
 INLINE double positive(double x) { return x > 0 ? x : 0; }
@@ -110,12 +70,14 @@ INLINE void clear_rest(double *block, size_t n_tokens) {
   memset(block + n_left, 0, (BLOCK - n_left) * sizeof *block);
 }
 
+INLINE double minus(float x, double origin) { return x == -INFINITY ? RULED_OUT : x - origin; }
+
 /* x_t - origin of one block of logits; 0 behind the last token. */
 INLINE void shifted(const float *row, size_t b, size_t n_tokens, double origin, double *block) {
   const float *x = row + b * BLOCK;
   size_t n_left = n_tokens - b * BLOCK;
-  if (n_left >= BLOCK) EACH(t) block[t] = x[t] - origin;
-  else EACH(t) block[t] = t < n_left ? x[t] - origin : 0.0;
+  if (n_left >= BLOCK) EACH(t) block[t] = minus(x[t], origin);
+  else EACH(t) block[t] = t < n_left ? minus(x[t], origin) : 0.0;
 }
 
 INLINE double total(const double *sums) {
@@ -194,14 +156,17 @@ INLINE void find_likely(const struct profile *of) {
 }
 
 /* Everything in a profile below its temperatures. Any logit near enough to the highest serves as an origin: the first
-   block's highest, or else the row's. Returns 0, or 1 where a logit is not a finite number: then the rest means
-   nothing. */
+   block's highest, or else the row's. Returns 0, or 1 where a logit is NaN or +inf, or all of a row are -inf: then the
+   rest means nothing. */
 PASS int pass_softmax(const struct profile *of) {
   size_t n = of->n, n_tokens = of->n_tokens, n_blocks = blocks_of(n_tokens), stride = n_blocks * BLOCK;
   double *shift = of->shift, *cross = of->cross;
   int fits = 0, finite = 1;
   for (int whole = 0; whole < 2 && !fits; whole++) {
-    for (size_t i = 0; i < n; i++) shift[2 * i] = highest(of->logits[i], whole || n_tokens < BLOCK ? n_tokens : BLOCK);
+    for (size_t i = 0; i < n; i++) {
+      shift[2 * i] = highest(of->logits[i], whole || n_tokens < BLOCK ? n_tokens : BLOCK);
+      if (shift[2 * i] == -INFINITY) shift[2 * i] = highest(of->logits[i], n_tokens);
+    }
     unscaled(of);
     fits = 1;
     for (size_t i = 0; i < n; i++) fits &= shift[2 * i + 1] < LARGEST_SUM;
@@ -219,7 +184,8 @@ PASS int pass_softmax(const struct profile *of) {
   for (size_t i = 0; i < n; i++)
     for (size_t j = 0; j < n; j++) {
       cross[i * n + j] = cross[i * n + j] / of->temperatures[j] - shift[2 * j + 1];
-      finite &= cross[i * n + j] - cross[i * n + j] == 0;
+      if (cross[i * n + j] < RULED_OUT * 1e-200) cross[i * n + j] = -INFINITY; /* p_j is 0 where p_i is not */
+      finite &= cross[i * n + j] < INFINITY;
     }
   find_likely(of);
   return !finite;
@@ -418,7 +384,7 @@ void pass_asked(const struct profile *of, const struct asked *asked) {
   pass_positive_parts(of, weights, asked->agents, asked->n_parts, asked->parts);
 }
 
-/* The profile after one prefix and everything that was asked of it, unless a logit is not a finite number: then 1. */
+/* The profile after one prefix and everything that was asked of it, unless a logit is NaN or +inf: then 1. */
 int pass_prefix(const struct profile *of, const struct asked *asked) {
   if (pass_softmax(of)) return 1;
   pass_asked(of, asked);

@@ -2,6 +2,7 @@
 
    n agents, n_tokens tokens in n_blocks blocks. All memory is the caller's. */
 #include <stddef.h>
+#include <stdint.h>
 
 /* p_i = softmax(logits_i / temperature_i), with all that is worked out once for a prefix. */
 struct profile {
@@ -29,3 +30,12 @@ struct asked {
 
 int pass_prefix(const struct profile *of, const struct asked *asked);
 void pass_asked(const struct profile *of, const struct asked *asked);
+
+/* A token that may be kept, and how much it counts (`truncation.c`). */
+struct candidate {
+  uint64_t key;
+  int64_t weight;
+};
+
+int pass_truncation(const float *x, size_t n_tokens, double temperature, size_t top_k, double top_p, double min_p,
+                    float *tops, int64_t *weights, struct candidate *found, float *row);
