@@ -75,6 +75,11 @@ SECTIONS = (
     ("Segment", "auction: segment", ""),
     ("TextPool", "auction: text_pool", ""),
     ("Covering", "auction: covering", ""),
+    (
+        "Constraint",
+        "auction: constraint",
+        "The form of every text, as one of these keys; docs/how-to/form.md says what it does.",
+    ),
     ("Sweep", "sweep", ""),
     ("Steps", "sweep: relative_weight", ""),
     ("Runtime", "runtime", ""),
@@ -127,6 +132,7 @@ agents:
 auction:
   alphabet: bytes                          # the tokens of A and B never meet, their bytes do
   max_bytes: 80
+  constraint: {lark: 'start: "Alpha" (" and Alpha")*'}
   covering: {open: 0.0001, merge: 0.005}   # 0, 0: exact
 """,
     "": """\
@@ -153,6 +159,8 @@ models: {small: smollm2-135m-instruct}
 agents:
   - {name: Ann, model: small, prompt: "{{ agent }} has {{ query }} in {{ place }}:"}
   - {name: Bob, model: small, prompt: "{{ agent }} has {{ query }} in {{ place }}:"}
+auction:                                   # or a file: json_schema: slot.json
+  constraint: {json_schema: {type: object, properties: {ad: {type: string, maxLength: 90}}, required: [ad]}}
 """,
     "Agent": """\
 name: tables                               # agents without models
@@ -185,6 +193,7 @@ agents:
     chat:
       system: You write one-line ads for {{ agent }}.
       user: "{{ query }}"
+auction: {constraint: {gbnf: 'root ::= [A-Z] [a-z ]+ "."'}}   # or a file: gbnf: slot.gbnf
 """,
     "Message": """\
 name: messages
@@ -214,6 +223,15 @@ auction:
   stop: ["no no"]
   trace: top_k                             # for the token inspector of the report
 sweep: {bids: [{Ann: 1}, {Ann: 4, Bob: 1}]}
+""",
+    "Constraint": """\
+name: form
+agents:
+  - {name: Ann, distribution: {a: 0.45, b: 0.27, c: 0.18, <end>: 0.1}}
+  - {name: Bob, distribution: {a: 0.18, b: 0.18, c: 0.54, <end>: 0.1}}
+auction:
+  separator: ""                            # tables of a form need it
+  constraint: {regex: "ab|ac|b"}           # three texts in all
 """,
     "Mosaic": """\
 name: mosaic
@@ -449,6 +467,8 @@ def _of_type(schema: dict[str, Any], many: bool) -> str:
         case "array":
             return ("lists of " if many else "a list of ") + may_be(schema["items"], many=True)
         case "object":
+            if schema["additionalProperties"] is True:
+                return "mappings" if many else "a mapping"
             return ("mappings to " if many else "a mapping to ") + may_be(schema["additionalProperties"], many=True)
     pattern = schema.get("pattern")
     if pattern in RULE_PATTERNS:

@@ -32,6 +32,7 @@ from .engine.plan import Plan, cells_of, n_cells
 from .engine.rules import LeftOut, Rules
 from .engine.run import Progress, SilentProgress, compute, experiment_of, get_ready, plan_for
 from .engine.running.agreement import disagreement
+from .engine.running.form_facts import FormFacts, form_facts
 from .engine.workplace import Workplace
 from .experiment.experiment import Experiment, load_experiment
 from .experiment.from_mapping import experiment_from
@@ -124,6 +125,7 @@ class Checked:
     n_evaluations: int  # at most: cells share those of a common prefix
     seconds: float | None  # that these take; None where no probe has timed the models, and for tables
     left_out: tuple[LeftOut, ...]  # payments that do not fit every aggregation rule
+    form: FormFacts | None = None  # of `auction.constraint`
 
 
 def check(experiment: PathOrData, *, overrides: Sequence[str] = (), trust: Sequence[str] = ()) -> Checked:
@@ -313,7 +315,7 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     seconds = bidders.files.seconds(most_tokens) if bidders.files else None
     left_out = Rules.of(experiment).left_out(experiment.auction.reserve)
     counts = n_cells(experiment), _n_candidates(experiment, plan), most_tokens, most_tokens * most_prompts
-    return Checked(experiment, bidders, plan, *counts, seconds, left_out)
+    return Checked(experiment, bidders, plan, *counts, seconds, left_out, form_facts(experiment, bidders))
 
 
 def _n_candidates(experiment: Experiment, plan: Plan) -> int:

@@ -18,6 +18,7 @@ HASHES = {
     "mechanism-design-for": "b8931804",
     "mechanisms-hawaii": "90900862",
     "payments-hawaii": "04282722",
+    "search-ad": "6fde469a",
     "segment-auction-table": "5e5117c3",
     "smoke": "925ebfe8",
     "text-incentives-exact": "2b24322e",

@@ -194,9 +194,12 @@ class Run:
 
     @property
     def what_is_cut(self) -> str:
-        """A sentence where every text of models was cut at the limit, '' where one has ended by itself."""
+        """A sentence where every text of models was cut at the limit, or one before its form was complete; else ''."""
         auction = self.experiment.auction
         n_cut = int((self.cells["end_reason"] == "length").sum())
+        if auction.constraint is not None and n_cut:
+            unit = f"auction.{auction.limit} ({auction.max_draws})"
+            return f"{n_cut} of {len(self.cells)} texts have not the whole form, for {unit} cut them; raise it"
         if n_cut < max(2, len(self.cells)) or not any(agent.model for agent in self.experiment.agents):
             return ""
         return f"all {n_cut} texts were cut after {auction.max_draws} {auction.counted}; raise the limit in `auction`"

@@ -37,7 +37,10 @@ def check(
     ] = False,
     how: TablesAs = TableOrJson.table,
 ) -> None:
-    """Validate an experiment and print its plan and cost; no weights are loaded, but by --probe and --covering."""
+    """Validate an experiment; print its plan and cost, and whether a text can end in the form of `auction.constraint`.
+
+    No weights are loaded, but by --probe and --covering.
+    """
     from ..api import check_experiment
     from .plan_tables import plan_facts, plan_tables, prompt_facts
 

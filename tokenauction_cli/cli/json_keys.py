@@ -22,6 +22,8 @@ CHECK = {
     "audit_texts": "that an audit of whole texts writes before it looks for best replies; 0 where it enumerates them, "
     "null where the file asks for no audit",
     "market": "rounds, replications and policies (by agent) of `tokauction market`; null where the file has no market",
+    "form": "of auction.constraint, null without: kind, text (a short one), draws (that it takes, its end included; "
+    "null where none was found), fits (whether it ends within the limit)",
     "payments_left_out": "a list: payment, aggregation (rules for which it is not computed), premise (what it needs)",
     "hardware": "where llama.cpp computes; null for tables",
     "models": "a list: reference, path, size (bytes), weights (file, bf16 or f16), weights_why, weights_size (bytes "

@@ -59,10 +59,18 @@ def plan_facts(checked: Checked) -> dict[str, Any]:
         "seconds_at_most": checked.seconds,
         "audit_texts": _audit_texts(experiment),
         "market": _market(experiment),
+        "form": _form(checked),
         "payments_left_out": [left_out._asdict() for left_out in checked.left_out],
         "hardware": checked.bidders.files.hardware.in_words if checked.bidders.files else None,
         "models": list(_models(checked)),
     }
+
+
+def _form(checked: Checked) -> dict[str, Any] | None:
+    if (form := checked.form) is None:
+        return None
+    fits = form.n_draws is not None and form.n_draws <= checked.experiment.auction.max_draws
+    return {"kind": form.constraint.kind, "text": form.text, "draws": form.n_draws, "fits": fits}
 
 
 def _audit_texts(experiment: Experiment) -> int | None:
@@ -163,7 +171,9 @@ def plan_tables(checked: Checked) -> list[Table]:
     counted = checked.experiment.auction.counted
     told = [key for key in _COUNTS if checked.experiment.auction.others or key not in _OF_OTHER_MECHANISMS]
     counts = ((_COUNTS[key].format(counted=counted), facts[key]) for key in told)
-    plan = Table("Plan", ("what", "how many"), (*counts, *_cost(facts), *_audit_cost(facts)))
+    plan = Table(
+        "Plan", ("what", "how many"), (*counts, *_form_rows(checked, facts), *_cost(facts), *_audit_cost(facts))
+    )
     models = [row for model in facts["models"] for row in _model_rows(model)]
     left_out = [(one.payment, ", ".join(one.aggregation), one.premise) for one in checked.left_out]
     return [
@@ -200,6 +210,27 @@ def _cost(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
         for crash in model["crashes"]:
             yield "crashes", crash
         yield "batches", model["batches"]
+
+
+def _form_rows(checked: Checked, facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """Whether texts can have their form within the limit."""
+    form, auction = facts["form"], checked.experiment.auction
+    if form is None:
+        return
+    yield "form of texts", form["kind"]
+    if form["draws"] is None:
+        yield (
+            "a text can end",
+            f"not known: no short text of the form was found; {auction.limit} is {auction.max_draws}",
+        )
+        return
+    short = f"{form['draws']} {auction.counted}, its end included: {form['text']!r:.80}"
+    yield (
+        "a text can end",
+        f"after {short}"
+        if form["fits"]
+        else (f"not known: {auction.limit} is {auction.max_draws}, and the shortest text found takes {short}"),
+    )
 
 
 def _audit_cost(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:

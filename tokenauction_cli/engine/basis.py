@@ -13,7 +13,7 @@ import platform
 from dataclasses import asdict
 from typing import Any
 
-from ..experiment.experiment import Agent, Experiment
+from ..experiment.experiment import Agent, Auction, Experiment
 from ..runs.manifest import Manifest
 from ..system.environment import versions
 from ..system.processors import processor_identity
@@ -45,7 +45,7 @@ def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> 
         ),
         "agents": [_agent(agent) for agent in experiment.agents],
         "reference": experiment.reference and _agent(experiment.reference),
-        "auction": _without(asdict(experiment.auction), _PART_OF_THE_CELL),
+        "auction": _auction(experiment.auction),
         "swept": experiment.swept_agent,  # stable sampling draws by whose weight moves
         "models": _models(experiment, bidders.files) if bidders.files else None,
         "versions": versions(PACKAGES),
@@ -57,6 +57,11 @@ def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> 
 def _agent(agent: Agent) -> dict[str, Any]:
     """With its name, which its prompt may say; its model stands for itself elsewhere."""
     return _without(asdict(agent), (*_READ_OFF_THE_TEXT, "model"))
+
+
+def _auction(auction: Auction) -> dict[str, Any]:
+    """Without a form that it has not: runs of earlier versions have none."""
+    return _without(asdict(auction), (*_PART_OF_THE_CELL, *(() if auction.constraint else ("constraint",))))
 
 
 def _columns(experiment: Experiment) -> dict[str, dict[str, str]]:

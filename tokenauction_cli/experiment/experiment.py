@@ -17,8 +17,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..lm.bytes.covering import Knobs
+from ..lm.forms.constraint import Constraint
 from ..mechanism.truncation import OFF, Truncation
 from ..system.errors import ExperimentError, Problem
+from .checks.constraint_checks import constraint_of
 from .checks.expectation_checks import FigureNames
 from .checks.queries import BID, NO_COLUMNS, VALUE, Columns
 from .format.auction import SPACE, AuctionSection
@@ -54,6 +56,7 @@ class Auction:
     covering: Knobs
     separator: str  # of the tokens of tables
     stop: tuple[str, ...]
+    constraint: Constraint | None  # the form of texts
     charge: str | None
     reserve: float
     trace: str
@@ -109,6 +112,7 @@ class Auction:
             covering=Knobs(0.0, 0.0) if covering is None else Knobs(covering.open, covering.merge),
             separator=SPACE if auction.separator is None else auction.separator,
             stop=auction.stop,
+            constraint=constraint_of(auction.constraint),
             charge=auction.charge,
             reserve=auction.reserve or 0.0,
             trace=auction.trace,

@@ -17,6 +17,7 @@ from ..mechanism import registry
 from ..system.errors import ExperimentError, Problem, UsageError
 from ..system.wording import did_you_mean
 from .checks.checks import check
+from .checks.constraint_checks import check_readable, lay_constraint
 from .checks.expectation_checks import FigureNames, check_points
 from .checks.mechanism_checks import check_winners
 from .checks.queries import BID, NO_COLUMNS, VALUE, Columns, columns_of, read_rows
@@ -78,7 +79,7 @@ def read_experiment(
     """What `Experiment.of` is made of. Raises ExperimentError with all problems.
 
     `figures` are those that an expectation may name; without it their names are not looked at. Where the file comes
-    from a run folder it `reads_tables` no more: what it needs is in it.
+    from a run folder it `reads_tables` no more: what it needs is in it, and was checked.
     """
     source = Source(text, file, overrides)
     if trust:
@@ -86,9 +87,12 @@ def read_experiment(
     _limit_agents(source)
     if reads_tables:
         _lay_queries(source, Path(file).parent)
+        lay_constraint(source, Path(file).parent)
     whole = _validated_file(source)
     draft = _draft(source)
     check(draft, figures)
+    if reads_tables:
+        check_readable(draft)
     if source.problems or whole is None:
         raise ExperimentError(source.problems)
     sections = _resolved(draft, whole)

@@ -30,6 +30,8 @@ class Vocabulary(Protocol):
     joiner: bytes
     """What stands in a text between two tokens: nothing, or a space where tokens are words."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def ends(self) -> frozenset[int]:
         """The tokens any one of which ends a text."""

@@ -300,6 +300,11 @@ class Profile(_Probabilities):
         rows = np.stack([np.asarray(row, dtype=np.float64) for row in logits])
         return cls(**softmax(rows, np.asarray(temperatures, dtype=np.float64)[:, None]))
 
+    @cached_property
+    def n_possible(self) -> int:
+        """To how many tokens some agent gives a positive probability."""
+        return int(np.count_nonzero(self.p.any(axis=0)))
+
     def agent(self, i: int) -> AgentDistribution:
         """Agent i's own distribution."""
         return self.once(("agent", i), lambda: AgentDistribution(self, i))

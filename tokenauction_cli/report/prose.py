@@ -52,7 +52,19 @@ def what_was_done(run: Run) -> str:
     text = f"{names} wrote {written}{where}{more}, {_by_what(run)}: "
     text += f"{bids}, {counted(n_seeds, 'seed')} each"
     failed = f"; {counted(run.n_failed, 'text')} failed" if run.n_failed else ""
-    return f"{text}{failed}. On average a text has {counted(round(cells['tokens'].mean()), symbol)}."
+    average = f"On average a text has {counted(round(cells['tokens'].mean()), symbol)}."
+    return " ".join(filter(None, (f"{text}{failed}.", average, _of_what_form(run))))
+
+
+def _of_what_form(run: Run) -> str:
+    """How many texts have the form that they were held to; '' without one."""
+    if run.experiment.auction.constraint is None:
+        return ""
+    n_complete = int(run.cells["complete"].sum())
+    return (
+        f"Every agent was restricted to the tokens with which a text can still get its form (auction.constraint); "
+        f"{n_complete} of {counted(len(run.cells), 'text')} have it."
+    )
 
 
 def _by_what(run: Run) -> str:

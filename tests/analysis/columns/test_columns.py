@@ -59,7 +59,7 @@ name: two
 agents:
   - {name: Ann, distribution: {x: 0.7, y: 0.2, z: 0.1}}
   - {name: Bob, distribution: {x: 0.1, y: 0.2, z: 0.7}}
-auction: {max_tokens: 1, payments: [second_price, pay_your_bid]}
+auction: {max_tokens: 1, payments: [second_price, pay_your_bid], separator: "", constraint: {regex: "x|y|z"}}
 """
 MECHANISMS = """
 name: mechanisms

@@ -26,7 +26,7 @@ from .text_columns import FIGURES_OF_A_TEXT, MENTIONS, TEXT, TRACE
 _AT_LEAST_0, _AT_MOST_0, _ANY, _SHARE = (0.0, math.inf), (-math.inf, 0.0), (-math.inf, math.inf), (0.0, 1.0)
 RANGES = {
     **dict.fromkeys(("tokens", "bytes", "first_mention", "unfollowed"), _AT_LEAST_0),
-    **dict.fromkeys(("log_prob", "quality"), _AT_MOST_0),
+    **dict.fromkeys(("log_prob", "log_allowed", "quality"), _AT_MOST_0),
     "log_ratio": _ANY,
     "tv": _SHARE,
     **dict.fromkeys(("kl", "reverse_kl", "reverse_kl_sum", "payment", "revenue"), _AT_LEAST_0),
@@ -38,6 +38,7 @@ RANGES = {
     "ess": _AT_LEAST_0,
     "repetition": _SHARE,
     "sold": _SHARE,
+    "complete": _SHARE,
 }
 """What the figures can be, by their first parts. A payment rule of one's own may pay agents; no built-in rule does."""
 
@@ -48,7 +49,7 @@ BY_OBJECTIVE = ("welfare", "welfare_share")
 """Figures that are measured by the aggregation rule's own objective: `comparable.py`."""
 
 RATES = ("mention_rate", "co_mention_rate", "blend_rate")
-SOLD = "sold"
+SOLD, COMPLETE = "sold", "complete"
 
 RATIOS = ("revenue_per_1000_bytes", "payment_per_1000_bytes")
 """Ratios of sums over texts: `per_bytes.py`."""
@@ -80,7 +81,7 @@ FILES = (
         "records-*.jsonl",
         "One line per text, in the order in which texts end; lists have one entry per token. `trace` needs "
         "`auction.trace`; its logarithms and probabilities have 3 decimals.",
-        (*(column for column in TEXT if column.name != SOLD), *FIGURES_OF_A_TEXT, *TRACE),
+        (*(column for column in TEXT if column.name not in (SOLD, COMPLETE)), *FIGURES_OF_A_TEXT, *TRACE),
     ),
 )
 

@@ -66,6 +66,12 @@ TEXT = (
         "0 or 1",
         "text",
     ),
+    Column(
+        "complete",
+        "1 where the text has the form of `auction.constraint`, 0 where it was cut before it had it. Only with a form.",
+        "0 or 1",
+        "text",
+    ),
     Column("candidate", "The number of the candidate that is chosen, from 0. Only of mechanisms with candidates."),
     Column("error", "Why the text failed; other numbers are then empty. Only where some text failed.", is_text=True),
     Column(
@@ -76,6 +82,14 @@ TEXT = (
 FIGURES_OF_A_TEXT = (
     Column(
         "log_prob.A", "Log-probability of the text under agent A's own model.", "nats", "text", "sum_t log p_A(x_t)"
+    ),
+    Column(
+        "log_allowed.A",
+        "What the form costs agent A: the log-probability that it gave, token by token, to what the form allowed. "
+        "Every other number is that of its distribution after the cut to the form. Only with `auction.constraint`.",
+        "nats",
+        "text",
+        "sum_t log p_A(allowed), p_A before the cut",
     ),
     Column(
         "tv.A",

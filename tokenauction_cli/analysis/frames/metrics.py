@@ -14,7 +14,7 @@ from ...statistics.intervals import Estimate, rates_of_samples
 from ...statistics.samples import samples
 from ...system.arrays import Array, Indices, Integers
 from ...text.mentions import blends_of
-from ..columns.columns import FIGURES, RATES, SOLD
+from ..columns.columns import COMPLETE, FIGURES, RATES, SOLD
 from .common_measures import common_measures, numbers
 from .mechanism_names import named
 from .per_bytes import BYTES, ratio_names, sizes_of
@@ -29,10 +29,10 @@ _NOT_TABULAR = ("token_ids", "trace")
 _REPEATED = ("query", "aggregation", "sampling", "end_reason")  # columns of few different texts: once in memory
 _LEADING = [
     *("cell", "query", "aggregation", "point", "relative_weight", "seed"),
-    *("sampling", "text", "tokens", "bytes", "end_reason", SOLD, "candidate"),
+    *("sampling", "text", "tokens", "bytes", "end_reason", SOLD, COMPLETE, "candidate"),
 ]
 _PER_AGENT = [
-    *("bid", "weight", "mentions", "first_mention", "log_prob", "log_ratio"),
+    *("bid", "weight", "mentions", "first_mention", "log_prob", "log_allowed", "log_ratio"),
     *("tv", "kl", "reverse_kl", "reverse_kl_sum", "unfollowed"),
 ]
 
@@ -58,6 +58,9 @@ def cells_frame_of(experiment: Experiment, rows: CellRows) -> pd.DataFrame:
     unsold = frame["end_reason"] == "unsold"
     if experiment.auction.reserve or unsold.any():
         frame[SOLD] = (~unsold).astype(int).mask(frame["end_reason"] == "failed").astype("Int64")
+    if experiment.auction.constraint is not None:
+        ended = (frame["end_reason"] == "end").astype(int)
+        frame[COMPLETE] = ended.mask(frame["end_reason"] == "failed").astype("Int64")
     if "candidate" in frame:
         frame["candidate"] = frame["candidate"].astype("Int64")
     if experiment.auction.others:
@@ -202,7 +205,7 @@ def sampling_of_rules(cells: pd.DataFrame) -> dict[str, str]:
 
 def is_rate(figure: str) -> bool:
     """Whether a figure is the share of the texts in which something happens."""
-    return figure.split(".")[0] in (*RATES, SOLD)
+    return figure.split(".")[0] in (*RATES, SOLD, COMPLETE)
 
 
 def columns_of(figure: str, interval: Estimate) -> dict[str, float]:

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...engine.loop.forms import form_of, restricted
 from ...engine.loop.text_state import TextSetting
 from ...engine.loop.token_loop import PromptSet
 from ...engine.models.bidder_models import BidderModels, TableBidders
 from ...engine.rules import Rules
 from ...experiment.experiment import Experiment
-from ...lm.base import LanguageModel, Request, copied
+from ...lm.base import LanguageModel, Logits, Request, copied
 from ...lm.table import ANY_TEXT
 from ...mechanism.audit.misreport import TEMPERATURES
 from ...mechanism.distributions import Profile, softmax
@@ -101,11 +102,21 @@ def profile_after(
         return answer
     logits = [copied(answer[k]) for k in prompt_set.prompt_of_agent]
     temperatures, truncations = experiment.temperatures, experiment.truncations_of(experiment.agents)
-    profile = profile_of(truncated(logits, temperatures, truncations), temperatures)
-    for i, truncation in enumerate(truncations):
-        for hotter in TEMPERATURES if truncation != OFF else ():
-            [told] = truncated([logits[i]], [temperatures[i] * hotter], [truncation])
-            profile.retold[i, hotter] = softmax(told, temperatures[i] * hotter)["p"]
+    form = form_of(experiment, model.vocabulary)
+
+    def left(agents: Sequence[int], hotter: float = 1.0) -> list[Logits]:
+        """What these agents say, at so many times their temperatures."""
+        said = [logits[i] for i in agents], [temperatures[i] * hotter for i in agents], [truncations[i] for i in agents]
+        voices = [experiment.agents[i] for i in agents]
+        return restricted(form, voices, truncated(*said), np.array(said[1]), tokens).logits
+
+    try:
+        profile = profile_of(left(range(len(logits))), temperatures)
+        for i, truncation in enumerate(truncations):
+            for hotter in TEMPERATURES if truncation != OFF else ():
+                profile.retold[i, hotter] = softmax(left([i], hotter)[0], temperatures[i] * hotter)["p"]
+    except CellError as error:
+        return error
     return profile
 
 
@@ -129,7 +140,10 @@ def _everywhere(experiment: Experiment, rules: Rules, bidders: TableBidders, mod
 def _told_apart(
     experiment: Experiment, rules: Rules, bidders: TableBidders, model: LanguageModel
 ) -> Iterator[tuple[int, ...]]:
-    """The prefixes that can arise and that tables name or that begin such a name, and one prefix of any other kind."""
+    """The prefixes that can arise and that tables name or that begin such a name, and one prefix of any other kind.
+
+    A form may tell any two prefixes apart: with one, all that can arise.
+    """
     setting, prompts = TextSetting(experiment, rules, model.vocabulary), bidders.prompt_sets[experiment.queries[0]]
     named = {text for agent in experiment.agents for text in agent.distributions or {} if text != ANY_TEXT}
     joiner = bidders.vocabulary.joiner.decode()
@@ -140,7 +154,7 @@ def _told_apart(
         tokens = waiting.popleft()
         yield tokens
         for longer in _following(setting, prompts, model, tokens):
-            if bidders.vocabulary.prefix(longer) in told_apart:
+            if setting.has_form or bidders.vocabulary.prefix(longer) in told_apart:
                 waiting.append(longer)
             else:
                 another = another or longer

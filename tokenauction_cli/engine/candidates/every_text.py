@@ -20,6 +20,7 @@ from ...mechanism.distributions import Array, Profile, log_normalize
 from ...mechanism.truncation import truncated
 from ...mechanism.whole_texts.tree import LEAF, Tree
 from ...system.errors import CellError, UsageError
+from ..loop.forms import form_of, restricted
 from ..loop.text_state import TextSetting
 from ..rules import Rules
 
@@ -88,7 +89,9 @@ class _Tables:
         self.vocabulary = TableVocabulary(
             [agent.distributions or {} for agent in speakers], experiment.auction.separator
         )
+        self._form = form_of(experiment, self.vocabulary)
         self._model = TableModel(self.vocabulary)
+        self._speakers = speakers
         self._prompts = tuple(TablePrompt(agent.name, agent.distributions or {}) for agent in speakers)
         self._temperatures = [agent.temperature for agent in speakers]
         self._truncations = experiment.truncations_of(speakers)
@@ -100,14 +103,22 @@ class _Tables:
     def after(self, text: tuple[int, ...]) -> _After:
         """What may follow a prefix."""
         [answer] = self._model.evaluate([Request(0, self._prompts, text)])
-        if isinstance(answer, CellError):
-            raise UsageError(f"{self.path}: {answer}")
-        log_p = self._scaled(answer)
+        try:
+            if isinstance(answer, CellError):
+                raise answer
+            log_p = self._scaled(self._left(answer, text))
+        except CellError as error:
+            raise UsageError(f"{self.path}: {error}") from error
         return _After(log_p[self._reported], log_p[self._true], log_p[-1] if self._has_reference else None)
 
+    def _left(self, answer: Sequence[Logits], text: tuple[int, ...]) -> list[Logits]:
+        """What truncation leaves, and of that, but not of the reference's, what the form allows."""
+        n, kept = len(answer) - self._has_reference, truncated(answer, self._temperatures, self._truncations)
+        found = restricted(self._form, self._speakers[:n], kept[:n], np.array(self._temperatures[:n]), text)
+        return [*found.logits, *kept[n:]]
+
     def _scaled(self, logits: Sequence[Logits]) -> Array:
-        kept = truncated(logits, self._temperatures, self._truncations)
-        return log_normalize(np.array(kept) / np.array(self._temperatures)[:, None])
+        return log_normalize(np.array(logits) / np.array(self._temperatures)[:, None])
 
 
 class _Enumeration:

@@ -15,7 +15,7 @@ import numpy as np
 from ...experiment.experiment import Experiment
 from ...experiment.resolved.mechanism_choice import CellMechanism
 from ...lm.base import Logits, Vocabulary
-from ...mechanism.distributions import MechanismError, Profile
+from ...mechanism.distributions import Array, MechanismError, Profile
 from ...mechanism.native.compiled import CompiledProfile, profile_begun
 from ...mechanism.native.prefetch import Need, Needs, Prefetch
 from ...mechanism.outcome import Outcome, needs_of
@@ -26,6 +26,7 @@ from ...system.errors import CellError, DisjointError
 from ...system.processors import usable_processors
 from ..plan import Cell
 from ..rules import Rules
+from .forms import form_of, restricted
 from .kinds import Kind, begin_text
 from .reporting import Reporting, honest
 from .scoring import Scores
@@ -63,6 +64,7 @@ class Auctioneer:
             report: np.array(experiment.temperatures_of(one.voices)) for report, one in self.reportings.items()
         }
         self.truncations = {report: experiment.truncations_of(one.voices) for report, one in self.reportings.items()}
+        self.form = form_of(experiment, vocabulary)
         self._randomness: dict[tuple[str, int], Randomness] = {}
         threads = experiment.runtime.threads
         self.prefetch = Prefetch(usable_processors() if threads == "auto" else int(threads))
@@ -187,17 +189,35 @@ class _Prefix:
         temperatures = auctioneer.temperatures[report]
         logits = truncated(logits, temperatures, auctioneer.truncations[report])
         self._auctioneer = auctioneer
-        self._logits, self._temperatures = logits[:n_agents], temperatures[:n_agents]
         self._states = states
+        self._failure: CellError | None = None
+        self.log_allowed: Array | None = None
+        if auctioneer.form is not None:
+            logits = self._restricted(logits, report)
+        self._logits, self._temperatures = logits[:n_agents], temperatures[:n_agents]
         self._settled = auctioneer.settled(report, self._logits)
         self.scores: Scores | None = None
         if len(logits) > n_agents:
             truth = auctioneer.reportings[report].truth
             self.scores = Scores(logits[n_agents:], temperatures[n_agents:], truth)
         self._begun: CompiledProfile | None = None
-        if states[0].is_prefetched:
+        if states[0].is_prefetched and self._failure is None:
             needs = auctioneer.needs(states)
             self._begun = profile_begun(self._logits, self._temperatures, needs, auctioneer.prefetch)
+
+    def _restricted(self, logits: Sequence[Logits], report: str) -> Sequence[Logits]:
+        """Everybody to the form but the reference, which only scores; those of a prefix that fails as they are."""
+        auctioneer, voices = self._auctioneer, self._auctioneer.reportings[report].voices
+        speak = [k for k, voice in enumerate(voices) if voice is not auctioneer.experiment.reference]
+        asked = [voices[k] for k in speak], [logits[k] for k in speak], auctioneer.temperatures[report][speak]
+        try:
+            found = restricted(auctioneer.form, *asked, self._states[0].tokens)
+        except CellError as error:
+            self._failure = error
+            return logits
+        self.log_allowed = found.log_allowed[: len(auctioneer.experiment.agents)]
+        by_voice = dict(zip(speak, found.logits, strict=True))
+        return [by_voice.get(k, row) for k, row in enumerate(logits)]
 
     @property
     def is_running(self) -> bool:
@@ -224,10 +244,16 @@ class _Prefix:
     def draws(self) -> list[Drawn]:
         """What every cell draws, in the plan's order: all cells of a seed before those of the next."""
         try:
+            if self._failure is not None:
+                raise self._failure
             _ = self.profile
         except MechanismError as error:
             for state in self._states:
                 state.fail(CellError(f"a model gave no distribution: {error}", cell=state.cell.id))
+            return [Failed()] * len(self._states)
+        except CellError as error:
+            for state in self._states:
+                state.fail(error)
             return [Failed()] * len(self._states)
         return [self._draw(state) for state in self._states]
 

@@ -69,6 +69,7 @@ class TextSetting:
         self.spending = self.charge if self.has_budgets else None
         self.is_scored = in_the_mean or experiment.reference is not None
         self.stops = tuple(stop.encode() for stop in experiment.auction.stop)
+        self.has_form = experiment.auction.constraint is not None
         self.over_bytes = experiment.auction.alphabet != "tokens"
 
     def cut(self, tokens: Sequence[int]) -> str | None:
@@ -108,6 +109,11 @@ class NextDraw(Protocol):
     @property
     def scores(self) -> Scores | None: ...
 
+    @property
+    def log_allowed(self) -> Array | None:
+        """log p_i of what the form allows, by agent; None where there is no form."""
+        ...
+
     def outcome(self, state: TextState) -> Outcome:
         """Of the rule and the bids of this cell."""
         ...
@@ -135,6 +141,7 @@ class TextState:
         self._left = setting.budgets
         self._spent_at = np.zeros(len(cell.bids), np.int64)  # the token that spent an agent's budget, from 1
         self.log_likelihoods = np.zeros(len(cell.bids))  # of the text so far, by agent
+        self._log_allowed: Array | None = np.zeros(len(cell.bids)) if setting.has_form else None
         self._log_prob = 0.0
         self._measured: Array = np.zeros(3 * len(cell.bids) + 3)
         self._paid: dict[str, Array] = {}
@@ -145,6 +152,11 @@ class TextState:
         if setting.is_scored:
             has_reference = setting.experiment.reference is not None
             self._scored = ScoredText(truth, has_reference=has_reference, with_tv=setting.in_the_mean)
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Drawn so far."""
+        return tuple(self._tokens)
 
     @property
     def n_tokens(self) -> int:
@@ -164,6 +176,8 @@ class TextState:
         draw_key = DrawKey(self.randomness, self.n_tokens)
         draw = self._setting.rules.sampling.draw(outcome, draw_key)
         self.receive(outcome, draw, draw_key, next_draw.scores)
+        if self._log_allowed is not None and next_draw.log_allowed is not None:
+            self._log_allowed = self._log_allowed + next_draw.log_allowed
         return draw.token
 
     def receive(self, outcome: Outcome, draw: Draw, draw_key: DrawKey, scores: Scores | None = None) -> None:
@@ -259,6 +273,7 @@ class TextState:
             self._pay({column: np.zeros(len(agents)) for column in self._columns_paid})
         measures = Measures.of(self._measured)
         columns = {"log_prob": self.log_likelihoods}
+        columns |= {} if self._log_allowed is None else {"log_allowed": self._log_allowed}
         columns |= {f"payment.{column}": amounts for column, amounts in self._paid.items()}
         columns |= {name: self._per_token(getattr(measures, name)) for name in ("tv", "kl", "reverse_kl")}
         if self._setting.over_bytes and unfollowed is not None:

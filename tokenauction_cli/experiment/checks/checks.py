@@ -22,6 +22,7 @@ from ..source.located_yaml import KeyPath
 from ..source.source import agent_names, default_ids
 from ..templates.prompts import template_mistakes
 from .alphabet_checks import check_alphabet
+from .constraint_checks import check_constraint
 from .expectation_checks import FigureNames, check_expectations
 from .market_checks import check_market
 from .mechanism_checks import check_mechanisms
@@ -45,6 +46,7 @@ def check(draft: Draft, figures: FigureNames | None) -> None:
     check_separator(draft)
     check_models(draft)
     check_alphabet(draft)
+    check_constraint(draft)
     check_rules(draft)
     check_mechanisms(draft)
     check_premises(draft)

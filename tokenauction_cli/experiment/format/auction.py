@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict
 
+from .constraint import ConstraintSection
 from .mechanisms import MosaicSection, SegmentSection, TextPoolSection
 from .values import FilledText, Number, RuleNames, Section, Share, Text, says
 
@@ -76,6 +77,11 @@ class AuctionSection(Section):
         "Another one must not let two sequences of tokens make the same text.",
     )
     stop: tuple[FilledText, ...] = Field(default=(), description="Texts that end a text; they are cut off.")
+    constraint: ConstraintSection | None = Field(
+        default=None,
+        description="The form of every text: each agent's distribution is cut to the tokens with which the text can "
+        "still become one of the form, before distributions are aggregated.",
+    )
     charge: FilledText | None = Field(default=None, description="The payment rule that budgets pay.")
     reserve: Number | None = Field(
         default=None,

@@ -14,7 +14,7 @@ Otherwise by quadrature in y = ln(1 + z/S), where the integrand TV (S + z) is sm
 p_t. (d) That happens at most once per token. In the notes of `power_mean.py` p_t = q_t where S rho_t^(-r) = N^r - z,
 with N the normalising constant. N^r is the norm of exponent 1/r of the vector S m^r + z p^r, and that of p^r is 1: by
 Minkowski's inequality N^r - z falls in z for 0 < r <= 1, by its reverse it rises for other r. Log-linear: log rho_t =
--log Z(w) / (1 - w), which rises with w, for log Z is convex and at most 0 at w = 1. So with at most 64 tokens all
+-log Z(w) / (1 - w), which rises with w, for log Z is convex and at most 0 at w = 1. So with 64 possible tokens all
 kinks are found by bisection and the error is at most 1e-9 b_i. Beyond that the kinks are many and small, they are left
 to the adaptive rule, and 1e-5 b_i is no proof but an estimate: over 60 random auctions of 65 to 1000 tokens and two or
 three agents the largest error was 6e-6 b_i.
@@ -100,7 +100,7 @@ def by_quadrature(outcome: Outcome, i: int) -> Integral:
     bid, rivals, reserve = float(outcome.bids[i]), float(outcome.rivals[i]), outcome.terms.reserve
     if rivals == 0:
         return Integral(reserve, 0.0)
-    tolerance = bid * relative_error(outcome.profile.n_tokens)
+    tolerance = bid * relative_error(outcome.profile.n_possible)
     points = breaks(outcome, i, float(np.log1p(reserve / rivals)), float(np.log1p(bid / rivals)))
     area = integrate(lambda y: rivals * np.exp(y) * tv_at(outcome, i, share_at(y)), points, tolerance)
     return Integral(reserve * outcome.distance(i) + area.value - bid * outcome.tv(i), area.error)
@@ -133,7 +133,7 @@ def breaks(outcome: Outcome, i: int, low: float, high: float) -> list[float]:
     >>> breaks(salon(bids=(1, 2)), 0, 0.0, 0.5)
     [0.0, 0.5]
     """
-    if outcome.profile.n_tokens > FEW_TOKENS:
+    if outcome.profile.n_possible > FEW_TOKENS:
         return [low, high]
     p = outcome.profile.agent(i).p
 

@@ -190,6 +190,12 @@ def _kinds(runs: Sequence[Run]) -> Iterator[SweepChart]:
     chapter = ("How likely the text is to the reference", "Log-probability under a model that never bids.")
     unit = f"log-probability, mean per {symbols}, nats"
     yield _kind("quality", chapter, "", unit, (Series("quality", "quality", INK),), from_zero=False)
+    chapter = (
+        "What the form costs each agent",
+        "Log-probability that an agent gave, token by token, to what the form allows, before it was cut to that.",
+    )
+    unit = "log-probability of what is allowed, nats"
+    yield _kind("log_allowed", chapter, "", unit, by_agent("log_allowed"), from_zero=False)
     chapter = ("How long the texts are", f"{alphabets.capitalize()} drawn for a text.")
     yield _kind("tokens", chapter, "", alphabets, (Series(alphabets, "tokens", INK),), from_zero=False)
 
