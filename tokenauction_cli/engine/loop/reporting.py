@@ -59,7 +59,7 @@ def identity(experiment: Experiment, misreport: AgentMisreport) -> str:
     model measures the text: a record without that does not say what the text is worth by it.
     """
     said, own = misreport.reported, experiment.agents[misreport.agent]
-    voice = [said.model, said.prompt, said.messages, said.distributions, said.temperature]
+    voice: list[Any] = [said.model, said.prompt, said.messages, said.distributions, said.temperature]
     voice += [] if said.truncation == OFF else [said.truncation]
     measured = ["measured"] if _is_measured(experiment, misreport.agent) else []
     return json.dumps([own.id, *voice, *measured], ensure_ascii=True, separators=(",", ":"))

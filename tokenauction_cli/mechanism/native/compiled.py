@@ -11,6 +11,7 @@ import ctypes
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +26,7 @@ SMALLEST_WEIGHT = 1e-100
 MOST_LIKELY = round(1 / LIKELY)  # tokens of one agent
 NOTHING = Needs(())
 _ROW, _KNOBS = (ctypes.c_void_p, ctypes.c_size_t), (ctypes.c_double, ctypes.c_size_t, ctypes.c_double, ctypes.c_double)
-TRUNCATION = (*_ROW, *_KNOBS, *[ctypes.c_void_p] * 4)
+TRUNCATION: tuple[Any, ...] = (*_ROW, *_KNOBS, *[ctypes.c_void_p] * 4)
 
 
 class _ProfileStruct(ctypes.Structure):
