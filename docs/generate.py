@@ -190,6 +190,9 @@ agents:
   - name: Beta Resort
     model: hf:HuggingFaceTB/SmolLM2-135M-Instruct-GGUF:Q8_0
     temperature: 0.8
+    top_k: 40                              # after the temperature, then top_p, then min_p
+    top_p: 0.95
+    min_p: 0.05
     chat:
       system: You write one-line ads for {{ agent }}.
       user: "{{ query }}"

@@ -106,9 +106,9 @@ def profile_after(
 
     def left(agents: Sequence[int], hotter: float = 1.0) -> list[Logits]:
         """What these agents say, at so many times their temperatures."""
-        said = [logits[i] for i in agents], [temperatures[i] * hotter for i in agents], [truncations[i] for i in agents]
-        voices = [experiment.agents[i] for i in agents]
-        return restricted(form, voices, truncated(*said), np.array(said[1]), tokens).logits
+        voices, scaled = [experiment.agents[i] for i in agents], [temperatures[i] * hotter for i in agents]
+        kept = truncated([logits[i] for i in agents], scaled, experiment.truncations_of(voices))
+        return restricted(form, voices, kept, np.array(scaled), tokens).logits
 
     try:
         profile = profile_of(left(range(len(logits))), temperatures)
