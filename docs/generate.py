@@ -1,4 +1,4 @@
-"""Writes four pages of docs/ from the code: the experiment file, the commands, the columns and the audit.
+"""Writes pages of docs/ from the code: the experiment file, the commands, the columns, the audit, the first words.
 
     make docs                       write the files
     python docs/generate.py DIR     write them into another folder
@@ -19,7 +19,8 @@ from textwrap import fill
 from typing import Any
 
 from tokenauction_cli.analysis.columns import columns
-from tokenauction_cli.analysis.columns.glossary import AUDIT_TERMS
+from tokenauction_cli.analysis.columns.column import NOTATION
+from tokenauction_cli.analysis.columns.glossary import AUDIT_TERMS, WORDS
 from tokenauction_cli.cli.json_keys import KEYS
 from tokenauction_cli.experiment.format.schema import POWER_MEAN, json_schema
 
@@ -597,8 +598,8 @@ def _default_of(parameter: Any) -> str:
 # The columns
 
 ABOUT_COLUMNS = """\
-Every column of every file that a run leaves. The report shows the same words where you point at a figure or at the head
-of a table. An infinite number is `inf`, what does not apply is empty (in records `null`, or not there).
+Every column of every file that a run leaves. The report shows the same words under every chart and
+table. An infinite number is `inf`, what does not apply is empty (in records `null`, or not there).
 
 Read them with `tokauction.read_csv(path)`: a text may be `NA` or `007`, which pandas alone takes for a missing value
 and for a number. Plain pandas needs
@@ -609,7 +610,7 @@ text is then missing."""
 def columns_page() -> str:
     """docs/reference/columns.md."""
     notation = " ".join((columns.__doc__ or "").split("\n\n")[1].split()).split("In a name, ", 1)[1]
-    parts = [fill(f"In a name, {notation}", 120)]
+    parts = [fill(f"In a name, {notation} {NOTATION}", 120)]
     for file in columns.FILES:
         rows = [
             (code(one.name), one.meaning, one.unit, one.per, code(one.formula) if one.formula else "")
@@ -653,8 +654,24 @@ brackets, is the largest failure of any agent."""
 
 def audit_page() -> str:
     """docs/explanation/audit.md."""
-    rows = [(term, " ".join(meaning.split())) for term, meaning in AUDIT_TERMS.items()]
-    return page("The audit", ABOUT_AUDITS, "## Words", ABOUT_TERMS, table(("word", "what it means"), rows))
+    return page("The audit", ABOUT_AUDITS, "## Words", ABOUT_TERMS, _words(AUDIT_TERMS))
+
+
+def _words(meanings: dict[str, str]) -> str:
+    return table(("word", "what it means"), list(meanings.items()))
+
+
+# The glossary
+
+
+ABOUT_WORDS = "Every report explains these too. This table is written by `make docs`; the others are written by hand."
+
+
+def glossary_page() -> str:
+    """docs/reference/glossary.md: the first table stands in the code, the others in the file."""
+    text = (Path(__file__).parent / "reference" / "glossary.md").read_text("utf-8")
+    head, _, rest = text.partition("## First words\n")
+    return f"{head}## First words\n\n{ABOUT_WORDS}\n\n{_words(WORDS)}\n\n{rest[rest.index('## ') :]}"
 
 
 PAGES = {
@@ -662,6 +679,7 @@ PAGES = {
     "reference/cli.md": cli_page,
     "reference/columns.md": columns_page,
     "explanation/audit.md": audit_page,
+    "reference/glossary.md": glossary_page,
 }
 
 

@@ -27,8 +27,8 @@ from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.report import fonts
 from tokenauction_cli.report.charts.chart import ALL_QUERIES, Panel, ids_named
 from tokenauction_cli.report.charts.figures import figures_of
-from tokenauction_cli.report.charts.sweep import Horizontal, SweepChart
-from tokenauction_cli.report.charts.vega import LONGEST_TITLE, Series, axis_title
+from tokenauction_cli.report.charts.sweep import SweepChart
+from tokenauction_cli.report.charts.vega import Series, axis_title
 from tokenauction_cli.report.fonts import what_fonts_lack
 from tokenauction_cli.report.page import traces as packing
 from tokenauction_cli.report.report import write_report
@@ -90,7 +90,7 @@ def test_numbers_are_the_summarys(swept: Run, tmp_path: Path) -> None:
     for figure in data["figures"]:
         columns = {series["name"]: series["column"] for series in figure["series"]}
         for title, row in ((panel["title"], row) for panel in figure["panels"] for row in panel["rows"]):
-            line = known[row["query"], title, row["x"]]
+            line = known[row["query"], title.rpartition(" · ")[2], row["x"]]
             for part, suffix in (("mean", ""), ("low", ".low"), ("high", ".high")):
                 text = line[f"{columns[row['series']]}{suffix}"]
                 assert row[part] == (float(text) if text else None)
@@ -141,13 +141,62 @@ def test_few_queries_are_told_in_the_data(swept: Run, tmp_path: Path) -> None:
     assert data["runs"][0]["rough"].startswith("Over only 2 queries")
 
 
-def test_a_panel_cuts_no_long_name_at_its_axis(swept: Run) -> None:
-    axis = Horizontal("relative weight of " + "Grand Hotel " * 6, True)
+def test_no_axis_of_the_page_has_a_title_that_could_break(swept: Run) -> None:
+    """The page writes them beside the drawing."""
     for figure in figures_of([swept]):
-        chart = replace(figure, axis=axis)
-        lines = chart.on_page(chart.panels[0])["layer"][-1]["encoding"]["x"]["title"]
-        assert " ".join(lines) == axis.title.strip()
-        assert max(map(len, lines)) <= LONGEST_TITLE
+        encoding = figure.on_page(figure.panels[0])["layer"][-1]["encoding"]
+        assert (encoding["x"]["title"], encoding["y"]["title"]) == (None, None)
+        assert figure.plain["unit"] != ""
+
+
+def test_every_payment_rule_has_a_scale_of_its_own(swept: Run) -> None:
+    """Its panels share it: second price of 1.6 would be a flat line beside payments of 45."""
+    (figure,) = (one for one in figures_of([swept]) if one.id == "revenue")
+    scales: dict[str, set[tuple[float, ...]]] = {}
+    for panel in figure.panels:
+        domain = figure.on_page(panel)["layer"][-1]["encoding"]["y"]["scale"]["domain"]
+        most = max(row["high"] for one in figure.panels if one.scale == panel.scale for row in one.rows)
+        assert domain == [0, most]
+        scales.setdefault(panel.scale, set()).add(tuple(domain))
+    assert list(scales) == ["pay your bid", "second price"]
+    assert [len(one) for one in scales.values()] == [1, 1]
+    assert scales["pay your bid"] != scales["second price"]
+    assert [panel.title for panel in figure.panels] == [
+        *("pay your bid · linear", "pay your bid · random dictator"),
+        *("second price · linear", "second price · random dictator"),
+    ]
+
+
+def test_of_many_queries_the_page_holds_the_first_and_all_together(
+    read: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = ", ".join(f"q{k}" for k in range(12))
+    run = run_experiment(read(SWEEP, f"queries=[{queries}]"), tmp_path / "results", SilentProgress())
+    monkeypatch.setattr("tokenauction_cli.report.charts.figures.MOST_ROWS", 500)
+    report = write_report([run], tmp_path / "r.html", ["svg"], ["mention_rate"])
+    data = json.loads(block(report.page, "data"))
+    n_shown = len(data["queries"])
+    assert 0 < n_shown < 12
+    assert data["runs"][0]["queries"] == data["queries"] == [f"q{k}" for k in range(n_shown)]
+    rows = [row["query"] for row in data["figures"][0]["panels"][0]["rows"]]
+    assert set(rows) == {ALL_QUERIES, *range(n_shown)}
+    assert [found["query"] for found in data["lead"][0]["found"]] == [ALL_QUERIES, *range(n_shown)]
+    assert {query for table in data["runs"][0]["tables"] for query in table["queries"]} == set(rows)
+    assert f"the first {n_shown}; summary.csv has all" in report.notes[0]
+    assert report.page.read_text("utf-8").count("<caption>") == 2, "the pooled table of each rule"
+    assert [path.name for path in report.figures] == ["mention_rate.vl.json", "mention_rate.svg"]
+
+
+def test_links_to_the_data_stand_where_they_work(swept: Run, tmp_path: Path) -> None:
+    def links(page: Path) -> list[str]:
+        return re.findall(r'href="([^"]+)"', page.read_text("utf-8"))
+
+    name = swept.path.name
+    assert links(write_report([swept], swept.path / "report.html").page)[:2] == ["cells.csv", "summary.csv"]
+    assert links(write_report([swept], tmp_path / "r.html").page)[0] == f"results/{name}/cells.csv"
+    elsewhere = write_report([swept], tmp_path / "moved" / "r.html").page
+    assert not [link for link in links(elsewhere) if link.endswith(".csv")]
+    assert f"In the run folder {name} are cells.csv" in elsewhere.read_text("utf-8")
 
 
 def test_every_axis_says_its_unit(swept: Run) -> None:
@@ -198,7 +247,9 @@ def test_lines_apart_are_drawn_as_ever() -> None:
 def test_hostile_texts_are_data(swept: Run, tmp_path: Path) -> None:
     page = write_report([swept], tmp_path / "r.html").page
     found = parsed(page)
-    assert set(found.tags) == {"html", "head", "meta", "title", "style", "body", "main", "noscript", "script"}
+    frame = {"html", "head", "meta", "title", "style", "body", "main", "noscript", "script"}
+    plain = {"header", "section", "h1", "h2", "p", "ul", "li", "a", "div", "details", "summary"}
+    assert set(found.tags) == frame | plain | {"table", "caption", "thead", "tbody", "tr", "th", "td"}
     data = json.loads(block(page, "data"))
     texts = ["".join(words for words, _ in text) for text in data["runs"][0]["texts"]]
     assert any(HOSTILE in text for text in texts)

@@ -6,10 +6,12 @@ What is zero everywhere is not spoken of.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..analysis.columns.columns import figure_explained
+from ..analysis.columns.glossary import TAU, WORDS
 from ..analysis.frames.trend import shapes_frame
 from ..analysis.run import Run
 from ..mechanism.registry import is_known, label
@@ -35,6 +37,30 @@ def findings(run: Run, query: str | None) -> list[Found]:
     """Who is mentioned, when they share a text, what is earned: for one query, or for None pooled over all."""
     rows = run.pooled.assign(query="") if query is None else run.summary[run.summary["query"] == query]
     return [*_mentions(run, rows), *_sharing(run, rows), *_revenue(run, rows)] if len(rows) else []
+
+
+def what_it_is(runs: Sequence[Run]) -> list[str]:
+    """What a token auction, a row, a column and a seed are, in three sentences."""
+    experiments = [run.experiment for run in runs]
+    swept = {one.agents[one.swept_agent].name for one in experiments if any(p.relative_weight for p in one.points)}
+    weight = f", named by the weight of {swept.pop()}, which is its share of the bids" if len(swept) == 1 else ""
+    rules = dict.fromkeys(label(rule) for one in experiments for rule in one.auction.rules)
+    told = [f"{rule} {_lower(re.split('[:,]', WORDS[rule])[0])}" for rule in rules if rule in WORDS]
+    columns = f": {listed(told)}" if told else f", {listed(rules)}" if len(rules) < MOST_PARTS else ""
+    n_seeds = max(len(one.seeds) for one in experiments)
+    chance = f"the {n_seeds} seeds show how much is chance" if n_seeds > 1 else "there is one seed here"
+    what = _lower(WORDS["token auction"].replace(". Before", ": before"))
+    seed = _lower(WORDS["seed"].partition(".")[0])
+    return [
+        f"In a token auction {what}",
+        f"A row of a table, or a place from left to right in a chart, is one setting of the bids{weight}; a column, or "
+        f"a panel, is one rule or mechanism{columns}.",
+        f"A seed {seed}: texts of one seed differ by the bids and the rule alone, and {chance}.",
+    ]
+
+
+def _lower(words: str) -> str:
+    return words[0].lower() + words[1:]
 
 
 def what_was_done(run: Run) -> str:
@@ -93,7 +119,7 @@ def _mentions(run: Run, rows: pd.DataFrame) -> Iterator[Found]:
     low, high = rows["relative_weight"].min(), rows["relative_weight"].max()
     parts = [f"those that name {agent.name} go {_rates_along(rows, trends, agent.id)}" for agent in named]
     text = f"As the share of {swept.name} in the bids rises from {low:g} to {high:g}, of the texts {'; '.join(parts)}."
-    yield Found(text, f"{about} τ is Kendall’s: 1 where it always rises with the weight, −1 where it always falls.")
+    yield Found(text, f"{about} Kendall’s τ: {WORDS[TAU]}")
 
 
 def _rates_at_once(summary: pd.DataFrame, agent: str) -> str:
@@ -114,7 +140,7 @@ def _rates_along(summary: pd.DataFrame, trends: pd.Series[Any], agent: str) -> s
     for rule, group in _where_named(summary, agent).groupby("aggregation", sort=False):
         rates = group[f"mention_rate.{agent}"]
         tau = float(trends.get((rule, f"mention_rate.{agent}"), math.nan))
-        sure = "" if math.isnan(tau) else f" (τ {signed(tau)})"
+        sure = "" if math.isnan(tau) else f" (Kendall’s τ {signed(tau)})"
         under = f" under {label(str(rule))}" if several else ""
         parts.append(f"from {percent(rates.iloc[0])} to {percent(rates.iloc[-1])}{under}{sure}")
     return listed(parts)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import __version__
+from ..analysis.columns.column import NOTATION
 from ..analysis.columns.columns import explained, figure_explained
+from ..analysis.columns.glossary import WORDS
 from ..analysis.frames.metrics import numbered
 from ..analysis.run import Run
 from ..runs.run_folder import RunFolder
@@ -24,8 +26,11 @@ from .export import WHAT_TO_INSTALL, vl_convert, write_figures
 from .fonts import what_fonts_lack
 from .page.page import page
 from .page.page_data import MOST_CHARACTERS, embedded_cells, n_cut, run_payload
+from .page.plain import plain_page
 from .page.traces import MOST_BYTES, PackedTraces, packed_traces
 from .prose import findings, what_was_done
+
+_LETTERS = "letters of formulas"
 
 
 class Report(NamedTuple):
@@ -43,14 +48,15 @@ def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (),
     figures = [*figures_of(runs), *path_charts(runs, axis)]
     charts = [*figures, *(chart for found in incentives if found for chart in found.charts)]
     wanted = ids_named([chart.id for chart in charts], only)
-    traces = [_traces(run, MOST_BYTES // len(runs)) for run in runs]
-    notes = _notes(runs, traces)
+    queries = queries_of(runs)
+    traces = [packed_traces(run, embedded_cells(run, queries), MOST_BYTES // len(runs)) for run in runs]
+    notes = _notes(runs, queries, traces)
     data = _data(runs, traces, figures, axis, notes)
     for run, found in zip(data["runs"], incentives, strict=True):
         run["incentives"] = found and text_payload(found)
     converter = vl_convert()
     library = None if converter is None else str(converter.javascript_bundle())
-    text = page(data["title"], data, [pack.data for pack in traces], library)
+    text = page(data["title"], plain_page(data, runs, output), data, [pack.data for pack in traces], library)
     _write(output, text)
     specs = {name: spec for chart in charts if chart.id in wanted for name, spec in chart.on_paper().items()}
     wrong = "\n".join(run.what_is_wrong for run in runs if run.what_is_wrong)
@@ -97,7 +103,8 @@ def _data(
         "axis": {"title": axis.title, "is_weight": axis.is_weight, "labels": list(axis.labels)},
         "queries": queries,
         "runs": [
-            {**run_payload(run, colours), "traced": list(pack.seeds)} for run, pack in zip(runs, traces, strict=True)
+            {**run_payload(run, colours, queries), "traced": list(pack.seeds)}
+            for run, pack in zip(runs, traces, strict=True)
         ],
         "explained": {
             "tokens": figure_explained("tokens"),
@@ -105,6 +112,7 @@ def _data(
             "seed": explained("cells.csv", "seed"),
             "posterior": explained("records-*.jsonl", "trace.posterior"),
         },
+        "words": [[word, meaning.replace("`", "")] for word, meaning in (*WORDS.items(), (_LETTERS, NOTATION))],
         "figures": [figure.plain for figure in figures],
     }
 
@@ -112,7 +120,7 @@ def _data(
 def _lead(run: Run, queries: Sequence[str]) -> dict[str, Any]:
     """What was done, and what was found: by query as the page numbers them, and over all together."""
     places = numbered(queries)
-    asked = [(places[query], query) for query in run.experiment.queries]
+    asked = [(places[query], query) for query in run.experiment.queries if query in places]
     pooled = [(ALL_QUERIES, None)] if len(run.pooled) else []
     found = [
         {"query": number, "points": [found._asdict() for found in findings(run, query)]}
@@ -121,23 +129,21 @@ def _lead(run: Run, queries: Sequence[str]) -> dict[str, Any]:
     return {"done": what_was_done(run), "found": found}
 
 
-def _traces(run: Run, most_bytes: int) -> PackedTraces:
-    cells = embedded_cells(run)["cell"]
-    return packed_traces(run, {cell: k for k, cell in enumerate(cells)}, most_bytes)
-
-
-def _notes(runs: Sequence[Run], traces: Sequence[PackedTraces]) -> list[str]:
+def _notes(runs: Sequence[Run], queries: Sequence[str], traces: Sequence[PackedTraces]) -> list[str]:
     """What is missing from the page and why."""
     notes = [f"{run.experiment.name}: {run.what_is_missing}" for run in runs if run.what_is_missing]
     notes += [f"{run.experiment.name}: {run.what_is_few}" for run in runs if run.what_is_few]
     notes += [f"{run.experiment.name}: {run.what_is_wrong}" for run in runs if run.what_is_wrong]
     notes += [] if vl_convert() else [f"There are no charts here: {WHAT_TO_INSTALL}"]
     for run, pack in zip(runs, traces, strict=True):
-        name, auction, shown = run.experiment.name, run.experiment.auction, embedded_cells(run)
-        if len(shown) < len(run.cells):
+        name, auction, shown = run.experiment.name, run.experiment.auction, embedded_cells(run, queries)
+        if (n_queries := shown["query"].nunique()) < run.cells["query"].nunique():
             notes.append(
-                f"{name}: the page holds the texts of the first {shown['seed'].nunique()} seeds; all are in cells.csv."
+                f"{name}: beside the numbers of all queries together the page holds those of the first {n_queries}; "
+                "summary.csv has all."
             )
+        if (n_seeds := shown["seed"].nunique()) < run.cells["seed"].nunique():
+            notes.append(f"{name}: the page holds the texts of the first {n_seeds} seeds; all are in cells.csv.")
         if long := n_cut(shown):
             notes.append(
                 f"{name}: texts of more than {MOST_CHARACTERS:,} characters are cut on this page ({long} of "

@@ -67,7 +67,7 @@ def test_without_a_reference_there_is_no_quality(read: Reader, tmp_path: Path) -
 def test_the_token_auction_alone_has_no_path(read: Reader, tmp_path: Path) -> None:
     run = run_experiment(read(experiment("")), tmp_path, SilentProgress())
     assert paths_of(run) == {}
-    assert run_payload(run, {"Ann": 0, "Bob": 1})["compared"] == []
+    assert run_payload(run, {"Ann": 0, "Bob": 1}, run.experiment.queries)["compared"] == []
     assert not {"ess", "common_welfare"} & {figure.id for figure in figures_of([run])}
 
 
@@ -126,7 +126,7 @@ def test_no_token_auction_at_all(read: Reader, tmp_path: Path) -> None:
 
 
 def test_the_page_has_the_table_and_no_trace_of_settled_texts(run: Run) -> None:
-    payload = run_payload(run, {"Ann": 0, "Bob": 1})
+    payload = run_payload(run, {"Ann": 0, "Bob": 1}, run.experiment.queries)
     compared, at_equal_values = payload["compared"]
     assert at_equal_values["title"] == "Mechanisms at the values 1 : 1 per nat of l_i - l_0"
     assert at_equal_values["rows"][0][0] == "truthful"

@@ -21,6 +21,7 @@ from tokenauction_cli.analysis.run import Run
 from tokenauction_cli.api import audit_run, run_experiment
 from tokenauction_cli.engine.run import SilentProgress
 from tokenauction_cli.experiment.experiment import load_experiment
+from tokenauction_cli.report.charts.chart import of_agents
 from tokenauction_cli.report.prose import findings
 from tokenauction_cli.report.report import write_report
 
@@ -84,10 +85,10 @@ class Opened:
         self.page.wait_for_selector(".card")
 
     def charts(self) -> None:
-        """Scroll through the page until every chart is drawn."""
-        for chart in self.page.query_selector_all(".chart"):
-            chart.scroll_into_view_if_needed()
-            self.page.wait_for_function("element => Boolean(element.view)", arg=chart)
+        """Wait until every chart is drawn; nothing is scrolled."""
+        self.page.wait_for_function(
+            "() => [...document.querySelectorAll('.chart')].every(chart => chart.view || chart.closest('[hidden]'))"
+        )
 
     def slide(self, place: int) -> None:
         self.page.locator("#weight").fill(str(place))
@@ -157,24 +158,28 @@ def test_the_slider_changes_texts_table_and_charts(opened: Opened, swept: Run) -
         assert at == weight
 
 
-def test_figures_and_tables_say_what_their_columns_are(opened: Opened) -> None:
-    told = opened.page.evaluate("() => [...document.querySelectorAll('figcaption')].map(caption => caption.title)")
-    assert len(told) > 8
-    assert all(told)
-    assert "Share of the texts that mention agent A. Interval: Wilson, unpaired. Unit: share." in told[0].split("\n")
-    heads = "() => [...document.querySelectorAll('.statistics th')].map(head => [head.textContent, head.title])"
-    titles = dict(opened.page.evaluate(heads))
-    assert all(titles.values())
-    assert titles["tau"] == explained("trends.csv", "tau")
+def test_figures_and_tables_say_in_words_what_their_columns_are(opened: Opened) -> None:
+    """Under every chart and table, in the words of docs/reference/columns.md."""
+    charts = opened.page.evaluate("() => [...document.querySelectorAll('[data-figure]')].map(e => e.dataset.figure)")
+    told = "() => [...document.querySelectorAll('.chapters .what')].map(what => what.textContent)"
+    words = opened.page.evaluate(told)
+    assert len(words) == len(set(charts)) > 8
+    assert "Share of the texts that mention each agent. Interval: Wilson, unpaired. Unit: share." in words[0]
+    assert any(figure_explained("revenue.second_price") in one for one in words)
+    assert f"tau: {explained('trends.csv', 'tau')}" in opened.text(".statistics .what")
+    assert "which is its share of the bids" in opened.text(".intro >> nth=1")
+    assert "log-probabilities with the natural logarithm" in opened.text("#the-words")
     opened.page.locator(".card button.open").first.click()
     opened.page.wait_for_selector(".paid tbody th")
     paid = opened.page.locator(".paid tbody th").first.get_attribute("title")
-    assert paid == figure_explained("payment.pay_your_bid.A")
+    assert paid == of_agents(figure_explained("payment.pay_your_bid.A"))
 
+
+UNFOLDED = "() => [...document.querySelectorAll('.incentives .chart')].filter(e => !e.closest('.off')).length"
 
 WITHOUT_A_TOOLTIP = """() => {
   const quoted = "pre, code, h1, h4, .card h3, .text, .tokens, .other span[dir], .paper td, .chart, option, .cut";
-  const words = ".about, .note, .glossary, .squares";
+  const words = ".top, .about, .note, .glossary, .squares, .contents, footer, :has(> .what), dd, h2, h3, summary, caption, .tabs, .go";
   const walker = document.createTreeWalker(document.querySelector(ROOT), NodeFilter.SHOW_TEXT);
   const found = [];
   while (walker.nextNode()) {
@@ -185,7 +190,7 @@ WITHOUT_A_TOOLTIP = """() => {
 }"""
 
 
-def test_every_number_has_a_tooltip(browser: Any, audited: Path) -> None:
+def test_every_number_has_words_or_a_tooltip(browser: Any, audited: Path) -> None:
     opened = Opened(browser, audited)
     assert opened.page.evaluate(WITHOUT_A_TOOLTIP.replace("ROOT", '"main"')) == []
     opened.page.locator("button.open").first.click()
@@ -230,7 +235,7 @@ def test_the_slider_stands_where_the_swept_agents_share_ends(opened: Opened) -> 
 
 def test_squares_have_axes_and_a_legend(opened: Opened) -> None:
     assert [*opened.page.locator(".across").first.locator("span").all_text_contents()] == [
-        *("0", 'relative weight of Alpha "A" <b> (share of the bids)', "1")
+        *("0", 'weight of Alpha "A" <b>', "1")
     ]
     assert [*opened.page.locator(".down").first.locator("span").all_text_contents()] == ["0", "seed", "3"]
     assert [*opened.page.locator(".squares li").all_text_contents()] == [
@@ -324,7 +329,7 @@ def test_an_audit_has_a_section_and_a_glossary(browser: Any, audited: Path, repo
     opened = Opened(browser, audited)
     assert opened.page.locator(".audited").count() == 2
     heads = opened.page.locator("[data-grid=regret]").first.locator("thead th").all_text_contents()
-    assert heads == ["", "TV", "forward KL", "reverse KL"]
+    assert heads == ["TV", "forward KL", "reverse KL"]
     rows = opened.page.locator("[data-grid=regret] tbody tr").all_text_contents()
     assert rows[0].startswith("pay your bid")
     assert rows[1].startswith("second price0")  # truthful in TV
@@ -334,7 +339,7 @@ def test_an_audit_has_a_section_and_a_glossary(browser: Any, audited: Path, repo
     assert opened.console == []
     opened.page.close()
     without = Opened(browser, report)
-    assert without.page.locator(".audit, .glossary").count() == 0
+    assert without.page.locator(".audit").count() == 0
     without.page.close()
 
 
@@ -357,11 +362,13 @@ def test_an_audit_of_whole_texts_has_a_section(browser: Any, of_texts: Path, rep
         "Where best responses lead",
     ]
     charts = opened.page.locator(".incentives .chart")
-    assert charts.count() == opened.page.locator(".incentives .chart svg").count() == 2 + 6 + 6 + 6
+    assert charts.count() == opened.page.locator(".incentives .chart svg").count()
+    assert opened.page.evaluate(UNFOLDED) == 2 + 6 + 6 + 6
     assert opened.page.locator(".incentives .statistics").count() == 4  # in words, and three tables
     opened.page.get_by_role("tab", name="Beta Resort, log ratio").first.click()
     opened.charts()
-    assert opened.page.locator("[data-figure='text_utility.beta.log_ratio'] svg").count() == 6
+    beta = opened.page.locator("[data-figure='text_utility.beta.log_ratio'] svg")
+    assert [one.is_visible() for one in beta.all()] == [True] * 6
     assert opened.console == []
     opened.page.close()
     without = Opened(browser, report)
@@ -481,13 +488,16 @@ def test_payments_of_many_agents_are_not_cut(
 
 
 def test_it_prints(browser: Any, report: Path, tmp_path: Path) -> None:
-    """On paper it is light, has every chart, and leaves out what one would click."""
+    """On paper it is light, has every chart of every tab, and leaves out what one would click."""
     opened = Opened(browser, report, color_scheme="dark")
     opened.charts()
     opened.slide(2)
     opened.page.emulate_media(media="print")
+    drawn = [one.bounding_box() for one in opened.page.locator(".chart svg").all()]
+    assert len(drawn) > 20
+    assert all(box and box["height"] > 50 for box in drawn)
     assert opened.page.locator(".printed").is_visible()
-    assert opened.text(".printed").endswith("(share of the bids): 1.00 · seed 0 · query “q”, numbers of all together")
+    assert opened.text(".printed") == 'weight of Alpha "A" <b>: 1.00 · seed 0 · query “q”, numbers of all together'
     assert opened.colour("html") == "rgb(255, 255, 255)"
     assert not opened.page.locator(".controls").is_visible()
     assert opened.page.locator(".paper").is_visible()
@@ -600,7 +610,7 @@ def test_the_inspector_shows_the_words_of_a_text_of_bytes(
 def test_runs_of_tokens_and_of_bytes_share_a_page(browser: Any, of_bytes: Run, swept: Run, tmp_path: Path) -> None:
     opened = Opened(browser, write_report([swept, of_bytes], tmp_path / "report.html").page)
     opened.charts()
-    assert "Click a text to look at its tokens or words." in opened.text(".stage .about")
+    assert "Choose a text to look at its tokens or words." in opened.text(".stage .about")
     assert "cut at 3 tokens or 14 bytes" in opened.text(".squares")
     assert opened.console == []
     opened.page.close()
@@ -653,3 +663,103 @@ def test_the_arrows_follow_a_text_from_right_to_left(browser: Any, tmp_path: Pat
     selected = opened.page.locator(".token").nth(1).get_attribute("aria-selected")
     assert selected == "true"
     opened.page.close()
+
+
+AXE = Path(__file__).with_name("axe.min.js")
+BREACHES = """async ([place, rules]) => {
+  for (const one of document.querySelectorAll("details")) one.open = true;
+  await new Promise(requestAnimationFrame);
+  const rows = "tbody tr:nth-child(n+4)"; // like those above
+  for (const one of document.querySelectorAll(`${rows}, .chart svg`)) one.remove(); // a chart's place speaks for it
+  const found = await axe.run(place, { resultTypes: ["violations"], runOnly: rules });
+  return found.violations.flatMap(({ id, nodes }) => nodes.map(({ target, html }) => `${id}: ${target} ${html}`.slice(0, 300)));
+}"""
+WCAG, CONTRAST = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], ["color-contrast"]
+
+
+@pytest.fixture(scope="module")
+def with_everything(swept: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the run with both audits, which are there for this page alone."""
+    audit_run(swept, 20, tell=lambda text: None)
+    write_text_audit(swept.path, ("mention", "log_ratio"))
+    page = write_report([swept], tmp_path_factory.mktemp("everything") / "report.html").page
+    for path in [*swept.path.glob("text_*"), swept.path / "audit.csv", swept.path / "audit.txt"]:
+        path.unlink()
+    return page
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
+def test_no_rule_of_wcag_2_2_aa_is_broken(
+    browser: Any, with_everything: Path, viewport: dict[str, int], scheme: str
+) -> None:
+    """Asked of axe-core, with everything unfolded, then with the inspector open, then in the other light."""
+    opened = Opened(browser, with_everything, viewport=viewport, color_scheme=scheme)
+    opened.charts()
+    opened.page.evaluate(AXE.read_text("utf-8"))
+    assert opened.page.evaluate(BREACHES, ["main", WCAG]) == []
+    opened.page.locator("button.open").first.click()
+    opened.page.wait_for_selector("dialog[open] .token")
+    assert opened.page.evaluate(BREACHES, ["dialog", WCAG]) == []
+    opened.page.keyboard.press("Escape")
+    opened.page.get_by_role("button", name="light or dark").click()
+    assert opened.page.evaluate(BREACHES, ["main", CONTRAST]) == []
+    assert opened.console == []
+    opened.page.close()
+
+
+def test_the_arrow_keys_go_through_tabs(opened: Opened) -> None:
+    tabs = opened.page.get_by_role("tablist", name="What they pay").get_by_role("tab")
+    names = tabs.all_text_contents()
+    tabs.first.focus()
+    for key, chosen in (("ArrowRight", 1), ("End", -1), ("ArrowRight", 0), ("ArrowLeft", -1), ("Home", 0)):
+        opened.page.keyboard.press(key)
+        assert opened.page.evaluate("() => document.activeElement.textContent") == names[chosen]
+        panel = opened.page.evaluate("() => document.activeElement.getAttribute('aria-controls')")
+        assert opened.page.locator(f"#{panel} svg").first.is_visible()
+    assert [one.get_attribute("tabindex") for one in tabs.all()] == ["0", *["-1"] * (len(names) - 1)]
+
+
+def test_the_arrow_keys_go_through_squares(opened: Opened) -> None:
+    grid = opened.page.get_by_role("grid").first
+    grid.focus()
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowLeft", "ArrowLeft"):
+        opened.page.keyboard.press(key)
+    assert (opened.text(".weight"), opened.text(".stepper .seed")) == ("0.00", "seed 2")
+    here = opened.page.locator(f"#{grid.get_attribute('aria-activedescendant')}")
+    assert str(here.get_attribute("title")).startswith("weight 0, seed 2: names ")
+
+
+WIDER_THAN_ITS_PLACE = """() => [...document.querySelectorAll(".scroll, table, figure, .contents")]
+  .filter(one => !one.closest(".off") && one.scrollWidth > one.clientWidth + 1)
+  .map(one => one.textContent.slice(0, 60))"""
+
+
+def test_a_phone_cuts_no_table(browser: Any, with_everything: Path) -> None:
+    phone = Opened(browser, with_everything, viewport=PHONE)
+    phone.page.evaluate("() => { for (const one of document.querySelectorAll('details')) one.open = true; }")
+    assert phone.page.locator(".plain tbody tr").count() == 6
+    assert phone.page.evaluate(WIDER_THAN_ITS_PLACE) == []
+    phone.page.close()
+
+
+def test_without_scripts_the_numbers_are_a_table(browser: Any, report: Path, swept: Run) -> None:
+    """Over all queries together, with what was found and where the data are."""
+    opened = browser.new_context(java_script_enabled=False).new_page()
+    opened.goto(report.as_uri())
+    rows = opened.locator(".plain tbody tr").all_text_contents()
+    assert len(rows) == len(swept.pooled) == 6
+    assert rows[0].startswith("0" + f"{swept.pooled['mention_rate.alpha'].iloc[0]:.3g}")
+    assert opened.locator(".findings li").first.is_visible()
+    links = {one.text_content(): one.get_attribute("href") for one in opened.locator(".links a").all()}
+    assert [links[name] for name in ("cells.csv", "summary.csv", "experiment.yaml", "manifest.json")] == [
+        *("cells.csv", "summary.csv", "experiment.yaml", "manifest.json")
+    ]
+    assert links["The paper"] == "https://arxiv.org/abs/2310.10826"
+    opened.context.close()
+
+
+def test_titles_of_a_runs_panels_stand_at_one_height(opened: Opened) -> None:
+    opened.charts()
+    tops = "row => [...row.querySelectorAll('figcaption')].map(one => Math.round(one.getBoundingClientRect().top))"
+    for row in opened.page.locator(".panels:visible").all():
+        assert len(set(row.evaluate(tops))) == 1

@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 BIDS = "units of the bids"
+NOTATION = (
+    "In formulas p_i is what agent i's model says of the next token, byte or word (`auction.alphabet`), q the "
+    "aggregate, o_i the aggregate without agent i's bid, b_i the bid, B = sum_j b_j, w_i = b_i / B, S_i = B - b_i, and "
+    "x_t what is drawn at t = 1 ... T. `token` stands for byte or word too."
+)
+"""The letters of every formula of a column."""
 
 
 class Column(NamedTuple):

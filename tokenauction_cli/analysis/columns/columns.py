@@ -1,11 +1,9 @@
 """What every column of every file of a run is: its unit, whether it is per token or per text, and its formula.
 
-One table, read by docs/reference/columns.md and by the report's tooltips. In a name, `A` is the id of an agent,
-`<payment>` a column of a payment rule or of another mechanism, `RULE` an aggregation rule or another mechanism, `NAME`
-an agent's name, and `F` a figure: a column of cells.csv that summary.csv sums up, a rate, or a ratio of sums. In
-formulas p_i is what agent i's model says of the next token, byte or word (`auction.alphabet`), q the aggregate, o_i the
-aggregate without agent i's bid, b_i the bid, B = sum_j b_j, w_i = b_i / B, S_i = B - b_i, and x_t what is drawn at t =
-1 ... T. `token` stands for byte or word too.
+One table, read by docs/reference/columns.md and by the report; `NOTATION` has the letters of its formulas. In a name,
+`A` is the id of an agent, `<payment>` a column of a payment rule or of another mechanism, `RULE` an aggregation rule or
+another mechanism, `NAME` an agent's name, and `F` a figure: a column of cells.csv that summary.csv sums up, a rate, or
+a ratio of sums.
 """
 
 from __future__ import annotations

@@ -1,9 +1,43 @@
-"""The words of an audit, each in one or two sentences: read by the report's audit section and by the documentation.
+"""The words that a reader of a report needs, each in one or two sentences; the documentation reads them here too.
 
-The definitions are those of `mechanism/audit`; a name there that a reader meets in `audit.csv` has its entry here.
+`WORDS` are those of every page, `AUDIT_TERMS` those of an audit. The definitions of the latter are those of
+`mechanism/audit`; a name there that a reader meets in `audit.csv` has its entry here.
 """
 
 from __future__ import annotations
+
+TAU = "tau (Kendall's, τ)"
+WORDS = {
+    "token auction": "Several agents write one text together. Before every token the model of each agent gives a "
+    "probability to every token that could come next, the agents' bids mix these probabilities, and one token is drawn "
+    "from the mixture.",
+    "agent": "A bidder: a language model with a prompt of its own, or a table of probabilities.",
+    "bid": "What an agent offers per token (or byte, segment, text: by mechanism). It counts if it is above 0 and at "
+    "least the reserve.",
+    "weight, relative weight": "An agent's share of all bids, from 0 to 1. The relative weight is the swept agent's "
+    "share of the bids of agents that are charged.",
+    "linear": "Mixes by a weighted average: a token's probability is the sum, over the agents, of weight times "
+    "probability. It says what one of the agents would say.",
+    "log-linear": "Mixes by a weighted product, scaled to sum to 1. It says what all agents find likely; what one "
+    "bidder excludes is never said.",
+    "seed": "Fixes all random numbers of a text. Texts of one seed share their random numbers at every weight, so they "
+    "differ by the bids and the rule alone.",
+    "mention": "An occurrence of one of an agent's phrases in a text; by default the phrase is the agent's name.",
+    "payment rule": "Says what each agent pays for a token. All payment rules are worked out on the same texts.",
+    "second price": "The bid at which a seed's token switches; paid if one's bid is above it. Given the token: its "
+    "mean over the seeds that draw the same token. Expected: its mean over all seeds.",
+    "posterior weight": "How much of a drawn token's probability came from one agent: `w_i p_i / (sum over j of w_j "
+    "p_j)`, with weights w and probabilities p.",
+    "total variation (TV)": "Half the sum of |p - q| over all tokens: 0 is the same, 1 is nothing in common.",
+    "forward KL, reverse KL": "How unlike two distributions are, in nats: of an agent's own p and the auction's q, "
+    "KL(p, q) and KL(q, p). 0 is the same.",
+    "nat": "The unit of log-probabilities with the natural logarithm; 1 nat is 1.44 bits.",
+    "welfare": "How much the agents like a text: the sum of bids times values, by the objective of the rule.",
+    "95 % interval": "A range made so that in 95 of 100 runs like this one it holds the mean of very many such texts. "
+    "Shares of texts have Wilson's interval. Other means have the bootstrap's (BCa: bias-corrected and accelerated), "
+    "which draws from the texts again and again.",
+    TAU: "1 if a figure rises at every step of the sweep, -1 if it falls at every step.",
+}
 
 AUDIT_TERMS = {
     "prefix": "A text so far, as its tokens; the auction is held anew after each. An audit looks at prefixes that the "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...experiment.experiment import Experiment
@@ -48,10 +48,14 @@ class Frames(NamedTuple):
 
 def rate_tables(experiment: Experiment, frames: Frames, choice: FigureChoice) -> list[Table]:
     """Mention rates, lengths and revenues: a table per query and rule, and of several queries per rule."""
-    figures = [f"mention_rate.{agent.id}" for agent in experiment.agents]
+    return _tables("rates", experiment, frames, choice, rate_figures(experiment))
+
+
+def rate_figures(experiment: Experiment) -> list[str]:
+    """The figures of these tables."""
     length = "bytes" if experiment.auction.alphabet == "bytes" else "tokens"
-    figures += ["co_mention_rate", length, *(f"revenue.{payment}" for payment in payments_of(experiment))]
-    return _tables("rates", experiment, frames, choice, figures)
+    rates = [f"mention_rate.{agent.id}" for agent in experiment.agents]
+    return [*rates, "co_mention_rate", length, *(f"revenue.{payment}" for payment in payments_of(experiment))]
 
 
 def payment_tables(experiment: Experiment, frames: Frames, choice: FigureChoice) -> list[Table]:
@@ -159,19 +163,19 @@ def mention_figures(experiment: Experiment) -> list[str]:
     return [*each, "co_mention_rate"] if len(each) > 1 else each
 
 
-def heading(figure: str, experiment: Experiment) -> str:
-    """The name of a figure as the head of a column."""
+def heading(figure: str, experiment: Experiment, name: Callable[[str], str] = str) -> str:
+    """The name of a figure as the head of a column; `name` says how payment rules are written."""
     if figure == "co_mention_rate":
         return "mentions all"
     if figure == "tokens":
         return "draws" if experiment.auction.alphabet == "bytes" else experiment.auction.alphabet
     first, _, rest = figure.partition(".")
     if first in RATIOS:
-        amount = heading(f"{first.removesuffix(_PER_BYTES)}.{rest}", experiment)
+        amount = heading(f"{first.removesuffix(_PER_BYTES)}.{rest}", experiment, name)
         return f"{amount} per {BYTES:,} bytes"
     for agent in experiment.agents:
         if figure.endswith(f".{agent.id}"):
             first, _, rest = figure.removesuffix(f".{agent.id}").partition(".")
-            named = {"mention_rate": f"mentions {agent.name}", "payment": f"{agent.name} pays by {rest}"}
+            named = {"mention_rate": f"mentions {agent.name}", "payment": f"{agent.name} pays by {name(rest)}"}
             return named.get(first, f"{first} {agent.name}")
-    return figure.replace("revenue.", "revenue ")
+    return f"revenue {name(rest)}" if first == "revenue" else figure

@@ -17,15 +17,15 @@ function auditOf(run) {
     audit.rules.map((rule) => h("section", { cls: "audited" }, h("h3", {}, rule.name),
       rule.grids.map(gridOf),
       rule.says.length ? h("ul", { cls: "says", title: "The most that any agent gains, per token, in units of the bids." }, rule.says.map((words) => h("li", {}, words))) : null)),
-    audit.words.length ? h("details", { cls: "statistics" }, h("summary", { title: "audit.txt" }, "In words"), audit.words.map((words) => h("p", { cls: "about" }, seen(words)))) : null,
+    audit.words.length ? h("details", { cls: "statistics" }, h("summary", {}, "In words"), audit.words.map((words) => h("p", { cls: "about" }, seen(words)))) : null,
     tableDetails(run, audit.table));
 }
 
 function gridOf(grid) {
   const cell = (found, span) => h("td", { cls: found.share > 0 ? "found" : "found zero", colspan: span, title: seen(found.about), vars: { "--share": found.share } }, h("span", {}, found.text));
-  return h("div", { cls: "scroll" }, h("table", { cls: "grid", "data-grid": grid.id },
-    h("caption", { title: grid.about }, h("b", {}, grid.title), h("span", {}, ` ${grid.about}`)),
-    h("thead", {}, h("tr", {}, h("th", {}), grid.orders.map((order) => h("th", { title: order.about }, order.name)))),
+  return h("div", { cls: "scroll", role: "region", tabindex: 0, "aria-label": grid.title }, h("table", { cls: "grid", "data-grid": grid.id },
+    h("caption", {}, h("b", {}, grid.title), h("span", {}, ` ${grid.about}`)),
+    h("thead", {}, h("tr", {}, h("td", {}), grid.orders.map((order) => h("th", { scope: "col", title: order.about }, order.name)))),
     h("tbody", {}, grid.rows.map((row) => h("tr", {}, h("th", { scope: "row", title: row.about || null }, row.name),
       row.cells[""] ? cell(row.cells[""], grid.orders.length || 1) : grid.orders.map(({ id }) => (row.cells[id] ? cell(row.cells[id]) : h("td", {}))))))));
 }

@@ -1,4 +1,5 @@
 // Elements, made one way: text goes in as text and never as markup.
+const NARROW = matchMedia("(max-width: 700px)").matches;
 const SVG = "http://www.w3.org/2000/svg";
 
 function h(tag, props = {}, ...children) {
@@ -41,6 +42,28 @@ function number(value, percent = false) {
   const size = Math.abs(value);
   const text = size >= 1000 ? value.toFixed(0) : size >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
   return text.replace("-", "−");
+}
+
+// What numbers are, in words that every hand and reader reaches: behind a line under them.
+const whatIs = (words) => (words.length ? h("details", { cls: "what" }, h("summary", {}, "What is this?"), words.map((one) => h("p", {}, one))) : null);
+
+// A table in a place of its own, which the keyboard can scroll. On a narrow screen every cell says the head of its column.
+function scroller(label, table) {
+  stacked(table);
+  return h("div", { cls: "scroll", role: "region", tabindex: 0, "aria-label": label }, table);
+}
+
+function stacked(table) {
+  const heads = [...(table.tHead?.rows[0]?.cells ?? [])].map((head) => head.textContent);
+  table.setAttribute("role", "table"); // else it is none where its rows are blocks
+  for (const row of table.rows) {
+    row.setAttribute("role", "row");
+    [...row.cells].forEach((cell, k) => {
+      cell.dataset.head = heads[k] ?? "";
+      cell.setAttribute("role", cell.tagName === "TD" ? "cell" : cell.scope === "row" ? "rowheader" : "columnheader");
+    });
+  }
+  table.classList.add("rows");
 }
 
 const counted = (n, noun, more = "s") => `${n} ${noun}${n === 1 ? "" : more}`;

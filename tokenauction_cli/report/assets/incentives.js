@@ -12,8 +12,8 @@ function incentivesOf(run) {
   return h("article", { cls: "incentives of-run" },
     RUNS.length > 1 ? h("h3", {}, run.name) : null,
     missing ? h("p", { cls: "note" }, missing) : null,
-    window.vegaEmbed ? h("div", { cls: "chapters" }, chapters(charts, figureOf)) : null,
-    words.length ? h("details", { cls: "statistics" }, h("summary", { title: "text_audit.txt" }, "In words"), words.map((one) => h("p", { cls: "about" }, seen(one)))) : null,
+    HAS_CHARTS ? h("div", { cls: "chapters" }, chapters(charts, figureOf)) : null,
+    words.length ? h("details", { cls: "statistics" }, h("summary", {}, "In words"), words.map((one) => h("p", { cls: "about" }, seen(one)))) : null,
     tables.map((table) => tableDetails(run, table)));
 }
 

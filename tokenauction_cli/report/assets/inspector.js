@@ -136,8 +136,10 @@ function detailOf(run, trace, traces, k, point, hasEnd) {
   return [
     h("h3", {}, h("code", { dir: "auto" }, name), h("small", { title: DATA.explained.tokens }, ` ${run.shown} ${k + 1} of ${trace.w.length}${size}`)),
     h("div", { cls: "detail-grid" },
-      h("div", { cls: "scroll" }, candidatesOf(run, trace, traces, k)),
+      h("div", { cls: "scroll", role: "region", tabindex: 0, "aria-label": "what could come next" }, candidatesOf(run, trace, traces, k)),
       h("div", {}, posteriorOf(run, trace, k), thresholdOf(run, trace, k, point), paidOf(run, trace, k))),
+    whatIs([`Whose model explains it: ${DATA.explained.posterior}`, `Weight: ${DATA.explained.weight}`,
+      ...Object.keys(trace.pay).map((column) => `${run.payments[column] ?? column}: ${run.explained[column]}`)]),
   ];
 }
 

@@ -1,4 +1,4 @@
-// The page from top to bottom.
+// The page from top to bottom: what stands in it already, and the rest between.
 function themeButton() {
   const root = document.documentElement;
   const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
@@ -13,39 +13,52 @@ function section(title, about, ...children) {
 }
 
 // What was found, in a few sentences: over all queries together, or for the chosen one.
-function findingsOf(run, lead) {
-  const place = h("div", { cls: "findings" });
+function followFindings(run, lead, place) {
   listen(() => {
     const query = numbersOf(run);
     const found = lead.found.find((one) => one.query === query);
-    const of = query === ALL ? `${run.queries.length === 2 ? "Both" : `All ${run.queries.length}`} queries together` : HAS_CHOICE && query !== null ? queryName(DATA.queries[query]) : null;
+    const of = query === ALL ? `${run.n_queries === 2 ? "Both" : `All ${run.n_queries}`} queries together` : HAS_CHOICE && query !== null ? queryName(DATA.queries[query]) : null;
     refill(place, found?.points.length ? [of ? h("h4", {}, of) : null,
-      h("ul", {}, found.points.map((point) => h("li", { title: point.about }, seen(point.text))))] : null);
+      h("ul", {}, found.points.map((point) => h("li", {}, seen(point.text)))), whatIs(found.points.map((point) => point.about))] : null);
   });
-  return h("div", { cls: "lead" }, h("p", { title: "What this run folder holds" }, RUNS.length > 1 ? h("b", {}, `${run.folder}. `) : null, seen(lead.done)), place);
 }
 
 const hasTraces = RUNS.some((run) => run.traced.length > 0);
 const stageWords = [
-  HAS_SQUARES ? `Each square is a text${ANYBODY_IS_NAMED ? ", in the colours of whom it names" : ""}.` : null,
-  hasTraces ? `Click a text to look at its ${[...new Set(RUNS.map((run) => `${run.shown}s`))].join(" or ")}.` : null,
+  HAS_SQUARES ? `Each square is a text${ANYBODY_IS_NAMED ? ", in the colours of whom it names" : ""}; the arrow keys go from square to square.` : null,
+  hasTraces ? `Choose a text to look at its ${[...new Set(RUNS.map((run) => `${run.shown}s`))].join(" or ")}.` : null,
 ].filter(Boolean).join(" ");
-const figureWords = "Means over the texts with their 95 % intervals (Wilson’s for shares of texts, BCa bootstrap for means"
-  + `${HAS_POOLED ? "; of all queries together, clustered by query" : ""})${XS.length > 1 ? `, against the ${AXIS.title}` : ""}.`
+const figureWords = `Means over the texts${HAS_POOLED ? ", of all queries together over the queries," : ""} with their 95 % intervals${XS.length > 1 ? `, against the ${AXIS.title}` : ""}. The broken line is where the slider stands.`
   + [...new Set(RUNS.map((run) => run.rough).filter(Boolean))].map((sentence) => ` ${sentence}`).join("");
-document.getElementById("page").append(
-  h("header", { cls: "top" }, themeButton(), h("p", { cls: "kicker" }, "token auction"), h("h1", {}, DATA.title),
-    DATA.lead.map((lead, k) => findingsOf(RUNS[k], lead)),
-    DATA.notes.map((note) => h("p", { cls: "note" }, seen(note)))),
+
+const root = document.getElementById("page");
+const [top, numbers] = [".top", ".plain"].map((one) => root.querySelector(one));
+for (const one of root.querySelectorAll(".top p:not(.links), .top li, .plain p, .plain h3, .plain caption, .plain th")) refill(one, one.textContent);
+for (const table of numbers.querySelectorAll("table")) table.parentElement.replaceWith(scroller(table.caption.textContent || "numbers", table));
+RUNS.forEach((run, k) => followFindings(run, DATA.lead[k], top.querySelectorAll(".findings")[k]));
+top.prepend(themeButton());
+
+const sections = [
+  HAS_POOLED ? numbers : null,
   h("section", { cls: "stage" }, h("h2", {}, XS.length > 1 ? "Slide the bid, read the text" : "The texts"),
     h("p", { cls: "about" }, stageWords), controls(), printed(), squaresLegend(), textCards()),
   h("section", {}, h("h2", {}, "The figures"), h("p", { cls: "about" }, figureWords), h("div", { cls: "chapters" }, chapters(DATA.figures, figureAndNumbers))),
-  XS.length > 1 ? section("The table", null, RUNS.map(paperTable)) : "",
-  mechanismsSection() ?? "",
-  auditSection() ?? "",
-  incentivesSection() ?? "",
-  RUNS.some((run) => run.tables.length) ? section("The statistics", null, RUNS.map(statistics)) : "",
+  XS.length > 1 ? section("The table", null, h("details", { open: !NARROW, cls: "folded" }, h("summary", {}, "Texts at every setting of the bids"), RUNS.map(paperTable))) : null,
+  HAS_POOLED ? null : numbers,
+  mechanismsSection(),
+  auditSection(),
+  incentivesSection(),
+  RUNS.some((run) => run.tables.length) ? section("The statistics", null, RUNS.map(statistics)) : null,
+  section("The words", null, h("details", { open: !NARROW, cls: "folded" }, h("summary", {}, "What the words of this page mean"),
+    h("dl", { cls: "glossary" }, DATA.words.map(([word, meaning]) => h("div", {}, h("dt", {}, word), h("dd", {}, meaning)))))),
   section("Repeat it", null, RUNS.map(recipe)),
-  h("footer", { title: "The version that drew this page" }, `tokauction ${DATA.version}`),
-);
+].filter(Boolean);
+for (const one of sections) one.id = one.querySelector("h2").textContent.toLowerCase().replace(/[^a-z]+/g, "-");
+const entry = (one, level) => h("a", { href: `#${one.id}` }, one.querySelector(level).textContent);
+const contents = h("nav", { cls: "contents", "aria-label": "contents" }, h("details", { open: !NARROW }, h("summary", {}, "Contents"),
+  h("ul", {}, sections.map((one) => h("li", {}, entry(one, "h2"),
+    one.querySelector(".chapter") ? h("ul", {}, [...one.querySelectorAll(".chapter")].map((part) => h("li", {}, entry(part, "h3")))) : null)))));
+root.replaceChildren(top, contents, ...sections, h("footer", {}, `Drawn by tokauction ${DATA.version}.`));
 document.body.append(dialog, tip);
+window.addEventListener("beforeprint", () => { for (const one of document.querySelectorAll(".folded")) one.open = true; });
+drawAll();

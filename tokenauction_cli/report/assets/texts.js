@@ -24,7 +24,7 @@ function controls() {
   return h("div", { cls: "controls", role: "group", "aria-label": "what is shown" },
     HAS_CHOICE ? queryChoice() : null,
     XS.length > 1
-      ? h("div", { cls: "slide" }, h("label", { for: "weight" }, AXIS.title), h("div", { cls: "track" }, slider, value, bars.map(([, bar]) => bar)))
+      ? h("div", { cls: "slide" }, h("label", { for: "weight" }, AXIS.is_weight ? `${AXIS.title}: its share of the bids` : AXIS.title), h("div", { cls: "track" }, slider, value, bars.map(([, bar]) => bar)))
       : null,
     SEEDS.length > 1
       ? h("div", { cls: "stepper" },
@@ -206,12 +206,19 @@ function mapOf(run, rule, map) {
   if (!hasSquares(run)) return () => {};
   map.style.setProperty("--columns", points.length > 1 ? points.length : Math.min(25, seeds.length));
   map.style.setProperty("--height", points.length > 1 && seeds.length > 30 ? "7px" : "13px");
-  map.setAttribute("role", "img");
-  map.setAttribute("aria-label", `which agents are named, by ${AXIS.title} and seed`);
+  const isFlat = points.length < 2, id = `square-${++serial}`;
+  Object.entries({ role: "grid", tabindex: 0, "aria-label": `${run.rules[rule].name}: whom the texts name, by ${AXIS.title} and seed` }).forEach((one) => map.setAttribute(...one));
   map.addEventListener("click", (event) => {
     const square = event.target.closest("i[data-point]");
     if (!square) return;
     update({ x: placeOf(run, Number(square.dataset.point)), seed: Number(square.dataset.seed) });
+  });
+  map.addEventListener("keydown", (event) => {
+    const [right, down] = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key] ?? [0, 0];
+    if (!right && !down) return;
+    event.preventDefault();
+    const moved = (among, at, by) => among[Math.min(among.length - 1, Math.max(0, among.indexOf(at) + by))];
+    update({ x: placeOf(run, moved(points, pointOf(run), right)), seed: moved(seeds, state.seed, isFlat ? right : down) });
   });
   let drawnQuery = null;
   const squares = [];
@@ -219,23 +226,24 @@ function mapOf(run, rule, map) {
     const query = queryOf(run);
     if (query !== drawnQuery) {
       drawnQuery = query;
-      squares.length = 0;
-      for (const seed of seeds) for (const point of points) squares.push(square(run, rule, point, seed));
-      refill(map, squares);
+      const rows = seeds.map((seed) => points.map((point) => square(run, rule, point, seed, `${id}-${point}-${seed}`)));
+      squares.splice(0, squares.length, ...rows.flat());
+      refill(map, (isFlat ? [rows.flat()] : rows).map((row) => h("div", { role: "row" }, row)));
     }
     for (const s of squares) {
       s.classList.toggle("column", Number(s.dataset.point) === current);
       s.classList.toggle("current", Number(s.dataset.point) === current && Number(s.dataset.seed) === state.seed);
     }
+    map.setAttribute("aria-activedescendant", `${id}-${current}-${state.seed}`);
   };
 }
 
-function square(run, rule, point, seed) {
+function square(run, rule, point, seed, id) {
   const cell = cellOf(run, rule, point, seed);
   const agents = cell === undefined ? [] : named(run, run.cells.text[cell]);
   const who = cell !== undefined && isFailed(run, cell) ? "nobody: it failed" : agents.map((agent) => run.agents[agent].name).join(" and ") || "nobody";
   return h("i", {
-    cls: cell === undefined || isFailed(run, cell) ? "gone" : "", "data-point": point, "data-seed": seed, vars: { "--fill": fillOf(agents.map((agent) => colour(run.agents[agent].colour))) },
+    role: "gridcell", id, cls: cell === undefined || isFailed(run, cell) ? "gone" : "", "data-point": point, "data-seed": seed, vars: { "--fill": fillOf(agents.map((agent) => colour(run.agents[agent].colour))) },
     title: `${AXIS.is_weight ? `weight ${number(run.points[point].weight)}` : `bids ${bidsOf(run, point).join(" : ")}`}, seed ${seed}: ${cell === undefined ? "no text" : `names ${who}`}`,
   });
 }

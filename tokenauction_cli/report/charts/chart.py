@@ -5,7 +5,9 @@ Every kind of chart is a file of its own: it takes its numbers from the run, unc
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -14,22 +16,27 @@ from typing import Any, ClassVar
 from ...analysis.columns.columns import explained, figure_explained
 from ...analysis.tables.tables import grouped
 from ...system.errors import UsageError
-from ...system.wording import did_you_mean
+from ...system.wording import did_you_mean, listed
 from .vega import PAGE, PAPER, SCHEMA, Look, Series, Spec, paper_config, shape
 
 ALL_QUERIES = -1
+MOST_FILES = 11  # of a figure: of ten queries, and of all together
 COLUMN_WIDTH = 243  # points: 3.37 inches, one column of a two-column paper
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes, of a run by number. `truth` are the values that are marked; rows may be of several queries."""
+    """One set of axes, of a run by number. `truth` are the values that are marked; rows may be of several queries.
+
+    Panels of one `scale` stand in a row and share their vertical axis.
+    """
 
     title: str
     rows: tuple[dict[str, Any], ...]
     about: str = ""
     truth: tuple[float, ...] = ()
     run: int = 0
+    scale: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +96,10 @@ class Chart(ABC):
         return {"color": colours | ({"legend": legend} if look.is_paper and len(self.series) > 1 else {})}
 
     def on_page(self, panel: Panel) -> Spec:
-        """One panel, as wide as its place; the page gives it the panel's rows, and the slider's position `at`."""
+        """One panel, as wide as its place; the page gives it the panel's rows, and the slider's position `at`.
+
+        The page writes the titles of the axes itself: in a drawing they would be cut or break.
+        """
         return {
             "$schema": SCHEMA,
             "width": "container",
@@ -97,7 +107,7 @@ class Chart(ABC):
             "autosize": {"type": self.fit, "contains": "padding"},
             "params": [{"name": "at", "value": None}],
             "data": {"name": "rows"},
-            **self.drawn(panel, PAGE),
+            **_untitled(self.drawn(panel, PAGE)),
         }
 
     @property
@@ -108,34 +118,49 @@ class Chart(ABC):
         shared = specs[0] if all(spec == specs[0] for spec in specs) else None
         own = [None if shared else spec for spec in specs]
         panels = [asdict(panel) | {"spec": spec} for panel, spec in zip(self.panels, own, strict=True)]
-        series = [asdict(one) | {"explained": self._explained(one.column)} for one in self.series]
-        return {**{name: getattr(self, name) for name in names}, "spec": shared, "series": series, "panels": panels}
+        series = [asdict(one) for one in self.series]
+        plain = {"spec": shared, "series": series, "panels": panels, "what": self._what}
+        return {**{name: getattr(self, name) for name in names}, **plain}
 
-    def _explained(self, column: str) -> str:
-        return explained(self.file, column) if self.file else figure_explained(column)
+    @property
+    def _what(self) -> list[str]:
+        """What the numbers are, in the words of the columns that the series show, each sentence once."""
+        named: dict[str, list[str]] = {}
+        for one in self.series:
+            words = explained(self.file, one.column) if self.file else figure_explained(one.column)
+            named.setdefault(words, []).append(one.name)
+        said = {listed(names): of_agents(words, names) for words, names in named.items() if words}
+        return [f"{names}: {words}" for names, words in said.items()] if len(said) > 1 else list(said.values())
 
     def on_paper(self) -> dict[str, Spec]:
-        """A figure for every query, by name; with several queries their numbers, and `all`, are part of the names."""
+        """A figure for every query, by name; with several queries their numbers, and `all`, are part of the names.
+
+        With more than ten queries there is one, of all together.
+        """
         drawn: dict[int, list[Panel]] = {}
         for panel in self.panels:
             for query, rows in grouped(panel.rows, lambda row: int(row.get("query", 0))).items():
                 drawn.setdefault(query, []).append(replace(panel, rows=tuple(rows)))
+        if ALL_QUERIES in drawn and len(drawn) > MOST_FILES:
+            drawn = {ALL_QUERIES: drawn[ALL_QUERIES]}
         ordered = sorted(drawn, key=lambda query: (query == ALL_QUERIES, query))
         parts = {query: ".all" if query == ALL_QUERIES else f".query-{query + 1}" for query in ordered}
         return {f"{self.id}{parts[query] if len(drawn) > 1 else ''}": self._figure(drawn[query]) for query in ordered}
 
     def _figure(self, panels: Sequence[Panel]) -> Spec:
         """These panels at the width of a column, with their data, a legend and their own colours."""
-        columns = len(panels) if len(panels) <= self.most_abreast else min(2, self.most_abreast)
+        abreast = max(Counter(panel.scale for panel in panels).values())
+        columns = abreast if abreast <= self.most_abreast else min(2, self.most_abreast)
         width = max(self.least_width, self.room // columns - self.gap)
         is_named = len(panels) > 1 or self.names_lone_panel
+        has_subtitles = any(panel.about for panel in panels)
         views = [
             {
-                "title": _title(panel if is_named else replace(panel, title="")),
+                "title": _title(panel, is_named, has_subtitles),
                 "width": width,
                 "height": self.height(panel, PAPER),
                 "data": {"values": list(panel.rows)},
-                **self.drawn(panel, replace(PAPER, is_first=k % columns == 0)),
+                **self.drawn(panel, replace(PAPER, is_first=k % columns == 0 or panel.scale != panels[k - 1].scale)),
             }
             for k, panel in enumerate(panels)
         ]
@@ -150,9 +175,24 @@ class Chart(ABC):
         }
 
 
-def _title(panel: Panel) -> Spec:
-    subtitle = {"subtitle": panel.about} if panel.about else {}
-    return {"text": panel.title, **subtitle, "fontSize": 8, "fontWeight": "normal"}
+def _title(panel: Panel, is_named: bool, has_subtitle: bool) -> Spec:
+    """All titles of a figure have as many lines, so that they stand at one height."""
+    subtitle = {"subtitle": panel.about or " "} if has_subtitle else {}
+    return {"text": panel.title if is_named else "", **subtitle, "fontSize": 8, "fontWeight": "normal"}
+
+
+def _untitled(spec: Any) -> Any:
+    if isinstance(spec, list):
+        return [_untitled(one) for one in spec]
+    if not isinstance(spec, dict):
+        return spec
+    return {key: None if key == "title" else _untitled(value) for key, value in spec.items()}
+
+
+def of_agents(words: str, names: Sequence[str] = ()) -> str:
+    """The explanation of a column of agent A, said of the agent with this name, or of each of several."""
+    name = names[0] if len(names) == 1 else "each agent"
+    return re.sub(r"\bagent A\b", lambda _: name, words)
 
 
 def ids_named(ids: Sequence[str], only: Sequence[str]) -> set[str]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ...analysis.frames.comparable import groups_of
 from ...analysis.frames.mechanism_names import payments_of
-from ...analysis.frames.metrics import numbered
+from ...analysis.frames.metrics import figures_of_summary, numbered
 from ...analysis.frames.per_bytes import BYTES
 from ...analysis.run import Run
 from ...experiment.experiment import Experiment
@@ -22,6 +22,8 @@ from ...mechanism.registry import label
 from .chart import ALL_QUERIES, Panel
 from .sweep import Horizontal, SweepChart
 from .vega import INK, Series
+
+MOST_ROWS = 12_000  # of single queries, in all charts of a page
 
 
 class SummaryRow(NamedTuple):
@@ -55,7 +57,7 @@ def summary_rows(runs: Sequence[Run]) -> SummaryRows:
     queries = numbered(queries_of(runs))
     found: SummaryRows = {(k, rule): [] for k, run in enumerate(runs) for rule in run.experiment.auction.rules}
     for k, run in enumerate(runs):
-        for frame in (run.summary, run.pooled):
+        for frame in (run.summary[run.summary["query"].isin(queries)], run.pooled):
             for row in frame.to_dict("records"):
                 query = queries[row["query"]] if "query" in row else ALL_QUERIES
                 found[k, str(row["aggregation"])].append(SummaryRow(query, row))
@@ -65,7 +67,7 @@ def summary_rows(runs: Sequence[Run]) -> SummaryRows:
 def horizontal_of(runs: Sequence[Run]) -> Horizontal:
     """The relative weight where it tells the points of every run apart, otherwise the points by number."""
     swept = {run.experiment.agents[run.experiment.swept_agent].name for run in runs}
-    title = f"relative weight of {swept.pop()}" if len(swept) == 1 else "relative weight of the swept agent"
+    title = f"weight of {swept.pop() if len(swept) == 1 else 'the swept agent'}"
     for run in runs:
         weights = [point.relative_weight for point in run.experiment.points]
         if None in weights or len(set(weights)) < len(weights) or _has_other_weights(run.experiment):
@@ -74,7 +76,7 @@ def horizontal_of(runs: Sequence[Run]) -> Horizontal:
             labels = tuple(_label(point, by_number) for point in longest)
             bidders = " : ".join(agent.name for agent in runs[0].experiment.agents)
             return Horizontal(f"bids ({bidders})" if len(runs) == 1 else "bids", False, labels)
-    return Horizontal(f"{title} (share of the bids)", True)
+    return Horizontal(title, True)
 
 
 def _has_other_weights(experiment: Experiment) -> bool:
@@ -94,8 +96,10 @@ def agent_colours(runs: Sequence[Run]) -> dict[str, int]:
 
 
 def queries_of(runs: Sequence[Run]) -> list[str]:
-    """The queries of all runs, each once."""
-    return list(dict.fromkeys(query for run in runs for query in run.experiment.queries))
+    """The queries of all runs, each once: the first, where charts of every query are more than a page should carry."""
+    every = list(dict.fromkeys(query for run in runs for query in run.experiment.queries))
+    n_rows = sum(len(run.summary) * len(figures_of_summary(run.summary)) for run in runs)
+    return every[: max(1, len(every) * MOST_ROWS // max(1, n_rows))]
 
 
 def figures_of(runs: Sequence[Run]) -> list[SweepChart]:
@@ -103,7 +107,12 @@ def figures_of(runs: Sequence[Run]) -> list[SweepChart]:
     found, axis = summary_rows(runs), horizontal_of(runs)
     charts = []
     for kind, rules in (part for every in _kinds(runs) for part in _in_one_measure(every, runs)):
-        panels = [_panel(kind, axis, runs, key, records) for key, records in found.items() if key[1] in rules]
+        of_rules = {key: records for key, records in found.items() if key[1] in rules}
+        panels = [
+            _panel(kind, together, axis, runs, key, records)
+            for together in (([one] for one in kind.series) if kind.is_apart else [kind.series])
+            for key, records in of_rules.items()
+        ]
         drawn = {row["series"] for panel in panels for row in panel.rows}
         series = tuple(one for one in kind.series if one.name in drawn)
         if drawn:
@@ -121,17 +130,24 @@ def _in_one_measure(kind: SweepChart, runs: Sequence[Run]) -> Iterator[tuple[Swe
 
 
 def _panel(
-    kind: SweepChart, axis: Horizontal, runs: Sequence[Run], key: tuple[int, str], records: Sequence[SummaryRow]
+    kind: SweepChart,
+    together: Sequence[Series],
+    axis: Horizontal,
+    runs: Sequence[Run],
+    key: tuple[int, str],
+    records: Sequence[SummaryRow],
 ) -> Panel:
+    """These series of one run and rule; where others are apart, with a scale of their own."""
     k, rule = key
-    prefix = f"{runs[k].experiment.name} · " if len(runs) > 1 else ""
+    scale = together[0].name if kind.is_apart else ""
+    parts = [scale, runs[k].experiment.name if len(runs) > 1 else "", label(rule)]
     drawn = (
         record.drawn(series.name, series.column, axis.of(record.row))
-        for series in kind.series
+        for series in together
         for record in records
         if record.has(series.column)
     )
-    return Panel(prefix + label(rule), tuple(drawn), run=k)
+    return Panel(" · ".join(filter(None, parts)), tuple(drawn), run=k, scale=scale)
 
 
 def _kind(
@@ -143,11 +159,20 @@ def _kind(
     *,
     percent: bool = False,
     from_zero: bool = True,
+    is_apart: bool = False,
 ) -> SweepChart:
     """A chart before it is looked up in the summaries; a chapter has a heading and a question."""
     title, question = chapter
     return SweepChart(
-        id=id, chapter=title, question=question, tab=tab, unit=unit, series=series, percent=percent, from_zero=from_zero
+        id=id,
+        chapter=title,
+        question=question,
+        tab=tab,
+        unit=unit,
+        series=series,
+        percent=percent,
+        from_zero=from_zero,
+        is_apart=is_apart,
     )
 
 
@@ -241,17 +266,18 @@ def _payments(
     revenues = [Series(label(rule), f"revenue.{rule}", k + 2) for k, rule in enumerate(rules)]
     named = {rule for run in runs for rule in payments_of(run.experiment)}
     main = tuple(series for series, rule in zip(revenues, rules, strict=True) if rule in named)
-    chapter = ("What the seller earns", "Mean revenue for a text, by payment rule.")
+    chapter = ("What the seller earns", "Mean revenue for a text. Every payment rule has a scale of its own.")
     unit = "revenue per text, in units of the bids"
     if len(main) > 1:
-        yield _kind("revenue", chapter, "all rules", unit, main)
+        yield _kind("revenue", chapter, "payment rules", unit, main, is_apart=True)
     for rule, series in zip(rules, revenues, strict=True):
-        yield _kind(f"revenue.{rule}", chapter, label(rule), unit, (series,))
+        if len(main) < 2 or series not in main:
+            yield _kind(f"revenue.{rule}", chapter, label(rule), unit, (series,))
     ratio = f"revenue_per_{BYTES}_bytes"
     per_bytes = tuple(replace(series, column=series.column.replace("revenue", ratio, 1)) for series in main)
     if main:
         unit = f"revenue per {BYTES:,} bytes, in units of the bids"
-        yield _kind(ratio, chapter, f"per {BYTES:,} bytes", unit, per_bytes)
+        yield _kind(ratio, chapter, f"per {BYTES:,} bytes", unit, per_bytes, is_apart=len(main) > 1)
 
 
 def _payments_in(runs: Sequence[Run], agents: Sequence[str]) -> list[str]:

@@ -25,7 +25,7 @@ _KINDS = (
     (
         "welfare_quality",
         "welfare against quality",
-        ("quality", "quality: mean log-probability under the reference, nats"),
+        ("quality", "mean log-probability under the reference, nats"),
         ("common_welfare", _WELFARE),
     ),
     (
@@ -70,7 +70,7 @@ def path_charts(runs: Sequence[Run], axis: Horizontal) -> Iterator[PathChart]:
     several = [(k, run) for k, run in enumerate(runs) if run.experiment.auction.others]
     rules = list(dict.fromkeys(rule for _, run in several for rule in run.experiment.auction.rules))
     found = summary_rows(runs)
-    along = axis.title.removesuffix(" (share of the bids)") if axis.is_weight else "sweep"
+    along = axis.title if axis.is_weight else "sweep"
     for name, tab, (across, title), (column, unit) in _KINDS:
         panels = [Panel(run.experiment.name, tuple(_rows(found, k, across, column, axis)), run=k) for k, run in several]
         drawn = {row["series"]: row for panel in panels for row in panel.rows}

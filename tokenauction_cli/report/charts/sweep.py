@@ -44,13 +44,14 @@ class SweepChart(Chart):
 
     axis: Horizontal = _NO_SWEEP
     from_zero: bool = True
+    is_apart: bool = False  # every series has panels, and a scale, of its own
 
     def height(self, panel: Panel, look: Look) -> int:
         return _LOW if look.is_paper and len(self.panels) > self.most_abreast else super().height(panel, look)
 
     def drawn(self, panel: Panel, look: Look) -> Spec:
         """On a page with a line at the slider's position."""
-        drawn = {"layer": self._layers(look), "encoding": self._shared(look)}
+        drawn = {"layer": self._layers(look), "encoding": self._shared(panel, look)}
         if look.is_paper:
             return drawn
         place = {"x": {"datum": {"expr": "at"}, "type": "quantitative"}}
@@ -62,27 +63,29 @@ class SweepChart(Chart):
         return {row["x"] for row in self.rows}
 
     @cached_property
-    def _extent(self) -> tuple[float, float]:
-        """The least and the largest number, intervals included."""
-        ends = [row["mean"] if row[end] is None else row[end] for row in self.rows for end in ("low", "high")]
-        return min(ends), max(ends)
+    def _extents(self) -> dict[str, tuple[float, float]]:
+        """The least and the largest number of the panels of each scale, intervals included."""
+        ends: dict[str, list[float]] = {}
+        for panel in self.panels:
+            of_rows = (row["mean"] if row[end] is None else row[end] for row in panel.rows for end in ("low", "high"))
+            ends.setdefault(panel.scale, []).extend(of_rows)
+        return {scale: (min(found), max(found)) for scale, found in ends.items()}
 
     @cached_property
     def depths(self) -> list[int]:
         """On how many others each series lies in some panel: dashes and smaller marks leave those below visible.
 
-        So second price lies on its mean, Myerson's payment, and both on one another beside a payment of 100 times as
-        much.
+        So second price lies on its mean, Myerson's payment.
         """
         lines: dict[tuple[int, int, str], dict[float, float]] = {}
         for k, panel in enumerate(self.panels):
             for row in panel.rows:
                 lines.setdefault((k, row["query"], row["series"]), {})[row["x"]] = row["mean"]
         names = [series.name for series in self.series]
-        low, high = self._extent
-        apart = _SAME_PLACE * (high - low)
         depths = dict.fromkeys(names, 0)
         for (k, query, name), line in lines.items():
+            low, high = self._extents[self.panels[k].scale]
+            apart = _SAME_PLACE * (high - low)
             below = (lines.get((k, query, other), {}) for other in names[: names.index(name)])
             depths[name] = max(depths[name], sum(_coincide(line, other, apart) for other in below))
         return list(depths.values())
@@ -99,11 +102,11 @@ class SweepChart(Chart):
         points = {"mark": look.point(), "encoding": {**self.shapes, **smaller}}
         return [{"mark": interval, "encoding": bounds}, *([line] if joined else []), points, *look.targets()]
 
-    def _shared(self, look: Look) -> Spec:
+    def _shared(self, panel: Panel, look: Look) -> Spec:
         """The encodings that all layers of a panel share; without a sweep the series stand beside each other."""
         is_dodged = not self.axis.is_weight and len(self._places) > 1
         dodged = {"xOffset": {"field": "series", "type": "nominal"}} if is_dodged else {}
-        return {**dodged, "x": self._x(look), "y": self._y(look), **self.colours(look, {})}
+        return {**dodged, "x": self._x(look), "y": self._y(panel, look), **self.colours(look, {})}
 
     def _x(self, look: Look) -> Spec:
         if len(self._places) == 1:
@@ -125,8 +128,8 @@ class SweepChart(Chart):
         labels = enumerate(self.axis.labels)
         return {"labelExpr": "".join(f"datum.value === {k} ? '{label}' : " for k, label in labels) + "''"}
 
-    def _y(self, look: Look) -> Spec:
-        low, high = self._extent
+    def _y(self, panel: Panel, look: Look) -> Spec:
+        low, high = self._extents[panel.scale]
         low, form = min(low, 0.0) if self.from_zero else low, ""
         if self.percent:
             low, high = (0.0, 1.0) if self.from_zero else (min(low, 0.99), 1.0)

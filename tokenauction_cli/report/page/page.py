@@ -1,7 +1,7 @@
 """The page: one HTML file with everything in it. It asks the network for nothing, and its policy forbids it to.
 
-The data stand in the page as JSON with `<` escaped, so no text can end the element it stands in; the scripts make every
-element themselves and set `textContent` alone. The policy allows just these scripts, by their hashes.
+The data stand in the page as JSON with `<` escaped, so no text can end the element it stands in. The scripts make all
+elements but those of `plain.py`, and set `textContent` alone. The policy allows just these scripts, by their hashes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _SCRIPTS = (
 )
 
 
-def page(title: str, data: dict[str, Any], traces: Sequence[str], library: str | None) -> str:
-    """The whole file; `library` is the bundle of Vega, `traces` one block per run."""
+def page(title: str, plain: str, data: dict[str, Any], traces: Sequence[str], library: str | None) -> str:
+    """The whole file; `plain` stands there without a script, `library` is Vega's bundle, `traces` one block per run."""
     parts = files(__package__.rpartition(".")[0]) / "assets"
     own = "".join((parts / name).read_text("utf-8") for name in _SCRIPTS)
     scripts = [script for script in (library, f'"use strict";(() => {{\n{own}}})();\n') if script is not None]
@@ -44,6 +44,7 @@ def page(title: str, data: dict[str, Any], traces: Sequence[str], library: str |
             policy=_policy(scripts),
             title=html.escape(title),
             style=style,
+            plain=plain,
             data="\n".join(blocks),
             scripts="\n".join(f"<script>{script}</script>" for script in scripts),
         )

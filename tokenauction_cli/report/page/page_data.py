@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from ...analysis.columns.columns import explained, figure_explained
 from ...analysis.other_mechanisms.mechanism_tables import mechanism_tables
 from ...analysis.run import Run, statistics_frames
+from ...analysis.tables.figure_tables import heading
 from ...analysis.tables.tables import Table, shown
 from ...mechanism.registry import label
 from ...runs.run_folders import RESOLVED
 from ...statistics.intervals import Estimate
 from ...text.mentions import Phrases
 from ..charts.audit_data import audit_payload
+from ..charts.chart import ALL_QUERIES, of_agents
 from ..prose import counted, how_drawn
 
 if TYPE_CHECKING:
@@ -27,24 +29,30 @@ MOST_CELLS = 20_000  # whose texts are embedded
 MOST_CHARACTERS = 20_000  # of a text on the page
 _OF_A_FACT = 200  # characters
 _MANIFEST = {
-    "device": "Where models were evaluated.",
-    "threads": "Threads that evaluated models.",
-    "lanes": "Texts that were written together.",
-    "batch_invariant": "Whether batches leave the bits of every text as they are.",
+    "device": ("device", "Where models were evaluated."),
+    "threads": ("threads", "Threads that evaluated models."),
+    "lanes": ("written together", "How many texts are written at the same time."),
+    "batch_invariant": (
+        "batches change no bit",
+        "Whether texts are the same, to the bit, however many are written together.",
+    ),
 }
 _SHOWN_IN_TRENDS = ("mention_rate", "co_mention_rate", "blend_rate", "payment", "revenue", "welfare_share", "tokens")
 
 
-def embedded_cells(run: Run) -> pd.DataFrame:
-    """The cells whose texts the page carries: all, or those of the first seeds."""
-    seeds = list(run.experiment.seeds)
-    most = max(1, MOST_CELLS * len(seeds) // max(1, len(run.cells)))
-    return run.cells if most >= len(seeds) else run.cells[run.cells["seed"].isin(seeds[:most])]
+def embedded_cells(run: Run, queries: Sequence[str]) -> pd.DataFrame:
+    """The cells of these queries whose texts the page carries: all, or those of the first seeds."""
+    cells, seeds = run.cells, list(run.experiment.seeds)
+    if len(queries) < len(run.experiment.queries):
+        cells = cells[cells["query"].isin(queries)]
+    most = max(1, MOST_CELLS * len(seeds) // max(1, len(cells)))
+    return cells if most >= len(seeds) else cells[cells["seed"].isin(seeds[:most])]
 
 
-def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
-    """One run."""
-    experiment, cells = run.experiment, embedded_cells(run)
+def run_payload(run: Run, colours: dict[str, int], queries: Sequence[str]) -> dict[str, Any]:
+    """One run, with what it has of these queries."""
+    experiment, cells = run.experiment, embedded_cells(run, queries)
+    queries = [query for query in experiment.queries if query in set(queries)]
     return {
         "name": experiment.name,
         "folder": run.folder.path.resolve().name,
@@ -52,14 +60,15 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
         "swept": experiment.swept_agent,
         "rules": [_rule(experiment, rule) for rule in experiment.auction.rules],
         "payments": {column: label(column) for column in _payment_columns(run)},
-        "explained": {column: figure_explained(f"payment.{column}.A") for column in _payment_columns(run)},
+        "explained": {column: of_agents(figure_explained(f"payment.{column}.A")) for column in _payment_columns(run)},
         "symbol": experiment.auction.symbol,
         "shown": experiment.auction.shown,
         "limit": experiment.auction.limit,
         "most": counted(experiment.auction.max_draws, experiment.auction.counted.removesuffix("s")),
         "drawn": how_drawn(run),
         "is_pooled": len(run.pooled) > 0,
-        "queries": list(experiment.queries),
+        "queries": queries,
+        "n_queries": len(experiment.queries),
         "points": [{"weight": point.relative_weight, "bids": list(point.bids)} for point in experiment.points],
         "bids_of": _bids_of(experiment),
         "seeds": list(dict.fromkeys(int(seed) for seed in cells["seed"])),
@@ -67,7 +76,7 @@ def run_payload(run: Run, colours: dict[str, int]) -> dict[str, Any]:
         "rough": run.what_is_rough,
         **_texts(run, cells),
         "compared": [_compared(table) for table in mechanism_tables(run)],
-        "tables": _tables(run),
+        "tables": _tables(run, queries),
         "audit": audit_payload(run),
         "config": _config(run),
         "facts": _facts(run),
@@ -169,32 +178,36 @@ def _minus(number: str) -> str:
     return number.replace("-", "−")
 
 
-def _tables(run: Run) -> list[dict[str, Any]]:
-    """Trends and comparisons of the figures people ask for first."""
+def _tables(run: Run, queries: Sequence[str]) -> list[dict[str, Any]]:
+    """Trends and comparisons of the figures people ask for first, of these queries and of all together."""
     frames = statistics_frames(run)
     tables = []
     if "trends.csv" in frames:
-        shown = _main(frames["trends.csv"])
         about = "Kendall’s τ of the means against the relative weight; their distance from a curve that moves one way."
-        tables.append(_table("Trends", about, "trends.csv", shown))
+        tables.append(_table(run, queries, "Trends", about, "trends.csv", frames["trends.csv"]))
     if "comparisons.csv" in frames:
         overall = frames["comparisons.csv"]
-        shown = _main(overall[overall["point"].isna()].drop(columns=["point", "relative_weight"]))
+        shown = overall[overall["point"].isna()].drop(columns=["point", "relative_weight"])
         about = "Differences between aggregation rules, averaged over the sweep; paired where common seeds help."
-        tables.append(_table("Rules compared", about, "comparisons.csv", shown))
+        tables.append(_table(run, queries, "Rules compared", about, "comparisons.csv", shown))
     return tables
 
 
-def _main(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[[figure.split(".")[0] in _SHOWN_IN_TRENDS for figure in frame["figure"]]]
-
-
-def _table(title: str, about: str, file: str, frame: pd.DataFrame) -> dict[str, Any]:
-    empty = [c for c in frame.columns if frame[c].isna().all() or (c == "query" and frame[c].nunique() == 1)]
-    frame = frame.drop(columns=empty)
+def _table(run: Run, queries: Sequence[str], title: str, about: str, file: str, frame: pd.DataFrame) -> dict[str, Any]:
+    """Of which query a row is stands beside it, by number, -1 for all together; figures have names for people."""
+    numbers = {query: k for k, query in enumerate(queries)}
+    is_main = frame["figure"].str.split(".").str[0].isin(_SHOWN_IN_TRENDS)
+    is_pooled = frame["query"].eq("") & (len(run.pooled) > 0)
+    frame = frame[is_main & (is_pooled | frame["query"].isin(numbers))]
+    of_query = [
+        ALL_QUERIES if pooled else numbers[query]
+        for query, pooled in zip(frame["query"], is_pooled[frame.index], strict=True)
+    ]
+    frame = frame.drop(columns="query").dropna(axis=1, how="all")
+    frame = frame.assign(figure=[heading(figure, run.experiment, label) for figure in frame["figure"]])
     rows = [[_plain(value) for value in row] for row in frame.itertuples(index=False, name=None)]
-    columns = list(frame.columns)
-    return {"title": title, "about": about, "file": file, **_heads(file, columns), "rows": rows}
+    heads = _heads(file, list(frame.columns))
+    return {"title": title, "about": about, "file": file, **heads, "rows": rows, "queries": of_query}
 
 
 def _heads(file: str, columns: Sequence[str]) -> dict[str, list[str]]:
@@ -205,6 +218,10 @@ def _heads(file: str, columns: Sequence[str]) -> dict[str, list[str]]:
 def _plain(value: Any) -> Any:
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _yes_or_no(value: Any) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def _config(run: Run) -> str:
@@ -227,8 +244,8 @@ def _facts(run: Run) -> list[list[str]]:
         facts.append(["model", f"{model['reference']} ({model['architecture']}, {size})", "A model file and its size."])
         facts.append(["sha256", model["sha256"], "The digest of the model file."])
     facts += [
-        [key.replace("_", " "), str(manifest[key]), about]
-        for key, about in _MANIFEST.items()
+        [name, _yes_or_no(manifest[key]), about]
+        for key, (name, about) in _MANIFEST.items()
         if manifest.get(key) is not None
     ]
     facts += [[name, version, "The version of this package."] for name, version in manifest.get("versions", {}).items()]

@@ -11,9 +11,12 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...analysis.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_BYTES = 1_300_000  # of base64 per page: with the charts' library the page stays under 3 MB
 MOST_CELLS = 3_000
@@ -27,13 +30,13 @@ class PackedTraces(NamedTuple):
     n_seeds: int
 
 
-def packed_traces(run: Run, position: dict[str, int], most_bytes: int = MOST_BYTES) -> PackedTraces:
-    """The traces of as many seeds as fit, keyed by the cell's `position` in the page."""
-    seeds = list(run.experiment.seeds)
-    per_seed = max(1, len(run.cells) // max(1, len(seeds)))
+def packed_traces(run: Run, cells: pd.DataFrame, most_bytes: int = MOST_BYTES) -> PackedTraces:
+    """The traces of as many seeds as fit of these cells, those of the page, keyed by their places."""
+    seeds, position = list(run.experiment.seeds), {cell: k for k, cell in enumerate(cells["cell"])}
+    per_seed = max(1, len(cells) // max(1, len(seeds)))
     kept = seeds[: max(1, MOST_CELLS // per_seed)]
     while kept:
-        wanted = set(run.cells.loc[run.cells["seed"].isin(kept), "cell"])
+        wanted = set(cells.loc[cells["seed"].isin(kept), "cell"])
         pack = _Pack((position[cell], trace) for cell, trace in run.traces(wanted, words=True))
         if not pack.cells:
             return PackedTraces("", (), len(seeds))
