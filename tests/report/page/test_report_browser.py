@@ -179,12 +179,13 @@ UNFOLDED = "() => [...document.querySelectorAll('.incentives .chart')].filter(e 
 
 WITHOUT_A_TOOLTIP = """() => {
   const quoted = "pre, code, h1, h4, .card h3, .text, .tokens, .other span[dir], .paper td, .chart, option, .cut";
-  const words = ".top, .about, .note, .glossary, .squares, .contents, footer, :has(> .what), dd, h2, h3, summary, caption, .tabs, .go";
+  const words = ".top, .about, .note, .glossary, .squares, .contents, footer, :has(> .what), dd, h2, h3, summary";
+  const names = "caption, .tabs, .go";
   const walker = document.createTreeWalker(document.querySelector(ROOT), NodeFilter.SHOW_TEXT);
   const found = [];
   while (walker.nextNode()) {
     const { data, parentElement } = walker.currentNode;
-    if (/[0-9]/.test(data) && !parentElement.closest(`[title], ${quoted}, ${words}`)) found.push(data);
+    if (/[0-9]/.test(data) && !parentElement.closest(`[title], ${quoted}, ${words}, ${names}`)) found.push(data);
   }
   return found;
 }"""
@@ -672,7 +673,8 @@ BREACHES = """async ([place, rules]) => {
   const rows = "tbody tr:nth-child(n+4)"; // like those above
   for (const one of document.querySelectorAll(`${rows}, .chart svg`)) one.remove(); // a chart's place speaks for it
   const found = await axe.run(place, { resultTypes: ["violations"], runOnly: rules });
-  return found.violations.flatMap(({ id, nodes }) => nodes.map(({ target, html }) => `${id}: ${target} ${html}`.slice(0, 300)));
+  const breach = (id, { target, html }) => `${id}: ${target} ${html}`.slice(0, 300);
+  return found.violations.flatMap(({ id, nodes }) => nodes.map(node => breach(id, node)));
 }"""
 WCAG, CONTRAST = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], ["color-contrast"]
 

@@ -34,8 +34,9 @@ WORDS = {
     "nat": "The unit of log-probabilities with the natural logarithm; 1 nat is 1.44 bits.",
     "welfare": "How much the agents like a text: the sum of bids times values, by the objective of the rule.",
     "95 % interval": "A range made so that in 95 of 100 runs like this one it holds the mean of very many such texts. "
-    "Shares of texts have Wilson's interval. Other means have the bootstrap's (BCa: bias-corrected and accelerated), "
-    "which draws from the texts again and again.",
+    "Shares of texts have Wilson's interval, other means the bootstrap's.",
+    "bootstrap (BCa)": "Draws from the texts again and again, with repetition, to see how far their mean moves; "
+    "bias-corrected and accelerated (BCa).",
     TAU: "1 if a figure rises at every step of the sweep, -1 if it falls at every step.",
 }
 
