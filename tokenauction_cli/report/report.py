@@ -30,6 +30,7 @@ from .page.plain import plain_page
 from .page.traces import MOST_BYTES, PackedTraces, packed_traces
 from .prose import findings, what_was_done
 
+MOST_QUERIES = 10  # that have files of their own
 _LETTERS = "letters of formulas"
 
 
@@ -54,11 +55,12 @@ def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (),
     data = _data(runs, traces, figures, axis, notes)
     for run, found in zip(data["runs"], incentives, strict=True):
         run["incentives"] = found and text_payload(found)
+    are_many = max(len(run.experiment.queries) for run in runs) > MOST_QUERIES
     converter = vl_convert()
     library = None if converter is None else str(converter.javascript_bundle())
     text = page(data["title"], plain_page(data, runs, output), data, [pack.data for pack in traces], library)
     _write(output, text)
-    specs = {name: spec for chart in charts if chart.id in wanted for name, spec in chart.on_paper().items()}
+    specs = {name: spec for chart in charts if chart.id in wanted for name, spec in chart.on_paper(are_many).items()}
     wrong = "\n".join(run.what_is_wrong for run in runs if run.what_is_wrong)
     if converter and not {"pdf", "png"}.isdisjoint(formats) and (lacking := what_fonts_lack(converter, specs.values())):
         notes = [*notes, lacking]

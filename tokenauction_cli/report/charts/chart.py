@@ -20,7 +20,6 @@ from ...system.wording import did_you_mean, listed
 from .vega import PAGE, PAPER, SCHEMA, Look, Series, Spec, paper_config, shape
 
 ALL_QUERIES = -1
-MOST_FILES = 11  # of a figure: of ten queries, and of all together
 COLUMN_WIDTH = 243  # points: 3.37 inches, one column of a two-column paper
 
 
@@ -132,16 +131,16 @@ class Chart(ABC):
         said = {listed(names): of_agents(words, names) for words, names in named.items() if words}
         return [f"{names}: {words}" for names, words in said.items()] if len(said) > 1 else list(said.values())
 
-    def on_paper(self) -> dict[str, Spec]:
+    def on_paper(self, are_many: bool = False) -> dict[str, Spec]:
         """A figure for every query, by name; with several queries their numbers, and `all`, are part of the names.
 
-        With more than ten queries there is one, of all together.
+        Where queries `are_many` there is one, of all together.
         """
         drawn: dict[int, list[Panel]] = {}
         for panel in self.panels:
             for query, rows in grouped(panel.rows, lambda row: int(row.get("query", 0))).items():
                 drawn.setdefault(query, []).append(replace(panel, rows=tuple(rows)))
-        if ALL_QUERIES in drawn and len(drawn) > MOST_FILES:
+        if are_many and ALL_QUERIES in drawn:
             drawn = {ALL_QUERIES: drawn[ALL_QUERIES]}
         ordered = sorted(drawn, key=lambda query: (query == ALL_QUERIES, query))
         parts = {query: ".all" if query == ALL_QUERIES else f".query-{query + 1}" for query in ordered}
