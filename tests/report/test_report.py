@@ -248,7 +248,7 @@ def test_hostile_texts_are_data(swept: Run, tmp_path: Path) -> None:
     page = write_report([swept], tmp_path / "r.html").page
     found = parsed(page)
     frame = {"html", "head", "meta", "title", "style", "body", "main", "noscript", "script"}
-    plain = {"header", "section", "h1", "h2", "p", "ul", "li", "a", "div", "details", "summary"}
+    plain = {"header", "section", "h1", "h2", "p", "ul", "li", "a", "div", "details", "summary", "small"}
     assert set(found.tags) == frame | plain | {"table", "caption", "thead", "tbody", "tr", "th", "td"}
     data = json.loads(block(page, "data"))
     texts = ["".join(words for words, _ in text) for text in data["runs"][0]["texts"]]

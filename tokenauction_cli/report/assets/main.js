@@ -37,6 +37,7 @@ for (const one of root.querySelectorAll(".top p:not(.links), .top li, .plain p, 
 for (const table of numbers.querySelectorAll("table")) table.parentElement.replaceWith(scroller(table.caption.textContent || "numbers", table));
 RUNS.forEach((run, k) => followFindings(run, DATA.lead[k], top.querySelectorAll(".findings")[k]));
 top.prepend(themeButton());
+if (!HAS_POOLED) numbers.append(h("details", { open: !NARROW, cls: "folded" }, h("summary", {}, "Rates, lengths and revenues at every setting of the bids"), [...numbers.children].slice(1)));
 
 const sections = [
   HAS_POOLED ? numbers : null,

@@ -130,7 +130,10 @@ def _table(table: Table) -> str:
 
 
 def _cell(k: int, text: str, side: str, n_heads: int) -> str:
-    return f'<th scope="row"{side}>{_said(text)}</th>' if k < n_heads else f"<td{side}>{_said(text)}</td>"
+    if k < n_heads:
+        return f'<th scope="row"{side}>{_said(text)}</th>'
+    mean, bracket, interval = text.partition(" [")
+    return f"<td{side}>{_said(mean)}{f' <small>[{_said(interval)}</small>' if bracket else ''}</td>"
 
 
 def _said(text: str) -> str:
