@@ -30,8 +30,8 @@ test-two-models: $(STAMP) ## install a second model (240 MB; Gemma's terms apply
 soak: $(STAMP) ## the tests that take minutes, and every law with 400 examples instead of 25
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'slow or hypothesis' --hypothesis-profile thorough
 
-bench: $(STAMP) ## speed in ratios, on a quiet machine: BENCH="EXP --repeat 3", "--replay", "--workers 2"
-	@$(BIN)/python -m benchmarks $(BENCH)
+bench: $(STAMP) ## speed in ratios, on a quiet machine: BENCH="EXP --repeat 3", "--replay", "--workers 2"; PROFILE=1: where time goes
+	@$(BIN)/python -m benchmarks $(if $(PROFILE),--profile) $(BENCH)
 
 check: $(STAMP) ## format, lint, layers, types, the rules of the documentation, the Dockerfile
 	@$(BIN)/ruff format --check .

@@ -33,6 +33,33 @@ SHARED = {
     "evaluations_over_alone": ("evaluations, over those of the one", "{:.2f}"),
     "share_without_task": ("share of the workers' time without a task, or while they load", "{:.1%}"),
 }
+TRADES = ("airline", "resort", "bakery", "museum", "surf school", "ferry line", "garden", "theatre")
+OF_CROWDS = (  # of the crowds: texts part early, so that few cells share a prefix
+    "auction.aggregation=[linear, log_linear]",
+    "auction.max_tokens=16",
+    "sweep.agent=firm_0",
+    "sweep.relative_weight={from: 0, to: 1, step: 0.25}",
+    "sweep.seeds=8",
+)
+
+
+def crowd(n_agents: int) -> list[str]:
+    """The changes of a file that make so many agents, each with a prompt of its own, of about 40 tokens."""
+    agents = [
+        {
+            "name": f"Firm {k}",
+            "id": f"firm_{k}",
+            "model": "small",
+            "chat": {
+                "system": f"You are a copywriter of Firm {k}, a {TRADES[k % len(TRADES)]} near the beach.",
+                "user": "Write an advertisement for {{ query }}.",
+            },
+        }
+        for k in range(n_agents)
+    ]
+    return [f"agents={json.dumps(agents)}", *OF_CROWDS]
+
+
 SCENARIOS: dict[str, tuple[Path, list[str]]] = {
     "one text alone": (OF_TOKENS, ["sweep.relative_weight=[0.5]"]),
     "11 weights, linear, one seed": (OF_TOKENS, []),
@@ -42,6 +69,8 @@ SCENARIOS: dict[str, tuple[Path, list[str]]] = {
     ),
     "11 weights, 2 rules, 20 seeds": (OF_TOKENS, ["auction.aggregation=[linear, log_linear]", "sweep.seeds=20"]),
     "over bytes, 11 weights, 2 rules, 4 seeds": (OF_BYTES, []),
+    "8 agents, 2 rules, 5 weights, 8 seeds": (OF_TOKENS, crowd(8)),
+    "32 agents, 2 rules, 5 weights, 8 seeds": (OF_TOKENS, crowd(32)),
     "mosaic: 20 candidates, 2 agents, 11 weights": (OF_CANDIDATES, []),
 }
 SHOWN = {  # label and format
@@ -69,12 +98,17 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def bench(
-    experiment: Annotated[Path | None, typer.Argument(metavar="[EXP]", help="Default: six built-in scenarios.")] = None,
+    experiment: Annotated[
+        Path | None, typer.Argument(metavar="[EXP]", help="Default: eight built-in scenarios.")
+    ] = None,
     repeat: Annotated[int, typer.Option("--repeat", min=1, help="Experiment seeds; medians are shown.")] = 1,
     overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
     how: TablesAs = TableOrJson.table,
     replay: Annotated[
         bool, typer.Option("--replay", help="Only the auction, on recorded logits: prefixes/s by 1, 2, 4, ... threads.")
+    ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Where the time goes: decode, softmax, draws, ..., tables.")
     ] = False,
     workers: Annotated[
         int | None,
@@ -82,8 +116,8 @@ def bench(
     ] = None,
 ) -> None:
     """Measure speed in ratios, on a quiet machine: against one Llama object per agent and against bare decoding."""
-    if workers is not None and replay:
-        raise UsageError("--workers and --replay measure different things: choose one")
+    if sum([workers is not None, replay, profile]) > 1:
+        raise UsageError("--workers, --replay and --profile measure different things: choose one")
     if workers is not None:
         _share(experiment, workers, overrides or [], how)
         return
@@ -95,6 +129,9 @@ def bench(
     from .benchmark import measure_experiment
 
     scenarios = SCENARIOS if experiment is None else {experiment.stem: (experiment, [])}
+    if profile:
+        _profile(scenarios, overrides or [], how)
+        return
     medians = []
     for name, (file, changes) in scenarios.items():
         runs = []
@@ -107,6 +144,24 @@ def bench(
         typer.echo(json.dumps(medians, indent=2))
     else:
         _print_table(medians)
+
+
+def _profile(scenarios: dict[str, tuple[Path, list[str]]], overrides: list[str], how: TableOrJson) -> None:
+    """Print where the time of each goes."""
+    from tokenauction_cli.analysis.tables.tables import render
+    from tokenauction_cli.cli.terminal import console, rich_table
+    from tokenauction_cli.experiment.experiment import load_experiment
+
+    from .profile import profiled
+
+    tables = []
+    for name, (file, changes) in scenarios.items():
+        typer.echo(name, err=True)
+        tables.append(profiled(load_experiment(file, [*changes, *overrides])))
+        if how is TableOrJson.table:
+            console().print(rich_table(tables[-1]))
+    if how is TableOrJson.json:
+        typer.echo(render(tables, "json"), nl=False)
 
 
 def _share(file: Path | None, n_workers: int, overrides: list[str], how: TableOrJson) -> None:

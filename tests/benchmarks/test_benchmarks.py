@@ -14,8 +14,10 @@ from tiny_gguf import bigram_model, mixed_model, of_byte, pieces
 
 from benchmarks import __main__, formats
 from benchmarks.__main__ import OF_WORKERS
+from benchmarks.profile import STEPS
 from benchmarks.replay import Shape, made, recorded, replay, replayed
 from tokenauction_cli.cli.app import run_app
+from tokenauction_cli.engine.loop.text_state import TextState
 from tokenauction_cli.engine.rules import Rules
 from tokenauction_cli.experiment.experiment import load_experiment
 from tokenauction_cli.lm.llama.gguf import GgufContext
@@ -79,6 +81,17 @@ def test_the_table_names_every_ratio(experiment: Path, benchmarks: Command) -> N
     assert any(line.startswith("evaluations of a loop without sharing / ours") and "4.50" in line for line in lines)
     for label in ("speed of our run / one Llama object per agent", "time of the same bare llama_decode calls"):
         assert any(line.startswith(label) for line in lines)
+
+
+def test_a_profile_says_where_the_time_goes(tmp_path: Path, experiment: Path, benchmarks: Command) -> None:
+    """Of models and of tables; once it is over nothing is timed any more."""
+    (tmp_path / "t.yaml").write_text("{name: t, agents: [{name: A, distribution: {x: 1}}], auction: {max_tokens: 3}}")
+    for file, n_draws in ((experiment, 9), (tmp_path / "t.yaml", 3)):
+        rows = {row["step"]: row for row in json.loads(benchmarks(str(file), "--profile", "--format", "json").stdout)}
+        assert list(rows) == [*STEPS, "all else", "the whole run"]
+        assert rows["draws"]["times"] == rows["payments"]["times"] == str(n_draws)
+        assert all(0 <= float(row["seconds"]) <= float(rows["the whole run"]["seconds"]) for row in rows.values())
+    assert not hasattr(TextState.record, "__wrapped__")
 
 
 MOSAIC = """
@@ -273,7 +286,7 @@ def test_formats_are_timed_and_compared_with_the_law(tmp_path: Path, monkeypatch
     monkeypatch.setattr(formats, "FORMATS", {"F16": 1})
     monkeypatch.setattr(formats, "N_STEPS", 2)
     told: list[str] = []
-    as_it_is, f16 = formats.measured(mixed_model(tmp_path / "m.gguf"), [1, 2], 1, told.append)
+    as_it_is, f16 = formats.measured(mixed_model(tmp_path / "m.gguf"), ["F16"], [1, 2], 1, told.append)
     assert (as_it_is.form, f16.form) == (formats.AS_IT_IS, "F16")
     assert 0 < f16.distances.mean() < as_it_is.distances.mean() < 0.1
     assert f16.distances.shape == (100,)

@@ -61,6 +61,7 @@ def library() -> ctypes.CDLL | None:
         passes.pass_prefix.argtypes = passes.pass_asked.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
         passes.pass_asked.restype = None
         passes.pass_truncation.argtypes = TRUNCATION
+        passes.pass_softmax.argtypes = (ctypes.c_void_p,)
     except (OSError, AttributeError):
         return None
     return passes
