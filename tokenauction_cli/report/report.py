@@ -5,7 +5,7 @@ Every number comes from the summaries of the runs (`metrics.py`), or from what a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from ..runs.run_folder import RunFolder
 from ..system.errors import StoreError
 from .charts.chart import ALL_QUERIES, Chart, ids_named
 from .charts.figures import agent_colours, figures_of, horizontal_of, queries_of
+from .charts.market import market_figures
 from .charts.paths import path_charts
 from .charts.sweep import Horizontal
 from .charts.text_incentives import TextIncentives, of_several, text_incentives, text_payload
@@ -45,16 +46,18 @@ class Report(NamedTuple):
 
 def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (), only: Sequence[str] = ()) -> Report:
     """Write the page to `output`, and the figures in these formats, or those named `only`, to `figures/` beside it."""
-    axis, incentives = horizontal_of(runs), _incentives(runs)
+    axis = horizontal_of(runs)
+    beside = {"incentives": _from_files(runs, text_incentives), "market": _from_files(runs, market_figures)}
     figures = [*figures_of(runs), *path_charts(runs, axis)]
-    charts = [*figures, *(chart for found in incentives if found for chart in found.charts)]
+    charts = [*figures, *(chart for several in beside.values() for found in several if found for chart in found.charts)]
     wanted = ids_named([chart.id for chart in charts], only)
     queries = queries_of(runs)
     traces = [packed_traces(run, embedded_cells(run, queries), MOST_BYTES // len(runs)) for run in runs]
     notes = _notes(runs, queries, traces)
     data = _data(runs, traces, figures, axis, notes)
-    for run, found in zip(data["runs"], incentives, strict=True):
-        run["incentives"] = found and text_payload(found)
+    for name, several in beside.items():
+        for run, found in zip(data["runs"], several, strict=True):
+            run[name] = found and text_payload(found)
     are_many = max(len(run.experiment.queries) for run in runs) > MOST_QUERIES
     converter = vl_convert()
     library = None if converter is None else str(converter.javascript_bundle())
@@ -84,10 +87,12 @@ def figures_folder(page: Path) -> Path:
     return page.with_name("figures" if page.name == "report.html" else f"{page.stem}-figures")
 
 
-def _incentives(runs: Sequence[Run]) -> list[TextIncentives | None]:
-    """The audit of whole texts of every run, None for those without."""
+def _from_files(
+    runs: Sequence[Run], read: Callable[[Run, dict[str, int]], TextIncentives | None]
+) -> list[TextIncentives | None]:
+    """What an audit of whole texts or a market left in the folder of every run, None for those without."""
     colours = agent_colours(runs)
-    every = [text_incentives(run, colours) for run in runs]
+    every = [read(run, colours) for run in runs]
     if len(runs) == 1:
         return every
     return [found and of_several(found, k) for k, found in enumerate(every, 1)]

@@ -4,11 +4,19 @@ function incentivesSection() {
   if (!audited.length) return null;
   return section("Does it stay truthful over whole texts?",
     "Payments are set token by token, but an agent cares about the text. What does it gain when it bids something else than its value, or reports another model, while all others stay as they are?",
-    audited.map(incentivesOf));
+    audited.map((run) => incentivesOf(run, run.incentives)));
 }
 
-function incentivesOf(run) {
-  const { charts, words, tables, missing } = run.incentives;
+// A market that was played from the texts of a run, told in the same way.
+function marketSection() {
+  const played = RUNS.filter((run) => run.market);
+  if (!played.length) return null;
+  return section("What happens when bidders learn?",
+    "Many rounds of these auctions were played. A round takes one query and one seed of this run; each bidder chooses a bid by its policy, and the text and the payments are looked up.",
+    played.map((run) => incentivesOf(run, run.market)));
+}
+
+function incentivesOf(run, { charts, words, tables, missing }) {
   return h("article", { cls: "incentives of-run" },
     RUNS.length > 1 ? h("h3", {}, run.name) : null,
     missing ? h("p", { cls: "note" }, missing) : null,
@@ -20,6 +28,10 @@ function incentivesOf(run) {
 // What is at the pointer: a deviation, or the bids after a reply.
 function saidOf(value, chart) {
   const small = (words) => h("span", { cls: "muted" }, words);
+  if (chart.kind === "market") {
+    return [h("b", {}, seen(value.series)), h("span", {}, number(value.mean), small(` ${chart.unit}`)),
+      value.low === null ? null : small(interval(value)), value.x === null ? null : small(`${chart.across} ${number(value.x)}`)];
+  }
   if (value.step !== undefined) {
     const isPlane = chart.kind === "plane";
     return [h("b", {}, value.step === 0 ? "the truth" : `step ${value.step}${isPlane ? `: ${seen(value.series)} replies` : ""}`),

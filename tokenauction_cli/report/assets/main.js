@@ -49,6 +49,7 @@ const sections = [
   mechanismsSection(),
   auditSection(),
   incentivesSection(),
+  marketSection(),
   RUNS.some((run) => run.tables.length) ? section("The statistics", null, RUNS.map(statistics)) : null,
   section("The words", null, h("details", { open: !NARROW, cls: "folded" }, h("summary", {}, "What the words of this page mean"),
     h("dl", { cls: "glossary" }, DATA.words.map(([word, meaning]) => h("div", {}, h("dt", {}, word), h("dd", {}, meaning)))))),

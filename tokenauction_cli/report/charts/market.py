@@ -20,24 +20,20 @@ from .vega import FORM, INK, ONCE, Look, Series, Spec, broken_rule, number
 
 MARKET, PATHS = "market.csv", "market_paths.csv"
 LEARNED, TRUTHFUL = "in the market", "everybody truthful"
-_TABLES = {
-    MARKET: ("What everybody comes to", "A row for each payment and bidder, and one for all bidders"),
-    PATHS: ("Round by round", "Medians over replications, and a band from the 5th to the 95th percentile"),
-}
+_TABLE = ("What everybody comes to", "A row for each payment and bidder, and one for all bidders")
 _BY_ROUND = "The line is the median over replications, the band holds 90 % of them."
 
 
 @dataclass(frozen=True, kw_only=True)
 class MarketChart(Chart):
-    """Lines and bands by agent, a panel for each payment; a broken line at what is marked."""
+    """Lines and bands by agent, a panel for each payment with a scale of its own; a broken line at what is marked."""
 
     kind = "market"
     file = PATHS
     heights = (220, 84)
 
     def drawn(self, panel: Panel, look: Look) -> Spec:
-        marked = [value for each in self.panels for value in each.truth]
-        y = number("mean", self.unit, [0.0, *marked, *numbers(self.rows, "mean", "low", "high")])
+        y = number("mean", self.unit, [0.0, *panel.truth, *numbers(panel.rows, "mean", "low", "high")])
         x = number("x", self.across, numbers(self.rows, "x"), padding=5, form="~s" if self.across == "round" else FORM)
         band = {"y": {"field": "low", "type": "quantitative"}, "y2": {"field": "high"}}
         layers = [
@@ -67,7 +63,7 @@ class EarningsChart(Chart):
         return super().height(panel, look) * len({row["payment"] for row in panel.rows})
 
     def drawn(self, panel: Panel, look: Look) -> Spec:
-        x = number("mean", self.across, [0.0, *numbers(self.rows, "mean", "low", "high")])
+        x = number("mean", self.across, [0.0, *numbers(self.rows, "mean", "low", "high")], root=True)
         encoding = {
             "x": x | {"axis": {"tickCount": 5, "grid": True, "domain": False, "format": FORM}},
             "y": {"field": "payment", "type": "nominal", "sort": None, "title": None, "axis": {"grid": False}},
@@ -84,7 +80,7 @@ class EarningsChart(Chart):
 
 def market_figures(run: Run, colours: Mapping[str, int]) -> TextIncentives | None:
     """The market in a run folder, None where there is none. Raises StoreError where a file is spoiled."""
-    paths = {name: run.folder.path / name for name in _TABLES}
+    paths = {name: run.folder.path / name for name in (MARKET, PATHS)}
     if not all(path.is_file() for path in paths.values()):
         return None
     found = {}
@@ -93,8 +89,8 @@ def market_figures(run: Run, colours: Mapping[str, int]) -> TextIncentives | Non
             found[name] = read_rows(path)
     with as_written_by("market", paths[PATHS]):
         charts = list(_charts(run, colours, found[MARKET].rows, found[PATHS].rows))
-    tables = [file_table(*_TABLES[name], name, rows.columns, rows.rows) for name, rows in found.items()]
-    return TextIncentives(tuple(charts), [], tables, "")
+    table = file_table(*_TABLE, MARKET, found[MARKET].columns, found[MARKET].rows)
+    return TextIncentives(tuple(charts), [], [table], "")
 
 
 def _charts(run: Run, colours: Mapping[str, int], rows: Sequence[Row], paths: Sequence[Row]) -> Iterator[Chart]:
@@ -133,7 +129,7 @@ def _auction(row: Row) -> str:
     return f"{_rules(row)}, reserve {reserve:g}" if reserve else _rules(row)
 
 
-def _drawn(row: Row, column: str, series: str, x: float) -> dict[str, Any]:
+def _drawn(row: Row, column: str, series: str, x: float | None) -> dict[str, Any]:
     mean, low, high = (finite(row[f"{column}{end}"]) for end in ("", ".low", ".high"))
     return {"series": series, "x": x, "mean": mean, "low": low, "high": high}
 
@@ -141,14 +137,14 @@ def _drawn(row: Row, column: str, series: str, x: float) -> dict[str, Any]:
 def _earnings(rows: Sequence[Row]) -> EarningsChart:
     def drawn(row: Row) -> Iterator[dict[str, Any]]:
         payment, truth = {"payment": _auction(row)}, float(row["truthful.revenue"])
-        yield payment | _drawn(row, "revenue", LEARNED, 0.0)
-        yield payment | {"series": TRUTHFUL, "x": 0.0, "mean": truth, "low": None, "high": None}
+        yield payment | _drawn(row, "revenue", LEARNED, None)
+        yield payment | {"series": TRUTHFUL, "x": None, "mean": truth, "low": None, "high": None}
 
     return EarningsChart(
         id="market_revenue",
         chapter="What the seller earns",
         question="Revenue per round in the market, with its 95 % interval over replications, beside what it would be "
-        "if every bidder bid its value.",
+        "if every bidder bid its value; on a square-root scale.",
         tab="by payment",
         unit="revenue per round",
         across="revenue per round, units of the bids",
