@@ -21,7 +21,7 @@ def test_the_page_of_a_run_shows_its_market(tmp_path: Path) -> None:
     assert data is not None
     (shown,) = json.loads(data[1])["runs"]
     assert [chart["id"] for chart in shown["market"]["charts"]] == ["market_bids", "market_spent", "market_revenue"]
-    assert all(series["explained"] for chart in shown["market"]["charts"] for series in chart["series"])
+    assert all(chart["what"] for chart in shown["market"]["charts"])
     assert [table["file"] for table in shown["market"]["tables"]] == ["market.csv"]
     assert sorted(path.name for path in report.figures if path.suffix == ".svg") == [
         "market_bids.svg",

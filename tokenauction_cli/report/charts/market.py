@@ -94,7 +94,7 @@ def market_figures(run: Run, colours: Mapping[str, int]) -> TextIncentives | Non
 
 
 def _charts(run: Run, colours: Mapping[str, int], rows: Sequence[Row], paths: Sequence[Row]) -> Iterator[Chart]:
-    series = tuple(Series(one.name, "bid", colours[one.name]) for one in run.experiment.agents if not one.reference)
+    bidders = [one for one in run.experiment.agents if not one.reference]
     names = {agent.id: agent.name for agent in run.experiment.agents}
     budgets = {row["agent"]: float(row["budget"]) for row in rows if row["budget"]}
 
@@ -104,16 +104,17 @@ def _charts(run: Run, colours: Mapping[str, int], rows: Sequence[Row], paths: Se
             drawn = tuple(_drawn(row, column, names[row["agent"]], float(row["round"])) for row in some)
             yield Panel(title, drawn, truth=marked)
 
-    def chart(name: str, tab: str, question: str, unit: str, panels: Iterator[Panel]) -> MarketChart:
+    def chart(name: str, column: str, tab: str, question: str, unit: str) -> MarketChart:
         about = f"{question} {_BY_ROUND}"
         return MarketChart(
             id=name, chapter="Bids and money by round", question=about, tab=tab, unit=unit, across="round",
-            series=series, panels=tuple(panels),
+            series=tuple(Series(one.name, column, colours[one.name]) for one in bidders),
+            panels=tuple(by_round(column)),
         )  # fmt: skip
 
-    yield chart("market_bids", "bids", "What each bidder bids.", "bid, mean over a window of rounds", by_round("bid"))
+    yield chart("market_bids", "bid", "bids", "What each bidder bids.", "bid, mean over a window of rounds")
     spent = "What each bidder has paid so far; the broken line is its budget."
-    yield chart("market_spent", "money", spent, "paid so far, units of the bids", by_round("spent"))
+    yield chart("market_spent", "spent", "money", spent, "paid so far, units of the bids")
     together = [row for row in rows if not row["agent"]]
     yield _earnings(together)
     if len({row["reserve"] for row in together}) > 1:
