@@ -147,7 +147,7 @@ def _earnings(rows: Sequence[Row]) -> EarningsChart:
         question="Revenue per round in the market, with its 95 % interval over replications, beside what it would be "
         "if every bidder bid its value; on a square-root scale.",
         tab="by payment",
-        unit="revenue per round",
+        unit="revenue per round, units of the bids",
         across="revenue per round, units of the bids",
         series=(Series(LEARNED, "revenue", 0), Series(TRUTHFUL, "truthful.revenue", INK)),
         panels=(Panel("", tuple(one for row in rows for one in drawn(row))),),
