@@ -31,6 +31,7 @@ from tokenauction_cli.engine.run import plan_for
 from tokenauction_cli.engine.writing import Texts, writing
 from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.lm.bytes.byte_model import ByteModel, BytePrompt
+from tokenauction_cli.lm.llama.adapters import Tuned
 from tokenauction_cli.lm.llama.gguf import GgufPrompt, KvCall
 from tokenauction_cli.lm.llama.hardware import Hardware
 from tokenauction_cli.mechanism.aggregation.rules import AggregationRule
@@ -108,10 +109,10 @@ def measure_experiment(experiment: Experiment, scenario: str) -> Measured:
     loop_of = naive_candidates if settled else naive
     naive_speed = loop_of.draws_per_second(experiment, _prompts(bidders, experiment), files.hardware)
     payments = {name: TimedPayment(rule) for name, rule in rules.payments.items()}
-    journals: dict[Path, list[KvCall]] = {model.path: [] for model in files.models}
+    journals: dict[Tuned, list[KvCall]] = {model.tuned: [] for model in files.models}
     rules = replace(rules, payments=payments)
     with writing(
-        experiment, rules, bidders, plan.slots, observe=lambda path, step: journals[path].append(step)
+        experiment, rules, bidders, plan.slots, observe=lambda tuned, step: journals[tuned].append(step)
     ) as loaded:
         texts = loaded.texts(plan)
         loop, plan = texts.loop, texts.plan
@@ -180,12 +181,12 @@ def _run(texts: Texts, auctioneer: Auctioneer) -> tuple[float, float]:
             return time.perf_counter() - begun, spent
 
 
-def _replay(files: GgufFiles, plan: Plan, journals: Mapping[Path, Sequence[KvCall]]) -> float:
+def _replay(files: GgufFiles, plan: Plan, journals: Mapping[Tuned, Sequence[KvCall]]) -> float:
     """Seconds of the same calls of llama.cpp, on fresh contexts, with nothing between them."""
     with files.loaded(plan.slots) as (contexts, _):
         begun = time.perf_counter()
         for context in contexts:
-            for step in journals[context.path]:
+            for step in journals[context.tuned]:
                 context.perform(step)
         return time.perf_counter() - begun
 

@@ -70,6 +70,11 @@ SECTIONS = (
     ("Agent", "agents", ""),
     ("Chat", "agents: chat", ""),
     ("Message", "agents: messages", ""),
+    (
+        "Adapter",
+        "agents: adapter",
+        "Also of the reference and of judges, as a mapping or as the file alone; docs/how-to/adapters.md says more.",
+    ),
     ("Reference", "reference", ""),
     ("Auction", "auction", ""),
     ("Mosaic", "auction: mosaic", ""),
@@ -210,6 +215,14 @@ agents:
       - {role: user, content: vacations in Greece}
       - {role: assistant, content: "See Greece. Stay at the Beta Resort."}
       - {role: user, content: "{{ query }}"}
+""",
+    "Adapter": """\
+name: adapters
+models: {base: smollm2-135m-instruct}
+agents:
+  - {name: Alpha Airlines, model: base, adapter: alpha.gguf, prompt: "An ad:"}
+  - {name: Beta Resort, model: base, adapter: {file: beta.gguf, scale: 0.8}, prompt: "An ad:"}
+  - {name: Both, model: base, adapter: [alpha.gguf, {file: beta.gguf, scale: 0.5}], prompt: "An ad:"}
 """,
     "Auction": """\
 name: auction

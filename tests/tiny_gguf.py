@@ -111,13 +111,33 @@ def _llama_tensors(n: int, width: int, output: NDArray[np.float32]) -> dict[str,
     }
 
 
-def attention_model(path: Path) -> Path:
-    """Write a llama."""
+def attention_model(path: Path, added: Mapping[str, NDArray[Any]] | None = None) -> Path:
+    """Write a llama, with this added to its matrices."""
     weights, vocabulary = _random(), pieces()
     tensors = {**_embeddings(len(vocabulary), weights), "output.weight": weights(len(vocabulary), WIDTH)}
     for layer in (0, 1):
         tensors |= {**_norms(layer), **_attention(layer, weights), **_feed_forward(layer, weights)}
+    for name, more in (added or {}).items():
+        tensors[name] = (tensors[name] + more).astype(np.float32)
     return write_gguf(path, {**_facts("llama"), **_vocabulary_facts(vocabulary)}, tensors)
+
+
+Pair = tuple[NDArray[Any], NDArray[Any]]
+
+
+def lora(path: Path, pairs: Mapping[str, Pair], alpha: float, **facts: Any) -> Path:
+    """Write an adapter: W + alpha / rank B A for each W of that name, with A (rank, inputs) and B (outputs, rank)."""
+    known = {"general.type": "adapter", "general.architecture": "llama", "adapter.type": "lora"}
+    known |= {"adapter.lora.alpha": alpha, **{key.replace("__", "."): value for key, value in facts.items()}}
+    tensors = {f"{name}.lora_{k}": matrix for name, pair in pairs.items() for k, matrix in zip("ab", pair, strict=True)}
+    return write_gguf(path, known, tensors)
+
+
+def random_pair(shape: tuple[int, int], rank: int, seed: int) -> Pair:
+    """A and B for a matrix of this shape, (outputs, inputs)."""
+    chance = np.random.default_rng(seed)
+    a, b = (chance.normal(size=size).astype(np.float32) / 8 for size in ((rank, shape[1]), (shape[0], rank)))
+    return a, b
 
 
 def embedding_model(path: Path) -> Path:

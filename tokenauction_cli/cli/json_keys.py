@@ -27,8 +27,9 @@ CHECK = {
     "payments_left_out": "a list: payment, aggregation (rules for which it is not computed), premise (what it needs)",
     "hardware": "where llama.cpp computes; null for tables",
     "models": "a list: reference, path, size (bytes), weights (file, bf16 or f16), weights_why, weights_size (bytes "
-    "that are loaded), sha256, architecture, context_length, kv_cells, kv_bytes, rows_per_second (by rows in a batch), "
-    "crashes, batches (whether they keep bits)",
+    "that are loaded), sha256, architecture, context_length, quantised (whether a matrix is), adapters (a list: "
+    "reference, path, scale, sha256), kv_cells, kv_bytes, rows_per_second (by rows in a batch), crashes, batches "
+    "(whether they keep bits)",
     "prompts": "with --prompts, a list: query, agent, prompt (control tokens by their names)",
 }
 VERIFY = {

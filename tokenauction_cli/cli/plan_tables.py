@@ -14,7 +14,7 @@ from ..api import Checked
 from ..audits.texts.text_audit import is_enumerated
 from ..engine.models.bidder_models import BidderModels
 from ..engine.models.gguf_files import GgufFiles
-from ..engine.models.model_in_use import ModelInUse
+from ..engine.models.model_in_use import AdapterInUse, ModelInUse
 from ..experiment.checks.queries import NO_COLUMNS
 from ..experiment.experiment import Agent, Experiment
 
@@ -132,11 +132,13 @@ def _bids_of_queries(experiment: Experiment, agent: Agent) -> list[float] | None
 
 
 def _models(checked: Checked) -> Iterator[dict[str, Any]]:
+    from ..lm.llama.weights import left_quantised
+
     files = checked.bidders.files
     if files is None:
         return
     for model in files.models:
-        n_cells = files.kv_cells(checked.plan.slots)[model.path]
+        n_cells = files.kv_cells(checked.plan.slots)[model.tuned]
         size = files.kv_bytes_per_token(model)
         yield {
             "reference": str(model.local.reference),
@@ -145,6 +147,8 @@ def _models(checked: Checked) -> Iterator[dict[str, Any]]:
             "sha256": model.sha256,
             "architecture": model.metadata.architecture,
             "context_length": model.metadata.context_length,
+            "quantised": bool(left_quantised(model.metadata.header)),
+            "adapters": [_adapter(one) for one in model.adapters],
             "weights": files.weights.of(model.path).form,
             "weights_why": files.weights.of(model.path).why,
             "weights_size": files.weights.size(model.path),
@@ -154,9 +158,19 @@ def _models(checked: Checked) -> Iterator[dict[str, Any]]:
         }
 
 
+def _adapter(adapter: AdapterInUse) -> dict[str, Any]:
+    local = adapter.local
+    return {
+        "reference": str(local.reference),
+        "path": str(local.path),
+        "scale": adapter.scale,
+        "sha256": adapter.sha256,
+    }
+
+
 def _findings(experiment: Experiment, files: GgufFiles, model: ModelInUse) -> dict[str, Any]:
     """What a probe found out about a file."""
-    finding = files.findings.get(model.path)
+    finding = files.findings.get(model.tuned)
     measured = finding.in_words if finding else _NOT_MEASURED
     return {
         "rows_per_second": dict(finding.rows_per_second) if finding else {},
@@ -206,7 +220,8 @@ def _cost(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "llama.cpp", facts["hardware"]
     for model in facts["models"]:
         size = f" ({model['kv_bytes'] / _MIB:.0f} MiB)" if model["kv_bytes"] else ""
-        yield f"KV cells of {model['reference']}", f"{model['kv_cells']}{size}"
+        name = " + ".join([model["reference"], *(f"{one['scale']:g} {one['reference']}" for one in model["adapters"])])
+        yield f"KV cells of {name}", f"{model['kv_cells']}{size}"
         for crash in model["crashes"]:
             yield "crashes", crash
         yield "batches", model["batches"]
@@ -252,3 +267,8 @@ def _model_rows(model: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "sha256", model["sha256"]
     yield "architecture", model["architecture"]
     yield "context length", model["context_length"] or "unknown"
+    for adapter in model["adapters"]:
+        yield "adapter", f"{adapter['path']}, scale {adapter['scale']:g}"
+        yield "sha256", adapter["sha256"]
+    if model["adapters"] and model["quantised"]:
+        yield "note", "the adapter is added to quantised weights: not the same as a merged model that is quantised"

@@ -22,6 +22,7 @@ from .models.gguf_files import GgufFiles
 
 PACKAGES = ("jinja2", "llama-cpp-python", "numpy")
 _OF_MANIFESTS = ("format", "records", "tokauction", "llama", "passes")  # what wrote the records
+_ELSEWHERE = ("model", "adapters")  # of agents: they stand for themselves among the models
 _READ_OFF_THE_TEXT = ("mentions",)  # of agents: counted in finished texts
 _PART_OF_THE_CELL = ("aggregation", "mechanisms")  # of auctions
 
@@ -55,8 +56,8 @@ def basis_of(experiment: Experiment, bidders: BidderModels, known: Manifest) -> 
 
 
 def _agent(agent: Agent) -> dict[str, Any]:
-    """With its name, which its prompt may say; its model stands for itself elsewhere."""
-    return _without(asdict(agent), (*_READ_OFF_THE_TEXT, "model"))
+    """With its name, which its prompt may say."""
+    return _without(asdict(agent), (*_READ_OFF_THE_TEXT, *_ELSEWHERE))
 
 
 def _auction(auction: Auction) -> dict[str, Any]:
@@ -78,9 +79,9 @@ def _models(experiment: Experiment, files: GgufFiles) -> dict[str, Any]:
     models = [files.of(agent) for agent in (*experiment.agents, *reference)]
     forms = [model and files.weights.of(model.path).form for model in models]
     return {
-        "files": [model and model.sha256s for model in models],
+        "files": [model and model.digests for model in models],
         **({"weights": forms} if any(form not in (None, "file") for form in forms) else {}),
-        "cells": [cells_per_sequence(files.longest[m.path]) for m in files.models],  # long contexts take other kernels
+        "cells": [cells_per_sequence(files.longest[m.tuned]) for m in files.models],  # long contexts take other kernels
         "hardware": asdict(files.hardware),
         "gpus": gpu_models() if files.hardware.gpu_layers else [],
         "deterministic": experiment.runtime.deterministic,

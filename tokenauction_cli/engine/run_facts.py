@@ -16,7 +16,7 @@ from .basis import basis_of
 from .models.backend_bidders import packages_of
 from .models.bidder_models import BidderModels
 from .models.gguf_files import GgufFiles
-from .models.model_in_use import ModelInUse
+from .models.model_in_use import AdapterInUse, ModelInUse
 from .plan import Plan
 
 
@@ -63,9 +63,16 @@ def _described(model: ModelInUse, used: GgufFiles) -> dict[str, Any]:
         "sha256": model.sha256,
         "architecture": model.metadata.architecture,
         "files": [{"path": kept_path(file.path), "size": file.size, "sha256": sha256} for file, sha256 in files],
+        **({"adapters": [_adapter(one) for one in model.adapters]} if model.adapters else {}),
         "weights": used.weights.of(model.path).form,
         **({} if copy is None else {"copy_sha256": copy.sha256}),
     }
+
+
+def _adapter(adapter: AdapterInUse) -> dict[str, Any]:
+    local = adapter.local
+    file = {"path": kept_path(local.path), "size": local.size, "sha256": adapter.sha256}
+    return {"reference": str(local.reference), "scale": adapter.scale, **file}
 
 
 def _hardware(bidders: BidderModels) -> dict[str, Any]:
@@ -86,14 +93,20 @@ def _probes(bidders: BidderModels) -> list[dict[str, Any]]:
     """What child processes found out about the models."""
     findings = bidders.files.findings if bidders.files else {}
     return [
-        {"path": kept_path(path), "bits": finding.in_words, "crashes": [crash.in_words for crash in finding.crashes]}
-        for path, finding in findings.items()
+        {
+            "path": kept_path(tuned.path),
+            **({"adapters": [kept_path(one.path) for one in tuned.adapters]} if tuned.adapters else {}),
+            "bits": finding.in_words,
+            "crashes": [crash.in_words for crash in finding.crashes],
+        }
+        for tuned, finding in findings.items()
     ]
 
 
 def _check_models(folder: RunFolder, before: list[dict[str, Any]], models: list[dict[str, Any]]) -> None:
     for was, now in zip(before, models, strict=False):
-        for old, new in zip(was.get("files", ()), now["files"], strict=False):
+        olds, news = ([*one.get("files", ()), *one.get("adapters", ())] for one in (was, now))
+        for old, new in zip(olds, news, strict=False):
             if old["sha256"] != new["sha256"]:
                 raise TokauctionError(
                     f"{new['path']}: this file is not the model that began the run in {folder.path} (sha256 "

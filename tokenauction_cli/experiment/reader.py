@@ -23,7 +23,7 @@ from .checks.mechanism_checks import check_winners
 from .checks.queries import BID, NO_COLUMNS, VALUE, Columns, columns_of, read_rows
 from .checks.sweep_checks import check_bids_of_queries
 from .checks.text_audit_checks import check_deviations
-from .format.agents import MAX_AGENTS, AgentSection, Reference, Voice
+from .format.agents import MAX_AGENTS, Adapters, AgentSection, Reference, Voice
 from .format.auction import MAX_BYTES, MAX_TOKENS, SPACE, AuctionSection, CoveringSection
 from .format.audit import TextAuditSection, Utilities
 from .format.draft import Draft
@@ -187,7 +187,8 @@ def _path(data: Any, loc: Sequence[str | int]) -> tuple[KeyPath, bool]:
     path: list[str | int] = []
     for step in loc:
         inside = (isinstance(data, dict) and step in data) or (isinstance(data, list) and isinstance(step, int))
-        if not inside and (step in UNION_TAGS or step == "[key]" or not isinstance(data, (dict, list))):
+        is_of_a_list = isinstance(step, int) and isinstance(data, dict)  # that the file writes as its one entry
+        if not inside and (step in UNION_TAGS or step == "[key]" or is_of_a_list or not isinstance(data, (dict, list))):
             continue
         path.append(step)
         data = data[step] if inside else None
@@ -305,6 +306,7 @@ def _resolved_voice(draft: Draft, voice: AnyVoice) -> AnyVoice:
     """With its model resolved, and one form of its table."""
     filled: dict[str, Any] = {
         "model": None if voice.model is None else draft.model(voice.model),
+        "adapter": _resolved_adapters(draft, voice.adapter),
         "distribution": None,
         "distributions": voice.distributions if voice.distribution is None else {"*": voice.distribution},
         "top_k": voice.top_k or None,
@@ -312,6 +314,10 @@ def _resolved_voice(draft: Draft, voice: AnyVoice) -> AnyVoice:
         "min_p": voice.min_p or None,
     }
     return voice.model_copy(update=filled)
+
+
+def _resolved_adapters(draft: Draft, adapters: Adapters | None) -> Adapters | None:
+    return adapters and tuple(one.model_copy(update={"file": draft.model(one.file)}) for one in adapters)
 
 
 def _resolved_sweep(draft: Draft, sweep: Sweep, agents: Sequence[AgentSection]) -> Sweep:
@@ -367,4 +373,5 @@ def _resolved_utilities(draft: Draft, utilities: Utilities) -> Utilities:
     judge = utilities.judge
     if judge is None:
         return utilities
-    return utilities.model_copy(update={"judge": judge.model_copy(update={"model": draft.model(judge.model)})})
+    named = {"model": draft.model(judge.model), "adapter": _resolved_adapters(draft, judge.adapter)}
+    return utilities.model_copy(update={"judge": judge.model_copy(update=named)})

@@ -57,11 +57,18 @@ class _File(_Section):
     size: Count | None = None
 
 
+class _Adapter(_File):
+    reference: str
+    scale: float
+    size: Count
+
+
 class _Model(_File):
     reference: str
     architecture: str
     size: Count
     files: list[_File]
+    adapters: list[_Adapter] = []
     weights: Literal["file", "bf16", "f16"] = "file"
     copy_sha256: Digest | None = None
 

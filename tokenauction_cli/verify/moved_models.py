@@ -46,12 +46,15 @@ def places_of(overrides: Sequence[str], source: bytes, folder: Path) -> dict[str
 
 
 def files_of_run(record: Mapping[str, Any], places: Mapping[str, Path]) -> Iterator[FileOfRun]:
-    """Every file of the models in a manifest."""
+    """Every file of the models in a manifest, and of their adapters."""
     for model in record.get("models", ()):
         for k, file in enumerate(model["files"]):
             was, moved = path_of(file["path"]), places.get(model["reference"])
             asked = was if moved is None else moved if k == 0 else moved.with_name(was.name)
             yield _looked_at(model["reference"], was, asked, file)
+        for adapter in model.get("adapters", ()):
+            was = path_of(adapter["path"])
+            yield _looked_at(adapter["reference"], was, places.get(adapter["reference"], was), adapter)
 
 
 def _looked_at(reference: str, was: Path, asked: Path, file: Mapping[str, Any]) -> FileOfRun:
@@ -89,11 +92,14 @@ def with_moved(experiment: Experiment, files: Sequence[FileOfRun]) -> Experiment
         first.setdefault(file.reference, file)
     moved = {one.reference: str(one.now) for one in first.values() if one.now is not None and one.now != one.was}
 
+    def place(named: str) -> str:
+        return moved.get(str(parse_reference(named, experiment.path.parent)), named)
+
     def placed(agent: Agent) -> Agent:
         if agent.model is None:
             return agent
-        reference = str(parse_reference(agent.model, experiment.path.parent))
-        return replace(agent, model=moved.get(reference, agent.model))
+        adapters = tuple(replace(one, file=place(one.file)) for one in agent.adapters)
+        return replace(agent, model=place(agent.model), adapters=adapters)
 
     if not moved:
         return experiment

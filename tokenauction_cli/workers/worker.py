@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -61,7 +62,8 @@ class Sign(NamedTuple):
 class Assignment:
     """What a worker must know to write texts of an experiment as the driver would.
 
-    `modules` are the sources of the user's own rules by name, `sha256s` those of the model files by reference.
+    `modules` are the sources of the user's own rules by name, `sha256s` those of the model files, and of adapters with
+    their scales, by what the files are named.
     """
 
     version: str
@@ -108,7 +110,7 @@ def assignment_of(
         plain=yaml.safe_dump(dict(experiment.plain), sort_keys=False, allow_unicode=True).encode(),
         threads=experiment.runtime.threads,
         modules=modules,
-        sha256s={str(model.local.reference): model.sha256s for model in files.models} if files else {},
+        sha256s={model.name: model.digests for model in files.models} if files else {},
         formats=files.formats if files else None,
         slots=slots,
         whole_waves=not bidders.is_batch_invariant,
@@ -134,7 +136,11 @@ def build_of(bidders: BidderModels | None, experiment: Experiment) -> dict[str, 
     for model in bidders.files.models:
         copy = bidders.files.weights.made(model.path)
         computes |= {} if copy is None else {f"copy in {copy.form} ({copy.name})": copy.sha256[:12]}
-    computes |= {f"digest of logits ({path.name})": found.digest for path, found in bidders.files.findings.items()}
+    findings = bidders.files.findings
+    for model in bidders.files.models:
+        if model.tuned in findings:
+            names = " + ".join([model.path.name, *(one.local.path.name for one in model.adapters)])
+            computes |= {f"digest of logits ({names})": findings[model.tuned].digest}
     return build | computes | {name: digest[:12] for name, digest in digests().items()}
 
 
@@ -311,10 +317,11 @@ def _define(name: str, source: str) -> None:
 def _check_models(assignment: Assignment, bidders: BidderModels) -> None:
     """Raises ModelError where a file is not the driver's."""
     for model in bidders.files.models if bidders.files else ():
-        reference = str(model.local.reference)
-        wanted = assignment.sha256s.get(reference)
-        if wanted != model.sha256s:
-            raise ModelError(
-                f"{reference}: {model.path} is not the model of the run (sha256 {model.sha256[:12]}... and not "
-                f"{wanted[0][:12] if wanted else 'known'}...): copy the run's file there"
-            )
+        wanted = assignment.sha256s.get(model.name, ())
+        paths = [*(file.path for file in model.local.files), *(one.local.path for one in model.adapters)]
+        for path, digest, expected in zip_longest(paths, model.digests, wanted):
+            if digest != expected:
+                raise ModelError(
+                    f"{model.name}: {path} is not the model of the run (sha256 {digest and digest[-64:-52]}... and not "
+                    f"{expected[-64:-52] if expected else 'known'}...): copy the run's file there"
+                )

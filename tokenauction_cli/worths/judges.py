@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..engine.models.gguf_files import GgufFiles
-from ..engine.models.model_in_use import ModelInUse, located
+from ..engine.models.model_in_use import ModelInUse, located, model_in_use
 from ..engine.models.model_prompts import prompt_text
 from ..experiment.experiment import Experiment
+from ..experiment.resolved.agent import adapters_of
 from ..experiment.templates.prompts import render_question
 from ..model_files.models import verify
 from ..runs.manifest import Formats
@@ -129,16 +130,18 @@ class Asked:
 
 def model_of(experiment: Experiment, judge: Judge) -> ModelInUse:
     """The judge's model, without its weights. Raises UsageError where it is an agent's own."""
-    from ..lm.llama.metadata import read_metadata
-
-    local = located(experiment, judge.model)
+    model = model_in_use(experiment, judge.model, adapters_of(judge.adapter))
     for agent in experiment.agents:
-        if agent.model is not None and _is_same(located(experiment, agent.model), local):
+        if agent.model is None or len(agent.adapters) != len(model.adapters):
+            continue
+        own = [located(experiment, agent.model), *(located(experiment, one.file) for one in agent.adapters)]
+        files = [model.local, *(one.local for one in model.adapters)]
+        if all(map(_is_same, own, files)):
             raise UsageError(
-                f"the judge is agent {agent.id}'s own model: {judge.model} is {local.path}; choose a GGUF file that no "
-                "agent uses, so that no agent is the judge of its own text"
+                f"the judge is agent {agent.id}'s own model: {judge.model} is {model.path}; choose a GGUF file or "
+                "adapters that no agent uses, so that no agent is the judge of its own text"
             )
-    return ModelInUse(local, read_metadata(local.path))
+    return model
 
 
 def _is_same(one: LocalModel, other: LocalModel) -> bool:
@@ -182,7 +185,7 @@ def _prompt(
             f"the judge's question {beginning} has {len(tokens)} tokens, more than the {limit} tokens of context of "
             f"{model.local.reference}: shorten the prompt or the texts, or choose another model"
         )
-    return GgufPrompt(model.path, tokens)
+    return GgufPrompt(model.path, tokens, model.tuned.adapters)
 
 
 def _digest(prompt: GgufPrompt) -> str:
@@ -211,8 +214,8 @@ def _began_with(experiment: Experiment, said: Sequence[Mapping[str, Any]], model
 
 
 def _identity(model: ModelInUse, form: str) -> str:
-    """The SHA-256 of the model's file; of one in parts, of every part; and the format of its weights, if another."""
-    return " ".join([*model.sha256s, *([] if form == "file" else [form])])
+    """The SHA-256 of the model's file, of every part, of adapters; and the format of its weights, if another."""
+    return " ".join([*model.digests, *([] if form == "file" else [form])])
 
 
 def _worked_out(
@@ -239,8 +242,7 @@ def _worked_out(
 
 
 def _files(experiment: Experiment, model: ModelInUse, prompts: Sequence[GgufPrompt], kept: Formats | None) -> GgufFiles:
-    in_use = {str(model.local.reference): model}
-    return GgufFiles(_without_writing(experiment), in_use, [[prompt] for prompt in prompts], kept)
+    return GgufFiles(_without_writing(experiment), {(model.name, ()): model}, [[prompt] for prompt in prompts], kept)
 
 
 def _without_writing(experiment: Experiment) -> Experiment:

@@ -260,7 +260,7 @@ def test_where_a_large_batch_moves_bits_the_usual_one_is_used(load: Load, monkey
     used = files(load())
     assert used.slots == 48
     finding = Probed(used.hardware, Shape(96, 256), "", "96 rows in a batch")
-    used.findings[used.models[0].path] = finding
+    used.findings[used.models[0].tuned] = finding
     assert used.slots == 16
 
 

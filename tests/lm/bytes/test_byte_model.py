@@ -238,7 +238,7 @@ def gguf(path: Path, prompts: Sequence[tuple[int, ...]], knobs: Knobs) -> Iterat
     context = GgufContext(path, CPU, n_sequences=SLOTS * most * PLACES, n_tokens=60)
     reference = GgufContext(path, CPU, n_sequences=2, n_tokens=60)
     try:
-        inner = GgufModel([context], {path: 1}, SLOTS * most * PLACES)
+        inner = GgufModel([context], {context.tuned: 1}, SLOTS * most * PLACES)
         asked = tuple(BytePrompt(0, GgufPrompt(path, tokens), 1.0, "A") for tokens in prompts)
         yield (
             ByteModel([byte_model.TokenModel(inner, Lexicon.of(context.vocabulary), most)], knobs, SLOTS),

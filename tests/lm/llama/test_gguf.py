@@ -233,7 +233,7 @@ def test_slots_of_a_file_with_two_prompts(tmp_path: Path) -> None:
     a, b, c, d = map(of_byte, b"abcd")
     path = bigram_model(tmp_path / "m.gguf", {a: {c: SURE}, b: {d: SURE}, c: {a: SURE}, d: {b: SURE}})
     context = GgufContext(path, CPU, n_sequences=6, n_tokens=16)
-    model = GgufModel([context], {path: 2})
+    model = GgufModel([context], {context.tuned: 2})
     prompts = (GgufPrompt(path, (1, a)), GgufPrompt(path, (1, b)))
     try:
         answers = model.evaluate([Request(2, prompts, ()), Request(0, prompts[::-1], ()), Request(1, prompts, (c, d))])

@@ -263,7 +263,7 @@ def test_a_lone_text_goes_on_where_it_is(model: Model, kind: str, n_tokens: int)
 def test_two_prompts_and_one_text(pair: Pair, continuation: Tokens) -> None:
     """In one batch, in other slots, in the other order, one after the other: each prompt has logits of its own."""
     path = pair.used.path
-    lm = GgufModel([pair.used], {path: 2})
+    lm = GgufModel([pair.used], {pair.used.tuned: 2})
     prompts = [GgufPrompt(path, START), GgufPrompt(path, words(len(START), seed=9))]
     expected = [pair.fresh(prompt.tokens + continuation) for prompt in prompts]
     assert np.abs(expected[0] - expected[1]).max() > 10 * NEAR

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...experiment.experiment import Agent, Experiment
@@ -18,13 +17,14 @@ from .model_in_use import models_in_use
 from .model_prompts import prompt_text, read_prompts
 
 if TYPE_CHECKING:
+    from ...lm.llama.adapters import Tuned
     from ...lm.llama.gguf import KvCall
     from ...runs.manifest import Formats
 
 SLOTS_OF_TABLES = 1024
 
 
-def unobserved(path: Path, step: KvCall) -> None:
+def unobserved(tuned: Tuned, step: KvCall) -> None:
     """Tells nobody of a call."""
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...experiment.experiment import Agent, Experiment
@@ -24,6 +23,7 @@ from .model_in_use import models_in_use
 from .model_prompts import prompt_text, read_prompts
 
 if TYPE_CHECKING:
+    from ...lm.llama.adapters import Tuned
     from ...lm.llama.gguf import GgufContext, GgufPrompt
     from ...runs.manifest import Formats
 
@@ -40,7 +40,7 @@ class ByteBidders(BidderModels):
         models = list(dict.fromkeys(in_use.values()))
         self._tables = [voice for voice in voices if voice.distributions is not None]
         read = read_prompts(experiment, voices, in_use, one_vocabulary=False)
-        prompts = _byte_prompts(voices, [model.path for model in models], read)
+        prompts = _byte_prompts(voices, [model.tuned for model in models], read)
         self.prompt_sets: Mapping[str, PromptSet] = prompt_sets_of(reportings, voices, prompts)
         self._knobs = experiment.auction.covering
         self._over_words = experiment.auction.alphabet == "words"  # another agent may begin a word, then take it back
@@ -71,9 +71,9 @@ class ByteBidders(BidderModels):
         from ...lm.llama.gguf import GgufModel
 
         assert self.files is not None
-        n_places = slots * self.files.sequences[context.path]
-        model = GgufModel([context], {context.path: 1}, n_places)
-        return TokenModel(model, Lexicon.of(context.vocabulary), self.files.most_prompts[context.path])
+        n_places = slots * self.files.sequences[context.tuned]
+        model = GgufModel([context], {context.tuned: 1}, n_places)
+        return TokenModel(model, Lexicon.of(context.vocabulary), self.files.most_prompts[context.tuned])
 
 
 def _of_table(agent: Agent) -> TokenModel:
@@ -82,19 +82,19 @@ def _of_table(agent: Agent) -> TokenModel:
 
 
 def _byte_prompts(
-    voices: Sequence[Agent], paths: list[Path], read: Mapping[str, list[GgufPrompt | None]]
+    voices: Sequence[Agent], files: list[Tuned], read: Mapping[str, list[GgufPrompt | None]]
 ) -> dict[str, list[BytePrompt]]:
     """The prompt of every voice, of every query."""
     tables = [voice for voice in voices if voice.distributions is not None]
     of_tables = {
-        id(voice): BytePrompt(len(paths) + k, table_prompt(voice), voice.temperature, voice.name)
+        id(voice): BytePrompt(len(files) + k, table_prompt(voice), voice.temperature, voice.name)
         for k, voice in enumerate(tables)
     }
     return {
         query: [
             of_tables[id(voice)]
             if prompt is None
-            else BytePrompt(paths.index(prompt.path), prompt, voice.temperature, voice.name)
+            else BytePrompt(files.index(prompt.tuned), prompt, voice.temperature, voice.name)
             for voice, prompt in zip(voices, of_voices, strict=True)
         ]
         for query, of_voices in read.items()

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...experiment.experiment import Experiment
@@ -17,18 +16,19 @@ from ...runs.manifest import Formats
 from ...system.errors import ModelError, OutOfMemoryError, UsageError
 from ...system.memory import free_memory
 from ...system.processors import usable_processors
-from .model_in_use import ModelInUse
+from .model_in_use import ModelInUse, ModelNamed
 from .weights_in_use import WeightsInUse
 
 if TYPE_CHECKING:
     from ...experiment.experiment import Agent
+    from ...lm.llama.adapters import Tuned
     from ...lm.llama.gguf import GgufContext, GgufPrompt, KvCall
     from ...lm.llama.hardware import Hardware
     from ...lm.probing.probe import Probed, Shape
 
 logger = logging.getLogger("tokauction")
 
-Observer: TypeAlias = "Callable[[Path, KvCall], object]"
+Observer: TypeAlias = "Callable[[Tuned, KvCall], object]"
 
 MOST_SEQUENCES = 256  # llama_max_parallel_sequences()
 
@@ -42,12 +42,12 @@ class GgufFiles:
     def __init__(
         self,
         experiment: Experiment,
-        in_use: Mapping[str, ModelInUse],
+        in_use: Mapping[ModelNamed, ModelInUse],
         prompts: Sequence[Sequence[GgufPrompt]],
         kept: Formats | None = None,
         places: int = 1,
     ) -> None:
-        """`in_use` are the models by reference, `prompts` those that one query has to have evaluated, of every query.
+        """`in_use` are the models as they are named, `prompts` those that each query has to have evaluated.
 
         `kept` are the formats that a run began with.
         """
@@ -61,7 +61,7 @@ class GgufFiles:
             runtime.device, runtime.gpu_layers, n_threads, kv_cache, runtime.rpc, split
         )
         self._experiment = experiment
-        self.findings: dict[Path, Probed] = {}
+        self.findings: dict[Tuned, Probed] = {}
         self._in_use = in_use
         self.models = tuple(dict.fromkeys(in_use.values()))
         self.weights = WeightsInUse(experiment, self.models, self.hardware, kept)
@@ -74,7 +74,7 @@ class GgufFiles:
         """Whether a cell's record cannot depend on which cells share its batches: False where nobody has measured."""
         if self._experiment.runtime.deterministic:
             return True
-        return all(model.path in self.findings and self.findings[model.path].keeps_bits for model in self.models)
+        return all(model.tuned in self.findings and self.findings[model.tuned].keeps_bits for model in self.models)
 
     @property
     def formats(self) -> Formats:
@@ -84,7 +84,7 @@ class GgufFiles:
 
     def of(self, agent: Agent) -> ModelInUse | None:
         """The model of an agent; None for a table."""
-        return None if agent.model is None else self._in_use[agent.model]
+        return None if agent.model is None else self._in_use[agent.model, agent.adapters]
 
     def probe(self, tell: Callable[[str], None] = logger.info, *, thoroughly: bool = False) -> None:
         """Have child processes evaluate every file as this run will, where that was never done here.
@@ -93,90 +93,94 @@ class GgufFiles:
         and for as long as it takes.
         """
         self.weights.make_copies(tell)
-        self._settle(lambda path: self._measured(path, tell, None) if thoroughly else self._known(path, tell))
-        self._settle(lambda path: self._known(path, tell))  # one that moves its bits may have got a smaller batch
+        self._settle(lambda tuned: self._measured(tuned, tell, None) if thoroughly else self._known(tuned, tell))
+        self._settle(lambda tuned: self._known(tuned, tell))  # one that moves its bits may have got a smaller batch
 
-    def _settle(self, find: Callable[[Path], Probed | None]) -> None:
+    def _settle(self, find: Callable[[Tuned], Probed | None]) -> None:
         """Compute as it works for every file."""
         for model in self.models:
-            finding = find(model.path)
+            finding = find(model.tuned)
             if finding is None:
                 continue
             if finding.hardware != self.hardware:
                 self.hardware, self.findings = finding.hardware, {}
                 self._settle(find)
                 return
-            self.findings[model.path] = finding
+            self.findings[model.tuned] = finding
 
-    def _known(self, path: Path, tell: Callable[[str], None]) -> Probed:
+    def _known(self, tuned: Tuned, tell: Callable[[str], None]) -> Probed:
         from ...lm.probing.probe import SECONDS
 
-        return self._remembered(path) or self._measured(path, tell, SECONDS)
+        return self._remembered(tuned) or self._measured(tuned, tell, SECONDS)
 
-    def _measured(self, path: Path, tell: Callable[[str], None], seconds: float | None) -> Probed:
+    def _measured(self, tuned: Tuned, tell: Callable[[str], None], seconds: float | None) -> Probed:
         try:
-            return self._found(path, tell, seconds)
+            return self._found(tuned, tell, seconds)
         except ModelError as error:
-            if not self.weights.of(path).is_copy:
+            if not self.weights.of(tuned.path).is_copy:
                 raise
-            self.weights.give_up(path, error, tell)
-            return self._remembered(path) or self._found(path, tell, seconds)
+            self.weights.give_up(tuned.path, error, tell)
+            return self._remembered(tuned) or self._found(tuned, tell, seconds)
 
-    def _found(self, path: Path, tell: Callable[[str], None], seconds: float | None) -> Probed:
+    def _found(self, tuned: Tuned, tell: Callable[[str], None], seconds: float | None) -> Probed:
         from ...lm.probing import probe
 
+        path = tuned.path
         logger.info("%s: a child process evaluates it first, once for these settings", path)
         finding = probe.find(
             path,
             self.hardware,
-            self._shape(path),
+            self._shape(tuned),
             copy=self.weights.copy_of(path),
-            sizes=[size for size in probe.SIZES if size <= self._room(path)],
+            adapters=tuned.adapters,
+            sizes=[size for size in probe.SIZES if size <= self._room(tuned)],
             seconds=seconds,
             tell=tell,
         )
         logger.info("%s: %s; %s", path, finding.hardware.in_words, finding.in_words)
         return finding
 
-    def _remembered(self, path: Path) -> Probed | None:
+    def _remembered(self, tuned: Tuned) -> Probed | None:
         from ...lm.probing import probe
 
-        return probe.remembered(path, self.hardware, self._shape(path), self.weights.of(path).form)
+        form = self.weights.of(tuned.path).form
+        return probe.remembered(tuned.path, self.hardware, self._shape(tuned), form, tuned.adapters)
 
-    def _shape(self, path: Path) -> Shape:
+    def _shape(self, tuned: Tuned) -> Shape:
         """What this run asks of the context of a file."""
         from ...lm.llama.gguf import cells_per_sequence
         from ...lm.probing.probe import Shape
 
-        n_sequences, n_tokens = self.slots * self.sequences[path], cells_per_sequence(self.longest[path])
+        n_sequences, n_tokens = self.slots * self.sequences[tuned], cells_per_sequence(self.longest[tuned])
         return Shape(n_sequences, n_tokens, alone=self._experiment.runtime.deterministic)
 
     @cached_property
-    def most_prompts(self) -> dict[Path, int]:
-        """For each file the most prompts that one query has on it."""
-        return {m.path: max(sum(p.path == m.path for p in prompts) for prompts in self._prompts) for m in self.models}
+    def most_prompts(self) -> dict[Tuned, int]:
+        """For each file and adapters the most prompts that one query has on it."""
+        own = [model.tuned for model in self.models]
+        return {one: max(sum(p.tuned == one for p in prompts) for prompts in self._prompts) for one in own}
 
     @cached_property
-    def sequences(self) -> dict[Path, int]:
-        """For each file its sequences per slot."""
-        return {path: self._places * n for path, n in self.most_prompts.items()}
+    def sequences(self) -> dict[Tuned, int]:
+        """For each of them its sequences per slot."""
+        return {tuned: self._places * n for tuned, n in self.most_prompts.items()}
 
     @cached_property
-    def longest(self) -> dict[Path, int]:
-        """For each file the most tokens that a prompt and its text have together."""
+    def longest(self) -> dict[Tuned, int]:
+        """For each of them the most tokens that a prompt and its text have together."""
         most_text = self._experiment.auction.max_draws
-        return {m.path: most_text + max(len(p.tokens) for p in self._all(m.path)) for m in self.models}
+        return {m.tuned: most_text + max(len(p.tokens) for p in self._all(m.tuned)) for m in self.models}
 
-    def _all(self, path: Path) -> set[GgufPrompt]:
-        """The prompts of all queries for one file."""
-        return {prompt for prompts in self._prompts for prompt in prompts if prompt.path == path}
+    def _all(self, tuned: Tuned) -> set[GgufPrompt]:
+        """The prompts of all queries for one of them."""
+        return {prompt for prompts in self._prompts for prompt in prompts if prompt.tuned == tuned}
 
     @property
     def slots(self) -> int:
         """How many texts advance together: as many as fill a batch and fit the context, sequences and memory."""
         slots = max(1, self._slots_of_a_batch())
         for model in self.models:
-            slots = min(slots, self._room(model.path) // self.sequences[model.path])
+            slots = min(slots, self._room(model.tuned) // self.sequences[model.tuned])
         return max(1, slots)
 
     def _slots_of_a_batch(self) -> int:
@@ -192,26 +196,30 @@ class GgufFiles:
             batch = USUAL_ROWS if is_usual and not self.hardware.gpu_layers else min(rows)
         return int(batch) // sum(self.most_prompts.values())
 
-    def _room(self, path: Path) -> int:
+    def _room(self, tuned: Tuned) -> int:
         """For how many sequences of a file there are sequence numbers and memory."""
-        model = next(model for model in self.models if model.path == path)
-        return min(MOST_SEQUENCES, self._allowed_cells(model) * self.sequences[path] // self._cells_per_slot(path))
+        model = next(model for model in self.models if model.tuned == tuned)
+        return min(MOST_SEQUENCES, self._allowed_cells(model) * self.sequences[tuned] // self._cells_per_slot(tuned))
 
-    def _cells_per_slot(self, path: Path) -> int:
+    def _cells_per_slot(self, tuned: Tuned) -> int:
         from ...lm.llama.gguf import cells_per_sequence
 
-        return self.sequences[path] * cells_per_sequence(self.longest[path])
+        return self.sequences[tuned] * cells_per_sequence(self.longest[tuned])
 
     def _allowed_cells(self, model: ModelInUse) -> int:
-        """`runtime.context`, or what half of the free memory holds. Raises UsageError where one text does not fit."""
+        """`runtime.context`, or what half of the free memory holds, which a file's contexts share.
+
+        Raises UsageError where one text does not fit.
+        """
         allowed, auction = self._experiment.runtime.context, self._experiment.auction
         if allowed == "auto":
             per_cell = self.kv_bytes_per_token(model)
-            return int(free_memory() / 2 / per_cell) if per_cell else 1 << 31
-        if int(allowed) < self._cells_per_slot(model.path):
+            n_contexts = sum(other.path == model.path for other in self.models)
+            return int(free_memory() / 2 / per_cell / n_contexts) if per_cell else 1 << 31
+        if int(allowed) < self._cells_per_slot(model.tuned):
             raise UsageError(
                 f"runtime.context is {allowed} tokens, but one text of {model.local.reference} needs "
-                f"{self._cells_per_slot(model.path)}: raise it, use `auto`, or lower `auction.{auction.limit}`"
+                f"{self._cells_per_slot(model.tuned)}: raise it, use `auto`, or lower `auction.{auction.limit}`"
             )
         return int(allowed)
 
@@ -219,12 +227,12 @@ class GgufFiles:
         """To evaluate all prompts, and so many tokens of texts that share nothing; None where a file was not timed."""
         total = 0.0
         for model in self.models:
-            n_prompts = self.most_prompts[model.path]
-            finding = self.findings.get(model.path)
+            n_prompts = self.most_prompts[model.tuned]
+            finding = self.findings.get(model.tuned)
             speed = finding.speed(self.slots * n_prompts) if finding else None
             if speed is None:
                 return None
-            n_rows = n_tokens * n_prompts + sum(len(prompt.tokens) for prompt in self._all(model.path))
+            n_rows = n_tokens * n_prompts + sum(len(prompt.tokens) for prompt in self._all(model.tuned))
             total += n_rows / speed
         return total
 
@@ -235,15 +243,15 @@ class GgufFiles:
         numbers = model.metadata.kv_numbers_per_token
         return numbers * BYTES[self.hardware.kv_cache] if numbers else None
 
-    def kv_cells(self, slots: int) -> dict[Path, int]:
-        """The KV cells of each file's context."""
-        return {model.path: slots * self._cells_per_slot(model.path) for model in self.models}
+    def kv_cells(self, slots: int) -> dict[Tuned, int]:
+        """The KV cells of each context."""
+        return {model.tuned: slots * self._cells_per_slot(model.tuned) for model in self.models}
 
     @contextmanager
     def loaded(
-        self, slots: int, observe: Observer = lambda path, step: None, kind: type[GgufContext] | None = None
+        self, slots: int, observe: Observer = lambda tuned, step: None, kind: type[GgufContext] | None = None
     ) -> Iterator[tuple[list[GgufContext], int]]:
-        """A context of every file with its weights, and the slots that they have room for, at most so many.
+        """A context of every file and its adapters, and the slots that they have room for, at most so many.
 
         `observe` is told every call that moves or computes KV cells. `kind` is that of the contexts; None: the one
         that writes texts as `runtime` says.
@@ -257,28 +265,34 @@ class GgufFiles:
         try:
             yield contexts, slots
         finally:
-            for context in contexts:
-                context.close()
+            _close(contexts)
 
     def _contexts(self, slots: int, observe: Observer, kind: type[GgufContext]) -> tuple[list[GgufContext], int]:
-        """One context per file, and the slots that they have room for; raises ModelError where one is too many."""
+        """One context per file and adapters, and the slots that there is room for. Raises ModelError."""
         contexts: list[GgufContext] = []
         try:
-            for path, n_sequences in self.sequences.items():
+            for tuned, n_sequences in self.sequences.items():
                 context = kind(
-                    path,
+                    tuned.path,
                     self.hardware,
-                    copy=self.weights.path_of_copy(path),
+                    copy=self.weights.path_of_copy(tuned.path),
+                    adapters=tuned.adapters,
+                    beside=next((one for one in contexts if one.path == tuned.path), None),
                     n_sequences=slots * n_sequences,
-                    n_tokens=self.longest[path],
-                    observe=partial(observe, path),
+                    n_tokens=self.longest[tuned],
+                    observe=partial(observe, tuned),
                 )
                 contexts.append(context)
         except ModelError as error:
-            for context in contexts:
-                context.close()
+            _close(contexts)
             if slots == 1 or not isinstance(error, OutOfMemoryError):
                 raise
             logger.warning("%s; %d texts at a time are tried", error, slots // 2)
             return self._contexts(slots // 2, observe, kind)
         return contexts, slots
+
+
+def _close(contexts: Sequence[GgufContext]) -> None:
+    """The weights that several share go last, with the first."""
+    for context in reversed(contexts):
+        context.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...experiment.templates.prompts import render_messages, render_prompt
 from ...system.errors import ModelError
-from .model_in_use import ModelInUse, placed
+from .model_in_use import ModelInUse, ModelNamed, placed
 
 if TYPE_CHECKING:
     from ...experiment.experiment import Agent, Auction, Experiment
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read_prompts(
-    experiment: Experiment, voices: Sequence[Agent], in_use: Mapping[str, ModelInUse], *, one_vocabulary: bool
+    experiment: Experiment, voices: Sequence[Agent], in_use: Mapping[ModelNamed, ModelInUse], *, one_vocabulary: bool
 ) -> dict[str, list[GgufPrompt | None]]:
     """Of every query the prompt of every voice, None for tables; raises ModelError where one does not fit."""
     from contextlib import ExitStack
@@ -32,7 +32,8 @@ def read_prompts(
     with ExitStack() as stack:
         templates = stack.enter_context(ChatTemplates())
         vocabularies = {
-            model.path: stack.enter_context(open_vocabulary(model.path)) for model in dict.fromkeys(in_use.values())
+            path: stack.enter_context(open_vocabulary(path))
+            for path in dict.fromkeys(model.path for model in in_use.values())
         }
         if one_vocabulary:
             _check_same_vocabulary(experiment, in_use, vocabularies)
@@ -46,7 +47,7 @@ def _prompt(
     experiment: Experiment,
     agent: Agent,
     query: str,
-    in_use: Mapping[str, ModelInUse],
+    in_use: Mapping[ModelNamed, ModelInUse],
     vocabularies: Mapping[Path, GgufVocabulary],
     templates: ChatTemplates,
 ) -> GgufPrompt | None:
@@ -54,10 +55,10 @@ def _prompt(
 
     if agent.model is None:
         return None
-    model = in_use[agent.model]
+    model = in_use[agent.model, agent.adapters]
     tokens = _tokens(agent, query, experiment.columns_of(query), model, vocabularies[model.path], templates)
     _check_length(agent, model, len(tokens), experiment.auction)
-    return GgufPrompt(model.path, tokens)
+    return GgufPrompt(model.path, tokens, model.tuned.adapters)
 
 
 def prompt_text(prompt: GgufPrompt) -> str:
@@ -86,14 +87,14 @@ def _tokens(
 
 
 def _check_same_vocabulary(
-    experiment: Experiment, in_use: Mapping[str, ModelInUse], vocabularies: Mapping[Path, GgufVocabulary]
+    experiment: Experiment, in_use: Mapping[ModelNamed, ModelInUse], vocabularies: Mapping[Path, GgufVocabulary]
 ) -> None:
     if len(vocabularies) < 2:
         return
     (first, reference), *others = vocabularies.items()
     for path, vocabulary in others:
         if vocabulary.digest != reference.digest:
-            named = next(name for name, model in in_use.items() if model.path == path)
+            named = next(name for (name, _), model in in_use.items() if model.path == path)
             raise placed(
                 experiment,
                 named,

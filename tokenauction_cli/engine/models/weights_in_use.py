@@ -26,11 +26,11 @@ class WeightsInUse:
     def __init__(
         self, experiment: Experiment, models: Sequence[ModelInUse], hardware: Hardware, kept: Formats | None
     ) -> None:
-        self._models = {model.path: model for model in models}
+        self._models = {model.path: model for model in models}  # once each, whatever its adapters
         self._hardware = hardware
         self._copies: dict[Path, Copy] = {}
         self._kept = dict(kept.weights) if kept else {}
-        self._chosen = {model.path: self._choice(experiment, model) for model in models}
+        self._chosen = {path: self._choice(experiment, model) for path, model in self._models.items()}
         if experiment.runtime.weights == "auto":
             self._keep_to_memory(experiment)
 

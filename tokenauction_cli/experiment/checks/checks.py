@@ -19,6 +19,7 @@ from ..format.auction import SPACE
 from ..format.draft import Draft, PlacedTemplate, PlacedVoice
 from ..format.values import shown
 from ..source.located_yaml import KeyPath
+from ..source.model_places import adapter_places
 from ..source.source import agent_names, default_ids
 from ..templates.prompts import template_mistakes
 from .alphabet_checks import check_alphabet
@@ -105,8 +106,9 @@ def _check_voice(draft: Draft, voice: PlacedVoice, prompts: list[str], tables: l
     path, has_model = voice.path, voice.entry.get("model") is not None
     if len(tables) == 2:
         draft.source.problem((*path, tables[1]), "expected one of distribution, distributions; got both", at_key=True)
-    if tables and (prompts or has_model):
-        extra = prompts[0] if prompts else "model"
+    adapters = ["adapter"] if voice.entry.get("adapter") is not None else []
+    if tables and (prompts or has_model or adapters):
+        extra = [*prompts, *(["model"] if has_model else adapters)][0]
         draft.source.problem((*path, extra), f"{voice.what} with a {tables[0]} has no {extra}", at_key=True)
     elif len(prompts) > 1:
         draft.source.problem(
@@ -174,6 +176,9 @@ def check_models(draft: Draft) -> None:
     for path, model in [*users, *((path, judge.model) for path, _, judge in judges(draft))]:
         if model is not None and model not in draft.models and not is_model_reference(model):
             _unknown_model(draft, (*path, "model"), model, (*draft.models, *known_aliases()))
+        for place, file in adapter_places(draft.source, path):
+            if isinstance(file, str) and file and file not in draft.models and not is_model_reference(file):
+                _unknown_model(draft, place, file, tuple(draft.models), "adapter")
 
 
 def is_model_reference(text: str) -> bool:
@@ -185,11 +190,10 @@ def is_model_reference(text: str) -> bool:
     return True
 
 
-def _unknown_model(draft: Draft, path: KeyPath, model: str, known: Sequence[str]) -> None:
-    forms = (
-        "a key of models, smollm2-135m-instruct, a .gguf file, hf:user/repo:QUANT or hf:user/repo/file.gguf@revision"
-    )
-    draft.source.problem(path, f"unknown model {shown(model)}{did_you_mean(model, known)}; expected {forms}")
+def _unknown_model(draft: Draft, path: KeyPath, model: str, known: Sequence[str], what: str = "model") -> None:
+    own = "smollm2-135m-instruct, " if what == "model" else ""
+    forms = f"a key of models, {own}a .gguf file, hf:user/repo:QUANT or hf:user/repo/file.gguf@revision"
+    draft.source.problem(path, f"unknown {what} {shown(model)}{did_you_mean(model, known)}; expected {forms}")
 
 
 def check_prompts(draft: Draft) -> None:

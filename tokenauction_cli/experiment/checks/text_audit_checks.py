@@ -88,7 +88,9 @@ def judges(draft: Draft) -> Iterator[tuple[KeyPath, str, Judge]]:
 
 def _check_judge(draft: Draft, path: KeyPath, judge: Judge) -> None:
     for agent in draft.agents:
-        if agent is not None and agent.model is not None and draft.model(agent.model) == draft.model(judge.model):
+        if agent is None or agent.model is None or agent.adapter != judge.adapter:
+            continue
+        if draft.model(agent.model) == draft.model(judge.model):
             draft.source.problem(path, f"expected a model that no agent uses, got that of {shown(agent.name)}")
             return
 

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from .values import FilledText, Flag, Id, Mass, Name, Number, Positive, Row, Rows, Section, Share, Text, Whole, says
+from .values import (
+    Bound,
+    FilledText,
+    Flag,
+    Id,
+    Mass,
+    Name,
+    Number,
+    Positive,
+    Row,
+    Rows,
+    Section,
+    Share,
+    Text,
+    Whole,
+    says,
+)
 
 MAX_AGENTS = 64
 
@@ -31,6 +47,28 @@ class Message(Section):
     content: Text = Field(description="What is said. A Jinja2 template: {{ query }} and {{ agent }} are known.")
 
 
+class AdapterSection(Section):
+    """A LoRA adapter of the model."""
+
+    file: FilledText = Field(
+        description="Its GGUF file: a key of `models`, a path (relative to this file), or hf:user/repo/file.gguf."
+    )
+    scale: Bound = Field(default=1.0, description="By how much it counts: W + scale (alpha / rank) B A.")
+
+
+def _each(given: Any) -> Any:
+    """One adapter or a list, each as a mapping."""
+    several = given if isinstance(given, (list, tuple)) else [given]
+    return [{"file": one} if isinstance(one, str) else one for one in several]
+
+
+Adapters = Annotated[
+    tuple[AdapterSection, ...],
+    Field(min_length=1),
+    BeforeValidator(_each, json_schema_input_type=str | AdapterSection | list[str | AdapterSection]),
+]
+
+
 class Named(Section):
     """What is called by a name; a base of its own, for a name comes first where an agent is shown."""
 
@@ -48,6 +86,10 @@ class Voice(Section):
         default=None,
         description="A key of `models`, smollm2-135m-instruct, a path to a .gguf file (relative to this file), "
         "hf:user/repo:QUANT or hf:user/repo/file.gguf@revision.",
+    )
+    adapter: Adapters | None = Field(
+        default=None,
+        description="LoRA adapters of the model: a GGUF file of that type, or {file, scale}, or a list of these.",
     )
     prompt: FilledText | None = Field(
         default=None,

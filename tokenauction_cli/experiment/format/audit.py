@@ -9,13 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from .agents import Adapters
 from .values import Bids, Count, FilledText, Number, Positive, Rows, Section, Share
 
 
 class Judge(Section):
     """A model that reads a finished text and is asked one question that Yes or No answers."""
 
-    model: FilledText = Field(description="As of an agent; a model that no agent uses.")
+    model: FilledText = Field(description="As of an agent; a model that no agent uses, or not with these adapters.")
+    adapter: Adapters | None = Field(default=None, description="As of an agent.")
     prompt: FilledText = Field(
         description="Raw text that ends where Yes or No follows. A Jinja2 template: {{ query }}, {{ agent }} and "
         "{{ text }} are known."

@@ -9,7 +9,20 @@ from functools import cached_property
 
 from ...mechanism.truncation import OFF, Truncation
 from ...text.mentions import Phrases
-from ..format.agents import AgentSection, Reference
+from ..format.agents import Adapters, AgentSection, Reference
+
+
+@dataclass(frozen=True)
+class AdapterChoice:
+    """An adapter of an agent's model: its reference, and by how much it counts."""
+
+    file: str
+    scale: float
+
+
+def adapters_of(section: Adapters | None) -> tuple[AdapterChoice, ...]:
+    """Those of a section whose names are resolved."""
+    return tuple(AdapterChoice(one.file, one.scale) for one in section or ())
 
 
 @dataclass(frozen=True)
@@ -23,6 +36,7 @@ class Agent:
     name: str
     id: str
     model: str | None
+    adapters: tuple[AdapterChoice, ...]
     prompt: str | None
     messages: tuple[tuple[str, str], ...]
     distributions: Mapping[str, Mapping[str, float]] | None
@@ -49,6 +63,7 @@ class Agent:
             name=agent.name,
             id=agent.id,
             model=agent.model,
+            adapters=adapters_of(agent.adapter),
             prompt=agent.prompt,
             messages=tuple(said),
             distributions=agent.distributions,

@@ -1,9 +1,10 @@
-"""Where an experiment file names a model, for errors that show only when the model is looked for."""
+"""Where an experiment file names a model or an adapter, for errors that show only when the model is looked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ...system.errors import ExperimentError
 from ...system.regular_files import opened
@@ -28,10 +29,20 @@ def place_of_model(file: Path, source: bytes, reference: str) -> str:
 
 
 def _places(written: Source) -> Iterator[KeyPath]:
-    """Where a model may be named: in `models`, by the agents, by the reference and by judges."""
+    """Where a model or an adapter may be named: in `models`, by the agents, by the reference and by judges."""
     models, agents, value = (written.get(*path) for path in (("models",), ("agents",), ("audit", "texts", "value")))
     yield from (("models", alias) for alias in (models if isinstance(models, dict) else ()))
-    yield from (("agents", i, "model") for i, _ in enumerate(agents if isinstance(agents, list) else ()))
-    yield ("reference", "model")
-    for label in value if isinstance(value, dict) else ():
-        yield ("audit", "texts", "value", label, "judge", "model")
+    voices: list[KeyPath] = [("agents", i) for i, _ in enumerate(agents if isinstance(agents, list) else ())]
+    judges = [("audit", "texts", "value", label, "judge") for label in (value if isinstance(value, dict) else ())]
+    for voice in (*voices, ("reference",), *judges):
+        yield (*voice, "model")
+        yield from (path for path, _ in adapter_places(written, voice))
+
+
+def adapter_places(written: Source, voice: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    """Where the files of the adapters of an agent, of the reference or of a judge stand, and what stands there."""
+    given = written.get(*voice, "adapter")
+    several = [((k,), one) for k, one in enumerate(given)] if isinstance(given, list) else [((), given)]
+    for where, one in several:
+        path = (*voice, "adapter", *where, *(("file",) if isinstance(one, dict) else ()))
+        yield path, written.get(*path)

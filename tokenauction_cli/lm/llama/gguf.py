@@ -1,9 +1,9 @@
 """Language models in GGUF files, evaluated by llama.cpp's low-level API: many sequences, one context, one decode.
 
-One model load and one context per file. Every (slot, prompt) has a KV sequence with a stream of cells of its own. A
-sequence keeps what was evaluated last; a request reuses the beginning that it shares with it, or copies a longer one
-from another sequence, and evaluates the rest: normally one token. One `llama_decode` carries the last token of every
-request.
+One model load per file, and one context per file and adapters. Every (slot, prompt) has a KV sequence with a stream of
+cells of its own. A sequence keeps what was evaluated last; a request reuses the beginning that it shares with it, or
+copies a longer one from another sequence, and evaluates the rest: normally one token. One `llama_decode` carries the
+last token of every request.
 
 Why streams (`kv_unified` off): in a unified cache the cells of a sequence end up in any order once freed cells are used
 again, attention adds them up in that order, and the logits move. In a stream, cell k holds token k, so the logits of a
@@ -28,6 +28,7 @@ from ...model_files.gguf_header import read_header
 from ...system.errors import CellError, ModelError, OutOfMemoryError, TokauctionError
 from ..base import NO_LOGITS, Logits, Request, common_length, copied
 from . import libraries, llama_log
+from .adapters import Adapter, Tuned, apply
 from .batch import Batch, Row
 from .hardware import CELL_BLOCK, GGML_TYPES, Hardware
 from .lone_rows import has_floats, parts_streams
@@ -49,10 +50,16 @@ class KvCall(NamedTuple):
 
 @dataclass(frozen=True)
 class GgufPrompt:
-    """A prompt as tokens for one GGUF file."""
+    """A prompt as tokens for one GGUF file, with or without adapters."""
 
     path: Path
     tokens: tuple[int, ...]
+    adapters: tuple[Adapter, ...] = ()
+
+    @property
+    def tuned(self) -> Tuned:
+        """What it is for."""
+        return Tuned(self.path, self.adapters)
 
     @property
     def n_tokens(self) -> int:
@@ -100,7 +107,7 @@ def _shares(hardware: Hardware) -> ctypes.Array[ctypes.c_float] | None:
 
 
 class GgufContext:
-    """One loaded GGUF file with its one context of `n_sequences` sequences of at most `n_tokens` tokens each."""
+    """One loaded GGUF file, or one with adapters: a context of `n_sequences` sequences of at most `n_tokens` tokens."""
 
     def __init__(
         self,
@@ -110,33 +117,40 @@ class GgufContext:
         n_sequences: int,
         n_tokens: int,
         copy: Path | None = None,
+        adapters: tuple[Adapter, ...] = (),
+        beside: GgufContext | None = None,
         observe: Callable[[KvCall], object] = lambda step: None,
         hear: Any = None,
     ) -> None:
         """`copy` is loaded instead of the file, where there is one: the same weights in another format.
+
+        `beside` is a context of the same file, whose weights it shares, and which is closed after it.
 
         `observe` is told every call that moves or computes KV cells, before it is made.
 
         `hear` is a `ggml_backend_sched_eval_callback`: llama.cpp calls it for every node that it computes.
         """
         self.path = path
+        self.tuned = Tuned(path, adapters)
         self._hear = hear
         self._observe = observe
         self.chunk = hardware.chunk
         self._n_cells = cells_per_sequence(n_tokens)
-        self._model = _load(copy or path, hardware)
-        self.vocabulary = GgufVocabulary(self._model)
+        self._owns_weights = beside is None
+        self._model: llama_cpp.llama_model_p = _load(copy or path, hardware) if beside is None else beside._model
+        self.vocabulary: GgufVocabulary = GgufVocabulary(self._model) if beside is None else beside.vocabulary
         try:
             self._context = self._new_context(hardware, n_sequences)
+            apply(self._model, self._context, adapters)
         except ModelError:
-            llama_cpp.llama_model_free(self._model)
+            self._free_weights()
             raise
         self._memory = llama_cpp.llama_get_memory(self._context)
         self.n_sequences = n_sequences
         self.trained_length: int = llama_cpp.llama_model_n_ctx_train(self._model)
         self.has_state = has_state(self._model)
         header = read_header(copy or path)
-        self.has_floats = has_floats(header)
+        self.has_floats = has_floats(header) or bool(adapters)
         can_pair = not hardware.gpu_layers and not self.has_state
         self._pairs_every_row = can_pair and parts_streams(header)
         self._pairs_lone_rows = can_pair and (self.has_floats or self._n_cells >= _LONG)
@@ -170,9 +184,13 @@ class GgufContext:
         return context
 
     def close(self) -> None:
-        """Free the context and the weights."""
+        """Free the context, and the weights where they are its own."""
         llama_cpp.llama_free(self._context)
-        llama_cpp.llama_model_free(self._model)
+        self._free_weights()
+
+    def _free_weights(self) -> None:
+        if self._owns_weights:
+            llama_cpp.llama_model_free(self._model)
 
     def evaluate(self, wanted: dict[int, tuple[int, ...]]) -> dict[int, Logits]:
         """The logits after each sequence's wanted tokens, (V,) float32 in llama.cpp's own memory."""
@@ -311,16 +329,16 @@ class GgufModel:
     """
 
     def __init__(
-        self, contexts: Sequence[GgufContext], most_prompts: dict[Path, int], slots: int | None = None
+        self, contexts: Sequence[GgufContext], most_prompts: dict[Tuned, int], slots: int | None = None
     ) -> None:
         self.slots = slots
-        self._contexts = {context.path: context for context in contexts}
+        self._contexts = {context.tuned: context for context in contexts}
         self._most_prompts = most_prompts
         self.vocabulary = contexts[0].vocabulary
 
     @property
     def contexts(self) -> list[GgufContext]:
-        """One per file, in the order in which the agents name them."""
+        """One per file and adapters, in the order in which the agents name them."""
         return list(self._contexts.values())
 
     @property
@@ -336,21 +354,22 @@ class GgufModel:
             context.forget()
 
     def evaluate(self, requests: Sequence[Request]) -> list[list[Logits] | CellError]:
-        wanted: dict[Path, dict[int, tuple[int, ...]]] = {path: {} for path in self._contexts}
-        places: list[list[tuple[Path, int] | None]] = []
+        wanted: dict[Tuned, dict[int, tuple[int, ...]]] = {tuned: {} for tuned in self._contexts}
+        places: list[list[tuple[Tuned, int] | None]] = []
         for request in requests:
-            place: list[tuple[Path, int] | None] = []
+            place: list[tuple[Tuned, int] | None] = []
             used = dict.fromkeys(self._contexts, 0)
             for k, prompt in enumerate(request.prompts):
-                number = request.slot * self._most_prompts[prompt.path] + used[prompt.path]
-                used[prompt.path] += 1
+                tuned = prompt.tuned
+                number = request.slot * self._most_prompts[tuned] + used[tuned]
+                used[tuned] += 1
                 if k in request.left_out:
                     place.append(None)
                     continue
-                wanted[prompt.path][number] = prompt.tokens + request.text
-                place.append((prompt.path, number))
+                wanted[tuned][number] = prompt.tokens + request.text
+                place.append((tuned, number))
             places.append(place)
-        logits = {path: self._contexts[path].evaluate(tokens) for path, tokens in wanted.items() if tokens}
+        logits = {tuned: self._contexts[tuned].evaluate(tokens) for tuned, tokens in wanted.items() if tokens}
         return [[NO_LOGITS if at is None else logits[at[0]][at[1]] for at in place] for place in places]
 
 

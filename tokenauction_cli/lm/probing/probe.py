@@ -27,6 +27,7 @@ from ...model_files.gguf_header import read_header
 from ...system.children import PACKAGE_ROOT, command_of
 from ...system.environment import cache_folder, remember
 from ...system.errors import ModelError
+from ..llama.adapters import Adapter
 from ..llama.copies import Copy
 from ..llama.file_identity import identity
 from ..llama.hardware import CELL_BLOCK, Hardware
@@ -108,9 +109,11 @@ class Probed:
         return self.rows_per_second[min(self.rows_per_second, key=lambda size: abs(size - n_rows))]
 
 
-def remembered(path: Path, hardware: Hardware, shape: Shape, form: str = FILE) -> Probed | None:
+def remembered(
+    path: Path, hardware: Hardware, shape: Shape, form: str = FILE, adapters: tuple[Adapter, ...] = ()
+) -> Probed | None:
     """What was found out before with weights in this format, for as many sequences of as many tokens."""
-    memory = _memory(path, hardware, shape, form)
+    memory = _memory(path, hardware, shape, form, adapters)
     try:
         plain = json.loads(memory.read_bytes())
         if plain["why_not"] and time.time() - memory.stat().st_mtime > UNMEASURED_SECONDS:
@@ -130,6 +133,7 @@ def find(
     shape: Shape,
     *,
     copy: Copy | None = None,
+    adapters: tuple[Adapter, ...] = (),
     sizes: Sequence[int] = SIZES,
     seconds: float | None = SECONDS,
     tell: Callable[[str], None] = lambda _: None,
@@ -141,7 +145,7 @@ def find(
     """
     crashes: list[Crash] = []
     for setting in hardware.fallbacks():
-        answer = _ask(_Question(path, setting, shape, seconds, tuple(sizes), copy and copy.path))
+        answer = _ask(_Question(path, setting, shape, seconds, tuple(sizes), copy and copy.path, adapters))
         if isinstance(answer, Crash):
             crashes.append(answer)
             continue
@@ -152,7 +156,8 @@ def find(
         for crash in crashes:
             tell(crash.in_words)
         for settings in {hardware, setting}:
-            remember(_memory(path, settings, finding.shape, copy.form if copy else FILE), asdict(finding))
+            form = copy.form if copy else FILE
+            remember(_memory(path, settings, finding.shape, form, adapters), asdict(finding))
         return finding
     raise unreadable(path, read_header(path), crashes[0].how)
 
@@ -175,11 +180,13 @@ class _Question(NamedTuple):
     seconds: float | None
     sizes: tuple[int, ...]
     copy: Path | None = None
+    adapters: tuple[Adapter, ...] = ()
 
     @property
     def plain(self) -> str:
         paths = {"path": str(self.path.absolute()), "copy": self.copy and str(self.copy.absolute())}
-        return json.dumps({**self._asdict(), **paths, "hardware": asdict(self.hardware)})
+        adapters = [(str(one.path.absolute()), one.scale) for one in self.adapters]
+        return json.dumps({**self._asdict(), **paths, "adapters": adapters, "hardware": asdict(self.hardware)})
 
 
 def child_command(question: str) -> list[str]:
@@ -250,7 +257,8 @@ def _said(line: bytes) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _memory(path: Path, hardware: Hardware, shape: Shape, form: str) -> Path:
+def _memory(path: Path, hardware: Hardware, shape: Shape, form: str, adapters: tuple[Adapter, ...]) -> Path:
     copied = [] if form == FILE else [form]
-    name = identity(path, sorted(asdict(hardware).items()), *copied)
+    tuned = [(identity(one.path), one.scale) for one in adapters]
+    name = identity(path, sorted(asdict(hardware).items()), *copied, *tuned)
     return cache_folder() / "probes" / f"{name}-{_VERSION}{'-alone' if shape.alone else ''}.json"

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from ...system.errors import OutOfMemoryError
 from ..base import Logits
 from ..llama import libraries
+from ..llama.adapters import Adapter, Tuned
 from ..llama.batch import Row
 from ..llama.gguf import GgufContext, OneByOneContext, cells_per_sequence
 from ..llama.hardware import CELL_BLOCK, Hardware
@@ -236,13 +237,19 @@ class Examination:
 
 
 def examine(
-    path: Path, hardware: Hardware, shape: Shape, sizes: Sequence[int], seconds: float | None, copy: Path | None = None
+    path: Path,
+    hardware: Hardware,
+    shape: Shape,
+    sizes: Sequence[int],
+    seconds: float | None,
+    copy: Path | None = None,
+    adapters: Sequence[Adapter] = (),
 ) -> Any:
     """The answer to the question that came."""
     say(at="loading", has_amx=libraries.computes_with("AMX_INT8"))
     is_heard = not hardware.gpu_layers and not shape.alone and Products.can_be_heard()
     products = Products() if is_heard else None
-    context = _context(path, copy, hardware, max(shape.n_sequences, *sizes), shape, products)
+    context = _context(Tuned(path, tuple(adapters)), copy, hardware, max(shape.n_sequences, *sizes), shape, products)
     text = _text(context, min(cells_per_sequence(shape.n_tokens), LENGTHS[-1] + N_STEPS))
     at_work = Examination(context, text, products, clock_of(hardware))
     sizes = sorted({size for size in (*sizes, shape.n_sequences) if 1 < size <= context.n_sequences})
@@ -277,14 +284,22 @@ def _text(context: GgufContext, n_tokens: int) -> tuple[int, ...]:
 
 
 def _context(
-    path: Path, copy: Path | None, hardware: Hardware, n_sequences: int, shape: Shape, products: Products | None
+    tuned: Tuned, copy: Path | None, hardware: Hardware, n_sequences: int, shape: Shape, products: Products | None
 ) -> GgufContext:
     """As many sequences as memory has room for."""
     kind = OneByOneContext if shape.alone else GgufContext
     hear = products.hear if products else None
     while True:
         try:
-            return kind(path, hardware, n_sequences=n_sequences, n_tokens=shape.n_tokens, copy=copy, hear=hear)
+            return kind(
+                tuned.path,
+                hardware,
+                n_sequences=n_sequences,
+                n_tokens=shape.n_tokens,
+                copy=copy,
+                adapters=tuned.adapters,
+                hear=hear,
+            )
         except OutOfMemoryError:
             if n_sequences == 1:
                 raise
@@ -292,11 +307,12 @@ def _context(
 
 
 def main(question: Mapping[str, Any]) -> None:
-    path = Path(question["path"])
+    path, adapters = Path(question["path"]), [Adapter(Path(file), scale) for file, scale in question["adapters"]]
     copy = Path(question["copy"]) if question["copy"] else None
     hardware = Hardware.of(question["hardware"])
     try:
-        answer = examine(path, hardware, Shape(*question["shape"]), question["sizes"], question["seconds"], copy)
+        asked = Shape(*question["shape"]), question["sizes"], question["seconds"], copy, adapters
+        answer = examine(path, hardware, *asked)
     except NoLogitsError:
         answer = {"error": NO_WRITER}
     except NotNumbersError:
