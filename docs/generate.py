@@ -62,10 +62,29 @@ SECTIONS = (
     (
         "Query",
         "queries",
-        "A query is a text, or a mapping with columns: as a row of a CSV file (`queries: log.csv`) has them, where the "
-        "first row names the columns and an empty bid is none. The file is UTF-8, or UTF-16 with a byte order mark. "
-        "A query with columns is there once. In a sweep of `relative_weight` without a `total_bid` the sum of a "
+        "A query is a text, or a mapping with columns, as a row of a file has them (`queries: log.csv`). The name of a "
+        "column says what it means:\n\n"
+        "| column | what it holds |\n|---|---|\n"
+        "| `query` | What the user asks. |\n"
+        "| `bid.NAME` | The bid of this agent for this query, by name or id. Empty: the agent's own bid. |\n"
+        "| `value.NAME` | What a text is worth to this agent in a market. No text depends on it, and no hash. |\n"
+        "| `time` | When the query was asked (ISO 8601): a market orders its rounds by it. |\n"
+        "| `weight` | How often the query is asked: a market can draw by it. |\n"
+        "| any other | A text for prompts: `{{ column }}`. |\n\n"
+        "Prompts know `time` and `weight`, too. A query is there once, or several times with another `time` in each "
+        "row. Then its texts are written once, its rows must have the same bids and texts, prompts know neither `time` "
+        "nor `weight`, and no market can be played. In a sweep of `relative_weight` without a `total_bid` the sum of a "
         "query's bids is shared; `audit`, `play` and benchmarks know the agents' own bids alone.",
+    ),
+    (
+        "QueryFile",
+        "queries: file",
+        "`queries: log.csv` is short for `queries: {file: log.csv}`. The first row of a CSV file names the columns; "
+        "the file is UTF-8, or UTF-16 with a byte order mark. A file of JSON Lines has a mapping in each line, with "
+        "the same keys in all of them. Numbers become texts, but for `bid.NAME` and `value.NAME`. A file may have any "
+        "length: only the rows that are kept are in memory, at most 1,000,000 of at most 100,000 characters. Mistakes "
+        "name the row, as in `log.csv:18204`. A run folder holds the rows that were kept: in `resolved.yaml`, or in "
+        "`queries.csv` where they are many.",
     ),
     ("Agent", "agents", ""),
     ("Chat", "agents: chat", ""),
@@ -167,6 +186,13 @@ agents:
   - {name: Bob, model: small, prompt: "{{ agent }} has {{ query }} in {{ place }}:"}
 auction:                                   # or a file: json_schema: slot.json
   constraint: {json_schema: {type: object, properties: {ad: {type: string, maxLength: 90}}, required: [ad]}}
+""",
+    "QueryFile": """\
+name: log
+queries: {file: log.csv, sample: 2, seed: 1, by: segment}    # 2 rows, of each segment in proportion to its rows
+agents:
+  - {name: Ann, distribution: {tea: 1}}
+  - {name: Bob, distribution: {milk: 1}}
 """,
     "Agent": """\
 name: tables                               # agents without models

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hub_server import TOKEN, HubServer
 from hypothesis import HealthCheck, settings
 
 import tokenauction_cli
@@ -46,6 +47,29 @@ PACKAGE_ROOT = Path(tokenauction_cli.__file__).parents[1]
 
 Reader = Callable[..., Experiment]
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    """A hub that this process's huggingface_hub talks to, with an empty cache and a token."""
+    from huggingface_hub import close_session, constants
+
+    from tokenauction_cli.model_files import download
+
+    monkeypatch.setattr(download, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with HubServer() as server:
+        template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(tmp_path / "agents.json"), raising=False)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        close_session()
+        yield server
+        close_session()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A model hub on 127.0.0.1: the few endpoints that huggingface_hub asks, from dictionaries. No xet, no redirects.
 
-GET       /api/models/<user>/<repo>[/revision/<revision>]     the files with their sizes and LFS sha256
-HEAD, GET /<user>/<repo>/resolve/<revision>/<file>            the file, its commit and its etag
+GET       /api/models/<user>/<repo>[/revision/<revision>]           the files with their sizes and LFS sha256
+HEAD, GET [/datasets]/<user>/<repo>/resolve/<revision>/<file>      the file, its commit and its etag
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from urllib.parse import unquote, urlsplit
 
+TOKEN = "hf_" + "secret" * 4
 _API = re.compile(r"/api/models/(?P<repository>[^/]+/[^/]+)(?:/revision/(?P<revision>.+))?")
-_RESOLVE = re.compile(r"/(?P<repository>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
+_RESOLVE = re.compile(r"/(?P<repository>(?:datasets/)?[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 
 
 def gguf(text: str = "") -> bytes:

@@ -9,11 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hub_server import HubServer, Repository, gguf, repository, sha256
+from hub_server import TOKEN, HubServer, Repository, gguf, repository, sha256
 from typer.testing import CliRunner, Result
 
 from tokenauction_cli.cli.models import app
@@ -34,28 +34,6 @@ from tokenauction_cli.model_files.quantisation import choose
 from tokenauction_cli.system.errors import ModelError
 
 ALIAS = "smollm2-135m-instruct"
-TOKEN = "hf_" + "secret" * 4
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    """A hub that this process's huggingface_hub talks to, with an empty cache and a token."""
-    from huggingface_hub import close_session, constants
-
-    monkeypatch.setattr(download, "_PAUSE_SECONDS", 0.0)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    with HubServer() as server:
-        template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(tmp_path / "agents.json"), raising=False)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        close_session()
-        yield server
-        close_session()
 
 
 @pytest.fixture

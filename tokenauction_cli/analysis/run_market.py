@@ -53,7 +53,7 @@ def with_market(
     if not overrides:
         return experiment
     source, file = folder.read(RESOLVED), folder.path / RESOLVED
-    sections = read_experiment(source, str(file), overrides, trust, reads_tables=False)
+    sections = read_experiment(source, str(file), overrides, trust, carried=experiment.query_table or b"")
     read = Experiment.of(sections, file, source)
     return replace(experiment, market=read.market, plain=read.plain, trust=read.trust)
 
@@ -86,7 +86,8 @@ def _with_reserve(
     """The run beside this one that differs in its reserve alone. Raises UsageError where there is none."""
     source, file = folder.read(RESOLVED), folder.path / RESOLVED
     override = f"auction.reserve={reserve:g}"
-    other = Experiment.of(read_experiment(source, str(file), [override], reads_tables=False), file, source)
+    sections = read_experiment(source, str(file), [override], carried=experiment.query_table or b"")
+    other = Experiment.of(sections, file, source)
     beside = (path for path in sorted(folder.path.parent.glob(f"*-{other.semantic_hash}")) if is_run(path))
     path = next(beside, None)
     if path is None:

@@ -19,6 +19,7 @@ from typing import Protocol, runtime_checkable
 from ..experiment.experiment import Experiment
 from ..experiment.reader import read_experiment
 from ..experiment.resolved.shard import Shard
+from ..experiment.rows.query_files import QUERIES
 from ..runs import manifest
 from ..runs.durable import Appender
 from ..runs.manifest_schema import path_of
@@ -166,7 +167,8 @@ def experiment_of(folder: RunFolder, known: manifest.Manifest) -> Experiment:
                 f"{folder.path}: its {what} comes from {origin}, which is not installed here: pip install {package}"
             )
     source = folder.read(RESOLVED)
-    experiment = Experiment.of(read_experiment(source, str(resolved), reads_tables=False), resolved, source)
+    rows = folder.read(QUERIES) if (folder.path / QUERIES).is_file() else b""
+    experiment = Experiment.of(read_experiment(source, str(resolved), carried=rows), resolved, source)
     origin, shard = known.get("experiment"), known.get("shard")
     return replace(
         experiment,

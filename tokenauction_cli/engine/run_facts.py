@@ -8,6 +8,7 @@ import yaml
 
 from .. import __version__
 from ..experiment.experiment import Experiment
+from ..experiment.rows.query_files import QUERIES
 from ..runs.manifest import FORMAT, RECORDS_VERSION, Manifest, changes, environment
 from ..runs.manifest_schema import kept_path
 from ..runs.run_folder import RunFolder
@@ -29,6 +30,8 @@ def begin_manifest(
     _check_models(folder, old.get("models", models), models)
     if not old:
         folder.write("experiment.yaml", experiment.source)
+        if experiment.query_table is not None:
+            folder.write(QUERIES, experiment.query_table)
         folder.write("resolved.yaml", yaml.safe_dump(experiment.plain, sort_keys=False, allow_unicode=True))
     manifest = {
         "format": FORMAT,

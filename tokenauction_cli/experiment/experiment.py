@@ -34,6 +34,7 @@ from .resolved.mechanism_choice import TOKEN_AUCTION, CellMechanism, MechanismCh
 from .resolved.shard import Shard
 from .resolved.sweep import SweepPoint, bidding, seeds_of, sweep_points, total_bid_of
 from .resolved.text_audit import TextAudit
+from .rows.query_files import QUERIES, as_csv, digest_of
 
 NO_EFFECT_ON_RECORDS = ("name", "runtime", "expect", "audit", "trust", "market")
 
@@ -143,6 +144,9 @@ class Experiment:
     path: Path
     modules: Path
     source: bytes
+    rows: tuple[
+        tuple[str, Columns], ...
+    ]  # the query of each row, and what it has beside; a query for each of its times
     columns: Mapping[str, Columns]  # what queries have beside their text, of those that have something
     points: tuple[SweepPoint, ...]  # the bids to try, in the order of the file, by the agents' own bids
     points_of_queries: Mapping[str, tuple[SweepPoint, ...]]  # of queries with bids of their own
@@ -174,6 +178,7 @@ class Experiment:
             path=path,
             modules=path.absolute().parent,
             source=source,
+            rows=sections.rows,
             columns=sections.columns,
             points=tuple(sweep_points(agents, sections.sweep, swept)),
             points_of_queries={
@@ -200,6 +205,13 @@ class Experiment:
             return tuple(self.columns[query].worths[agent] for query in self.queries)
         return tuple(float(self.columns_of(query)[column]) for query in self.queries)
 
+    @cached_property
+    def query_table(self) -> bytes | None:
+        """The file that carries the rows of a large file of queries; None where `plain` has them."""
+        if not isinstance(self.plain["queries"], dict):
+            return None
+        return as_csv([_plain_row(query, columns) for query, columns in self.rows])
+
     @property
     def audits_texts(self) -> bool:
         """Whether the file itself asks for an audit of whole texts."""
@@ -223,7 +235,8 @@ class Experiment:
     def semantic_hash(self) -> str:
         """8 hex digits that change exactly when a record could: of what cannot, `NO_EFFECT_ON_RECORDS` and values."""
         semantic = {key: value for key, value in self.plain.items() if key not in NO_EFFECT_ON_RECORDS}
-        semantic["queries"] = list(map(_without_values, semantic["queries"]))
+        if isinstance(semantic["queries"], list):
+            semantic["queries"] = list(map(_without_values, semantic["queries"]))
         canonical = json.dumps(semantic, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:8]
 
@@ -254,7 +267,7 @@ def _plain(sections: Sections) -> dict[str, Any]:
     return {
         "name": sections.name,
         "seed": sections.seed,
-        "queries": [_plain_query(query, sections.columns) for query in sections.queries],
+        "queries": _plain_queries(sections),
         "agents": [_plain_section(agent) for agent in sections.agents],
         **({} if reference is None else {"reference": _plain_section(reference)}),
         "auction": _plain_auction(sections.auction),
@@ -268,11 +281,16 @@ def _plain(sections: Sections) -> dict[str, Any]:
     }
 
 
-def _plain_query(query: str, columns: Mapping[str, Columns]) -> str | dict[str, Any]:
-    """The text alone, or with its columns."""
-    if query not in columns:
-        return query
-    values, *numbers = columns[query]
+def _plain_queries(sections: Sections) -> list[str | dict[str, Any]] | dict[str, str]:
+    """The rows, each the text alone or with its columns; of many, the file of a run folder and their digest."""
+    if sections.has_large_table:
+        rows = (_plain_row(query, columns) for query, columns in sections.rows)
+        return {"file": QUERIES, "sha256": digest_of(rows)}
+    return [_plain_row(query, columns) if any(columns) else query for query, columns in sections.rows]
+
+
+def _plain_row(query: str, columns: Columns) -> dict[str, Any]:
+    values, *numbers = columns
     of_agents = zip((BID, VALUE), numbers, strict=True)
     return {
         "query": query,

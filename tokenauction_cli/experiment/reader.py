@@ -20,7 +20,7 @@ from .checks.checks import check
 from .checks.constraint_checks import check_readable, lay_constraint
 from .checks.expectation_checks import FigureNames, check_points
 from .checks.mechanism_checks import check_winners
-from .checks.queries import BID, NO_COLUMNS, VALUE, Columns, columns_of, read_rows
+from .checks.queries import BID, NO_COLUMNS, VALUE, Columns, columns_of, rows_of
 from .checks.sweep_checks import check_bids_of_queries
 from .checks.text_audit_checks import check_deviations
 from .format.agents import MAX_AGENTS, Adapters, AgentSection, Reference, Voice
@@ -30,12 +30,14 @@ from .format.draft import Draft
 from .format.expect import ExpectationSection
 from .format.file_format import UNION_TAGS, ExperimentFile
 from .format.market import MarketSection, MarketValue
+from .format.queries import QueryFile
 from .format.runtime import Runtime
 from .format.sweep import Sweep
 from .format.values import Section, shown
 from .resolved.market import wanted_of
 from .resolved.mechanism_choice import resolved_mechanisms
 from .resolved.sweep import SweepPoint, bidding, sweep_points, total_bid_of
+from .rows.query_files import read_rows
 from .source.located_yaml import KeyPath
 from .source.source import Source, default_ids
 
@@ -48,7 +50,9 @@ class Sections(NamedTuple):
     name: str
     seed: int
     queries: tuple[str, ...]
+    rows: tuple[tuple[str, Columns], ...]  # of the file: a query may be there once for each time
     columns: Mapping[str, Columns]  # of the queries that have some
+    has_large_table: bool  # whose rows a run folder has in a file of their own
     agents: tuple[AgentSection, ...]
     reference: Reference | None
     auction: AuctionSection
@@ -74,28 +78,28 @@ def read_experiment(
     trust: Sequence[str] = (),
     figures: FigureNames | None = None,
     *,
-    reads_tables: bool = True,
+    carried: bytes | None = None,
 ) -> Sections:
     """What `Experiment.of` is made of. Raises ExperimentError with all problems.
 
-    `figures` are those that an expectation may name; without it their names are not looked at. Where the file comes
-    from a run folder it `reads_tables` no more: what it needs is in it, and was checked.
+    `figures` are those that an expectation may name; without it their names are not looked at. A file that comes from
+    a run folder has its rows in it, or they are `carried` along: it opens no other file, and was checked.
     """
     source = Source(text, file, overrides)
     if trust:
         source.trust(trust)
     _limit_agents(source)
-    if reads_tables:
-        _lay_queries(source, Path(file).parent)
+    is_large = _lay_queries(source, Path(file).parent, carried)
+    if carried is None:
         lay_constraint(source, Path(file).parent)
     whole = _validated_file(source)
     draft = _draft(source)
     check(draft, figures)
-    if reads_tables:
+    if carried is None:
         check_readable(draft)
     if source.problems or whole is None:
         raise ExperimentError(source.problems)
-    sections = _resolved(draft, whole)
+    sections = _resolved(draft, whole)._replace(has_large_table=is_large)
     bids = {query: columns.bids for query, columns in sections.columns.items()}
     check_bids_of_queries(draft, sections.agents, sections.sweep, bids)
     if source.problems:
@@ -124,38 +128,51 @@ def _limit_agents(source: Source) -> None:
         del agents[MAX_AGENTS:]
 
 
-def _lay_queries(source: Source, folder: Path) -> None:
-    """`queries: file.csv` becomes the list of its rows."""
+def _lay_queries(source: Source, folder: Path, carried: bytes | None) -> bool:
+    """The rows of a file of queries in its place; whether they are many."""
     named = source.get("queries")
-    if not isinstance(named, str) or not named:
-        return
+    if not isinstance(named, dict) and not (isinstance(named, str) and named):
+        return False
     try:
-        found = read_rows(folder / named)
+        chosen = QueryFile.model_validate({"file": named} if isinstance(named, str) else named)
+        found = read_rows(chosen, folder, carried)
+    except ValidationError as error:
+        _report_all(source, error, ("queries",), QueryFile)
+        raise ExperimentError(source.problems) from None
     except ExperimentError as error:
         raise ExperimentError([*source.problems, *error.problems]) from None
     except UsageError as error:
-        source.problem(("queries",), f"expected a list, or the name of a CSV file, got {shown(named)}: {error}")
+        expected = "expected a list, or a file of queries (CSV, .jsonl, .parquet)"
+        source.problem(("queries", "file"), f"{expected}, got {shown(chosen.file)}: {error}")
         raise ExperimentError(source.problems) from None
     source.lay_rows("queries", found.file, found.rows, found.lines)
+    return found.is_large
 
 
 def _validated_file(source: Source) -> ExperimentFile | None:
     try:
         return ExperimentFile.model_validate(source.data)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=True)
-        for detail in details[:MAX_REPORTED]:
-            _report(source, detail)
-        if len(details) > MAX_REPORTED:
-            source.problem((), f"and {len(details) - MAX_REPORTED:,} mistakes more")
+        _report_all(source, error)
         return None
 
 
-def _report(source: Source, detail: Any) -> None:
-    path, at_key = _path(source.data, detail["loc"])
+def _report_all(
+    source: Source, error: ValidationError, at: KeyPath = (), model: type[BaseModel] = ExperimentFile
+) -> None:
+    """Of a file, or of the section `at` a path that has this model."""
+    details = error.errors(include_url=False, include_context=True)
+    for detail in details[:MAX_REPORTED]:
+        _report(source, detail, at, model)
+    if len(details) > MAX_REPORTED:
+        source.problem((), f"and {len(details) - MAX_REPORTED:,} mistakes more")
+
+
+def _report(source: Source, detail: Any, at: KeyPath, model: type[BaseModel]) -> None:
+    path, at_key = _path(source.data, (*at, *detail["loc"]))
     found = shown(detail["input"])
     match detail["type"]:
-        case "missing" if path[0] == "queries" and path[-1] == "query" and len(detail["input"]) == 1:
+        case "missing" if path[0] == "queries" and not at and path[-1] == "query" and len(detail["input"]) == 1:
             ((key, value),) = detail["input"].items()
             message = (
                 f"{key}: {value!s:.60} is a mapping in YAML: put the query in quotes (or the key 'query' is missing)"
@@ -164,7 +181,7 @@ def _report(source: Source, detail: Any) -> None:
         case "missing":
             source.problem(path[:-1], f"the key {path[-1]!r} is missing")
         case "extra_forbidden":
-            known = _keys(ExperimentFile, path[:-1])
+            known = _keys(model, path[len(at) : -1])
             near = _homes(str(path[-1])) if len(path) == 1 else ""
             near = near or _nearest(str(path[-1]), known)
             source.problem(path, f"unknown key {shown(path[-1])}{near}", at_key=True)
@@ -266,11 +283,14 @@ def _section(model: type[AnySection], data: Any) -> AnySection | None:
 
 def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
     agents = tuple(_resolved_agent(draft, agent, i) for i, agent in enumerate(whole.agents))
+    rows = rows_of(draft) or (("", NO_COLUMNS),)
     return Sections(
         name=whole.name,
         seed=whole.seed,
-        queries=tuple(draft.queries) or ("",),
-        columns=columns_of(draft),
+        queries=tuple(dict.fromkeys(query for query, _ in rows)),
+        rows=rows,
+        columns=columns_of(rows),
+        has_large_table=False,
         agents=agents,
         reference=None if whole.reference is None else _resolved_voice(draft, whole.reference),
         auction=_resolved_auction(draft, whole.auction or AuctionSection()),

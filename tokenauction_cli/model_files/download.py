@@ -78,19 +78,22 @@ def _asked_for(error: Exception) -> float | None:
     return float(text) if re.fullmatch(r"\d{1,9}", text) else None
 
 
-def download(repository: str, name: str, revision: str | None, size: int | None) -> Path:
-    """The file in the cache. Raises NotAsListedError where the hub offers another size than this."""
+def download(repository: str, name: str, revision: str | None, size: int | None, kind: str = "model") -> Path:
+    """The file in the cache, of a repository of this kind: model or dataset.
+
+    Raises NotAsListedError where the hub offers another size than this.
+    """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     patience = Patience()
-    url = hf_hub_url(repository, name, revision=revision)
+    url = hf_hub_url(repository, name, revision=revision, repo_type=kind)
     found = patience.tried(lambda: get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS, library_name=LIBRARY))
     if not (_NAME.fullmatch(found.etag or "") and _NAME.fullmatch(found.commit_hash or "")):
         raise NotAsListedError("the hub does not say which version of the file it has")
     assert found.etag is not None
     assert found.commit_hash is not None
     size = _the_same(found.size, size)
-    folder = _folder(repository)
+    folder = _folder(repository, kind)
     blob = folder / "blobs" / found.etag
     if not blob.exists():
         blob.parent.mkdir(parents=True, exist_ok=True)
@@ -104,10 +107,10 @@ def _the_same(offered: int | None, listed: int | None) -> int | None:
     return listed if offered is None else offered
 
 
-def _folder(repository: str) -> Path:
+def _folder(repository: str, kind: str) -> Path:
     from huggingface_hub import constants
 
-    return Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+    return Path(constants.HF_HUB_CACHE) / f"{kind}s--{repository.replace('/', '--')}"
 
 
 class _Download:

@@ -69,6 +69,21 @@ def fetch(repository: str, file: HubFile, revision: str | None) -> Path:
         return download(repository, file.name, revision, file.size)
 
 
+def fetch_table(repository: str, name: str, revision: str | None) -> Path:
+    """Download a file of a data set, unless the cache has this version."""
+    with hub_errors(f"{_place(f'datasets/{repository}', revision)}, {name}"):
+        return download(repository, name, revision, None, "dataset")
+
+
+def cached_table(repository: str, name: str, revision: str | None) -> Path | None:
+    """The file of a data set in the cache, None where that has no such version."""
+    from huggingface_hub import try_to_load_from_cache
+
+    with hub_errors(_place(f"datasets/{repository}", revision)):
+        found = try_to_load_from_cache(repository, name, revision=revision, repo_type="dataset")
+    return Path(found) if isinstance(found, str) else None
+
+
 def cached_files(repository: str | None = None) -> list[CachedFile]:
     """The GGUF files in the cache; of one repository, if it is named."""
     from huggingface_hub import CacheNotFound, constants, scan_cache_dir

@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from ..experiment.format.runtime import Runtime
+from ..experiment.rows.query_files import QUERIES
 from ..system.environment import versions
 from ..system.errors import StoreError, UsageError
 from ..system.processors import processor_name
@@ -121,7 +122,8 @@ def new_session(changed: list[str]) -> Session:
 def add_digests(folder: RunFolder, manifest: Manifest, tables: Iterable[str]) -> None:
     """The sha256 of every file that is there to stay; one that is written once keeps the digest that it had first."""
     records = (path.name for kind in (RECORDS, PROPOSALS) for path in folder.of(kind).record_files())
-    written_once = ["experiment.yaml", "resolved.yaml", *records]
+    tables_of_queries = [QUERIES] if (folder.path / QUERIES).is_file() else []
+    written_once = ["experiment.yaml", "resolved.yaml", *tables_of_queries, *records]
     files = manifest.setdefault("files", {})
     for name in written_once:
         if name not in files:

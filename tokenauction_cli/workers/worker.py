@@ -70,6 +70,7 @@ class Assignment:
     path: str
     source: bytes
     plain: bytes
+    rows: bytes  # of queries, where they are too many for `plain`
     threads: int | str
     modules: Mapping[str, str]
     sha256s: Mapping[str, tuple[str, ...]]
@@ -80,7 +81,8 @@ class Assignment:
 
     def experiment(self, worker: Any) -> Experiment:
         """As the worker of this name computes it. Relative paths of models start where they do at the driver's."""
-        experiment = Experiment.of(read_experiment(self.plain, self.path, (), ()), Path(self.path), self.source)
+        sections = read_experiment(self.plain, self.path, carried=self.rows)
+        experiment = Experiment.of(sections, Path(self.path), self.source)
         runtime = experiment.runtime.model_copy(update={"threads": self.threads})
         if self.n_here and self.sha256s and runtime.device != "cpu":
             runtime = with_part_of_gpus(runtime, int(worker), self.n_here)
@@ -108,6 +110,7 @@ def assignment_of(
         path=str(experiment.path.absolute()),
         source=experiment.source,
         plain=yaml.safe_dump(dict(experiment.plain), sort_keys=False, allow_unicode=True).encode(),
+        rows=experiment.query_table or b"",
         threads=experiment.runtime.threads,
         modules=modules,
         sha256s={model.name: model.digests for model in files.models} if files else {},

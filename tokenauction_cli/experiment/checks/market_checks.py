@@ -29,6 +29,10 @@ def check_market(draft: Draft) -> None:
     market = draft.market
     if market is None:
         return
+    if draft.n_queries < len(draft.queries):
+        message = "a market takes one row of each query, and some query here has several; leave out all but one"
+        draft.source.problem(("queries",), message, at_key=True)
+        return
     known = [
         check_labels(draft, (*MARKET, key), list(getattr(market, key) or ()), NO_BIDDER)
         for key in ("values", "policies", "budgets")

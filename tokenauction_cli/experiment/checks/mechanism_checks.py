@@ -95,7 +95,7 @@ def _check_candidates(draft: Draft, auction: AuctionSection, choice: MechanismCh
             message = "the candidates all need agents with tables in an auction of tokens; here give their number"
             draft.source.problem(path, message)
         return
-    n_queries, seeds = max(1, len(draft.queries)), 1 if draft.sweep is None else n_seeds(draft.sweep)
+    n_queries, seeds = draft.n_queries, 1 if draft.sweep is None else n_seeds(draft.sweep)
     n_texts = n_queries * seeds * choice.candidates
     if n_texts > MAX_CELLS:
         factors = f"{n_queries:,} queries x {seeds:,} seeds x {choice.candidates:,}"

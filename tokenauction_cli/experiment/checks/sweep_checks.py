@@ -68,7 +68,7 @@ def _check_seeds(draft: Draft, sweep: Sweep) -> None:
 
 
 def _check_size(draft: Draft, sweep: Sweep) -> None:
-    n_queries = max(1, len(draft.queries))
+    n_queries = draft.n_queries
     n_kinds = 1 if draft.auction is None else draft.auction.n_kinds
     points, seeds = n_points(sweep), n_seeds(sweep)
     n_cells = None if points is None else n_queries * n_kinds * points * seeds

@@ -200,7 +200,7 @@ def _check_size(
 ) -> None:
     reports = [1 + _n_misreports(section.reports, agent.id) for agent in agents]
     n_deviations = sum(len(_bids(audit, i)) * reports[i] for i in audit.utilities)
-    n_queries, n_rules = max(1, len(draft.queries)), auction.n_kinds
+    n_queries, n_rules = draft.n_queries, auction.n_kinds
     n_cells = n_queries * n_rules * n_deviations * audit.seeds
     if n_cells > MAX_CELLS:
         factors = f"{n_queries:,} queries x {n_rules} rules x {n_deviations:,} deviations x {audit.seeds:,} seeds"

@@ -53,9 +53,14 @@ class Draft:
     expect: list[ExpectationSection | None]
     text_audit: TextAuditSection | None
     market: MarketSection | None
-    queries: list[str]
-    query_rows: list[dict[str, Any]]  # what each query has beside its text
+    queries: list[str]  # of every row
+    query_rows: list[dict[str, Any]]  # what each has beside its query
     trust: list[str]
+
+    @cached_property
+    def n_queries(self) -> int:
+        """How many queries there are, each once; at least the empty one."""
+        return max(1, len(set(self.queries)))
 
     @cached_property
     def _labels(self) -> dict[str, int]:

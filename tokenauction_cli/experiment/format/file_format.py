@@ -31,9 +31,8 @@ class ExperimentFile(Section):
     seed: Whole = Field(default=0, description="Seed of the experiment: another seed, other random numbers everywhere.")
     queries: Queries = Field(
         default=("",),
-        description="What users ask: {{ query }} in prompts. Each query is a sweep of its own. Or a CSV file (relative "
-        "to this file) with a column query: other columns are {{ column }} in prompts, bid.NAME is the agent's bid, "
-        "value.NAME what a text is worth to it in a market.",
+        description="What users ask: {{ query }} in prompts. Each query is a sweep of its own. Or a file of rows (CSV, "
+        ".jsonl, .parquet; relative to this file) with a column query, or {file, sample, seed, by}: some of its rows.",
     )
     models: dict[FilledText, FilledText] | None = Field(
         default=None,

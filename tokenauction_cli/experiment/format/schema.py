@@ -12,6 +12,7 @@ from ...mechanism import registry
 from ...system.errors import UsageError
 from .auction import CUSTOM_RULE
 from .file_format import ExperimentFile
+from .queries import QueryFile
 
 _SUFFIX = re.compile(r"(?<=\w)Section\b")  # of a class whose resolved form has the name
 POWER_MEAN = r"^power_mean_[-+.0-9eE]+$"
@@ -25,7 +26,9 @@ def json_schema() -> dict[str, Any]:
         del schema["$defs"]["Agent"]["properties"][key]["default"]
     queries = schema["properties"]["queries"]
     listed = {key: queries.pop(key) for key in ("type", "items", "minItems")}
-    queries["anyOf"] = [{"type": "string", "minLength": 1}, listed]  # the name of a CSV file, or the queries
+    schema["$defs"]["QueryFile"] = QueryFile.model_json_schema()
+    named = [{"type": "string", "minLength": 1}, {"$ref": "#/$defs/QueryFile"}]
+    queries["anyOf"] = [*named, listed]  # a file of queries, or the queries
     auction = schema["$defs"]["Auction"]["properties"]
     auction["mechanism"] = _or_null(auction["mechanism"] | _one_or_list(_rule("mechanism"), at_least=1))
     auction["aggregation"] |= _one_or_list(_rule("aggregation"), at_least=1)

@@ -1,0 +1,1 @@
+"""Files of queries: their rows, one at a time, and a sample of them."""
