@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenauction_cli.experiment.rows.sample import Row, SampleError, sampled, shared
+from tokenauction_cli.experiment.rows.sample import LogRow, SampleError, sampled, shared
 
 
-def rows(parts: list[str]) -> list[Row]:
-    return [Row(k, {"query": str(k), "part": part}) for k, part in enumerate(parts, 2)]
+def rows(parts: list[str]) -> list[LogRow]:
+    return [LogRow(k, {"query": str(k), "part": part}) for k, part in enumerate(parts, 2)]
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=40), st.integers(1, 40), st.integers(0, 5))

@@ -27,7 +27,7 @@ from ...system.wording import did_you_mean, listed
 from ..format.queries import QueryFile
 from ..format.values import shown
 from ..source.located_yaml import MAX_BYTES, MAX_VALUES, resolve
-from .sample import Row, SampleError, sampled
+from .sample import LogRow, SampleError, sampled
 
 BID, VALUE = "bid.", "value."
 OF_AGENTS = (BID, VALUE)
@@ -82,7 +82,7 @@ def _opened(file: str, is_remote: bool, carried: bytes | None) -> BinaryIO:
     return opened(located_table(file) if is_remote else Path(file))
 
 
-def _rows(file: str, stream: BinaryIO, by: str | None) -> Iterator[Row]:
+def _rows(file: str, stream: BinaryIO, by: str | None) -> Iterator[LogRow]:
     """Every row, with numbers where they belong."""
     suffix = Path(file.partition("@")[0] if file.startswith("hf:") else file).suffix.lower()
     read = _READERS.get(suffix, _csv)
@@ -98,7 +98,7 @@ def _rows(file: str, stream: BinaryIO, by: str | None) -> Iterator[Row]:
             raise mistake(file, number, "the query is empty")
         if by is not None and by not in cells:
             raise mistake(file, number, f"there is no column {shown(by)} to draw by{did_you_mean(by, cells)}")
-        yield Row(number, {key: _number(cell) if key.startswith(OF_AGENTS) else cell for key, cell in cells.items()})
+        yield LogRow(number, {key: _number(cell) if key.startswith(OF_AGENTS) else cell for key, cell in cells.items()})
 
 
 def _too_long(n: int | None = None) -> str:

@@ -17,7 +17,7 @@ MAX_ROWS = 1_000_000  # that are kept: as many as there may be cells
 MAX_PARTS = 10_000  # values of the column `by`
 
 
-class Row(NamedTuple):
+class LogRow(NamedTuple):
     """A row as an experiment file would have it, and its line, in Parquet its number."""
 
     line: int
@@ -28,10 +28,10 @@ class SampleError(ValueError):
     """Why these rows have no such sample."""
 
 
-def sampled(rows: Iterable[Row], n: int | None, seed: int, by: str | None) -> list[Row]:
+def sampled(rows: Iterable[LogRow], n: int | None, seed: int, by: str | None) -> list[LogRow]:
     """n of the rows, or all where n is None; only what is kept stays in memory. Raises SampleError.
 
-    >>> rows = [Row(k, {"query": str(k), "kind": "few" if k < 10 else "many"}) for k in range(100)]
+    >>> rows = [LogRow(k, {"query": str(k), "kind": "few" if k < 10 else "many"}) for k in range(100)]
     >>> [row.cells["kind"] for row in sampled(rows, 10, seed=1, by="kind")].count("few")
     1
     """
@@ -40,7 +40,7 @@ def sampled(rows: Iterable[Row], n: int | None, seed: int, by: str | None) -> li
         if len(found) > MAX_ROWS:
             raise SampleError(f"there are more than {MAX_ROWS:,} rows; draw some of them, as in sample: 1000")
         return found
-    least: dict[str, list[tuple[float, int, Row]]] = {}  # by part, a heap whose first is the row to go next
+    least: dict[str, list[tuple[float, int, LogRow]]] = {}  # by part, a heap whose first is the row to go next
     counts: Counter[str] = Counter()
     draw = Random(seed).random
     for row in rows:
