@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from tokenauction_cli.mechanism.aggregation.rules import Linear, LogLinear
 from tokenauction_cli.mechanism.cumulative import BLOCK
-from tokenauction_cli.mechanism.distributions import LIKELY, ROUNDING, Mixture, Profile
+from tokenauction_cli.mechanism.distributions import LIKELY, ROUNDING, Mixture, Profile, weights_of
 from tokenauction_cli.mechanism.divergences import kl_from_agents, kl_to_agents
 from tokenauction_cli.mechanism.native import compiled
-from tokenauction_cli.mechanism.native.compiled import NOTHING, CompiledProfile, profile_begun, profile_of
+from tokenauction_cli.mechanism.native.compiled import FEW_AGENTS, NOTHING, CompiledProfile, profile_begun, profile_of
 from tokenauction_cli.mechanism.native.prefetch import Kind, Need, Needs, Prefetch
+from tokenauction_cli.mechanism.native.sources import HEADERS, SOURCES
 from tokenauction_cli.mechanism.outcome import Outcome, needs_of
 from tokenauction_cli.mechanism.payments.clarke import Clarke
 from tokenauction_cli.mechanism.terms import Terms, bidding_of
@@ -75,6 +76,8 @@ def test_outcomes(given: tuple[list[NDArray[np.float32]], list[float]], offered:
         token = int(np.argmax(b.q.p))
         assert b.q.p[a.q.mode] == pytest.approx(b.q.p[token], rel=1e-12)
         assert a.q.log_at(token) == pytest.approx(b.q.log_at(token), rel=1e-10, abs=1e-11)
+        costs = (Clarke().expected(one) for one in (a, b))
+        np.testing.assert_allclose(*costs, rtol=1e-8, atol=1e-10 * (1 + np.abs(numpy.cross).max()))
 
 
 def test_a_first_block_far_below_the_rest() -> None:
@@ -165,22 +168,34 @@ def test_many_agents() -> None:
         np.testing.assert_allclose(a.tvs, b.tvs, rtol=1e-9)
 
 
-def test_a_constant_alone_becomes_a_pool_where_more_is_asked_for() -> None:
-    rows = list(np.random.default_rng(0).normal(0, 3, (2, 700)).astype(np.float32))
-    weights = np.array([0.25, 0.75])
-    begun = profile_begun(rows, [1.0, 1.0], Needs([Need(Kind.CONSTANT, weights.tobytes())]), Prefetch())
-    assert begun is not None
-    assert begun.ready()
-    pool, numpy = begun.log_pool(weights), Profile.from_logits(rows, [1.0, 1.0]).log_pool(weights)
-    assert not begun._later
-    assert pool.log_z == pytest.approx(numpy.log_z, rel=1e-12)
-    np.testing.assert_allclose(pool.p, numpy.p, rtol=1e-11)
-    np.testing.assert_allclose(pool.kls, numpy.kls, rtol=1e-9)
-    begun.close()
+@pytest.mark.parametrize("weights", [(0.2, 0.3, 0.5), (0.5, 0.5, 0.0), (1 - 1e-9, 5e-10, 5e-10)])
+def test_what_the_others_would_do_alone(weights: tuple[float, ...]) -> None:
+    """Of all agents in one pass, and nothing cancels where one of them has nearly all the weight."""
+    rows = list(np.random.default_rng(1).normal(0, 3, (3, 700)).astype(np.float32))
+    here, numpy = both((rows, [1.0, 0.7, 1.3]))
+    w = np.array(weights)
+    others = [weights_of(np.where(np.arange(3) == i, 0, w)) for i in range(3)]
+    q = w @ numpy.p
+    found = [here.of_rivals(kind, w) for kind in (Kind.DISTANCES, Kind.RIVAL_KLS, Kind.CONSTANTS)]
+    np.testing.assert_allclose(
+        found[0], [np.abs(p - o @ numpy.p).sum() / 2 for p, o in zip(numpy.p, others, strict=True)]
+    )
+    kls = [float((o @ numpy.p) @ np.log((o @ numpy.p) / q)) for o in others]
+    np.testing.assert_allclose(found[1], kls, rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(found[2], [np.log(np.exp(o @ numpy.log_p).sum()) for o in others], rtol=1e-7, atol=1e-13)
+
+
+@pytest.mark.parametrize("n_tokens", [1, 2, 7, 8, 9, 130, 256, 257, 600])
+def test_excess_is_numpys_to_the_last_bit(n_tokens: int) -> None:
+    here, numpy = both((list(np.zeros((2, n_tokens), np.float32)), [1.0, 1.0]))
+    a, b = np.random.default_rng(n_tokens).exponential(size=(2, n_tokens))
+    assert here.excess(a, b).tobytes() == numpy.excess(a, b).tobytes()
 
 
 def test_constants_are_the_same_in_both_languages() -> None:
-    source = (Path(compiled.__file__).parent / "passes.c").read_text()
+    folder = Path(compiled.__file__).parent
+    source = "".join((folder / name).read_text() for name in (*SOURCES, *HEADERS))
+    assert f"#define FEW_AGENTS {FEW_AGENTS} " in source
     assert f"#define BLOCK {BLOCK}\n" in source
     assert f"#define LIKELY (1.0 / {round(1 / LIKELY)})\n" in source
     assert f"#define ROUNDING {ROUNDING:.0e}\n" in source
@@ -204,3 +219,21 @@ def test_without_the_library_profiles_are_numpys(monkeypatch: pytest.MonkeyPatch
         assert profile_begun([np.zeros(4, np.float32)], [1.0], NOTHING, Prefetch()) is None
     finally:
         compiled.library.cache_clear()
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("bids", [(1.0, 0.5, 2.0, 0.3, 1.0), (1.0, 0.0, 0.0, 0.0, 0.0), (0.0, 1.0, 1.0, 1.0, 1.0)])
+def test_agents_that_rule_tokens_out(n: int, bids: tuple[float, ...]) -> None:
+    """Each others of its own: divergences are infinite where NumPy's are, and else the same."""
+    chance = np.random.default_rng(n)
+    rows = list(chance.normal(0, 3, (n, 700)).astype(np.float32))
+    for row in rows[1:]:
+        row[chance.choice(700, 200, replace=False)] = -np.inf
+    for rule in (Linear(), LogLinear()):
+        a, b = (Outcome(rule, profile, bids[:n], Terms(tuple("abcde"[:n]))) for profile in both((rows, [0.7] * n)))
+        for mine, numpys in zip((*a.kls, a.tvs, *costs(a)), (*b.kls, b.tvs, *costs(b)), strict=True):
+            np.testing.assert_allclose(mine, numpys, rtol=1e-9, atol=1e-12)
+
+
+def costs(outcome: Outcome) -> list[NDArray[np.float64]]:
+    return [Clarke().expected(outcome), *([outcome.distances] if outcome.rule.is_linear_mixture else [])]

@@ -171,15 +171,15 @@ class AgentDistribution(Aggregate):
 
     @cached_property
     def distances(self) -> Array:
-        distances = np.zeros(self._profile.n_agents)
-        for i in np.flatnonzero(self.weights == 0).tolist():
+        found = self._profile.rival_distances(self.weights)  # nobody else has a weight
+        distances = np.zeros(self._profile.n_agents) if found is None else np.where(self.weights > 0, 0.0, found)
+        for i in () if found is not None else np.flatnonzero(self.weights == 0).tolist():
             distances[i] = self._profile.rising(i, self.weights).sum()
         return distances
 
     @cached_property
     def kls(self) -> tuple[Array, Array]:
-        x, k = self._profile.cross, self.index
-        return np.maximum(np.diagonal(x) - x[:, k], 0.0), np.maximum(x[k, k] - x[k], 0.0)
+        return self._profile.agent_kls(self.index)
 
 
 class Mixture(Aggregate):
@@ -330,6 +330,11 @@ class Profile(_Probabilities):
         """Whether divergences from q come from the numbers kept for all tokens: where some are infinite, not always."""
         return self.overlaps
 
+    def agent_kls(self, k: int) -> tuple[Array, Array]:
+        """KL(p_i || p_k) and KL(p_k || p_i), (n,) each, where no agent rules out what another may say."""
+        x = self.cross
+        return np.maximum(np.diagonal(x) - x[:, k], 0.0), np.maximum(x[k, k] - x[k], 0.0)
+
     def mixture_kls(self, q: Mixture) -> tuple[Array, Array]:
         """KL(p_i || q) and KL(q || p_i), (n,) each, where no agent rules out what another may say."""
         a = expectation(self.p, q.log_p)
@@ -361,7 +366,21 @@ class Profile(_Probabilities):
 
     def rising(self, i: int, shares: Array) -> Array:
         """Sums over blocks of tokens of (p_i - o)^+ with o = sum_j s_j p_j; together TV(p_i, o)."""
-        return block_sums(np.maximum(self.p[i] - mixed(shares, self.p), 0.0))
+        return self.excess(self.p[i], mixed(shares, self.p))
+
+    def excess(self, a: Array, b: Array) -> Array:
+        """Sums over blocks of tokens of (a - b)^+, of (V,) each."""
+        return block_sums(np.maximum(a - b, 0.0))
+
+    def rival_distances(self, weights: Array) -> Array | None:
+        """TV(p_i, o_i) of mixtures by these weights, (n,), as `of_rivals`."""
+        return None
+
+    def of_rivals(self, kind: int, weights: Array) -> Array | None:
+        """What `kind` says of what the others of every agent would do alone, (n,), by the weights of all; None where
+        it has to be worked out for one agent after the other.
+        """
+        return None
 
     @cached_property
     def likely(self) -> NDArray[np.intp]:

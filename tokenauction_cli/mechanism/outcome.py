@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .aggregation.rules import AggregationRule
-from .cumulative import block_sums
-from .distributions import AgentDistribution, Aggregate, Array, Distribution, Mixture, Profile, weights_of
+from .distributions import AgentDistribution, Aggregate, Array, Distribution, LogMixture, Mixture, Profile
 from .divergences import REVERSE_KL, both_kls, total_variation
 from .native.prefetch import Kind, Need
 from .terms import Bidding, Terms, bidding_of
@@ -93,7 +92,7 @@ class Outcome:
         others = self.others(i)
         if isinstance(others, AgentDistribution | Mixture):
             return self.profile.rising(i, others.weights)
-        return block_sums(np.maximum(self.profile.p[i] - others.p, 0.0))
+        return self.profile.excess(self.profile.p[i], others.p)
 
     def distance(self, i: int) -> float:
         """D_i = TV(p_i, o_i)."""
@@ -107,7 +106,28 @@ class Outcome:
         return self.profile.once(("D", self.rule.name, self.bidding.share_keys), self._each_distance)
 
     def _each_distance(self) -> Array:
-        return np.array([self.distance(i) for i in range(self.n_agents)])
+        found = self.profile.of_rivals(Kind.DISTANCES, self.weights) if self.rule.is_linear_mixture else None
+        if found is None:
+            return np.array([self.distance(i) for i in range(self.n_agents)])
+        found = found.copy()
+        for i in {self.terms.swept, *np.flatnonzero(self.rivals == 0).tolist()}:  # o_i by their configured shares
+            found[i] = self.distance(i)
+        return found
+
+    @cached_property
+    def rival_kls(self) -> Array | None:
+        """KL(o_i || q) of a mixture of several agents, KL(q || o_i) of their log pool, (n,); None where they have to be
+        worked out one by one.
+        """
+        q, is_pool = self.q, self.rule.objective == REVERSE_KL
+        if not (self.profile.overlaps and isinstance(q, LogMixture if is_pool else Mixture)):
+            return None
+        if self.n_agents == 2:
+            return np.asarray(q.kls[is_pool][::-1])
+        found = self.profile.of_rivals(Kind.CONSTANTS if is_pool else Kind.RIVAL_KLS, self.weights)
+        if found is None or not np.isfinite(found).all():
+            return None
+        return np.maximum(self.bidding.shares @ q.kls[1] + found if is_pool else found, 0.0)
 
     def _distance(self, i: int) -> float:
         if self.n_agents == 2:
@@ -157,25 +177,28 @@ class Outcome:
 def needs_of(rule: AggregationRule, bidding: Bidding, *, others: bool) -> Iterator[Need]:
     """What q, its divergences and D = TV(p, o) will need of passes over the tokens, where q is a mixture or a log pool.
 
-    With `others` also what a comparison of q with every o_i does: KLs of a mixture, the constant of a log pool. What is
-    left out, for any other rule or for a payment by quadrature, is worked out when it is asked for.
+    With `others` also what a comparison of q with every o_i does. What is left out, for any other rule or for a payment
+    by quadrature, is worked out when it is asked for.
 
     >>> from tokenauction_cli.mechanism.testing import salon
     >>> outcome = salon(bids=(1, 2))
     >>> [need.kind.name for need in needs_of(outcome.rule, outcome.bidding, others=False)]
     ['MIXTURE', 'PART']
     """
-    weights, n = bidding.weights.tobytes(), len(bidding.weights)
+    weights, n, swept = bidding.weights.tobytes(), len(bidding.weights), bidding.terms.swept
     is_mixture, is_log_pool = rule.is_linear_mixture, rule.objective == REVERSE_KL
-    if bidding.is_contested and (is_log_pool or is_mixture):
-        yield Need(Kind.POOL if is_log_pool else Kind.MIXTURE, weights)
-    elif is_log_pool:  # a lone bidder's own distribution, and how far the others' are from it
-        yield from (Need(Kind.PART, weights, i) for i in range(n) if not bidding.weights[i])
+    if not (is_mixture or is_log_pool):
+        return
+    if bidding.is_contested or n > 2:  # of two agents the lone bidder's divergences are known
+        yield Need(Kind.POOL if is_log_pool and bidding.is_contested else Kind.MIXTURE, weights)
+    if is_log_pool and not bidding.is_contested and n == 2:  # how far the other is from the lone bidder
+        yield Need(Kind.PART, weights, int(np.argmin(bidding.weights)))
     if is_mixture:
-        for i in range(n) if n > 2 else (bidding.terms.swept,):
-            yield Need(Kind.PART, bidding.share_keys[i], i)
-    if others and (is_log_pool or is_mixture):
-        kind = Kind.CONSTANT if is_log_pool else Kind.MIXTURE
-        for i in np.flatnonzero(bidding.due & (bidding.rivals > 0)).tolist():
-            if np.count_nonzero(bidding.shares[i]) > 1:
-                yield Need(kind, weights_of(bidding.shares[i]).tobytes())  # as the rule itself divides them
+        yield Need(Kind.PART, bidding.share_keys[swept], swept)
+    if n > 2 and (is_mixture or not bidding.is_contested):
+        yield Need(Kind.DISTANCES, weights)
+    if n > 2 and is_mixture:
+        alone = np.flatnonzero(bidding.rivals == 0).tolist()
+        yield from (Need(Kind.PART, bidding.share_keys[i], i) for i in alone if i != swept)
+    if others and n > 2 and bidding.is_contested:
+        yield Need(Kind.CONSTANTS if is_log_pool else Kind.RIVAL_KLS, weights)

@@ -92,6 +92,7 @@ class Bidding:
         # S_i and 1 - w_i, summed, not subtracted: 0 exactly where they should be
         self.rivals = np.array([without(self.bids, i).sum() for i in range(n)])
         self.alone = (self.bids > 0) & (self.rivals == 0)
+        self.somebody_is_alone = bool(self.alone.any())
         self.rival_weights = np.array([without(self.weights, i).sum() for i in range(n)])
         self.shares = np.array([self._shares(i) for i in range(n)])
         self.share_keys = tuple(row.tobytes() for row in self.shares)

@@ -27,6 +27,8 @@ MOST_LIKELY = round(1 / LIKELY)  # tokens of one agent
 NOTHING = Needs(())
 _ROW, _KNOBS = (ctypes.c_void_p, ctypes.c_size_t), (ctypes.c_double, ctypes.c_size_t, ctypes.c_double, ctypes.c_double)
 TRUNCATION: tuple[Any, ...] = (*_ROW, *_KNOBS, *[ctypes.c_void_p] * 4)
+FEW_AGENTS = 2  # whose cross entropies are all worked out
+OF_RIVALS = (Kind.DISTANCES, Kind.RIVAL_KLS, Kind.CONSTANTS)
 
 
 class _ProfileStruct(ctypes.Structure):
@@ -43,10 +45,11 @@ class _AskedStruct(ctypes.Structure):
     """`struct asked` of passes.h."""
 
     _fields_ = (
-        *((name, ctypes.c_size_t) for name in ("n_mixtures", "n_pools", "n_constants", "n_parts")),
+        *((name, ctypes.c_size_t) for name in ("n_mixtures", "n_pools", "n_parts")),
+        *((name, ctypes.c_size_t) for name in ("n_distances", "n_rival_kls", "n_constants")),
         *((name, ctypes.c_void_p) for name in ("weights", "agents", "q")),
         *((name, ctypes.c_void_p) for name in ("mixtures", "pools", "pool_blocks", "pool_clocks")),
-        *((name, ctypes.c_void_p) for name in ("constants", "parts")),
+        *((name, ctypes.c_void_p) for name in ("parts", "distances", "rival_kls", "constants")),
     )
 
 
@@ -59,9 +62,14 @@ def library() -> ctypes.CDLL | None:
         if passes.passes_sources().decode() != sources.digest(Path(__file__).parent):
             return None
         passes.pass_prefix.argtypes = passes.pass_asked.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-        passes.pass_asked.restype = None
         passes.pass_truncation.argtypes = TRUNCATION
         passes.pass_softmax.argtypes = (ctypes.c_void_p,)
+        passes.pass_asked.restype = passes.pass_excess.restype = None
+        passes.pass_log_at.restype = passes.pass_uniforms.restype = None
+        address, number = ctypes.c_void_p, ctypes.c_size_t
+        passes.pass_excess.argtypes = (address, address, number, address)
+        passes.pass_log_at.argtypes = (address, number, address)
+        passes.pass_uniforms.argtypes = (address, ctypes.c_uint64, ctypes.c_uint64, address, number, address)
     except (OSError, AttributeError):
         return None
     return passes
@@ -92,18 +100,18 @@ class _Answers:
     """What is worked out for some needs: arrays for C to write, with a row for each need of a kind."""
 
     def __init__(self, needs: Needs, n: int, n_blocks: int, prefetch: Prefetch) -> None:
-        n_mixtures, n_pools, n_constants, n_parts = needs.counts
+        n_mixtures, n_pools, n_parts, *of_rivals = needs.counts
         self.needs = needs
         self.mixtures = np.empty((n_mixtures, 2 * n + 3))
         self.pools = np.empty((n_pools, 3 * n + 2))
         self.pool_blocks = np.empty((n_pools, n_blocks))
         self.pool_clocks = np.empty((n_pools, n_blocks + n * MOST_LIKELY))
-        self.constants = np.empty((n_constants, 2))
         self.parts = np.empty((n_parts, n_blocks))
+        self.of_rivals = dict(zip(OF_RIVALS, (np.empty((n_rows, n)) for n_rows in of_rivals), strict=True))
         self.q = [prefetch.row(n_blocks * BLOCK) for _ in range(n_pools)]
         self._q_at = np.array([row.address for row in self.q], dtype=np.uintp)
-        made = self.mixtures, self.pools, self.pool_blocks, self.pool_clocks, self.constants, self.parts
-        arrays = needs.weights, needs.agents, self._q_at, *made
+        made = self.mixtures, self.pools, self.pool_blocks, self.pool_clocks, self.parts
+        arrays = needs.weights, needs.agents, self._q_at, *made, *self.of_rivals.values()
         self.struct = _AskedStruct(*needs.counts, *map(address_of, arrays))
 
 
@@ -127,15 +135,17 @@ class CompiledProfile(Profile):
         self._prefetch = prefetch
         self._n_blocks = n_blocks
         self._logits, self._temperatures = logits, temperatures  # keeps them alive
-        self._own = prefetch.row(n * n_blocks * BLOCK)
+        self._own = prefetch.row(n * (n_blocks | 1) * BLOCK)
         super().__init__(p=self._own.numbers.reshape(n, -1)[:, :n_tokens])
-        self._shift, self.cross, self.blocks = np.empty((n, 2)), np.empty((n, n)), np.empty((n, n_blocks))
+        self._shift, cross, self.blocks = np.empty((n, 2)), np.empty((n, n)), np.empty((n, n_blocks))
+        if n <= FEW_AGENTS:
+            self.cross = cross
         self._found = np.empty(1 + n * MOST_LIKELY)
-        self._scratch = np.empty((n, BLOCK))
+        self._scratch = np.empty((2 * n, BLOCK))
         self._logits_at = np.array(list(map(address_of, logits)), dtype=np.uintp)
         given = address_of(self._logits_at), address_of(temperatures), self._own.address
-        made = self._shift, self.cross, self.blocks, self._found, self._scratch
-        self._struct = _ProfileStruct(n, n_tokens, *given, *map(address_of, made))
+        self._made = self._shift, cross, self.blocks, self._found, self._scratch
+        self._struct = _ProfileStruct(n, n_tokens, *given, *map(address_of, self._made))
         self._answers = _Answers(needs, n, n_blocks, prefetch)
         self._later: dict[Need, _Answers] = {}
         self._answer: int | None = None
@@ -200,11 +210,13 @@ class CompiledProfile(Profile):
         return np.asarray(below / self._temperatures[:, None] - self._shift[:, 1:])
 
     def _log_at(self, token: int) -> Array:
-        facts = zip(self._logits, self._temperatures.tolist(), self._shift.tolist(), strict=True)
-        return np.array([(row.item(token) - origin) / t - log_sum for row, t, (origin, log_sum) in facts])
+        logs = np.empty(self.n_agents)
+        self._passes.pass_log_at(ctypes.addressof(self._struct), token, address_of(logs))
+        return logs
 
     def adds_up(self, q: Aggregate) -> bool:
-        return self.overlaps or isinstance(q, AgentDistribution) or bool(q.weights.min() >= SMALLEST_WEIGHT)
+        has_cross = isinstance(q, AgentDistribution) and self.n_agents <= FEW_AGENTS
+        return self.overlaps or has_cross or bool(q.weights.min() >= SMALLEST_WEIGHT)
 
     def mixture_kls(self, q: Mixture) -> tuple[Array, Array]:
         n = self.n_agents
@@ -219,15 +231,21 @@ class CompiledProfile(Profile):
         answers, k = self._answers_to(Need(Kind.MIXTURE, _bytes_of(q.weights)))
         return int(answers.mixtures[k, 2 * self.n_agents])
 
+    @cached_property
+    def overlaps(self) -> bool:
+        if self.n_agents <= FEW_AGENTS:
+            return bool(np.isfinite(self.cross).all())
+        return all(np.isfinite(row.min()) for row in self._logits)  # equal truncations are asked for one by one
+
+    def agent_kls(self, i: int) -> tuple[Array, Array]:
+        if self.n_agents <= FEW_AGENTS:
+            return super().agent_kls(i)
+        return self.mixture_kls(Mixture(self, self.agent(i).weights))
+
     def log_pool(self, weights: Array) -> LogMixture:
         key = _bytes_of(weights)
-        constant = self._answers.needs.place.get(Need(Kind.CONSTANT, key))
-        if constant is not None:
-            facts = self._answers.constants[constant]
-        else:
-            answers, k = self.pool_answers(key)
-            facts = answers.pools[k, -2:]
-        log_z, is_tiny = facts.tolist()
+        answers, k = self.pool_answers(key)
+        log_z, is_tiny = answers.pools[k, -2:].tolist()
         return super().log_pool(weights) if is_tiny else _Pool(self, weights, key, log_z)
 
     def pool_answers(self, weights: bytes) -> tuple[_Answers, int]:
@@ -237,6 +255,21 @@ class CompiledProfile(Profile):
     def rising(self, i: int, shares: Array) -> Array:
         answers, k = self._answers_to(Need(Kind.PART, _bytes_of(shares), i))
         return np.asarray(answers.parts[k])
+
+    def rival_distances(self, weights: Array) -> Array | None:
+        return self.of_rivals(Kind.DISTANCES, weights)
+
+    def of_rivals(self, kind: int, weights: Array) -> Array | None:
+        if self.n_agents <= FEW_AGENTS:
+            return None
+        answers, k = self._answers_to(Need(Kind(kind), _bytes_of(weights)))
+        return np.asarray(answers.of_rivals[Kind(kind)][k])
+
+    def excess(self, a: Array, b: Array) -> Array:
+        sums = np.empty(self._n_blocks)
+        a, b = _row_of_numbers(a), _row_of_numbers(b)
+        self._passes.pass_excess(address_of(a), address_of(b), self.n_tokens, address_of(sums))
+        return sums
 
 
 class _Pool(LogMixture):

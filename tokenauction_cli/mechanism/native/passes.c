@@ -1,117 +1,23 @@
 /* Passes over the tokens, each reading its rows once: what `compiled.py` binds, and `distributions.py` says in NumPy.
 
    Logits are float32 rows of n_tokens entries, each wherever it is. All other rows are float64 and as long as their
-   blocks of BLOCK tokens together, with zeros behind the last token: row i of p begins at p + i * n_blocks * BLOCK.
+   blocks of BLOCK tokens together, with zeros behind the last token: row i of p begins at p + i * stride_of(n_tokens).
 
    Nothing here is kept between calls: any number of threads may work on profiles of their own.
 
-   Work goes block by block, so that what one loop writes the next one finds in the nearest cache, and all mixtures,
-   or a few pools, read a block of their rows while it is there. Loops over a block
-   are written for compilers to make vectors of. Sums are kept in LANES parts, in the same order on every processor;
-   where one fuses a multiplication with an addition, last digits differ from where none does.
+   Work goes block by block (`blocks.h`): all mixtures, or a few pools, read a block of their rows while it is in the
+   nearest cache. What the others of every agent would do alone is in `rivals.c`.
 */
-#include "exponential.h"
-#include "passes.h"
-
-#include <math.h>
-#include <string.h>
+#include "blocks.h"
 
 #ifndef SOURCES
 #define SOURCES "unknown"
 #endif
-#define BLOCK 256
-#define LANES 8
 #define LIKELY (1.0 / 64)
 #define MOST_LIKELY 64 /* tokens of one agent */
 #define ROUNDING 1e-12
-#define NEXT_TO_NOTHING 1e-290 /* a probability whose logarithm means nothing any more */
 #define LARGEST_SUM 1e300 /* beyond it, the origin of the exponentials was too low */
 #define POOLS_AT_ONCE 2 /* of more, the rows would push each other out of the second cache */
-#define RULED_OUT -1e300 /* the logit -inf, as a number: times 0 it is 0 */
-#define SMALLEST_CONSTANT 1e-90 /* below it, what is next to nothing would be a part of the pool that counts */
-
-#define EACH(t) for (size_t t = 0; t < BLOCK; t++)
-
-/* log x within an ulp for normal x > 0, by 2 atanh(f / (2 + f)) of the mantissa 1 + f in [sqrt 1/2, sqrt 2) */
-INLINE double logarithm(double x) {
-  int64_t exponent = (bits_of(x) - 0x3fe6a09e667f3bcdLL) & (int64_t)0xfff0000000000000LL;
-  double f = from_bits(bits_of(x) - exponent) - 1.0;
-  /* the signed exponent as a double, by the low bits of 2^52 + 2^11 + exponent */
-  double k = from_bits((int64_t)((((uint64_t)exponent >> 52) ^ 0x800) + 0x4330000000000000ULL)) - 4503599627372544.0;
-  double s = f / (f + 2.0), z = s * s;
-  double r = 1.0 / 19.0;
-  r = r * z + 1.0 / 17.0;
-  r = r * z + 1.0 / 15.0;
-  r = r * z + 1.0 / 13.0;
-  r = r * z + 1.0 / 11.0;
-  r = r * z + 1.0 / 9.0;
-  r = r * z + 1.0 / 7.0;
-  r = r * z + 1.0 / 5.0;
-  r = r * z + 1.0 / 3.0;
-  r = 2.0 * z * r; /* log(1 + f) = s (2 + r) = f - s (f - r) */
-  return k * 6.93147180369123816490e-01 + (f - (s * (f - r) - k * 1.90821492927058770002e-10));
-}
-
-/* e^(rate x_t) of one block; what is below e^-708 is 0, what is above e^708 stays there. Three loops: in one, compilers
-   work out the limits beside everything else. */
-INLINE void exponentials(const double *x, double rate, double *block) {
-  EACH(t) block[t] = rate * x[t] < -708.0 ? -708.0 : rate * x[t];
-  EACH(t) block[t] = block[t] > 708.0 ? 708.0 : block[t];
-  EACH(t) block[t] = block[t] > -708.0 ? exponential(block[t]) : 0.0;
-}
-
-INLINE double positive(double x) { return x > 0 ? x : 0; }
-
-INLINE size_t blocks_of(size_t n_tokens) { return (n_tokens + BLOCK - 1) / BLOCK; }
-
-/* What stands behind the last token is 0, in the last block of a row. */
-INLINE void clear_rest(double *block, size_t n_tokens) {
-  size_t n_left = n_tokens - (blocks_of(n_tokens) - 1) * BLOCK;
-  memset(block + n_left, 0, (BLOCK - n_left) * sizeof *block);
-}
-
-INLINE double minus(float x, double origin) { return x == -INFINITY ? RULED_OUT : x - origin; }
-
-/* x_t - origin of one block of logits; 0 behind the last token. */
-INLINE void shifted(const float *row, size_t b, size_t n_tokens, double origin, double *block) {
-  const float *x = row + b * BLOCK;
-  size_t n_left = n_tokens - b * BLOCK;
-  if (n_left >= BLOCK) EACH(t) block[t] = minus(x[t], origin);
-  else EACH(t) block[t] = t < n_left ? minus(x[t], origin) : 0.0;
-}
-
-INLINE double total(const double *sums) {
-  return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
-}
-
-INLINE double sum_of(const double *block) {
-  double sums[LANES] = {0};
-  for (size_t t = 0; t < BLOCK; t += LANES)
-    for (size_t k = 0; k < LANES; k++) sums[k] += block[t + k];
-  return total(sums);
-}
-
-INLINE double product(const double *block, const double *other) {
-  double sums[LANES] = {0};
-  for (size_t t = 0; t < BLOCK; t += LANES)
-    for (size_t k = 0; k < LANES; k++) sums[k] += block[t + k] * other[t + k];
-  return total(sums);
-}
-
-/* block times scale; next to nothing becomes 0 */
-INLINE void scale_by(double scale, double *block) {
-  EACH(t) block[t] = block[t] < NEXT_TO_NOTHING ? 0.0 : block[t] * scale;
-}
-
-/* sum_j w_j rows_j over one block; rows lie `stride` apart */
-INLINE void mix(const double *rows, size_t stride, const double *weights, size_t n, double *mixture) {
-  EACH(t) mixture[t] = weights[0] * rows[t];
-  for (size_t j = 1; j < n; j++) {
-    const double *row = rows + j * stride;
-    double weight = weights[j];
-    EACH(t) mixture[t] += weight * row[t];
-  }
-}
 
 /* The highest of a row of logits, NaN not seen. */
 INLINE float highest(const float *row, size_t n_tokens) {
@@ -120,10 +26,13 @@ INLINE float highest(const float *row, size_t n_tokens) {
   return top;
 }
 
+/* Whether E_{p_i} log p_j is kept. */
+INLINE int crosses(const struct profile *of, size_t i, size_t j) { return i == j || of->n <= FEW_AGENTS; }
+
 /* e_it = exp((x_it - origin_i) / temperature_i) into p, its block sums, and sum_t e_it (x_jt - origin_j) into cross;
    the sums over all tokens into the second column of shift, which holds the origins in its first. */
 INLINE void unscaled(const struct profile *of) {
-  size_t n = of->n, n_blocks = blocks_of(of->n_tokens), stride = n_blocks * BLOCK;
+  size_t n = of->n, n_blocks = blocks_of(of->n_tokens), stride = stride_of(of->n_tokens);
   double *p = of->p, *shift = of->shift, *cross = of->cross, *blocks = of->blocks, *below = of->scratch;
   for (size_t i = 0; i < n; i++) shift[2 * i + 1] = 0;
   memset(cross, 0, sizeof *cross * n * n);
@@ -136,7 +45,8 @@ INLINE void unscaled(const struct profile *of) {
       shift[2 * i + 1] += blocks[i * n_blocks + b] = sum_of(block);
     }
     for (size_t i = 0; i < n; i++)
-      for (size_t j = 0; j < n; j++) cross[i * n + j] += product(p + i * stride + b * BLOCK, below + j * BLOCK);
+      for (size_t j = 0; j < n; j++)
+        if (crosses(of, i, j)) cross[i * n + j] += product(p + i * stride + b * BLOCK, below + j * BLOCK);
   }
 }
 
@@ -148,7 +58,7 @@ INLINE void find_likely(const struct profile *of) {
     for (size_t i = 0; i < n; i++) there |= of->blocks[i * n_blocks + b] >= LIKELY;
     for (size_t t = b * BLOCK; there && t < (b + 1) * BLOCK; t++) {
       int is_likely = 0;
-      for (size_t i = 0; i < n; i++) is_likely |= of->p[i * n_blocks * BLOCK + t] >= LIKELY;
+      for (size_t i = 0; i < n; i++) is_likely |= of->p[i * stride_of(of->n_tokens) + t] >= LIKELY;
       if (is_likely) of->likely[++found] = t;
     }
   }
@@ -159,7 +69,7 @@ INLINE void find_likely(const struct profile *of) {
    block's highest, or else the row's. Returns 0, or 1 where a logit is NaN or +inf, or all of a row are -inf: then the
    rest means nothing. */
 PASS int pass_softmax(const struct profile *of) {
-  size_t n = of->n, n_tokens = of->n_tokens, n_blocks = blocks_of(n_tokens), stride = n_blocks * BLOCK;
+  size_t n = of->n, n_tokens = of->n_tokens, n_blocks = blocks_of(n_tokens), stride = stride_of(of->n_tokens);
   double *shift = of->shift, *cross = of->cross;
   int fits = 0, finite = 1;
   for (int whole = 0; whole < 2 && !fits; whole++) {
@@ -192,18 +102,23 @@ PASS int pass_softmax(const struct profile *of) {
 }
 
 /* Of q = sum_j w_j p_j over one block: E_{p_i} log q added to a_i, and to top the highest q, its block, of equal ones
-   the first, and how many tokens are next to 0. */
-INLINE void mixture_block(const struct profile *of, const double *weights, size_t b, double *a, double *top) {
-  size_t stride = blocks_of(of->n_tokens) * BLOCK;
-  double q[BLOCK], tops[LANES] = {0}, highest_here = 0;
+   the first, and how many tokens are next to 0. Of many agents also E_q log q - E_q log p_i, before scaling, to r_i. */
+INLINE void mixture_block(const struct profile *of, const double *weights, size_t b, double *a, double *r, double *top) {
+  size_t stride = stride_of(of->n_tokens);
+  double q[BLOCK], log_q[BLOCK], tops[LANES] = {0}, highest_here = 0;
   int64_t n_zeros = 0;
   mix(of->p + b * BLOCK, stride, weights, of->n, q);
   for (size_t t = 0; t < BLOCK; t += LANES)
     for (size_t k = 0; k < LANES; k++) tops[k] = q[t + k] > tops[k] ? q[t + k] : tops[k];
   for (size_t k = 0; k < LANES; k++) highest_here = tops[k] > highest_here ? tops[k] : highest_here;
   EACH(t) n_zeros += q[t] < NEXT_TO_NOTHING;
-  EACH(t) q[t] = logarithm(q[t] < NEXT_TO_NOTHING ? NEXT_TO_NOTHING : q[t]);
-  for (size_t i = 0; i < of->n; i++) a[i] += product(of->p + i * stride + b * BLOCK, q);
+  EACH(t) log_q[t] = logarithm(q[t] < NEXT_TO_NOTHING ? NEXT_TO_NOTHING : q[t]);
+  for (size_t i = 0; i < of->n; i++) a[i] += product(of->p + i * stride + b * BLOCK, log_q);
+  if (of->n > FEW_AGENTS) {
+    double entropy = product(q, log_q);
+    for (size_t i = 0; i < of->n; i++)
+      r[i] += entropy - product(q, of->scratch + i * BLOCK) / of->temperatures[i];
+  }
   if (highest_here > top[0]) {
     top[0] = highest_here;
     top[1] = b;
@@ -215,29 +130,33 @@ INLINE void mixture_block(const struct profile *of, const double *weights, size_
 INLINE size_t place_of(double high, const struct profile *of, const double *weights, size_t b) {
   double q[BLOCK];
   size_t t = 0;
-  mix(of->p + b * BLOCK, blocks_of(of->n_tokens) * BLOCK, weights, of->n, q);
+  mix(of->p + b * BLOCK, stride_of(of->n_tokens), weights, of->n, q);
   while (t < BLOCK - 1 && q[t] != high) t++;
   return b * BLOCK + t;
 }
 
 /* Of q = sum_j w_j p_j for each row of weights: KL(p_i || q) and KL(q || p_i), (n,) each; with A_i = E_{p_i} log q
-   and X_ij = E_{p_i} log p_j they are X_ii - A_i and sum_j w_j (A_j - X_ji). Behind them the mode, of equal ones the
-   first; 1 where q is next to 0 for some token; and a number without a meaning. */
+   and X_ij = E_{p_i} log p_j they are X_ii - A_i and, of few agents, sum_j w_j (A_j - X_ji). Behind them the mode, of
+   equal ones the first; 1 where q is next to 0 for some token; and a number without a meaning. */
 PASS void pass_mixtures(const struct profile *of, const double *weights, size_t n_mixtures, double *facts) {
   size_t n = of->n, n_blocks = blocks_of(of->n_tokens), width = 2 * n + 3;
   memset(facts, 0, sizeof *facts * n_mixtures * width);
-  for (size_t b = 0; b < n_blocks; b++)
+  for (size_t b = 0; b < n_blocks; b++) {
+    if (n > FEW_AGENTS && n_mixtures) below_origins(of, b);
     for (size_t k = 0; k < n_mixtures; k++) {
       double *a = facts + k * width;
-      mixture_block(of, weights + k * n, b, a, a + 2 * n);
+      mixture_block(of, weights + k * n, b, a, a + n, a + 2 * n);
     }
+  }
   for (size_t k = 0; k < n_mixtures; k++, weights += n, facts += width) {
     double *forward = facts, *reverse = facts + n, *top = facts + 2 * n;
-    for (size_t i = 0; i < n; i++)
-      for (size_t j = 0; j < n; j++) reverse[i] += weights[j] * (forward[j] - of->cross[j * n + i]);
     for (size_t i = 0; i < n; i++) {
-      forward[i] = positive(of->cross[i * n + i] - forward[i]);
-      reverse[i] = positive(reverse[i]);
+      if (n > FEW_AGENTS) reverse[i] += of->shift[2 * i + 1];
+      else for (size_t j = 0; j < n; j++) reverse[i] += weights[j] * (forward[j] - of->cross[j * n + i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+      forward[i] = divergence(of->cross[i * n + i] - forward[i]);
+      reverse[i] = divergence(reverse[i]);
     }
     top[0] = place_of(top[0], of, weights, (size_t)top[1]);
     top[1] = top[2] > n_blocks * BLOCK - of->n_tokens;
@@ -255,15 +174,8 @@ INLINE void part_likely(const double *q, const double *blocks, const double *lik
   for (size_t b = 0; b < n_blocks; b++) clocks[b] = clocks[b] < ROUNDING * blocks[b] ? 0.0 : clocks[b];
 }
 
-/* x_jt - origin_j of every agent over one block, into scratch */
-INLINE void below_origins(const struct profile *of, size_t b) {
-  for (size_t j = 0; j < of->n; j++)
-    shifted(of->logits[j], b, of->n_tokens, of->shift[2 * j], of->scratch + j * BLOCK);
-}
-
-/* prod_j p_j^(w_j) over one block, of which scratch holds x_jt - origin_j; returns the sum */
-INLINE double product_block(const struct profile *of, const double *weights, size_t b, double *block) {
-  double scores[BLOCK];
+/* prod_j p_j^(w_j) over one block, of which scratch holds x_jt - origin_j, and its logarithms; returns the sum */
+INLINE double product_block(const struct profile *of, const double *weights, size_t b, double *scores, double *block) {
   EACH(t) scores[t] = 0;
   for (size_t j = 0; j < of->n; j++) {
     double rate = weights[j] / of->temperatures[j], rest = weights[j] * of->shift[2 * j + 1];
@@ -275,7 +187,8 @@ INLINE double product_block(const struct profile *of, const double *weights, siz
   return sum_of(block);
 }
 
-/* Of the first stage: products into q, their block sums, in z their sum, E_q log p_i before scaling into reverse. */
+/* Of the first stage: products into q, their block sums, in z their sum, E_q log p_i before scaling into reverse; of
+   many agents also E_{p_i} of their logarithms into forward. */
 INLINE void unscaled_pools(const struct profile *of, const double *weights, size_t n_pools, double *const *q,
                            double *blocks, double *facts) {
   size_t n = of->n, n_blocks = blocks_of(of->n_tokens), width = 3 * n + 2;
@@ -283,16 +196,19 @@ INLINE void unscaled_pools(const struct profile *of, const double *weights, size
   for (size_t b = 0; b < n_blocks; b++) {
     below_origins(of, b);
     for (size_t k = 0; k < n_pools; k++) {
-      double *block = q[k] + b * BLOCK, *reverse = facts + k * width + 2 * n, *z = facts + k * width + 3 * n;
-      *z += blocks[k * n_blocks + b] = product_block(of, weights + k * n, b, block);
+      double *block = q[k] + b * BLOCK, *forward = facts + k * width + n, *reverse = forward + n, *z = reverse + n;
+      double scores[BLOCK];
+      *z += blocks[k * n_blocks + b] = product_block(of, weights + k * n, b, scores, block);
       for (size_t i = 0; i < n; i++) reverse[i] += product(block, of->scratch + i * BLOCK);
+      for (size_t i = 0; n > FEW_AGENTS && i < n; i++)
+        forward[i] += product(of->p + i * stride_of(of->n_tokens) + b * BLOCK, scores);
     }
   }
 }
 
 /* Of the second stage: q scaled, its block sums too, and TV(p_i, q). */
 INLINE void scale_pools(const struct profile *of, size_t n_pools, double *const *q, double *blocks, double *facts) {
-  size_t n = of->n, n_blocks = blocks_of(of->n_tokens), stride = n_blocks * BLOCK, width = 3 * n + 2;
+  size_t n = of->n, n_blocks = blocks_of(of->n_tokens), stride = stride_of(of->n_tokens), width = 3 * n + 2;
   for (size_t b = 0; b < n_blocks; b++)
     for (size_t k = 0; k < n_pools; k++) {
       double *block = q[k] + b * BLOCK, *distances = facts + k * width, scale = 1 / facts[k * width + 3 * n];
@@ -319,10 +235,10 @@ INLINE void settle_pool(const struct profile *of, const double *weights, double 
     entropy += weights[i] * reverse[i];
   }
   for (size_t i = 0; i < n; i++) {
-    forward[i] = of->cross[i * n + i] + *log_z;
-    for (size_t j = 0; j < n; j++) forward[i] -= weights[j] * of->cross[i * n + j];
-    forward[i] = positive(forward[i]);
-    reverse[i] = positive(entropy - *log_z - reverse[i]);
+    forward[i] = of->cross[i * n + i] + *log_z - forward[i];
+    for (size_t j = 0; n <= FEW_AGENTS && j < n; j++) forward[i] -= weights[j] * of->cross[i * n + j];
+    forward[i] = divergence(forward[i]);
+    reverse[i] = divergence(entropy - *log_z - reverse[i]);
   }
 }
 
@@ -343,25 +259,10 @@ PASS void pass_pools(const struct profile *of, const double *weights, size_t n_p
   }
 }
 
-/* Of prod_j p_j^(w_j) for each row of weights the log of its sum Z, and 1 where Z is too small to divide by. */
-PASS void pass_constants(const struct profile *of, const double *weights, size_t n_constants, double *facts) {
-  size_t n_blocks = blocks_of(of->n_tokens);
-  memset(facts, 0, sizeof *facts * n_constants * 2);
-  for (size_t b = 0; b < n_blocks; b++) {
-    double padded[BLOCK];
-    below_origins(of, b);
-    for (size_t k = 0; k < n_constants; k++) facts[2 * k] += product_block(of, weights + k * of->n, b, padded);
-  }
-  for (size_t k = 0; k < n_constants; k++) {
-    facts[2 * k + 1] = !(facts[2 * k] > SMALLEST_CONSTANT);
-    facts[2 * k] = log(facts[2 * k]);
-  }
-}
-
 /* Block sums of (p_i - o)^+ with o = sum_j s_j p_j, for each agent i and row of shares. */
 PASS void pass_positive_parts(const struct profile *of, const double *shares, const size_t *agents, size_t n_parts,
                               double *sums) {
-  size_t n_blocks = blocks_of(of->n_tokens), stride = n_blocks * BLOCK;
+  size_t n_blocks = blocks_of(of->n_tokens), stride = stride_of(of->n_tokens);
   double o[BLOCK];
   for (size_t b = 0; b < n_blocks; b++)
     for (size_t k = 0; k < n_parts; k++) {
@@ -375,13 +276,16 @@ PASS void pass_positive_parts(const struct profile *of, const double *shares, co
 /* Everything that was asked of a profile that is there. */
 void pass_asked(const struct profile *of, const struct asked *asked) {
   const double *weights = asked->weights;
+  size_t n = of->n;
   pass_mixtures(of, weights, asked->n_mixtures, asked->mixtures);
-  weights += asked->n_mixtures * of->n;
+  weights += asked->n_mixtures * n;
   pass_pools(of, weights, asked->n_pools, asked->q, asked->pool_blocks, asked->pool_clocks, asked->pools);
-  weights += asked->n_pools * of->n;
-  pass_constants(of, weights, asked->n_constants, asked->constants);
-  weights += asked->n_constants * of->n;
+  weights += asked->n_pools * n;
   pass_positive_parts(of, weights, asked->agents, asked->n_parts, asked->parts);
+  weights += asked->n_parts * n;
+  pass_rivals(of, asked, weights, weights + asked->n_distances * n);
+  weights += (asked->n_distances + asked->n_rival_kls) * n;
+  if (asked->n_constants) pass_constants(of, weights, asked->n_constants, asked->constants);
 }
 
 /* The profile after one prefix and everything that was asked of it, unless a logit is NaN or +inf: then 1. */

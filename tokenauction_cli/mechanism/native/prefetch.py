@@ -27,8 +27,11 @@ class Kind(IntEnum):
 
     MIXTURE = 0  # sum_j w_j p_j: its divergences and its mode
     POOL = 1  # prod_j p_j^w_j / Z, with its divergences
-    CONSTANT = 2  # log Z alone
-    PART = 3  # block sums of the positive part (p_i - sum_j w_j p_j)^+
+    PART = 2  # block sums of the positive part (p_i - sum_j w_j p_j)^+
+    # of what the others of every agent i would do alone, by their weights
+    DISTANCES = 3  # TV(p_i, o_i) of mixtures
+    RIVAL_KLS = 4  # KL(o_i || q) of mixtures
+    CONSTANTS = 5  # log Z of pools
 
 
 class Need(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-SOURCES = ("passes.c", "truncation.c")
-HEADERS = ("exponential.h", "passes.h")
+SOURCES = ("passes.c", "rivals.c", "philox.c", "truncation.c")
+HEADERS = ("blocks.h", "exponential.h", "passes.h")
 LIBRARY = "passes.so"
 
 

@@ -11,6 +11,8 @@ Truthful bids are dominant for these values. At S = 0 it is 0. No reserve: q wou
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..aggregation.rules import AggregationRule
 from ..distributions import Array
 from ..divergences import FORWARD_KL, REVERSE_KL, kl_between
@@ -42,7 +44,14 @@ class Clarke(PaymentRule):
         return frozenset({"kl" if aggregation.objective == FORWARD_KL else "reverse_kl"})
 
     def expected(self, outcome: Outcome) -> Array:
-        return outcome.once(self.name, lambda: outcome.per_agent(clarke_payment))
+        return outcome.once(self.name, lambda: _payments(outcome))
+
+
+def _payments(outcome: Outcome) -> Array:
+    kls = outcome.rival_kls
+    return (
+        outcome.per_agent(clarke_payment) if kls is None else np.where(outcome.bidding.due, outcome.rivals * kls, 0.0)
+    )
 
 
 def clarke_payment(outcome: Outcome, i: int) -> float:

@@ -63,13 +63,18 @@ class SecondPrice(PaymentRule):
 
     def charge(self, outcome: Outcome, draw: Draw, draw_key: DrawKey) -> Mapping[str, Array]:
         unit, expected = outcome.once(self.name, lambda: mean_prices(outcome))
-        given = unit * moved(outcome, draw.token) / outcome.q.at(draw.token)
-        given = np.where(outcome.bidding.alone, unit, given)
+        given = outcome.once(("given", draw.token), lambda: _given(outcome, draw.token, unit))
         amounts = realised(outcome, draw, draw_key), given, expected
         return dict(zip(self.columns, map(outcome.charged, amounts), strict=True))
 
     def expected(self, outcome: Outcome) -> Array:
         return outcome.charged(outcome.once(self.name, lambda: mean_prices(outcome))[1])
+
+
+def _given(outcome: Outcome, token: int, unit: Array) -> Array:
+    """The mean prices given the token, (n,)."""
+    given = unit * moved(outcome, token) / outcome.q.at(token)
+    return np.where(outcome.bidding.alone, unit, given) if outcome.bidding.somebody_is_alone else given
 
 
 def mean_prices(outcome: Outcome) -> tuple[Array, Array]:
@@ -158,36 +163,38 @@ def realised(outcome: Outcome, draw: Draw, draw_key: DrawKey) -> Array:
     >>> realised(salon(bids=(1, 2)), Draw(0, "inverse_cdf"), draw_key_of(seed=2)).round(4).tolist()
     [0.025, 0.0]
     """
-    if outcome.bidding.alone.any():
+    if outcome.bidding.somebody_is_alone:
         return np.where(outcome.bidding.alone, outcome.terms.reserve, 0.0)
-    prices = []
-    for i, bid in enumerate(outcome.bids.tolist()):
-        price = draw.prices[i] if draw.prices else None
-        if price is None:
-            price = fresh_price(outcome, draw, draw_key, i) if bid > 0 else 0.0
-        prices.append(max(price, outcome.terms.reserve) if price > 0 else 0.0)
-    return np.array(prices)
+    prices = draw.prices
+    if not prices or None in prices:
+        fresh = fresh_prices(outcome, draw, draw_key)
+        known = [(i, price) for i, price in enumerate(prices) if price is not None]
+        fresh[[i for i, _ in known]] = [price for _, price in known]
+        return np.where(fresh > 0, np.maximum(fresh, outcome.terms.reserve), 0.0)
+    return np.array([max(price, outcome.terms.reserve) if price else 0.0 for price in prices])
 
 
-def fresh_price(outcome: Outcome, draw: Draw, draw_key: DrawKey, i: int) -> float:
-    """Agent i's price given the drawn token (or dictator) by a u of its own.
+def fresh_prices(outcome: Outcome, draw: Draw, draw_key: DrawKey) -> Array:
+    """Every agent's price given the drawn token (or dictator) by a u of its own, (n,).
 
     S (v - o_x) / (p_x - v) with v = u q_x where o_x < v < p_x, else 0, in money per token.
 
     >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
-    >>> round(fresh_price(salon(bids=(1, 2)), Draw(0, "inverse_cdf"), draw_key_of(seed=2), 0), 4)
-    np.float64(0.025)
+    >>> fresh_prices(salon(bids=(1, 2)), Draw(0, "inverse_cdf"), draw_key_of(seed=2)).round(4).tolist()
+    [0.025, 0.0]
     """
-    if draw.dictator not in (None, i):
-        return 0.0
-    if outcome.rule.highest_bid_wins:
-        return runner_up(outcome.bidding, i)
-    if draw.dictator is not None:
-        return lottery_price(outcome.bidding, draw_key, i)
-    u = draw_key.uniform(Purpose.PAYMENT, outcome.terms.ids[i])
-    p, o = outcome.profile.p.item(i, draw.token), outcome.others_at(draw.token)[i]
-    v = u * outcome.q.at(draw.token)
-    return capped(outcome.bidding, i, (v - o) / (p - v)) if o < v < p else 0.0
+    bidding, dictator = outcome.bidding, draw.dictator
+    prices = np.zeros(outcome.n_agents)
+    if dictator is not None or outcome.rule.highest_bid_wins:
+        for i in range(outcome.n_agents) if dictator is None else (dictator,):
+            wins = outcome.rule.highest_bid_wins
+            prices[i] = runner_up(bidding, i) if wins else lottery_price(bidding, draw_key, i)
+        return np.where(bidding.bids > 0, prices, 0.0)
+    u = draw_key.uniforms(Purpose.PAYMENT, outcome.terms.ids)
+    p, o, v = outcome.profile.p[:, draw.token], outcome.others_at(draw.token), u * outcome.q.at(draw.token)
+    pays = (o < v) & (v < p) & (bidding.bids > 0)
+    prices[pays] = np.minimum(bidding.rivals * ((v - o) / np.where(pays, p - v, 1.0)), bidding.bids)[pays]
+    return prices
 
 
 def lottery_price(bidding: Bidding, draw_key: DrawKey, i: int) -> float:

@@ -54,15 +54,21 @@ def _token(outcome: Outcome, draw_key: DrawKey) -> int:
     )
     if draw_key.uniform(Purpose.SWITCH, outcome.swept_id) >= 1 - q.at(first) / others.at(first):
         return first
-    moved, distance = outcome.once("moved", lambda: _moved(outcome, i)), outcome.distance(i)
-    if not moved.blocks.any():  # q is o but for rounding
+    moved, distance = (
+        outcome.once("moved", lambda: float(outcome.profile.excess(q.p, others.p).sum())),
+        outcome.distance(i),
+    )
+    if not moved:  # q is o but for rounding
         return first
     if distance:
         second = rising_token(outcome, i, draw_key)
         proposed = (p.at(second) - others.at(second)) / distance
-        if draw_key.uniform(Purpose.SECOND, outcome.swept_id) * proposed < moved.at(second):
+        if (
+            draw_key.uniform(Purpose.SECOND, outcome.swept_id) * proposed
+            < max(q.p[second] - others.p[second], 0.0) / moved
+        ):
             return second
-    left = outcome.once("left", lambda: _left(outcome, i, moved))
+    left = outcome.once("left", lambda: _left(outcome, i))
     return race(left, outcome.profile.likely, draw_key, Purpose.RACE)
 
 
@@ -93,14 +99,11 @@ def rising_token(outcome: Outcome, i: int, draw_key: DrawKey) -> int:
     )
 
 
-def _moved(outcome: Outcome, i: int) -> Distribution:
-    """(q - o)^+ / R."""
-    return _scaled(np.maximum(outcome.q.p - outcome.others(i).p, 0.0))
-
-
-def _left(outcome: Outcome, i: int, moved: Distribution) -> Distribution:
+def _left(outcome: Outcome, i: int) -> Distribution:
     """(e / R - m / D)^+, scaled to the sum 1; e / R where nothing but rounding is left."""
-    proposed = np.maximum(outcome.profile.p[i] - outcome.others(i).p, 0.0)
+    others = outcome.others(i).p
+    moved = _scaled(np.maximum(outcome.q.p - others, 0.0))
+    proposed = np.maximum(outcome.profile.p[i] - others, 0.0)
     left = np.maximum(moved.p - proposed / (outcome.distance(i) or 1.0), 0.0)
     return _scaled(left) if left.any() else moved
 

@@ -13,8 +13,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...system.arrays import Array
+from ..native.compiled import library
+from ..native.prefetch import address_of
 
 
 class Purpose(IntEnum):
@@ -68,6 +71,15 @@ class Randomness:
             self._kept[key] = float(self._stream(position, purpose, agent).random())
         return self._kept[key]
 
+    def uniforms(self, position: int, purpose: Purpose, agents: tuple[str, ...]) -> Array:
+        """One number in [0, 1) of each of these agents, (n,)."""
+        passes = library()
+        if passes is None:
+            return np.array([self.uniform(position, purpose, agent) for agent in agents])
+        words, uniforms = _words_of(agents), np.empty(len(agents))
+        passes.pass_uniforms(self.key, position, int(purpose), address_of(words), len(words), address_of(uniforms))
+        return uniforms
+
     def exponentials(self, position: int, purpose: Purpose, n: int) -> Array:
         """n standard exponential numbers, (n,), each positive; not to be written to."""
         wanted = position, int(purpose), n
@@ -97,6 +109,9 @@ class DrawKey(NamedTuple):
     def uniform(self, purpose: Purpose, agent: str = "") -> float:
         return self.randomness.uniform(self.position, purpose, agent)
 
+    def uniforms(self, purpose: Purpose, agents: tuple[str, ...]) -> Array:
+        return self.randomness.uniforms(self.position, purpose, agents)
+
     def exponentials(self, purpose: Purpose, n: int) -> Array:
         return self.randomness.exponentials(self.position, purpose, n)
 
@@ -109,3 +124,8 @@ class DrawKey(NamedTuple):
 @lru_cache(maxsize=1024)
 def _agent_word(agent: str) -> int:
     return int.from_bytes(hashlib.sha256(agent.encode()).digest()[:8], "little") if agent else 0
+
+
+@lru_cache(maxsize=64)
+def _words_of(agents: tuple[str, ...]) -> NDArray[np.uint64]:
+    return np.array(list(map(_agent_word, agents)), dtype=np.uint64)
