@@ -21,6 +21,7 @@ from typing import Any
 from tokenauction_cli.analysis.columns import columns
 from tokenauction_cli.analysis.columns.column import NOTATION
 from tokenauction_cli.analysis.columns.glossary import AUDIT_TERMS, WORDS
+from tokenauction_cli.cli.command import EXAMPLES as EXAMPLES_OF_COMMANDS
 from tokenauction_cli.cli.json_keys import KEYS
 from tokenauction_cli.experiment.format.schema import POWER_MEAN, json_schema
 
@@ -591,8 +592,12 @@ def _command(name: str, command: Any) -> list[str]:
     usage = [name, *(["[OPTIONS]"] if options else []), *map(_metavar, arguments), *(["COMMAND ..."] if below else [])]
     parts = [f"## {name}", f"```console\n{' '.join(usage)}\n```", " ".join((command.help or "").split())]
     if below:
-        rows = [(code(f"{name} {one.name}"), one.get_short_help_str(200)) for one in below.values() if not one.hidden]
-        parts.append(table(("command", "what it does"), rows))
+        shown = [one for one in below.values() if not one.hidden]
+        rows = [(code(f"{name} {one.name}"), one.get_short_help_str(200), one.rich_help_panel) for one in shown]
+        is_grouped = any(isinstance(panel, str) for *_, panel in rows)
+        parts.append(
+            table(("command", "what it does", "group")[: 2 + is_grouped], [row[: 2 + is_grouped] for row in rows])
+        )
     if arguments:
         rows = [(code(_metavar(one)), _default_of(one), one.help or "") for one in arguments]
         parts.append(table(("argument", "default", "what it means"), rows))
@@ -601,7 +606,8 @@ def _command(name: str, command: Any) -> list[str]:
         parts.append(table(("option", "value", "default", "what it means"), rows))
     if keys := KEYS.get(name.removeprefix("tokauction ")):
         parts.append(table(("key of `--format json`", "what it is"), [(code(key), what) for key, what in keys.items()]))
-    return [*parts, *([" ".join(command.epilog.split())] if command.epilog else [])]
+    examples = "\n".join(EXAMPLES_OF_COMMANDS[name.removeprefix("tokauction").strip()])
+    return [*parts, *([" ".join(command.epilog.split())] if command.epilog else []), f"```console\n{examples}\n```"]
 
 
 def _metavar(parameter: Any) -> str:
@@ -679,8 +685,9 @@ no text.
 
 A prefix after which some agent has no distribution is left out, and the audit says how many there were.
 
-The audit prints a table and one paragraph for each aggregation rule. It leaves two files in the run folder: `audit.csv`
-has every finding (`docs/reference/columns.md` explains its columns), and `audit.txt` has the paragraphs.
+The audit prints a verdict of a few lines, and with `--details` a table and one paragraph for each aggregation rule. It
+leaves two files in the run folder: `audit.csv` has every finding (`docs/reference/columns.md` explains its columns),
+and `audit.txt` has the paragraphs.
 
 A payment rule is audited together with the aggregation rules for which it is defined. Reference agents take part, but
 they are not audited. Utilities and payments are means over the random draw, per token."""

@@ -130,7 +130,7 @@ def test_where_it_has_no_outcome_the_cell_says_why(folder: Path, in_process: Com
     (folder / "own.py").write_text(OWN)
     done = in_process("run", "salon.yaml", "-q", "-S", "auction.mechanism=own:Shy", "-S", "trust=[own]")
     assert done.returncode == 3
-    assert done.stderr == "4 of 12 cells failed, the first: token 1 of '': shy agents do not compete\n"
+    assert done.stderr == "4 of 12 texts failed, the first: token 1 of '': shy agents do not compete\n"
     for row in rows(folder):
         assert (row["end_reason"] == "failed") == (row["relative_weight"] == "0.5")
 

@@ -135,7 +135,7 @@ def test_overrides_and_a_part_of_the_cells(tmp_path: Path) -> None:
     assert len(part.cells) == 4
     assert set(part.cells["tokens"]) == {1}
     assert part.what_is_missing.startswith(f"Only 4 of {N_CELLS} texts")
-    with pytest.raises(tokauction.UsageError, match="at least one cell"):
+    with pytest.raises(tokauction.UsageError, match="at least one text"):
         tokauction.run(DATA, tmp_path, n=0)
 
 

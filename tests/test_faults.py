@@ -169,7 +169,7 @@ def test_interrupted(start: Start, finish: Finish, undisturbed: Path, tmp_path: 
     folder = the_run(tmp_path / "my results")
     n_kept = len(lines(folder))
     how = "tokauction run tiny.yaml -o 'my results'"
-    assert last == f"Interrupted. Kept {n_kept} of {N_CELLS} cells; continue with: {how}"
+    assert last == f"Interrupted. Kept {n_kept} of {N_CELLS} texts; continue with: {how}"
     assert 0 < n_kept < N_CELLS
     assert manifest(folder)["status"] == "interrupted"
     assert "interrupted" in (folder / "log.txt").read_text()
@@ -247,7 +247,7 @@ def test_a_folder_that_may_only_be_read(finish: Finish, undisturbed: Path, small
     again = finish(*some)
     assert (again.returncode, again.stdout) == (0, (undisturbed / "table.csv").read_text()), "a finished run is a no-op"
     assert finish("show", str(the_run(small_disk))).returncode == 0
-    assert finish("verify", str(the_run(small_disk)), "--cells", "1").returncode == 0
+    assert finish("verify", str(the_run(small_disk)), "--sample", "1").returncode == 0
     other = finish(*some, "-S", "seed=1")
     assert (other.returncode, other.stdout) == (1, "")
     assert "Read-only file system; check the folder" in other.stderr

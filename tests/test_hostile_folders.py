@@ -169,7 +169,7 @@ def test_exit_codes(victim: Victim, tmp_path: Path, in_process: Any) -> None:
         assert f"Passed over 1 place of the run folder that no run writes: {named}" in done.stderr
         assert done.stdout
     assert named in (folder / "report.html").read_text("utf-8")
-    done = in_process("verify", str(folder), "--cells", "0")
+    done = in_process("verify", str(folder), "--sample", "0")
     assert done.returncode == 1
     assert f"FAILED  {named}" in done.stdout
     done = in_process("run", str(folder), "-q")
@@ -212,7 +212,7 @@ def test_a_manifest_that_lists_what_is_no_file_of_it(
     Change("manifest.json", 0, ("files", name), "0" * 64).made(victim, folder)
     os.mkfifo(folder / "fifo")
     (folder / "link").symlink_to("/dev/zero")
-    done = in_process("verify", str(folder), "--cells", "0")
+    done = in_process("verify", str(folder), "--sample", "0")
     assert done.returncode == 1
     assert f"FAILED  {name}: " in done.stdout
 

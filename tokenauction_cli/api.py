@@ -42,6 +42,7 @@ from .runs.run_folder import RecordReader, RunFolder
 from .runs.run_folders import chosen_run, chosen_runs, folder_of, is_experiment, listed_runs, run_of
 from .runs.run_log import logging_to
 from .system.errors import NothingInShardError, UsageError
+from .system.steps import Hear, unheard
 from .workers.workers import Workers, workplace_of
 
 if TYPE_CHECKING:
@@ -92,16 +93,16 @@ def run(
     return run_experiment(loaded, Path(results), progress, n=n, fresh=fresh, reuse=reuse, workers=chosen)
 
 
-def load_run(path: str | Path, results: str | Path = RESULTS) -> Run:
+def load_run(path: str | Path, results: str | Path = RESULTS, *, hear: Hear = unheard) -> Run:
     """A run folder, or an experiment file whose run is in `results`, read back without touching it.
 
-    Raises UsageError where it is none, or holds no finished cell.
+    `hear(what, done, of)` hears how far that is. Raises UsageError where it is none, or holds no finished cell.
 
     >>> tea = {"name": "tea", "agents": [{"name": "Ann", "distribution": {"tea": 1}}], "auction": {"max_tokens": 2}}
     >>> load_run(run(tea).path).cells["text"].tolist()
     ['tea tea']
     """
-    return read_back(chosen_run(Path(path), Path(results)))
+    return read_back(chosen_run(Path(path), Path(results)), hear)
 
 
 def sharded(experiment: Experiment, shard: Shard) -> Experiment:
@@ -206,6 +207,8 @@ def write_report(
     figures: Sequence[str] = ("svg",),
     results: str | Path = RESULTS,
     only: Sequence[str] = (),
+    *,
+    hear: Hear = unheard,
 ) -> Report:
     """Write one page about runs, by default report.html in the run folder, or here for several.
 
@@ -225,11 +228,11 @@ def write_report(
     unknown = [form for form in figures if form not in FORMATS]
     if unknown:
         raise UsageError(f"figures: there is no format {unknown[0]!r}; the formats are {', '.join(FORMATS)}")
-    loaded = _loaded(runs, results)
+    loaded = _loaded(runs, results, hear)
     if not loaded:
         raise UsageError("a report needs at least one run")
     default = loaded[0].path / "report.html" if len(loaded) == 1 else Path("report.html")
-    return write(loaded, default if output is None else Path(output), figures, only)
+    return write(loaded, default if output is None else Path(output), figures, only, hear)
 
 
 def run_experiment(
@@ -247,7 +250,7 @@ def run_experiment(
     The manifest is read once, every record is parsed once, and the cells are made once.
     """
     if n is not None and n < 1:
-        raise UsageError(f"n = {n}: there must be at least one cell to run")
+        raise UsageError(f"n = {n}: there must be at least one text to run")
     folder = folder_of(experiment, results)
     if fresh:
         folder.set_aside()
@@ -332,7 +335,9 @@ def _with_tables(run: Run) -> Run:
     return run
 
 
-def _loaded(runs: Run | str | Path | Iterable[Run | str | Path], results: str | Path) -> list[Run]:
+def _loaded(
+    runs: Run | str | Path | Iterable[Run | str | Path], results: str | Path, hear: Hear = unheard
+) -> list[Run]:
     """Runs, and those that these targets mean."""
     loaded: dict[Path, Run] = {}
     for one in [runs] if isinstance(runs, (Run, str, Path)) else runs:
@@ -341,7 +346,7 @@ def _loaded(runs: Run | str | Path | Iterable[Run | str | Path], results: str | 
             continue
         for path in chosen_runs([Path(one)], Path(results)):
             if path not in loaded:
-                loaded[path] = load_run(path)
+                loaded[path] = load_run(path, hear=hear)
     return list(loaded.values())
 
 

@@ -12,6 +12,7 @@ from .runs import manifest
 from .runs.run_folder import RunFolder
 from .runs.run_log import logging_to
 from .system.errors import UsageError
+from .system.steps import Hear, unheard
 from .system.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 
 
 class RunAudit(NamedTuple):
-    """What an audit of a run found: a row per finding, a table and a paragraph per rule."""
+    """What an audit of a run found: a row per finding, a table and a paragraph per rule, and all of it in few lines."""
 
     findings: pd.DataFrame
     tables: list[Table]
     paragraphs: list[str]
+    verdict: list[str]
 
 
 def check_audit(orders: Sequence[str]) -> None:
@@ -52,28 +54,31 @@ def check_auditable(experiment: Experiment) -> None:
         )
 
 
-def audit_run(run: Run, prefixes: int, orders: Sequence[str] = (), *, tell: Callable[[str], None]) -> RunAudit:
+def audit_run(
+    run: Run, prefixes: int, orders: Sequence[str] = (), *, tell: Callable[[str], None], hear: Hear = unheard
+) -> RunAudit:
     """Check every rule on the distributions that a run met, and write audit.csv and audit.txt into its folder."""
-    from .analysis.tables.audit_tables import audit_tables, findings_frame, paragraphs
+    from .analysis.tables.audit_tables import audit_tables, findings_frame, paragraphs, verdict_of
     from .analysis.tables.tables import frame_csv
     from .audits.prefixes.audit import audit
 
     check_audit(orders)
     check_auditable(run.experiment)
     known = manifest.readable(run.folder)  # it may have been continued since the run was loaded
-    audited = audit(run.experiment, run.folder.records(), manifest.formats_of(known), prefixes, orders, tell)
-    made = RunAudit(findings_frame(audited), audit_tables(audited), paragraphs(audited))
+    audited = audit(run.experiment, run.folder.records(), manifest.formats_of(known), prefixes, orders, tell, hear)
+    made = RunAudit(findings_frame(audited), audit_tables(audited), paragraphs(audited), verdict_of(audited))
     files = {"audit.csv": frame_csv(made.findings), "audit.txt": "\n\n".join(made.paragraphs) + "\n"}
     write_files(run.folder, known, files)
     return made
 
 
 class RunTextAudit(NamedTuple):
-    """What an audit of whole texts found: frames by the name of their file, tables, and a paragraph per payment."""
+    """What an audit of whole texts found: frames by the name of their file, tables, paragraphs, and few lines."""
 
     frames: dict[str, pd.DataFrame]
     tables: list[Table]
     paragraphs: list[str]
+    verdict: list[str]
 
 
 def audit_texts(run: Run, progress: Progress) -> RunTextAudit:
@@ -83,7 +88,12 @@ def audit_texts(run: Run, progress: Progress) -> RunTextAudit:
     """
     from .analysis.frames.mechanism_names import for_programs
     from .analysis.tables.tables import frame_csv
-    from .analysis.tables.text_audit_tables import text_audit_frames, text_audit_paragraphs, text_audit_tables
+    from .analysis.tables.text_audit_tables import (
+        text_audit_frames,
+        text_audit_paragraphs,
+        text_audit_tables,
+        text_verdict,
+    )
     from .audits.texts.text_audit import text_audit
 
     check_text_audit(run.experiment)
@@ -93,6 +103,7 @@ def audit_texts(run: Run, progress: Progress) -> RunTextAudit:
             text_audit_frames(run.experiment, found),
             text_audit_tables(run.experiment, found),
             text_audit_paragraphs(run.experiment, found),
+            text_verdict(run.experiment, found),
         )
         files = {name: frame_csv(for_programs(run.experiment, frame)) for name, frame in made.frames.items()}
         words = "\n\n".join(made.paragraphs) + "\n"

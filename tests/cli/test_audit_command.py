@@ -38,7 +38,7 @@ def violated(rows: list[dict[str, str]], **wanted: str) -> set[str]:
 
 def test_the_theorems_hold_and_are_told(tokauction: Command, tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(TWO, "utf-8")
-    done = tokauction("audit", "e.yaml")
+    done = tokauction("audit", "e.yaml", "--details")
     assert done.returncode == 0, done.stderr
     rows = findings(tmp_path)
     assert violated(rows, rule="linear", check="monotone") == {"0.0"}
@@ -59,6 +59,24 @@ def test_the_theorems_hold_and_are_told(tokauction: Command, tmp_path: Path) -> 
     assert "best with second_price (TV)" in words.read_text("utf-8")
 
 
+def test_the_verdict_is_short(in_process: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What holds and what gains, in at most 15 lines, of any number of rules."""
+    rules = "[linear, log_linear, power_mean, power_mean_2, winner_take_all, random_dictator]"
+    payments = "[second_price, vcg, pay_your_bid, myerson_tv, pay_bid_times_influence]"
+    text = TWO.replace("[linear, log_linear]", rules).replace("[second_price, vcg, pay_your_bid]", payments)
+    monkeypatch.setenv("COLUMNS", "80")
+    for content in (TWO, text):
+        (tmp_path / "e.yaml").write_text(content, "utf-8")
+        done = in_process("audit", "e.yaml", "-q", "--order", "tv")
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert len(lines) <= 15
+        assert max(map(len, lines)) <= 80
+        assert lines[0] == "Audited at 1 prefix (all that differ). Gains are the largest found, per token."
+        assert lines[-1].endswith("he numbers of each: --details")
+    assert "A higher bid never loses: under linear; under log_linear" in " ".join(done.stdout.split())
+
+
 def test_a_reserve_that_would_keep_low_bids_out(tokauction: Command, tmp_path: Path) -> None:
     text = TWO.replace("[second_price, vcg, pay_your_bid]", "[second_price, pay_your_bid], reserve: 0.3")
     rows = audited(tokauction, tmp_path, text, "-S", "auction.aggregation=linear")
@@ -70,7 +88,7 @@ def test_a_reserve_that_would_keep_low_bids_out(tokauction: Command, tmp_path: P
 def test_where_a_rule_is_undefined_the_others_are_still_audited(tokauction: Command, tmp_path: Path) -> None:
     text = TWO.replace("{x: 0.7, y: 0.2, z: 0.1}", "{x: 1}").replace("{x: 0.1, y: 0.2, z: 0.7}", "{z: 1}")
     (tmp_path / "e.yaml").write_text(text, "utf-8")
-    done = tokauction("audit", "e.yaml", "-q")
+    done = tokauction("audit", "e.yaml", "-q", "--details")
     rows = findings(tmp_path)
     assert done.returncode == 0, done.stderr
     assert violated(rows, rule="log_linear", check="defined") == {"1.0"}
@@ -137,7 +155,7 @@ def test_no_row_loses_its_payment_where_orders_go_on_below(
 ) -> None:
     (tmp_path / "e.yaml").write_text(TWO, "utf-8")
     monkeypatch.setenv("COLUMNS", "40")
-    lines = in_process("audit", "e.yaml", "-q").stdout.splitlines()
+    lines = in_process("audit", "e.yaml", "-q", "--details").stdout.splitlines()
     heads = [line.split() for line in lines if line.split()[:1] == ["check"]]
     assert len(heads) > 2
     assert {head[1] for head in heads} == {"payment"}
@@ -149,9 +167,10 @@ def test_a_part_of_a_run_says_that_it_is_one(tokauction: Command, tmp_path: Path
     told = "Only 7 of 24 texts are written"
     done = tokauction("run", "e.yaml", "-q", "-n", "7")
     assert (done.returncode, done.stderr) == (0, "")  # who says -n knows
-    assert "linear, 1 to 2 texts each" in done.stdout
     (run,) = (tmp_path / "results").iterdir()
-    assert told in tokauction("show", str(run)).stderr
+    shown = tokauction("show", str(run), "--table", "rates")
+    assert told in shown.stderr
+    assert "linear, 1 to 2 texts each" in shown.stdout
     assert told in tokauction("report", str(run), "--figures", "none").stderr
     assert "wrote 7 of the 24 texts that were planned" in (run / "report.html").read_text("utf-8")
     rows = list(csv.DictReader((run / "summary.csv").read_text("utf-8").splitlines()))

@@ -83,7 +83,7 @@ def audited(in_process: Command, tmp_path: Path) -> Path:
 
 def test_tables_and_words_go_to_stdout_and_files_to_the_run(in_process: Command, tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(LETTERS, "utf-8")
-    done = in_process("audit", "e.yaml", "--texts")
+    done = in_process("audit", "e.yaml", "--texts", "--details")
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
     assert "linear: what the best bid or report for a whole text gains over truth" in said
@@ -144,6 +144,10 @@ def test_without_the_key_each_agent_values_a_mention_at_its_bid(in_process: Comm
     assert "The file has no audit.texts, so each agent values a mention at its own bid." in " ".join(
         done.stdout.split()
     )
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("What the best other bid or report for a whole text gains over truth (")
+    assert lines[1].startswith("linear, ")
+    assert len(lines) <= 15
     found = rows_of(the_run(tmp_path) / "text_audit.csv")
     assert {(row["agent"], row["utility"], row["value"]) for row in found} == {
         ("ann", "mention", "2.0"),

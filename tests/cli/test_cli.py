@@ -190,7 +190,7 @@ def test_schema(tokauction_here: Run) -> None:
 def test_check_tables(tokauction_here: Run, tables: str, tmp_path: Path) -> None:
     done = tokauction_here("check", tables)
     assert (done.code, done.err) == (0, "")
-    for fact in ("sweep points +3", "seeds +2", "cells +12", "tokens at most +60"):
+    for fact in ("sweep points +3", "seeds +2", "texts +12", "tokens at most +60"):
         assert re.search(rf"^ {fact} *$", done.out, re.MULTILINE), fact
     assert not (tmp_path / "results").exists(), "checking writes nothing"
 
@@ -222,7 +222,7 @@ def test_payments_that_are_left_out_are_named_with_the_reason(
     assert facts["payments_left_out"] == [{"payment": "second_price", "aggregation": ["log_linear"], "premise": why}]
     assert why in tokauction_here("check", tables, *paid).out
     said = tokauction_here("run", tables, *paid).err
-    assert said.startswith(f"Left out: second_price for log_linear (it needs {why})\n12 cells\n")
+    assert said.startswith(f"Left out: second_price for log_linear (it needs {why})\n12 texts\n")
     assert "Left out" not in tokauction_here("run", tables, *paid, "-q").err
     assert "Left out" not in tokauction_here("run", tables).err
 
@@ -295,9 +295,9 @@ def test_run_continues_a_run_folder(tokauction_here: Run, tables: str, tmp_path:
     (tmp_path / tables).unlink()
     done = tokauction_here("run", str(folder), "--format", "csv")
     assert (done.code, done.out) == (0, whole)
-    assert done.err.splitlines()[0] == "12 cells, 3 already on disk"
+    assert done.err.splitlines()[0] == "12 texts, 3 already on disk"
     assert list((tmp_path / "results").iterdir()) == [folder]
-    assert_refused(tokauction_here("run", str(folder), "-S", "seed=1"), "-S needs an experiment file")
+    assert_refused(tokauction_here("run", str(folder), "-S", "seed=1"), "--set needs an experiment file")
     renamed = folder.rename(folder.with_name("other"))
     assert_refused(tokauction_here("run", str(renamed)), f"name it {folder.name} again")
     assert_refused(tokauction_here("run", "."), "this is not a run folder")
@@ -307,7 +307,7 @@ def test_run_continues_a_run_folder(tokauction_here: Run, tables: str, tmp_path:
 def test_run_and_show(tokauction_here: Run, tables: str, tmp_path: Path, how: str) -> None:
     done = tokauction_here("run", tables, "--format", how)
     assert done.code == 0
-    assert done.err.splitlines()[0] == "12 cells"
+    assert done.err.splitlines()[0] == "12 texts"
     (folder,) = (tmp_path / "results").iterdir()
     assert tokauction_here("show", str(folder), "--format", how) == (0, done.out, "")
     again = tokauction_here("run", tables, "--format", how)
@@ -362,7 +362,7 @@ def test_failed_cells(tokauction_here: Run, tmp_path: Path, rules: str) -> None:
         done = tokauction_here("run", "no.yaml")
         assert done.code == 3
         assert "[failed: token 1 of ''" in done.out
-        assert "cells failed, the first: token 1 of '': log-linear aggregation is undefined" in done.err
+        assert "texts failed, the first: token 1 of '': log-linear aggregation is undefined" in done.err
     (folder,) = (tmp_path / "results").iterdir()
     assert tokauction_here("show", str(folder)).code == 0
 
@@ -390,7 +390,9 @@ def test_models(tokauction_here: Run, model_path: Path) -> None:
     assert verified.out.endswith(f"  {model_path}\n")
     listed = json.loads(tokauction_here("models", "list", "--format", "json").out)
     assert str(model_path) in [row["path"] for row in listed]
-    assert str(model_path) in tokauction_here("models", "list").out
+    lines = tokauction_here("models", "list").out.splitlines()
+    assert max(map(len, lines)) <= 120  # COLUMNS
+    assert any(line.removeprefix("…") and str(model_path).endswith(line.removeprefix("…")) for line in lines)
 
 
 # Broken models

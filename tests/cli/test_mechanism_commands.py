@@ -31,7 +31,7 @@ def test_play(in_process: Command) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "e.yaml: only the token auction can be played, and it is not one of the mechanisms; "
-        "try -S auction.mechanism=token_auction\n"
+        "try --set auction.mechanism=token_auction\n"
     )
     assert in_process("play", "e.yaml", "-S", "auction.mechanism=token_auction").returncode == 0
 
@@ -62,8 +62,8 @@ def test_an_audit_of_whole_texts_needs_no_payment_rule(tmp_path: Path, in_proces
 def test_verify(tmp_path: Path, in_process: Command) -> None:
     """Texts, candidates and what was chosen among them."""
     assert in_process("run", "e.yaml", "-q", *FEW).returncode == 0
-    done = in_process("verify", "results", "--cells", "200")
+    done = in_process("verify", "results", "--sample", "200")
     assert done.returncode == 0, done.stdout
     same = [line for line in done.stdout.splitlines() if line.endswith(": the same bytes")]
     assert sum(line.startswith("ok      candidate ") for line in same) == 12
-    assert sum(line.startswith("ok      cell ") for line in same) == 36
+    assert sum(line.startswith("ok      text ") for line in same) == 36

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from conftest import Command, Reader
 
-from tokenauction_cli.cli.progress import BarProgress, LineProgress, Pace, QuietProgress, in_words
+from tokenauction_cli.cli.bars import StepBar
+from tokenauction_cli.cli.progress import BarProgress, LineProgress, Pace, QuietProgress, in_words, steps_on_stderr
 from tokenauction_cli.engine.workplace import WorkerPace
 from tokenauction_cli.mechanism.sampling.rules import InverseCdf
 
@@ -47,10 +48,55 @@ def test_lines_say_cells_tokens_and_the_time_left(clock: list[float], capsys: py
         clock.append(seconds)
         lines.step(n_cells, n_tokens, share)
     assert capsys.readouterr().err.splitlines() == [
-        "440 cells, 40 already on disk",
-        "40 of 440 cells, 0 tokens, 0/s",
-        "40 of 440 cells, 3,000 tokens, 500/s, about 0:00:24 left",
-        "440 of 440 cells, 9,000 tokens, 300/s",
+        "440 texts, 40 already on disk",
+        "40 of 440 texts, 0 tokens, 0/s",
+        "40 of 440 texts, 3,000 tokens, 500/s, about 0:00:24 left",
+        "440 of 440 texts, 9,000 tokens, 300/s",
+    ]
+
+
+def test_rows_are_those_of_models(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    for has_models in (True, False):
+        lines = LineProgress("tokens", has_models)
+        lines.begin(4, 0)
+        lines.step(0, 0, 0.0)
+        clock.append(clock[-1] + 10.0)
+        lines.growing(1_200, "Enjoy your")
+        lines.step(1, 1_000, 0.5)
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("1 of")]
+    assert told == [
+        "1 of 4 texts, 1,000 tokens, 100/s, 120 rows/s, about 0:00:10 left",
+        "1 of 4 texts, 1,000 tokens, 100/s, about 0:00:10 left",
+    ]
+
+
+def test_a_bar_shows_the_end_of_a_text_that_grows() -> None:
+    bars = BarProgress("tokens")
+    bars.begin(4, 0)
+    bars.growing(10, f"Stay at the{' very' * 60} \x1b[31mend")
+    bars.step(1, 100, 0.1)
+    assert bars._bar is not None
+    *_, text = bars._bar.get_renderables()
+    shown = str(text)
+    assert shown.startswith("…")
+    assert shown.endswith("very \\x1b[31mend")
+    assert len(shown) == bars._bar.console.width - 1
+    bars.end()
+
+
+def test_other_work_says_how_far_it_is(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with steps_on_stderr() as hear:
+        for seconds, done in ((1.0, 0), (2.0, 1), (7.0, 2), (8.0, 3), (13.0, 4)):
+            clock.append(seconds)
+            hear("texts read", done, 4)
+    assert capsys.readouterr().err.splitlines() == ["texts read: 2 of 4, about 0:00:06 left", "texts read: 4 of 4"]
+    with steps_on_stderr(quiet=True) as hear:
+        hear("texts read", 1, 4)
+    bar = StepBar()
+    for what, done in (("texts read", 1), ("texts read", 3), ("figures drawn", 1)):
+        bar.hear(what, done, 4)
+    assert [(row.description, row.completed, row.total) for row in bar.tasks] == [
+        ("figures drawn: 1 of 4, about 0:00:00 left", 1, 4)
     ]
 
 
@@ -70,7 +116,7 @@ def test_lines_say_how_fast_workers_are(clock: list[float], capsys: pytest.Captu
     lines.workers([WorkerPace("b:2", 60.0, 0.5), WorkerPace("a:1", 40.0, 0.1)])
     lines.step(0, 1_000, 0.5)
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "0 of 440 cells, 1,000 tokens, 100/s, 2 workers: 40/s, 60/s, about 0:00:10 left"
+        "0 of 440 texts, 1,000 tokens, 100/s, 2 workers: 40/s, 60/s, about 0:00:10 left"
     )
 
 
@@ -97,7 +143,7 @@ def test_what_begins_again_is_counted_anew(clock: list[float], capsys: pytest.Ca
         lines.step(0, 0, 0.0)
         clock.append(begun + 10.0)
         lines.step(2, 500, 1.0)
-    assert capsys.readouterr().err.splitlines() == ["2 cells", "2 of 2 cells, 500 tokens, 50/s"] * 2
+    assert capsys.readouterr().err.splitlines() == ["2 texts", "2 of 2 texts, 500 tokens, 50/s"] * 2
 
 
 def test_a_bar_that_begins_again_ends_the_one_before() -> None:
@@ -128,7 +174,7 @@ def test_an_interrupted_run_says_what_it_keeps(
     assert done.returncode == 130
     words = done.stderr.split()
     assert done.stderr.startswith("Interrupted. Kept ")
-    assert done.stderr.endswith(" of 40 cells; continue with: tokauction run experiment.yaml -q\n")
+    assert done.stderr.endswith(" of 40 texts; continue with: tokauction run experiment.yaml -q\n")
     monkeypatch.undo()
     assert 0 < int(words[2]) < 40
 

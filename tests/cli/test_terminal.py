@@ -53,7 +53,7 @@ def test_no_curves_without_a_sweep(read: Reader, tmp_path: Path) -> None:
 def test_the_command_tells_where_the_report_is(read: Reader, tmp_path: Path, tokauction: Command) -> None:
     path = str(read(SWEEP).path)
     done = tokauction("run", path)
-    assert "For figures and a page: tokauction report results/hostile-" in done.stderr
+    assert "  tokauction report results/hostile-" in done.stderr
     assert "mentions Beta Resort" in done.stdout
     assert "\x1b" not in done.stdout  # a pipe gets no colours
     folder = next((tmp_path / "results").iterdir())

@@ -159,8 +159,10 @@ def test_keys_in_a_terminal(read: Reader, command_line: list[str], environment: 
     terminal.shows("not defined")
     terminal.shows("log_linear · seed 1 · weight 0.60")
     terminal.shows("ended (length)")
+    terminal.press("\x1b[D")  # of the next text: the weight and the bids of this one stay
+    terminal.shows("weight 0.60 · ended (length) · next: weight 0.50, r begins")
     terminal.press("r")
-    terminal.shows("running")
+    terminal.shows("weight 0.50 · running")
     terminal.press("q")
     assert terminal.close() == 0
 

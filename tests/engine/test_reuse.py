@@ -136,7 +136,7 @@ def test_several_siblings_each_give_what_only_they_have(read: Reader, tmp_path: 
     notes = Notes()
     both = run_experiment(read(TABLES, "sweep.relative_weight=[0, 0.5, 1]"), tmp_path, notes)
     assert sorted(both.manifest["sessions"][0]["taken_over"].values()) == [12, 24]
-    assert notes.told[0].startswith("36 of 36 cells taken over from ")
+    assert notes.told[0].startswith("36 of 36 texts taken over from ")
     assert " (24), " in notes.told[0] or notes.told[0].endswith(" (24)")
 
 

@@ -424,12 +424,12 @@ def test_interrupted_and_continued(tmp_path: Path, start_stalling: Start, tokauc
     (folder,) = (tmp_path / "my results").iterdir()
     kept = lines(folder)
     how = "tokauction run experiment.yaml -o 'my results'"
-    assert last == f"Interrupted. Kept {len(kept)} of {N_CELLS} cells; continue with: {how}"
+    assert last == f"Interrupted. Kept {len(kept)} of {N_CELLS} texts; continue with: {how}"
     assert 0 < len(kept) < N_CELLS
     assert manifest(folder)["status"] == "interrupted"
     done = tokauction(*shlex.split(last.partition("continue with: tokauction ")[2]))
     assert done.returncode == 0
-    assert done.stderr.startswith(f"{N_CELLS} cells, {len(kept)} already on disk\n")
+    assert done.stderr.startswith(f"{N_CELLS} texts, {len(kept)} already on disk\n")
     assert kept < lines(folder)
     assert len(rows(folder)) == N_CELLS
 
@@ -459,12 +459,12 @@ def test_without_a_terminal(tmp_path: Path, tokauction: Command) -> None:
     assert "weight of A" in done.stdout
     for stream in (done.stdout, done.stderr):
         assert not any(code in stream for code in ("\x1b", "\r")), "plain lines"
-    left_out, first, second, folder, report = done.stderr.splitlines()
+    left_out, first, second, folder, *following = done.stderr.splitlines()
     assert left_out.startswith("Left out: second_price for log_linear (")
-    assert first == f"{N_CELLS} cells"
-    assert second.startswith(f"{N_CELLS} of {N_CELLS} cells, ")
+    assert first == f"{N_CELLS} texts"
+    assert second.startswith(f"{N_CELLS} of {N_CELLS} texts, ")
     assert folder.startswith("Run folder: results/babble-")
-    assert report.startswith("For figures and a page: tokauction report results/babble-")
+    assert len(following) == 4
     quiet = tokauction("run", "experiment.yaml", "--format", "csv", "-q", "-o", "other")
     assert (quiet.returncode, quiet.stderr) == (0, "")
     (path,) = (tmp_path / "other").iterdir()

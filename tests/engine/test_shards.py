@@ -139,7 +139,7 @@ def test_on_the_command_line(tmp_path: Path, in_process: Command) -> None:
     for command in ("show", "report", "run", "verify"):
         done = in_process(command, str(folder))
         assert done.returncode == 0, done.stderr
-    assert "72 of 72 cells taken over" in in_process("run", "e.yaml").stderr
+    assert "72 of 72 texts taken over" in in_process("run", "e.yaml").stderr
 
 
 @pytest.mark.parametrize(

@@ -348,14 +348,14 @@ def test_no_path_of_this_machine_is_in_the_page(swept: Run, tmp_path: Path) -> N
 
 
 def test_only_the_figures_that_are_named(swept: Run, tokauction: Command) -> None:
-    done = tokauction("report", str(swept.folder.path), "--only", "mention_rate, payment")
+    done = tokauction("report", str(swept.folder.path), "--figures", "mention_rate, payment")
     assert done.returncode == 0, done.stderr
     names = {path.name.split(".")[0] for path in (swept.folder.path / "figures").iterdir()}
     assert names == {"mention_rate", "payment"}
     ids = [figure.id for figure in figures_of([swept])]
     assert ids_named(ids, ["payment"]) == {one for one in ids if one.startswith("payment.")}
     assert ids_named(ids, ["revenue"]) == {"revenue"}
-    wrong = tokauction("report", str(swept.folder.path), "--only", "mention_rat")
+    wrong = tokauction("report", str(swept.folder.path), "--figures", "mention_rat")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "there is no figure 'mention_rat'; did you mean 'mention_rate'?" in wrong.stderr
     assert all(one in wrong.stderr for one in ids)
@@ -445,7 +445,7 @@ def test_without_the_extra_texts_and_numbers_still_come(
     (hidden / "vl_convert" / "__init__.py").write_text("raise ImportError('hidden by a test')\n")
     path = f"{hidden}:{environment['PYTHONPATH']}"
     done = subprocess.run(
-        [*command_line, "report", str(swept.folder.path), "-o", str(tmp_path / "r.html")],
+        [*command_line, "report", str(swept.folder.path), "--page", str(tmp_path / "r.html")],
         env={**environment, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -464,7 +464,7 @@ def test_the_command(swept: Run, tokauction: Command) -> None:
     assert done.stdout.strip() == str(swept.folder.path / "report.html")
     assert Path(done.stdout.strip()).is_file()
     by_file = tokauction(
-        "report", str(swept.experiment.path), "--results", "results", "--figures", "none", "-o", "x/y.html"
+        "report", str(swept.experiment.path), "--results", "results", "--figures", "none", "--page", "x/y.html"
     )
     assert by_file.returncode == 0, by_file.stderr
 
@@ -473,9 +473,8 @@ def test_the_command(swept: Run, tokauction: Command) -> None:
     ("arguments", "words"),
     [
         (["nowhere"], "nowhere: there is no such folder or file"),
-        (["results", "--figures", "gif"], "--figures gif: expected a list of svg, pdf, png, or none"),
-        (["results", "--only", ","], "--only names figures to write"),
-        (["results", "--only", "tv", "--figures", "none"], "--figures none writes none"),
+        (["results", "--figure-format", "gif"], "--figure-format gif: expected a list of svg, pdf, png"),
+        (["results", "--figures", ","], "--figures needs names of figures"),
         ([], "Missing argument"),
     ],
 )

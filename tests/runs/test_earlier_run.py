@@ -76,11 +76,11 @@ def test_its_tables_are_worked_out_as_they_were(earlier: Path, kept: Kept) -> No
 
 
 def test_it_is_verified(earlier: Path, in_process: Command) -> None:
-    done = in_process("verify", str(earlier), "--cells", "0")
+    done = in_process("verify", str(earlier), "--sample", "0")
     assert done.returncode == 0, done.stdout
     with open(earlier / "cells.csv", "a") as file:
         file.write("\n")
-    done = in_process("verify", str(earlier), "--cells", "0")
+    done = in_process("verify", str(earlier), "--sample", "0")
     assert done.returncode == 1
     assert "FAILED  cells.csv: changed since it was written" in done.stdout
 

@@ -75,12 +75,12 @@ def test_as_json(tmp_path: Path, in_process: Command) -> None:
     """A list of what was looked at, also where a check fails."""
     write_tables(tmp_path)
     run(in_process)
-    code, lines, _ = verified(in_process, tmp_path, "--format", "json", "--cells", "1")
+    code, lines, _ = verified(in_process, tmp_path, "--format", "json", "--sample", "1")
     good = json.loads("\n".join(lines))
     assert code == 0
     assert all(set(check) == set(VERIFY) and check["is_good"] is not False for check in good)
     (the_run(tmp_path) / "cells.csv").write_text("")
-    code, lines, errors = verified(in_process, tmp_path, "--format", "json", "--cells", "0")
+    code, lines, errors = verified(in_process, tmp_path, "--format", "json", "--sample", "0")
     (failed,) = (check for check in json.loads("\n".join(lines)) if check["is_good"] is False)
     assert (code, failed["run"], failed["what"]) == (1, str(the_run(tmp_path)), "cells.csv")
     assert "1 of " in errors
@@ -95,8 +95,8 @@ def test_an_untouched_run(tmp_path: Path, in_process: Command) -> None:
     assert sum(line.endswith("as it was written") for line in lines) >= 7
     assert sum(": the same bytes" in line for line in lines) == 5
     before = {path.name: path.read_bytes() for path in the_run(tmp_path).iterdir()}
-    assert sum(": the same bytes" in line for line in verified(in_process, tmp_path, "--cells", "999")[1]) == 20
-    assert not any("bytes" in line for line in verified(in_process, tmp_path, "--cells", "0")[1])
+    assert sum(": the same bytes" in line for line in verified(in_process, tmp_path, "--sample", "999")[1]) == 20
+    assert not any("bytes" in line for line in verified(in_process, tmp_path, "--sample", "0")[1])
     assert {path.name: path.read_bytes() for path in the_run(tmp_path).iterdir()} == before, "it only looks"
 
 
@@ -104,7 +104,7 @@ def test_an_untouched_run(tmp_path: Path, in_process: Command) -> None:
 def test_the_demos_model(tmp_path: Path, in_process: Command, model_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(DEMO)
     run(in_process)
-    code, lines, _ = verified(in_process, tmp_path, "--cells", "8")
+    code, lines, _ = verified(in_process, tmp_path, "--sample", "8")
     assert code == 0
     assert f"ok      {model_path}: the model of the run" in lines
     assert sum(": the same bytes" in line for line in lines) == 8
@@ -115,7 +115,7 @@ def test_whole_waves_are_computed_again_where_a_batch_matters(tmp_path: Path, in
     """The cells of a wave belong together."""
     write_tiny(tmp_path)
     run(in_process)
-    code, lines, _ = verified(in_process, tmp_path, "--cells", "1")
+    code, lines, _ = verified(in_process, tmp_path, "--sample", "1")
     assert code == 0
     assert sum(": the same bytes" in line for line in lines) == 30
     assert any("30 texts are computed again: a batch may change bits here" in line for line in lines)
@@ -125,10 +125,10 @@ def test_a_number_that_was_changed(tmp_path: Path, in_process: Command) -> None:
     write_tables(tmp_path)
     run(in_process)
     edit_record(the_run(tmp_path), '"log_prob.a":-', '"log_prob.a":-9')
-    code, lines, errors = verified(in_process, tmp_path, "--cells", "20")
+    code, lines, errors = verified(in_process, tmp_path, "--sample", "20")
     assert code == 1
     assert "FAILED  records-1.jsonl: changed since it was written" in lines
-    assert sum(line.startswith("FAILED  cell ") and line.endswith(": other bytes") for line in lines) == 1
+    assert sum(line.startswith("FAILED  text ") and line.endswith(": other bytes") for line in lines) == 1
     assert "2 of " in errors
     assert "checks failed" in errors
 
@@ -138,7 +138,7 @@ def test_running_again_does_not_bless_what_was_changed(tmp_path: Path, in_proces
     run(in_process)
     edit_record(the_run(tmp_path), '"bid.b":2.0', '"bid.b":3.0')
     run(in_process)
-    code, lines, _ = verified(in_process, tmp_path, "--cells", "0")
+    code, lines, _ = verified(in_process, tmp_path, "--sample", "0")
     assert code == 1
     assert "FAILED  records-1.jsonl: changed since it was written" in lines
     assert "ok      cells.csv: as it was written" in lines, "the tables are those of the records"
@@ -150,12 +150,12 @@ def test_any_file_that_was_changed_or_lost(tmp_path: Path, in_process: Command, 
     run(in_process)
     path = the_run(tmp_path) / name
     path.write_text(path.read_text() + "\n")
-    code, lines, _ = verified(in_process, tmp_path, "--cells", "0")
+    code, lines, _ = verified(in_process, tmp_path, "--sample", "0")
     assert code == 1
     assert f"FAILED  {name}: changed since it was written" in lines
     if name != "resolved.yaml":  # without which it is no run folder
         path.unlink()
-        code, lines, _ = verified(in_process, tmp_path, "--cells", "0")
+        code, lines, _ = verified(in_process, tmp_path, "--sample", "0")
         assert code == 1
         assert [line for line in lines if line.startswith(f"FAILED  {name}: ")]
 
@@ -164,7 +164,7 @@ def test_records_from_elsewhere(tmp_path: Path, in_process: Command) -> None:
     write_tables(tmp_path)
     run(in_process)
     (the_run(tmp_path) / "records-2.jsonl").write_bytes((the_run(tmp_path) / "records-1.jsonl").read_bytes())
-    code, lines, _ = verified(in_process, tmp_path, "--cells", "0")
+    code, lines, _ = verified(in_process, tmp_path, "--sample", "0")
     assert code == 1
     assert "FAILED  records-2.jsonl: not in the manifest; was the run killed?" in lines
 
@@ -190,9 +190,9 @@ def test_a_model_that_was_moved(tmp_path: Path, in_process: Command) -> None:
     code, lines, _ = verified(in_process, tmp_path)
     assert code == 1
     assert any(line.startswith(f"FAILED  {old}: missing: there is no file {old}; say where it is") for line in lines)
-    assert "note    cells: not computed again: their models are not here" in lines
+    assert "note    texts: not computed again: their models are not here" in lines
     for name in ("small", "models/m.gguf"):
-        code, lines, errors = verified(in_process, tmp_path, "--cells", "2", "-S", f"models.{name}=elsewhere.gguf")
+        code, lines, errors = verified(in_process, tmp_path, "--sample", "2", "-S", f"models.{name}=elsewhere.gguf")
         assert code == 0, (lines, errors)
         assert f"ok      {old}: the model of the run, at {new}" in lines
         assert sum(": the same bytes" in line for line in lines) == 2
@@ -213,7 +213,7 @@ def test_the_same_model_is_found_among_those_of_this_machine(
     old.rename(new)
     cached = LocalModel(ModelReference("x"), (ModelFile(new, new.stat().st_size),), "hub")
     monkeypatch.setattr(moved_models, "list_local", lambda: [cached])
-    code, lines, _ = verified(in_process, tmp_path, "--cells", "1")
+    code, lines, _ = verified(in_process, tmp_path, "--sample", "1")
     assert code == 0
     assert any(f"{new} is, by its sha256, and stands in for it" in line for line in lines)
     assert sum(": the same bytes" in line for line in lines) == 1
@@ -223,7 +223,7 @@ def test_a_file_that_is_missing_is_told_in_words(tmp_path: Path, in_process: Com
     write_tables(tmp_path)
     run(in_process)
     (the_run(tmp_path) / "records-1.jsonl").unlink()
-    code, lines, _ = verified(in_process, tmp_path, "--cells", "0")
+    code, lines, _ = verified(in_process, tmp_path, "--sample", "0")
     assert code == 1
     assert "FAILED  records-1.jsonl: the run wrote it, and it is missing" in lines
 

@@ -310,7 +310,7 @@ def test_ctrl_c_keeps_what_is_finished_of_a_task(
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert "Logging error" not in errors
-    kept = re.search(r"Interrupted\. Kept (\d+) of 360 cells", errors)
+    kept = re.search(r"Interrupted\. Kept (\d+) of 360 texts", errors)
     assert kept
     assert (0 if is_again else 1) <= int(kept[1]) < 360
     undo(with_deeds)
@@ -752,7 +752,7 @@ def test_ctrl_c_does_not_wait_for_what_is_stopped(with_deeds: Path, tmp_path: Pa
     run.send_signal(signal.SIGINT)
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 130
-    assert re.search(r"Interrupted\. Kept [1-9]\d* of 360 cells", errors)
+    assert re.search(r"Interrupted\. Kept [1-9]\d* of 360 texts", errors)
     assert "Traceback" not in errors
     undo(with_deeds)
     done = api.run(with_deeds, tmp_path / "results", trust=["deeds"])

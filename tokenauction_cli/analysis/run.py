@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +18,9 @@ from ..runs import manifest
 from ..runs.run_folder import Record, RecordReader, RunFolder
 from ..system.errors import UsageError
 from ..system.memory import check_room_for_tables
+from ..system.steps import Hear, heard, unheard
 from .expectations import Verdict, verdicts
+from .frames.along import X
 from .frames.comparison import comparisons_frame
 from .frames.long import long_frame, trace_frame
 from .frames.mechanism_names import for_programs
@@ -79,6 +82,15 @@ class Run:
     def pooled(self) -> pd.DataFrame:
         return pooled_frame(self.summary, self.experiment.auction.max_draws)
 
+    @property
+    def pooled_with_bids(self) -> pd.DataFrame:
+        """`pooled` as a summary of one query, with the bids of its points where they are those of every query."""
+        found = self.pooled.assign(query=f"all {len(self.experiment.queries)} queries")
+        for k, agent in enumerate(self.experiment.agents):
+            bids = {point.index: point.bids[k] for point in self.experiment.points}
+            found[f"bid.{agent.id}"] = math.nan if self.experiment.points_of_queries else found["point"].map(bids)
+        return found
+
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """Whether each expectation of the experiment holds; none while texts are missing."""
@@ -135,16 +147,18 @@ class Run:
             raise UsageError(f"{self.path}: a market needs every text. {why} `tokauction run` writes what is missing.")
         return self.cells
 
-    def text_tables(self, by: By = "aggregation", seed: int | None = None, columns: Sequence[str] = ()) -> list[Table]:
-        """Texts against relative weight, those of one seed; by default the first."""
-        return text_tables(self.experiment, self.cells, by, seed, columns)
+    def text_tables(
+        self, by: By = "aggregation", seed: int | None = None, columns: Sequence[str] = (), x: X | None = None
+    ) -> list[Table]:
+        """Texts against what the sweep moves, or against `x`; those of one seed, by default the first."""
+        return text_tables(self.experiment, self.cells, by, seed, columns, x)
 
     def rate_tables(self, choice: FigureChoice = _ALL) -> list[Table]:
-        """Rates and means against relative weight."""
+        """Rates and means against what the sweep moves."""
         return rate_tables(self.experiment, self._frames, choice)
 
     def payment_tables(self, choice: FigureChoice = _ALL) -> list[Table]:
-        """What is paid against relative weight."""
+        """What is paid against what the sweep moves."""
         return payment_tables(self.experiment, self._frames, choice)
 
     @property
@@ -240,25 +254,25 @@ class Run:
         if not self.n_failed:
             return ""
         first = self.cells.loc[self.cells["end_reason"] == "failed", "error"].iloc[0]
-        return f"{self.n_failed} of {len(self.cells)} cells failed, the first: {first}"
+        return f"{self.n_failed} of {len(self.cells)} texts failed, the first: {first}"
 
 
-def read_back(path: Path) -> Run:
-    """A run folder, read back without touching it. Raises UsageError where it is none, or holds no finished cell."""
+def read_back(path: Path, hear: Hear = unheard) -> Run:
+    """A run folder, read back without touching it. Raises UsageError where it is none, or holds no finished text."""
     folder = RunFolder(path)
     known = manifest.readable(folder)
     experiment = experiment_of(folder, known)
     cells = cells_of(experiment)
     folder = folder.expecting(disagreement(experiment, cells))
     collected = Collected(experiment, cells)
-    collected.add(RecordReader(folder).new())
+    collected.add(heard(RecordReader(folder).new(), "texts read", len(cells), hear))
     if not len(collected):
         passed_over = f" (passed over: {folder.wrong})" if folder.wrong else ""
         raise UsageError(
-            f"{folder.path}: this run has no finished cell of its experiment{passed_over}; continue it with "
+            f"{folder.path}: this run has no finished text of its experiment{passed_over}; continue it with "
             "`tokauction run`"
         )
-    return collected.run(folder, known, was_complete=True)
+    return collected.run(folder, known, was_complete=True, hear=hear)
 
 
 class Collected:
@@ -277,11 +291,11 @@ class Collected:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def run(self, folder: RunFolder, known: manifest.Manifest, was_complete: bool) -> Run:
+    def run(self, folder: RunFolder, known: manifest.Manifest, was_complete: bool, hear: Hear = unheard) -> Run:
         """Of all that was added, with its frames."""
         cells = cells_frame_of(self._experiment, self._rows)
         cells = cells.iloc[cells["cell"].map(self._place).argsort(kind="stable")].reset_index(drop=True)
-        summary = summary_frame(self._experiment, cells)
+        summary = summary_frame(self._experiment, cells, hear)
         return Run(folder, self._experiment, cells, summary, known, len(self._place), was_complete)
 
 
@@ -295,7 +309,7 @@ def files_of(run: Run) -> dict[str, str]:
     """Every table of a run as text, by file name."""
     from .tables.tables import frame_csv, render
 
-    texts: Sequence[Table] = run.text_tables()
+    texts: Sequence[Table] = run.text_tables(x="weight")
     return {
         "cells.csv": frame_csv(for_programs(run.experiment, run.cells)),
         "summary.csv": frame_csv(for_programs(run.experiment, run.summary)),

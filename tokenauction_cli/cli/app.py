@@ -23,22 +23,25 @@ from . import (
     models,
     play,
     report,
+    rules,
     run,
     schema,
     show,
     verify,
 )
 from . import list as run_list
+from .command import Command, Group
 from .options import EXIT_INTERRUPTED, Settings, quiet_llama
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Token auctions between language models: agents bid, one text is written, each agent is charged.",
-    epilog="Exit codes: 0 all cells present; 1 unexpected error; 2 usage; 3 some cells failed, or a run folder is "
+    epilog="Exit codes: 0 all texts are there; 1 unexpected error; 2 usage; 3 some texts failed, or a run folder is "
     "damaged; 4 an expectation fails; 130 interrupted.",
 )
-app.add_typer(models.app, name="models")
 
 _NO_MEMORY = ("failed to map segment", "Cannot allocate memory")  # how libraries that do not load say it
 
@@ -79,20 +82,26 @@ def _moved_bench(arguments: Annotated[list[str] | None, typer.Argument(hidden=Tr
     )
 
 
-app.command(no_args_is_help=False)(init.init)
-app.command()(schema.schema)
-app.command()(check.check)
-app.command()(run.run)
-app.command()(show.show)
-app.command("list")(run_list.list_runs)
-app.command()(compare.compare)
-app.command()(_without_llama_prints(audit.audit))
-app.command()(market.market)
+PANELS: dict[str, dict[str, Callable[..., None]]] = {
+    "Start": {
+        "init": init.init,
+        "check": check.check,
+        "run": run.run,
+        "play": play.play,
+        "rules": rules.rules,
+        "schema": schema.schema,
+    },
+    "Read": {"list": run_list.list_runs, "show": show.show, "compare": compare.compare, "report": report.report},
+    "Incentives": {"audit": audit.audit, "market": market.market},
+    "Trust": {"verify": verify.verify, "doctor": doctor.doctor},
+}
+_LOUD = ("play", "audit", "verify", "doctor")  # llama.cpp prints while they load models
+for _panel, _commands in PANELS.items():
+    for _name, _command in _commands.items():
+        _function = _without_llama_prints(_command) if _name in _LOUD else _command
+        app.command(_name, cls=Command, rich_help_panel=_panel)(_function)
+app.add_typer(models.app, name="models", rich_help_panel="Trust")
 app.command("bench", hidden=True, context_settings={"ignore_unknown_options": True})(_moved_bench)
-app.command()(_without_llama_prints(play.play))
-app.command()(report.report)
-app.command()(_without_llama_prints(verify.verify))
-app.command()(_without_llama_prints(doctor.doctor))
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,15 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..system.errors import UsageError
-from .options import Format, Results
+from .options import Format, Output, Overrides, Quiet, Results, Trust
 
 if TYPE_CHECKING:
     from ..analysis.run import Run
     from ..analysis.tables.tables import Table
+    from ..auditing import RunAudit, RunTextAudit
     from ..experiment.experiment import Experiment
     from .progress import QuietProgress
 
 PREFIXES = 20
+MOST_LINES, VERDICT_WIDTH = 15, 80
 
 
 def audit(
@@ -28,10 +31,8 @@ def audit(
         list[Path],
         typer.Argument(metavar="EXP|RUN...", help="Experiments, which are run first, run folders, or folders of runs."),
     ],
-    overrides: Annotated[list[str] | None, typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
-    trust: Annotated[
-        list[str] | None, typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours.")
-    ] = None,
+    overrides: Overrides = None,
+    trust: Trust = None,
     output: Results = Path("results"),
     texts: Annotated[
         bool, typer.Option("--texts", help="Audit whole texts, as the key audit.texts asks, instead of prefixes.")
@@ -42,12 +43,16 @@ def audit(
     orders: Annotated[
         list[str] | None, typer.Option("--order", help="robust, tv, kl, reverse_kl; default: all.")
     ] = None,
-    how: Annotated[Format, typer.Option("--format", help="How to print the tables.")] = Format.table,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress on stderr.")] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Print the tables and a paragraph for each rule, not the verdict alone.")
+    ] = False,
+    how: Output = Format.table,
+    quiet: Quiet = False,
 ) -> None:
     """Check monotonicity, incentives and misreports of every rule and payment on the distributions of a run.
 
-    With --texts: what other bids and false reports gain where an agent values a whole text.
+    It prints a verdict, and with --details all that was found. With --texts: what other bids and false reports gain
+    where an agent values a whole text.
     """
     from ..analysis.tables.tables import render
     from ..api import check_audit
@@ -63,14 +68,16 @@ def audit(
     tables: list[Table] = []
     for target in dict.fromkeys(meant):
         run = _run(target, overrides or [], trust or [], output, quiet, texts)
-        found, words = _of_texts(run, quiet) if texts else _of_prefixes(run, prefixes, orders or [], quiet)
+        found = _of_texts(run, quiet) if texts else _of_prefixes(run, prefixes, orders or [], quiet)
         if run.what_is_missing:
             typer.echo(run.what_is_missing, err=True)
         name = f"{run.path}: " if len(meant) > 1 else ""
-        named = [replace(table, title=f"{name}{table.title}") for table in found]
+        named = [replace(table, title=f"{name}{table.title}") for table in found.tables]
         tables += named
-        if how is Format.table:
-            _print(named, words, one_each=not texts)
+        if how is Format.table and details:
+            _print(named, found.paragraphs, one_each=not texts)
+        elif how is Format.table:
+            _print_verdict([*([str(run.path)] if name else []), *found.verdict])
         file = "text_audit.csv" if texts else "audit.csv"
         typer.echo(f"All findings: {run.path / file}", err=True)
     if how is not Format.table:
@@ -84,19 +91,19 @@ def _check_alone(orders: list[str] | None, prefixes: int) -> None:
             raise UsageError(f"{option} is about single prefixes, --texts about whole texts: leave one of them out")
 
 
-def _of_prefixes(run: Run, prefixes: int, orders: list[str], quiet: bool) -> tuple[list[Table], list[str]]:
+def _of_prefixes(run: Run, prefixes: int, orders: list[str], quiet: bool) -> RunAudit:
     from ..api import audit_run
+    from .progress import steps_on_stderr
 
-    found = audit_run(run, prefixes, orders, tell=_silent if quiet else _tell)
-    return found.tables, found.paragraphs
+    with steps_on_stderr(quiet) as hear:
+        return audit_run(run, prefixes, orders, tell=_silent if quiet else _tell, hear=hear)
 
 
-def _of_texts(run: Run, quiet: bool) -> tuple[list[Table], list[str]]:
+def _of_texts(run: Run, quiet: bool) -> RunTextAudit:
     from ..api import audit_texts
 
     with _shown_progress(run.experiment, quiet) as progress:
-        found = audit_texts(run, progress)
-    return found.tables, found.paragraphs
+        return audit_texts(run, progress)
 
 
 def _tell(text: str) -> None:
@@ -118,7 +125,7 @@ def _run(target: Path, overrides: list[str], trust: list[str], output: Path, qui
         with _shown_progress(experiment, quiet) as progress:
             return run_experiment(experiment, output, progress)
     if overrides:
-        raise UsageError(f"{target} is a run folder, whose experiment is fixed: -S needs an experiment file")
+        raise UsageError(f"{target} is a run folder, whose experiment is fixed: --set needs an experiment file")
     check(experiment_of_run(target, trust))
     return load_run(target)
 
@@ -129,7 +136,7 @@ def _shown_progress(experiment: Experiment, quiet: bool) -> Iterator[QuietProgre
     from ..engine.running.interrupts import how_to_continue
     from .progress import progress_for_stderr
 
-    progress = progress_for_stderr(quiet, experiment.auction.counted)
+    progress = progress_for_stderr(quiet, experiment)
     try:
         yield progress
     except KeyboardInterrupt:
@@ -138,6 +145,24 @@ def _shown_progress(experiment: Experiment, quiet: bool) -> Iterator[QuietProgre
         raise typer.Exit(130) from None
     finally:
         progress.end()
+
+
+def _print_verdict(lines: Sequence[str]) -> None:
+    """At most so many lines of the terminal; of more it says how many statements are left out."""
+    from ..system.environment import visible
+    from .terminal import console
+
+    out, room = console(), MOST_LINES - 1
+    told = 0
+    for line in lines:
+        wrapped = textwrap.wrap(visible(line), min(out.width, VERDICT_WIDTH), subsequent_indent="    ") or [""]
+        room -= len(wrapped)
+        if room < 0:
+            break
+        typer.echo("\n".join(wrapped))
+        told += 1
+    more = f"and {len(lines) - told} lines more, " if told < len(lines) else ""
+    typer.echo(f"{more}the numbers of each: --details".capitalize())
 
 
 def _print(tables: list[Table], words: list[str], *, one_each: bool) -> None:

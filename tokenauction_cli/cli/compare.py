@@ -21,10 +21,12 @@ def compare(
             help="files, overall, points (every weight), means (runs side by side), mechanisms.",
         ),
     ] = "files,overall",
-    figures: Annotated[
+    columns: Annotated[
         str | None,
         typer.Option(
-            "--figures", metavar="LIST", help="Columns of summary.csv, such as mention_rate,tv.alpha; or all."
+            "--columns",
+            metavar="LIST",
+            help="Only these columns: figures of summary.csv, such as mention_rate,tv.alpha; or all.",
         ),
     ] = None,
     results: Results = Path("results"),
@@ -35,17 +37,21 @@ def compare(
     If the last folder is none of a run but holds a summary.csv that was kept, such as results/reference/NAME, the
     numbers of the runs that differ from it are printed.
     """
-    from ..analysis.across_runs.comparison_tables import comparison_tables
+    from ..analysis.across_runs.comparison_tables import comparison_tables, legend
     from ..analysis.across_runs.kept_numbers import beside_kept, is_kept
     from ..api import compare, load_run
+    from ..system.environment import visible
 
     *others, last = runs
     if is_kept(last):
         print_plain([beside_kept(load_run(path, results), last) for path in others], how)
         return
     compared = compare(runs, results)
-    asked = () if figures is None else listed(figures)
-    print_plain(comparison_tables(compared, listed(tables), asked), how)
+    asked = () if columns is None else listed(columns)
+    found = comparison_tables(compared, listed(tables), asked, paths=how is not Format.table)
+    if how is Format.table:
+        typer.echo("\n".join(map(visible, legend(compared))))
+    print_plain(found, how)
     for run in compared.runs:
         for sentence in filter(None, (run.what_is_missing, run.what_is_few)):
             typer.echo(f"{run.path}: {sentence}", err=True)

@@ -34,7 +34,7 @@ CHECK = {
 }
 VERIFY = {
     "run": "the run folder; the answer is a list of these",
-    "what": "a file, a model, a cell, or what else was looked at",
+    "what": "a file, a model, a text, or what else was looked at",
     "is_good": "true, false, or null where it is told only",
     "found": "in words",
 }

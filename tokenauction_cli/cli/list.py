@@ -19,7 +19,7 @@ def list_runs(
     ] = None,
     how: Output = Format.table,
 ) -> None:
-    """List the runs in a folder: status, cells, when, and what differs from others of the same name."""
+    """List the runs in a folder: status, texts, when, and what differs from others of the same name."""
     from ..runs.run_folders import listed_runs
 
     print_runs(listed_runs(folders or [RESULTS], RESULTS), how)

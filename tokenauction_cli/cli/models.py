@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from .command import Command, Group
 from .options import TableOrJson, TablesAs
 
 if TYPE_CHECKING:
     from ..lm.llama.copies import Copy
     from ..model_files.models import ModelReference
 
-app = typer.Typer(no_args_is_help=True, help="The GGUF models on this machine, and fetching them.")
+app = typer.Typer(cls=Group, no_args_is_help=True, help="The GGUF models on this machine, and fetching them.")
 
 Reference = Annotated[
     str,
@@ -26,7 +27,7 @@ Reference = Annotated[
 ]
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_models(
     how: TablesAs = TableOrJson.table,
 ) -> None:
@@ -42,7 +43,7 @@ def list_models(
         _print_table(listed)
 
 
-@app.command()
+@app.command(cls=Command)
 def clean(
     unused: Annotated[
         float, typer.Option("--unused", metavar="DAYS", min=0, help="Only what no run has used for so many days.")
@@ -58,7 +59,7 @@ def clean(
     typer.echo(f"{len(removed)} copies removed, {n_bytes / 1e6:,.0f} MB", err=True)
 
 
-@app.command()
+@app.command(cls=Command)
 def pull(reference: Reference) -> None:
     """Download a model, or bring it up to date, check its sha256, and print its path."""
     from ..model_files.models import locate
@@ -66,7 +67,7 @@ def pull(reference: Reference) -> None:
     typer.echo(locate(_parsed(reference), refresh=True).path)
 
 
-@app.command()
+@app.command(cls=Command)
 def path(reference: Reference) -> None:
     """Print the path of a model on this machine; nothing is downloaded."""
     from ..model_files.models import locate
@@ -74,7 +75,7 @@ def path(reference: Reference) -> None:
     typer.echo(locate(_parsed(reference), offline=True).path)
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
     references: Annotated[list[str], typer.Argument(metavar="REF...", help="Models to check.", show_default=False)],
 ) -> None:
@@ -124,19 +125,16 @@ def _print_json(models: list[_Listed]) -> None:
 
 
 def _print_table(models: list[_Listed]) -> None:
-    """A table as wide as the terminal; where there is none, as wide as its content: paths stay whole."""
-    import sys
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+    """A table, and below it where each model lies: at a known width the end of a path that is too long for it."""
+    from ..analysis.tables.tables import Table
     from ..system.environment import visible
+    from .terminal import console, knows_width, rich_table
 
-    table = Table("model", "source", "path", box=box.SIMPLE_HEAD)
-    table.add_column("MB", justify="right")
-    for model in models:
-        cells = (model.model, model.source, model.path, f"{model.size / 1e6:,.0f}")
-        table.add_row(*(Text(visible(cell), overflow="fold") for cell in cells))
-    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+    out, paths = console(), [visible(model.path) for model in models]
+    rows = tuple((model.model, model.source, f"{model.size / 1e6:,.0f}") for model in models)
+    out.print(rich_table(Table("", ("model", "source", "MB"), rows)))
+    room = out.width if knows_width() else max(map(len, paths), default=0)
+    for path in paths:
+        typer.echo(path if len(path) <= room else f"…{path[1 - room :]}")
+    if any(len(path) > room for path in paths):
+        typer.echo("Whole paths: tokauction models list --format json", err=True)

@@ -9,21 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from ..analysis.frames.along import X
     from ..experiment.experiment import Experiment
 
 EXIT_SOME_FAILED = 3
 EXIT_EXPECTATION_FAILED = 4
 EXIT_INTERRUPTED = 130
+FIGURE_FORMATS = ("svg", "pdf", "png")
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXP", help="The experiment, a YAML file.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("-S", metavar="KEY.PATH=VALUE", help="Override a key of the file, e.g. -S auction.max_tokens=8."),
+    typer.Option(
+        "-S", "--set", metavar="KEY.PATH=VALUE", help="Override a key of the file, e.g. --set auction.max_tokens=8."
+    ),
 ]
 Trust = Annotated[
     list[str] | None,
     typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours: its code runs as yours."),
 ]
-Results = Annotated[Path, typer.Option("-o", "--output", "--results", metavar="DIR", help="The folder of run folders.")]
+Results = Annotated[Path, typer.Option("-o", "--results", metavar="DIR", help="The folder of run folders.")]
 Runs = Annotated[
     list[Path],
     typer.Argument(
@@ -61,6 +65,18 @@ class By(str, Enum):
     query = "query"
 
 
+class XAxis(str, Enum):
+    """What tells the points of a sweep apart."""
+
+    bid = "bid"
+    weight = "weight"
+
+    @property
+    def asked(self) -> X:
+        """As tables and charts take it."""
+        return "bid" if self is XAxis.bid else "weight"
+
+
 class TableName(str, Enum):
     """What a table holds."""
 
@@ -73,6 +89,12 @@ class TableName(str, Enum):
 def listed(text: str) -> list[str]:
     """The parts of a list that is given as one word, as in mention_rate,revenue."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+Across = Annotated[
+    XAxis | None,
+    typer.Option("--x", help="What rows or axes are: a bid or the relative weight. Default: what the sweep moves."),
+]
 
 
 class Settings:

@@ -26,7 +26,7 @@ _COUNTS = {
     "other_mechanisms": "other mechanisms",
     "sweep_points": "sweep points",
     "seeds": "seeds",
-    "cells": "cells",
+    "cells": "texts",
     "candidates": "candidates to be written",
     "waves": "waves",
     "texts_in_a_batch": "texts in a batch",

@@ -49,7 +49,7 @@ def play(
     if not loaded.auction.aggregation:
         raise UsageError(
             f"{experiment}: only the token auction can be played, and it is not one of the mechanisms; "
-            "try -S auction.mechanism=token_auction"
+            "try --set auction.mechanism=token_auction"
         )
     if query > len(loaded.queries):
         raise UsageError(f"--query {query}: this file has {len(loaded.queries)}")
@@ -83,7 +83,7 @@ def _turned(names: Sequence[T], by: int) -> list[T]:
 
 
 class Player:
-    """The text that is played, and what the keys have chosen."""
+    """The text that is played, and what the keys have chosen: of one that has ended, for the next."""
 
     def __init__(self, stage: Stage, rules: list[str], payments: list[str], weight: float, seed: int) -> None:
         self._stage = stage
@@ -93,6 +93,7 @@ class Player:
         self._begin(weight)
 
     def _begin(self, weight: float) -> None:
+        self.weight = weight
         self.live = self._stage.play(self.rules[0], weight, self.seed)
         self.failure = ""
 
@@ -111,19 +112,27 @@ class Player:
         """Whatever a key means; those that mean nothing do nothing."""
         match key:
             case "left" | "right":
-                self.live.move(STEP if key == RIGHT else -STEP)
+                self._move(STEP if key == RIGHT else -STEP)
             case " ":
                 self.is_paused = not self.is_paused
             case "p":
                 self.payments = _turned(self.payments, 1)
             case "a":
                 self.rules = _turned(self.rules, 1)
-                self._begin(self.live.weight)
+                self._begin(self.weight)
             case "n":
                 self.seed += 1
-                self._begin(self.live.weight)
+                self._begin(self.weight)
             case "r":
-                self._begin(self.live.weight)
+                self._begin(self.weight)
+
+    def _move(self, by: float) -> None:
+        """The weight of the tokens to come: of this text, or once it has ended of the next."""
+        from ..engine.live import moved
+
+        if not self.is_over:
+            self.live.move(by)
+        self.weight = moved(self.weight, by)
 
 
 def _into_a_pipe(live: Play) -> None:
@@ -164,7 +173,7 @@ def _shown(game: Player) -> RenderableType:
     from ..system.environment import visible
 
     live = game.live
-    chosen = (game.rules[0], f"seed {game.seed}", f"weight {live.weight:.2f}", _state(game))
+    chosen = (game.rules[0], f"seed {game.seed}", f"weight {live.weight:.2f}", _state(game), *_next(game))
     below = Text(visible(" · ".join(chosen)))
     return Group(Panel(_text(live), padding=(1, 2)), below, _agents(game), Text(_KEYS, style="dim"))
 
@@ -175,6 +184,11 @@ def _state(game: Player) -> str:
     if game.live.end_reason is not None:
         return f"ended ({game.live.end_reason})"
     return "paused" if game.is_paused else "running"
+
+
+def _next(game: Player) -> list[str]:
+    """What the keys have chosen for the text after one that has ended."""
+    return [f"next: weight {game.weight:.2f}, r begins"] if game.weight != game.live.weight else []
 
 
 def _agents(game: Player) -> Table:

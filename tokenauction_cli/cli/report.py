@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..system.errors import UsageError
-from .options import EXIT_SOME_FAILED, Runs, listed
-
-FORMATS = ("svg", "pdf", "png")
+from .options import EXIT_SOME_FAILED, FIGURE_FORMATS, Quiet, Results, Runs, listed
 
 
 def report(
     runs: Runs,
-    output: Annotated[
+    page: Annotated[
         Path | None,
         typer.Option(
-            "-o",
-            "--output",
+            "--page",
             metavar="FILE",
-            help="The page. Default: report.html in the run folder, or here for several.",
+            help="Where to write the page. Default: report.html in the run folder, or here for several.",
         ),
     ] = None,
     figures: Annotated[
-        str, typer.Option("--figures", metavar="LIST", help="Write figures/ beside the page: svg,pdf,png or none.")
-    ] = "svg",
-    only: Annotated[
-        str | None,
+        str,
         typer.Option(
-            "--only",
+            "--figures",
             metavar="LIST",
-            help="Write only these figures: mention_rate,text_regret; payment stands for all payment.RULE.",
+            help="Which figures to write beside the page: names such as mention_rate,text_regret; all; or none. "
+            "payment stands for all payment.RULE.",
         ),
-    ] = None,
-    results: Annotated[Path, typer.Option("--results", metavar="DIR", help="The folder of run folders.")] = Path(
-        "results"
-    ),
+    ] = "all",
+    figure_format: Annotated[
+        str, typer.Option("--figure-format", metavar="LIST", help=f"In which formats: {', '.join(FIGURE_FORMATS)}.")
+    ] = "svg",
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    results: Results = Path("results"),
+    quiet: Quiet = False,
 ) -> None:
     """Write one self-contained HTML page about runs, and their figures."""
     from ..api import write_report
     from ..system.environment import visible
+    from .progress import steps_on_stderr
 
-    formats, names = _formats(figures), listed(only or "")
-    if only is not None and not (formats and names):
-        raise UsageError("--only names figures to write, as in --only mention_rate,revenue; --figures none writes none")
-    written = write_report(runs, output, formats, results, names)
+    formats, names = _figures(figures, figure_format)
+    with steps_on_stderr(quiet) as hear:
+        written = write_report(runs, page, formats, results, names, hear=hear)
     typer.echo(written.page)
+    if open_it and not webbrowser.open(written.page.absolute().as_uri()):
+        typer.echo("no browser was found here: open the page by hand", err=True)
     for note in written.notes:
         typer.echo(visible(note), err=True)
     if written.figures:
@@ -57,9 +57,14 @@ def report(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _formats(figures: str) -> Sequence[str]:
-    wanted = [] if figures == "none" else listed(figures)
-    unknown = [name for name in wanted if name not in FORMATS]
-    if unknown:
-        raise UsageError(f"--figures {unknown[0]}: expected a list of {', '.join(FORMATS)}, or none")
-    return wanted
+def _figures(figures: str, figure_format: str) -> tuple[list[str], list[str]]:
+    """The formats, none for no figures, and the names, none for all figures."""
+    names, formats = listed(figures), listed(figure_format)
+    if not names:
+        raise UsageError("--figures needs names of figures, as in --figures mention_rate,revenue; or all, or none")
+    unknown = [name for name in formats if name not in FIGURE_FORMATS]
+    if unknown or not formats:
+        raise UsageError(f"--figure-format {figure_format}: expected a list of {', '.join(FIGURE_FORMATS)}")
+    if names == ["none"]:
+        return [], []
+    return formats, [] if names == ["all"] else names

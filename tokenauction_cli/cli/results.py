@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,13 @@ import typer
 from ..system.errors import UsageError
 from .options import EXIT_EXPECTATION_FAILED, EXIT_SOME_FAILED, By, Format, TableName
 
+MOST_QUERIES = 10  # whose tables people see one after the other
+FEW_QUERIES = 5  # the same where every query has one text to a point
+
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..analysis.frames.along import X
     from ..analysis.run import Run
     from ..analysis.tables.figure_tables import FigureChoice
     from ..analysis.tables.tables import Table
@@ -35,7 +42,7 @@ def chosen_tables(
     found: list[Table] = []
     for name in dict.fromkeys(names):
         if name is TableName.texts:
-            found += result.text_tables(by.value, seed, choice.columns)
+            found += result.text_tables(by.value, seed, choice.columns, choice.x)
         elif name is TableName.mechanisms:
             found += _mechanisms(result)
         else:
@@ -72,24 +79,61 @@ def print_runs(runs: Sequence[Path], how: Format) -> None:
     print_plain([run_table_for_people(runs) if how is Format.table else run_table(runs)], how)
 
 
-def print_figures(result: Run) -> None:
-    """Rates where there are several texts to a point, and curves where there is a sweep."""
-    from ..analysis.tables.figure_tables import FigureChoice
+def is_long(result: Run) -> bool:
+    """Whether people see the queries of a run together first: more than ten, or many with one text to a point each."""
+    n_queries = len(result.experiment.queries)
+    many = FEW_QUERIES if len(result.experiment.seeds) == 1 else MOST_QUERIES + 1
+    return n_queries >= many and len(result.pooled) > 0
+
+
+def print_run(result: Run, choice: FigureChoice, by: By = By.aggregation, seed: int | None = None) -> None:
+    """What people see of a run: its texts, and rates as curves, or where there are none as tables.
+
+    Of a run of many queries the means over all of them.
+    """
+    if choice.pooled:
+        _print_pooled(result, choice)
+        return
+    print_rich(result.text_tables(by.value, seed, x=choice.x), result.experiment)
+    if result.summary["cells"].max() > 1:
+        curves = _curves(result.experiment, result.summary, choice.x)
+        print_rich(curves or result.rate_tables(choice), result.experiment)
+        if curves:
+            typer.echo(f"As numbers: tokauction show {shlex.quote(str(result.path))} --table rates")
+
+
+def _print_pooled(result: Run, choice: FigureChoice) -> None:
+    print_rich(chosen_tables(result, [TableName.rates], By.aggregation, None, choice), result.experiment)
+    print_rich(_curves(result.experiment, result.pooled_with_bids, choice.x), result.experiment)
+    n_queries, folder = len(result.experiment.queries), shlex.quote(str(result.path))
+    typer.echo(f"Means over {n_queries} queries. Each of them: tokauction show {folder} --all")
+
+
+def _curves(experiment: Experiment, frame: pd.DataFrame, x: X | None) -> list[Table]:
     from .sparklines import BLOCKS, PLAIN, curve_tables
 
-    if result.summary["cells"].max() > 1:
-        print_rich(result.rate_tables(FigureChoice(constant=False)), result.experiment)
-        blocks = BLOCKS if "utf" in (sys.stdout.encoding or "").lower() else PLAIN
-        print_rich(curve_tables(result.experiment, result.summary, blocks), result.experiment)
+    blocks = BLOCKS if "utf" in (sys.stdout.encoding or "").lower() else PLAIN
+    return curve_tables(experiment, frame, blocks, x)
 
 
-def where_the_report_is(folder: Path) -> str:
-    import shlex
+def tell_what_is_next(result: Run) -> None:
+    """Where a run is, and the three commands that one wants next."""
+    folder = shlex.quote(str(result.path))
+    table = "payments" if result.experiment.auction.payments else "rates --intervals"
+    last = "audit" if _is_auditable(result.experiment) else "verify"
+    following = (f"report {folder} --open", f"show {folder} --table {table}", f"{last} {folder}")
+    lines = [f"Run folder: {result.path}", "Next:", *(f"  tokauction {command}" for command in following)]
+    typer.echo("\n".join(lines), err=True)
 
-    page = folder / "report.html"
-    if page.exists():
-        return f"Report: {page}"
-    return f"For figures and a page: tokauction report {shlex.quote(str(folder))}"
+
+def _is_auditable(experiment: Experiment) -> bool:
+    from ..api import check_auditable
+
+    try:
+        check_auditable(experiment)
+    except UsageError:
+        return False
+    return True
 
 
 def print_rich(tables: list[Table], experiment: Experiment) -> None:

@@ -22,13 +22,14 @@ from .options import (
 )
 from .results import (
     exit_if_failed,
-    print_figures,
+    is_long,
+    print_run,
     print_tables,
     print_verdicts,
     tell_what_is_doubtful,
     tell_what_is_few,
+    tell_what_is_next,
     tell_what_is_unfollowed,
-    where_the_report_is,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def run(
     overrides: Overrides = None,
     trust: Trust = None,
     output: Results = Path("results"),
-    n: Annotated[int | None, typer.Option("-n", metavar="N", min=1, help="Only the first N cells.")] = None,
+    n: Annotated[int | None, typer.Option("-n", "--limit", metavar="N", min=1, help="Only the first N texts.")] = None,
     shard: Annotated[
         str | None,
         typer.Option("--shard", metavar="K/N", help="Only part K of N, for job arrays: in a run folder of its own."),
@@ -69,6 +70,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run an experiment, or continue it, and print the table of texts; then see whether its expectations hold."""
+    from ..analysis.tables.figure_tables import FigureChoice
     from ..api import run_experiment
     from ..engine.running.interrupts import how_to_continue, interrupt
     from ..workers.workers import Workers
@@ -79,7 +81,7 @@ def run(
     loaded, output = _experiment_and_results(target, overrides or [], trust or [], output, shard)
     if not quiet:
         _tell_left_out(loaded)
-    progress = progress_for_stderr(quiet, loaded.auction.counted)
+    progress = progress_for_stderr(quiet, loaded)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     with quiet_llama():
@@ -91,17 +93,18 @@ def run(
             raise typer.Exit(EXIT_INTERRUPTED) from None
         finally:
             progress.end()
-    print_tables(result.text_tables(), how, loaded)
     if how is Format.table:
-        print_figures(result)
+        print_run(result, FigureChoice(constant=False, pooled=is_long(result)))
         print_verdicts(result)
-        if not quiet:
-            typer.echo(f"Run folder: {result.path}\n{where_the_report_is(result.path)}", err=True)
+    else:
+        print_tables(result.text_tables(), how, loaded)
     tell_what_is_unfollowed(result)
     tell_what_is_few(result)
     tell_what_is_doubtful(loaded, result)
     if junit is not None:
         write_junit(junit, result)
+    if how is Format.table and not quiet:
+        tell_what_is_next(result)
     exit_if_failed(result)
 
 
@@ -120,7 +123,7 @@ def _experiment_and_results(
     if part is not None:
         raise UsageError(f"{target} is a run folder, which is a shard or is none: --shard needs an experiment file")
     if overrides:
-        raise UsageError(f"{target} is a run folder, whose experiment is fixed: -S needs an experiment file")
+        raise UsageError(f"{target} is a run folder, whose experiment is fixed: --set needs an experiment file")
     experiment, here = experiment_of_run(target, trust), target.resolve()
     expected = folder_of(experiment, here.parent).path
     if here != expected:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..system.errors import UsageError
-from .options import By, Format, Output, Results, Runs, TableName, listed
+from .options import Across, By, Format, Output, Results, Runs, TableName, listed
 from .results import (
     chosen_tables,
     exit_if_wrong,
-    print_figures,
+    is_long,
     print_plain,
+    print_rich,
+    print_run,
     print_runs,
-    print_tables,
     tell_what_is_few,
     tell_what_is_missing,
-    where_the_report_is,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +49,11 @@ def show(
     intervals: Annotated[
         bool, typer.Option("--intervals", help="95 % intervals beside the means. Without --table it prints rates.")
     ] = False,
+    pooled: Annotated[
+        bool, typer.Option("--pooled", help="Only means over all queries, as a run of many queries has them at once.")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every query of a run of many.")] = False,
+    x: Across = None,
     by: Annotated[By, typer.Option("--by", help="What the columns of texts are.")] = By.aggregation,
     seed: Annotated[
         int | None, typer.Option("--seed", help="The seed whose texts are shown; default: the first.")
@@ -56,31 +61,42 @@ def show(
     results: Results = Path("results"),
     how: Output = Format.table,
 ) -> None:
-    """Print the tables of runs again: texts, rates, payments, or any columns of summary.csv. A folder is listed."""
+    """Print the tables of runs again: texts, rates, payments, or any columns of summary.csv. A folder is listed.
+
+    Of a run of more than ten queries, or of five with one seed, it prints the means over all of them; --all prints
+    every query, and so do --format csv, json and jsonl.
+    """
+    from ..analysis.frames.along import check_x
     from ..analysis.tables.figure_tables import FigureChoice
     from ..api import load_run
     from ..system.environment import visible
 
-    choice = FigureChoice(tuple(listed(columns)), intervals, constant=how is not Format.table)
+    across = None if x is None else x.asked
+    choice = FigureChoice(tuple(listed(columns)), intervals, how is not Format.table, pooled, across)
     wanted = _tables(tables) or ([TableName.rates] if choice.columns or intervals else [])
     exported: list[Table] = []
     shown: list[Run] = []
     for path in _chosen(runs, results, how):
         result = load_run(path)
+        check_x(result.experiment, across)
         shown.append(result)
-        found = chosen_tables(result, wanted or [TableName.texts], by, seed, choice)
+        if pooled and not len(result.pooled):
+            raise UsageError(f"{path}: --pooled needs the texts of several queries; this run has those of one")
         tell_what_is_missing(result)
         tell_what_is_few(result)
         if how is not Format.table:
+            found = chosen_tables(result, wanted or [TableName.rates if pooled else TableName.texts], by, seed, choice)
             exported += [table.of_run(path.name) for table in found] if len(runs) > 1 else found
             continue
         if len(runs) > 1:
             typer.echo(visible(str(path)))
-        print_tables(found, how, result.experiment)
-        if not wanted:
-            print_figures(result)
+        meant = choice._replace(pooled=pooled or (not everything and is_long(result)))
+        if wanted:
+            print_rich(chosen_tables(result, wanted, by, seed, meant), result.experiment)
+        else:
+            print_run(result, meant, by, seed)
         if (path / "report.html").exists():
-            typer.echo(where_the_report_is(path), err=True)
+            typer.echo(f"Report: {path / 'report.html'}", err=True)
     if exported:
         print_plain(exported, how)
     exit_if_wrong(shown)

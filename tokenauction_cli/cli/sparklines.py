@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..analysis.frames.along import X, along, points_in
 from ..analysis.tables.tables import Table, shown
 from ..experiment.experiment import Experiment
 
@@ -29,18 +30,25 @@ def sparkline(values: Sequence[float], low: float, high: float, blocks: str = BL
     )
 
 
-def curve_tables(experiment: Experiment, summary: pd.DataFrame, blocks: str = BLOCKS) -> list[Table]:
-    """One table per query: mention rates from 0 to 1, payments from 0 to the most that anybody pays under the rule."""
-    weights = summary.drop_duplicates("point")["relative_weight"]
-    if len(weights) < FEWEST_POINTS or weights.isna().any() or weights.nunique() < len(weights):
-        return []
-    swept = experiment.agents[experiment.swept_agent].name
+def curve_tables(
+    experiment: Experiment, summary: pd.DataFrame, blocks: str = BLOCKS, x: X | None = None
+) -> list[Table]:
+    """One table per query: mention rates from 0 to 1, payments from 0 to the most that anybody pays under the rule.
+
+    Along what the sweep moves, or along `x`; without a table where that does not tell three points apart.
+    """
     tables = []
-    for query, group in summary.sort_values("relative_weight", kind="stable").groupby("query", sort=False):
-        rules = list(group.groupby("aggregation", sort=False))
+    for query, group in summary.groupby("query", sort=False):
+        points = points_in(experiment, group.drop_duplicates("point"))
+        axis = along(experiment, points, x)
+        if len(points) < FEWEST_POINTS or axis.kind == "point":
+            continue
+        places = {point.index: axis.value(point) for point in points}
+        ordered = group.sort_values("point", key=lambda column: column.map(places), kind="stable")
+        rules = list(ordered.groupby("aggregation", sort=False))
         rows = [row for row in _rows(experiment, [rows for _, rows in rules], blocks) if any(row[1:])]
-        low, high = group["relative_weight"].min(), group["relative_weight"].max()
-        title = " / ".join(part for part in (str(query), f"weight of {swept} from {low:g} to {high:g}") if part)
+        span = f"{axis.title(experiment)} from {min(places.values()):g} to {max(places.values()):g}"
+        title = " / ".join(part for part in (str(query), span) if part)
         tables.append(Table(title, ("", *(str(rule) for rule, _ in rules)), tuple(rows)))
     return tables
 

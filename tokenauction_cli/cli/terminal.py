@@ -31,8 +31,12 @@ def console() -> Console:
     """Writes to stdout as it is now."""
     from rich.console import Console
 
-    knows_width = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
-    return Console(width=None if knows_width else WIDTH_WITHOUT_TERMINAL)
+    return Console(width=None if knows_width() else WIDTH_WITHOUT_TERMINAL)
+
+
+def knows_width() -> bool:
+    """Whether there is a terminal, or COLUMNS says how wide lines are."""
+    return sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
 
 
 def rich_tables(tables: Sequence[Table], experiment: Experiment) -> Iterator[FittingTable]:
@@ -53,12 +57,16 @@ class FittingTable:
     table: Table
     decorate: Callable[[RichText], RichText]
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RichTable]:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RichTable | RichText]:
+        from rich.text import Text
+
         needs = [self._needs(k) for k in range(len(self.table.columns))]
         room = options.max_width - EDGES
         for number, columns in enumerate(parts(needs, self.table.n_heads, room, GAP)):
             chosen = widths([needs[k] for k in columns], room, GAP)
             yield self._part(columns, [max(1, int(width)) for width in chosen], "" if number else self.table.title)
+        if self.table.caption:
+            yield Text(f"{visible(self.table.caption)}\n")
 
     def _needs(self, column: int) -> Breadth:
         from rich.cells import cell_len

@@ -11,31 +11,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..system.errors import TokauctionError
-from .options import Results, Runs, TableOrJson, TablesAs
+from .options import Quiet, Results, Runs, TableOrJson, TablesAs, Trust
 
 if TYPE_CHECKING:
     from ..verify.verification import Check
 
-CELLS = 5
+TEXTS = 5
 _MARKS = {True: "ok    ", False: "FAILED", None: "note  "}
 
 
 def verify(
     runs: Runs,
-    cells: Annotated[
-        int, typer.Option("--cells", metavar="N", min=0, help="Compute so many cells again (a sample; 0: none).")
-    ] = CELLS,
-    trust: Annotated[
-        list[str] | None, typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours.")
-    ] = None,
+    sample: Annotated[
+        int, typer.Option("--sample", metavar="N", min=0, help="Compute so many texts again, drawn by chance; 0: none.")
+    ] = TEXTS,
+    trust: Trust = None,
     places: Annotated[
         list[str] | None,
-        typer.Option("-S", metavar="models.NAME=PATH", help="Where the file of a model is now, if it was moved."),
+        typer.Option(
+            "-S", "--set", metavar="models.NAME=PATH", help="Where the file of a model is now, if it was moved."
+        ),
     ] = None,
     results: Results = Path("results"),
+    quiet: Quiet = False,
     how: TablesAs = TableOrJson.table,
 ) -> None:
-    """Check runs' files and models against their manifests, and compute a sample of their cells again."""
+    """Check runs' files and models against their manifests, and compute a sample of their texts again."""
     from ..runs.run_folders import chosen_runs
     from ..system.environment import visible
 
@@ -45,7 +46,7 @@ def verify(
     for run in chosen:
         if len(chosen) > 1 and how is TableOrJson.table:
             typer.echo(visible(str(run)))
-        checks = list(_checked(run, cells, trust or [], places or [], how))
+        checks = list(_checked(run, sample, trust or [], places or [], how, quiet))
         plain += [{"run": str(run), **asdict(check)} for check in checks]
         complaints.append(_complaint(run, checks))
     if how is TableOrJson.json:
@@ -54,15 +55,19 @@ def verify(
         raise TokauctionError("\n".join(filter(None, complaints)))
 
 
-def _checked(run: Path, cells: int, trust: list[str], places: list[str], how: TableOrJson) -> Iterator[Check]:
+def _checked(
+    run: Path, sample: int, trust: list[str], places: list[str], how: TableOrJson, quiet: bool
+) -> Iterator[Check]:
     """Every check of one run; in the terminal each is told as soon as it is made."""
     from ..system.environment import visible
     from ..verify.verification import verify_run
+    from .progress import steps_on_stderr
 
-    for check in verify_run(run, cells, trust, places):
-        if how is TableOrJson.table:
-            typer.echo(visible(f"{_MARKS[check.is_good]}  {check.what}: {check.found}"))
-        yield check
+    with steps_on_stderr(quiet) as hear:
+        for check in verify_run(run, sample, trust, places, hear):
+            if how is TableOrJson.table:
+                typer.echo(visible(f"{_MARKS[check.is_good]}  {check.what}: {check.found}"))
+            yield check
 
 
 def _complaint(run: Path, checks: Sequence[Check]) -> str:

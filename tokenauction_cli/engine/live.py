@@ -72,9 +72,8 @@ class Play:
 
     def move(self, by: float) -> None:
         """Give the swept agent another share of the bids, for the tokens to come."""
-        weight = round(min(1.0, max(0.0, self.weight + by)), 6)
-        self.weight = weight
-        self._state.bid(bids_at(self.experiment, weight))
+        self.weight = moved(self.weight, by)
+        self._state.bid(bids_at(self.experiment, self.weight))
 
     def paid(self, payment: str) -> list[float] | None:
         """What each agent has paid by this rule; None where it is not defined under the aggregation rule."""
@@ -106,6 +105,11 @@ class Stage:
     def payments_of(self, aggregation: str) -> list[str]:
         """The payment rules that are defined under an aggregation rule."""
         return [payment.name for payment in self.auctioneer.rules.fitting(aggregation, self.experiment.auction.reserve)]
+
+
+def moved(weight: float, by: float) -> float:
+    """Another relative weight, from 0 to 1."""
+    return round(min(1.0, max(0.0, weight + by)), 6)
 
 
 def bids_at(experiment: Experiment, weight: float) -> tuple[float, ...]:

@@ -69,6 +69,15 @@ class WorkersProgress(Protocol):
         ...
 
 
+@runtime_checkable
+class TextsProgress(Protocol):
+    """Hears what is written, too."""
+
+    def growing(self, n_rows: int, text: str) -> None:
+        """How many rows the models have evaluated, and one of the texts as far as it is; before every `step`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ready:
     """A folder that is locked, and what its cells are written with."""
@@ -214,6 +223,8 @@ def write(
             keep(taken)
             if isinstance(progress, WorkersProgress):
                 progress.workers(writing.paces)
+            if isinstance(progress, TextsProgress):
+                progress.growing(writing.n_rows, writing.growing)
             progress.step(len(taken), writing.n_tokens, writing.share)
     interrupts.check()
 

@@ -39,6 +39,16 @@ class Writing(Protocol):
         ...
 
     @property
+    def n_rows(self) -> int:
+        """Rows that the models have evaluated so far: one for each prompt and prefix."""
+        ...
+
+    @property
+    def growing(self) -> str:
+        """One of the texts as far as it is written; '' where other processes write."""
+        ...
+
+    @property
     def share(self) -> float:
         """The part of the work that is done, about; from 0 to 1."""
         ...

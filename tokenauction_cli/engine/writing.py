@@ -13,7 +13,8 @@ from itertools import chain
 from typing import Any
 
 from ..experiment.experiment import Experiment
-from ..lm.base import LanguageModel, Vocabulary
+from ..lm.base import LanguageModel, Vocabulary, spelled
+from ..lm.bytes.byte_model import ByteModel
 from ..runs.run_folder import Record
 from ..system.errors import TokauctionError
 from .loop.auctioneer import Auctioneer
@@ -66,13 +67,21 @@ class Texts:
 
     def __init__(self, loaded: Loaded, plan: Plan) -> None:
         prompt_sets, auction = loaded.bidders.prompt_sets, loaded.auctioneer.experiment.auction
-        self.plan, self.slots = plan, plan.slots
+        self.plan, self.slots, self._model = plan, plan.slots, loaded.model
         self.left = WorkLeft(plan, prompt_sets, auction.max_draws)
         self.loop = TokenLoop(loaded.model, loaded.auctioneer, prompt_sets, self.left.heard)
 
     @property
     def n_tokens(self) -> int:
         return self.loop.n_tokens
+
+    @property
+    def n_rows(self) -> int:
+        return self._model.n_evaluations if isinstance(self._model, ByteModel) else self.loop.n_evaluations
+
+    @property
+    def growing(self) -> str:
+        return spelled(self._model.vocabulary, self.loop.growing).decode("utf-8", "replace")
 
     @property
     def share(self) -> float:

@@ -8,6 +8,7 @@ the user's own.
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -99,6 +100,17 @@ def label(name: str) -> str:
         return name
     labels = {rule.name: rule.label for kind in _RULES if kind != "sampling" for rule in _RULES[kind]}
     return labels.get(name) or name.replace("_", " ")
+
+
+def about(kind: Kind, name: str) -> str:
+    """What a rule is in one line: the first of its docstring, and which installed package adds it.
+
+    >>> about("payment", "pay_your_bid")
+    'The bid, for every token: b_i.'
+    """
+    said = (inspect.getdoc(type(find(kind, name))) or "").partition("\n\n")[0]
+    added = addition(kind, name)
+    return " ".join([*said.split(), *([f"({added.origin})"] if added else [])])
 
 
 def is_custom(name: str) -> bool:

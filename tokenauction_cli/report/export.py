@@ -9,6 +9,7 @@ from types import ModuleType
 
 from ..runs.run_folder import RunFolder
 from ..system.errors import StoreError
+from ..system.steps import Hear, heard, unheard
 from .charts.vega import Spec
 
 FORMATS = ("svg", "pdf", "png")
@@ -25,7 +26,7 @@ def vl_convert() -> ModuleType | None:
     return vl_convert  # type: ignore[no-any-return, unused-ignore]
 
 
-def write_figures(specs: Mapping[str, Spec], folder: Path, formats: Sequence[str]) -> list[Path]:
+def write_figures(specs: Mapping[str, Spec], folder: Path, formats: Sequence[str], hear: Hear = unheard) -> list[Path]:
     """Write every figure by its name."""
     converter = vl_convert()
     if converter is None or not formats:
@@ -34,10 +35,10 @@ def write_figures(specs: Mapping[str, Spec], folder: Path, formats: Sequence[str
     try:
         if folder.is_symlink():
             raise StoreError(
-                f"{folder}: this is a link, which is not followed; write the page elsewhere with -o", file=folder
+                f"{folder}: this is a link, which is not followed; write the page elsewhere with --page", file=folder
             )
         folder.mkdir(parents=True, exist_ok=True)
-        for title, spec in specs.items():
+        for title, spec in heard(specs.items(), "figures drawn", len(specs), hear):
             name = "".join(c if c.isalnum() or c in "._-" else "_" for c in title)
             written.append(_write(folder / f"{name}.vl.json", json.dumps(spec, ensure_ascii=False, indent=1).encode()))
             written += [_write(folder / f"{name}.{form}", _drawn(converter, spec, form)) for form in formats]

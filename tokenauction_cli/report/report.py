@@ -17,6 +17,7 @@ from ..analysis.frames.metrics import numbered
 from ..analysis.run import Run
 from ..runs.run_folder import RunFolder
 from ..system.errors import StoreError
+from ..system.steps import Hear, unheard
 from .charts.chart import ALL_QUERIES, Chart, ids_named
 from .charts.figures import agent_colours, figures_of, horizontal_of, queries_of
 from .charts.market import market_figures
@@ -44,7 +45,13 @@ class Report(NamedTuple):
     what_is_wrong: str = ""  # in the run folders: what was passed over
 
 
-def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (), only: Sequence[str] = ()) -> Report:
+def write_report(
+    runs: Sequence[Run],
+    output: Path,
+    formats: Sequence[str] = (),
+    only: Sequence[str] = (),
+    hear: Hear = unheard,
+) -> Report:
     """Write the page to `output`, and the figures in these formats, or those named `only`, to `figures/` beside it."""
     axis = horizontal_of(runs)
     beside = {"incentives": _from_files(runs, text_incentives), "market": _from_files(runs, market_figures)}
@@ -67,7 +74,7 @@ def write_report(runs: Sequence[Run], output: Path, formats: Sequence[str] = (),
     wrong = "\n".join(run.what_is_wrong for run in runs if run.what_is_wrong)
     if converter and not {"pdf", "png"}.isdisjoint(formats) and (lacking := what_fonts_lack(converter, specs.values())):
         notes = [*notes, lacking]
-    return Report(output, write_figures(specs, figures_folder(output), formats), notes, wrong)
+    return Report(output, write_figures(specs, figures_folder(output), formats, hear), notes, wrong)
 
 
 def _write(output: Path, text: str) -> None:
@@ -78,7 +85,7 @@ def _write(output: Path, text: str) -> None:
             output.write_text(text, "utf-8")
             return
     except OSError as error:
-        raise StoreError(f"{output}: {error.strerror}; choose another file with -o") from error
+        raise StoreError(f"{output}: {error.strerror}; choose another file with --page") from error
     RunFolder(output.parent).write(output.name, text)
 
 

@@ -28,10 +28,11 @@ from ..runs import manifest
 from ..runs.run_folder import PROPOSALS, RECORDS, Record, RunFolder, encode
 from ..runs.written_by import in_turns, worker_of_blocks
 from ..system.errors import CellError, StoreError
+from ..system.steps import Hear, unheard
 from .closeness import Distances, Laws, complete, finer
 from .moved_models import files_of_run, places_of, with_moved
 
-_WHOLE_WAVES = "a batch may change bits here, so that only whole waves can be repeated; --cells 0 leaves that out"
+_WHOLE_WAVES = "a batch may change bits here, so that only whole waves can be repeated; --sample 0 leaves that out"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Check:
     found: str
 
 
-def verify_run(path: Path, n_cells: int, trust: Sequence[str] = (), overrides: Sequence[str] = ()) -> Iterator[Check]:
+def verify_run(
+    path: Path, n_cells: int, trust: Sequence[str] = (), overrides: Sequence[str] = (), hear: Hear = unheard
+) -> Iterator[Check]:
     """Every check, as soon as it is done. Raises UsageError where the folder is none of a run.
 
     A run folder may come from a stranger: what it trusts is not trusted here, but in `trust`.
@@ -62,13 +65,13 @@ def verify_run(path: Path, n_cells: int, trust: Sequence[str] = (), overrides: S
     yield from _environment(record)
     version = manifest.records_version(record)
     if n_cells and version != manifest.RECORDS_VERSION:
-        yield Check("cells", None, f"not computed again: another version of tokauction wrote them (records {version})")
+        yield Check("texts", None, f"not computed again: another version of tokauction wrote them (records {version})")
     elif n_cells and untrusted:
-        yield Check("cells", None, f"not computed again: they need --trust {' --trust '.join(untrusted)}")
+        yield Check("texts", None, f"not computed again: they need --trust {' --trust '.join(untrusted)}")
     elif n_cells and any(file.now is None for file in files):
-        yield Check("cells", None, "not computed again: their models are not here")
+        yield Check("texts", None, "not computed again: their models are not here")
     elif n_cells:
-        yield from _cells(folder, with_moved(experiment, files), record, n_cells)
+        yield from _cells(folder, with_moved(experiment, files), record, n_cells, hear)
 
 
 def _files(folder: RunFolder, record: dict[str, Any]) -> Iterator[Check]:
@@ -110,7 +113,9 @@ def _environment(record: dict[str, Any]) -> Iterator[Check]:
         yield Check("environment", None, change)
 
 
-def _cells(folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_cells: int) -> Iterator[Check]:
+def _cells(
+    folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_cells: int, hear: Hear
+) -> Iterator[Check]:
     """Computed again: the cells of the sample alone, or their whole waves where a batch may change a record."""
     rules = Rules.of(experiment)
     yield from _settled(folder, experiment, rules, n_cells)
@@ -124,13 +129,16 @@ def _cells(folder: RunFolder, experiment: Experiment, record: dict[str, Any], n_
         worker_of_blocks(record, set(experiment.seeds)),
     )
     if plan.n_cells > n_cells:
-        yield Check("cells", None, f"{plan.n_cells} texts are computed again: {_WHOLE_WAVES}")
+        yield Check("texts", None, f"{plan.n_cells} texts are computed again: {_WHOLE_WAVES}")
     texts = {cell.id for cell in plan.cells}
     written, candidates = folder.raw_lines(texts), proposals.raw_lines(texts)
     again: list[Record] = []
     with writing(experiment, rules, bidders, plan.slots) as loaded:
+        n_again = 0
         for found in loaded.texts(plan).steps():
-            yield from _compared("cell", found, written)
+            n_again += len(found)
+            hear("texts computed again", n_again, plan.n_cells)
+            yield from _compared("text", found, written)
             yield from _compared("candidate", map(kept, found), candidates)
             again += (one for one in found if one["cell"] in written and one["aggregation"])
         if isinstance(loaded.model, ByteModel) and experiment.auction.alphabet == "bytes":
@@ -144,10 +152,10 @@ def _settled(folder: RunFolder, experiment: Experiment, rules: Rules, n_cells: i
     chosen = random.sample(cells, min(n_cells, len(cells)))
     proposals = Proposals(experiment, rules, folder, chosen)
     again = list(proposals.settled())
-    yield from _compared("cell", again, folder.raw_lines({cell.id for cell in chosen}))
+    yield from _compared("text", again, folder.raw_lines({cell.id for cell in chosen}))
     if len(again) < len(chosen):
         why = "their candidates are in the run that they were taken over from"
-        yield Check("cells", None, f"{len(chosen) - len(again)} not settled again: {why}")
+        yield Check("texts", None, f"{len(chosen) - len(again)} not settled again: {why}")
 
 
 def _compared(what: str, again: Iterable[Record], written: Mapping[str, bytes]) -> Iterator[Check]:

@@ -83,6 +83,15 @@ class SharedWriting:
         return self._n_tokens + sum(sign.n_tokens for sign, _ in self._signs_now())
 
     @property
+    def n_rows(self) -> int:
+        """Of the tasks that have ended."""
+        return self._n_evaluations
+
+    @property
+    def growing(self) -> str:
+        return ""
+
+    @property
     def share(self) -> float:
         under_way = sum(sign.share * task.n_cells for sign, task in self._signs_now())
         return min(1.0, (self._n_written + under_way) / self._n_cells) if self._n_cells else 1.0

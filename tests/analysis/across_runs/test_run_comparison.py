@@ -130,7 +130,9 @@ def test_what_differs_in_the_files(tmp_path: Path) -> None:
 def test_tables_of_two_runs(tmp_path: Path) -> None:
     compared = compare(tmp_path, "seed=1")
     files, linear, log_linear = comparison_tables(compared)
-    assert (files.title, linear.title, log_linear.title) == ("What differs", "linear", "log_linear")
+    assert (files.title, linear.title, log_linear.title) == (
+        "What differs", *(f"{rule} / each figure over the whole sweep" for rule in ("linear", "log_linear")),
+    )  # fmt: skip
     assert linear.columns == ("figure", "seeds", "A", "B", "B - A")
     assert [row[0] for row in linear.rows] == [
         *("mention_rate.a", "mention_rate.b", "co_mention_rate", "tokens", "revenue.pay_your_bid"),

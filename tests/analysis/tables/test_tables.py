@@ -121,6 +121,54 @@ def test_rates_show_what_differs(sweep: Experiment) -> None:
     assert tables[0].rows == ((0, 1), (1, 0))
 
 
+def test_what_is_left_out_is_said(sweep: Experiment) -> None:
+    """Once where it is the same in all tables, else below its table."""
+    frame = cells(sweep)
+    frame.loc[frame["point"] == 0, "mentions.alpha"] = 1
+    frame.loc[frame["aggregation"] == "linear", "tokens"] = 3
+    tables = rate_tables(sweep, frames(sweep, frame), DIFFER)
+    said = "The same everywhere: mentions Beta 0, mentions all 0, revenue pay_your_bid 2."
+    assert {table.notes[0] for table in tables} == {said}
+    assert [table.caption for table in tables[:2]] == [f"The same in every row: tokens {n}." for n in (3, 4)]
+    assert "\n| 1 | 0 |\n\nThe same in every row: tokens 3." in render(tables[:1], "md")
+
+
+def test_every_column_of_the_summary_can_be_chosen(sweep: Experiment) -> None:
+    made = frames(sweep, cells(sweep))
+    names = [name for name in made.summary if name not in ("query", "aggregation")]
+    assert len(names) > 10
+    for name in names:
+        (table, *_) = rate_tables(sweep, made, FigureChoice((name,)))
+        group = made.summary[(made.summary["query"] == "q") & (made.summary["aggregation"] == "linear")]
+        assert [row[-1] for row in table.rows] == pytest.approx(group[name].tolist(), nan_ok=True)
+    (table, *_) = rate_tables(sweep, made, FigureChoice(("bid", "cells")))
+    assert table.columns == ("weight of Alpha", "bid Alpha", "bid Beta", "texts")
+
+
+def test_means_over_all_queries_alone(sweep: Experiment) -> None:
+    made = frames(sweep, cells(sweep))
+    tables = rate_tables(sweep, made, FigureChoice(pooled=True))
+    assert [table.title for table in tables] == [
+        f"all 2 queries / {rule}, 4 texts each" for rule in ("linear", "log_linear")
+    ]
+    with pytest.raises(UsageError, match="the means over all queries have no bid"):
+        rate_tables(sweep, made, FigureChoice(("bid.alpha",), pooled=True))
+
+
+def test_rows_are_the_bid_that_moves(read: Reader) -> None:
+    experiment = read(AGENTS + "sweep: {bids: [{Alpha: 0.5}, {Alpha: 3}]}\n")
+    frame = cells(experiment)
+    for x, head, places in (
+        (None, "bid of Alpha", [0.5, 3]),
+        ("weight", "weight of Alpha", [pytest.approx(1 / 3), 0.75]),
+    ):
+        for table in (
+            text_tables(experiment, frame, x=x)[0],
+            rate_tables(experiment, frames(experiment, frame), FigureChoice(x=x))[0],
+        ):
+            assert (table.columns[0], [row[0] for row in table.rows]) == (head, places)
+
+
 def test_one_row_of_rates_shows_everything(read: Reader) -> None:
     experiment = read(AGENTS)
     table = rate_tables(experiment, frames(experiment, cells(experiment)), DIFFER)[0]

@@ -219,7 +219,7 @@ def test_a_failing_cell_is_told(tmp_path: Path, in_process: Command) -> None:
     (tmp_path / "e.yaml").write_text(text + "sweep: {seeds: 5}\n")
     done = in_process("run", "e.yaml", "-q")
     assert done.returncode == 3
-    assert "of 5 cells failed, the first: agent '" in done.stderr
+    assert "of 5 texts failed, the first: agent '" in done.stderr
     assert "cannot spell byte" in done.stderr
 
 

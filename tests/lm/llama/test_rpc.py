@@ -129,7 +129,7 @@ def test_a_sweep(tmp_path: Path, start: Start, options: tuple[str, ...], tokauct
     assert (found["device"], found["status"]) == ("gpu", "finished")
     assert found["gpu_layers"] == (-1 if gpu_layers == "auto" else 1)
     (folder,) = (tmp_path / "whole").iterdir()
-    verified = tokauction("verify", str(folder), "--cells", "1")
+    verified = tokauction("verify", str(folder), "--sample", "1")
     assert verified.returncode == 0, verified.stdout
 
 

@@ -274,7 +274,7 @@ def test_several_runs_and_utilities_have_names_of_their_own(swept: Run, tmp_path
 
 
 def test_a_wrong_name_lists_these_figures_too(audited: Run, tokauction: Command) -> None:
-    wrong = tokauction("report", str(audited.path), "--only", "text_regrets")
+    wrong = tokauction("report", str(audited.path), "--figures", "text_regrets")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "did you mean 'text_regret'?" in wrong.stderr
     assert "text_path" in wrong.stderr

@@ -27,11 +27,15 @@ _GROUP = ["query", "aggregation", "figure"]
 
 
 def comparison_tables(
-    comparison: Comparison, names: Sequence[str] = ("files", "overall"), figures: Sequence[str] = ()
+    comparison: Comparison,
+    names: Sequence[str] = ("files", "overall"),
+    figures: Sequence[str] = (),
+    *,
+    paths: bool = True,
 ) -> list[Table]:
     """These tables, of these figures; a figure is named in full or by what stands before its first dot, or `all`.
 
-    Without any, of `FIGURES`.
+    Without any, of `FIGURES`. `paths` are those of the runs, among what differs.
     """
     for name in names:
         if name not in TABLES:
@@ -40,13 +44,20 @@ def comparison_tables(
     place = comparison.numbers.columns[2]
     overall, points = numbers[numbers[place].isna()], numbers[numbers[place].notna()]
     made = {
-        "files": lambda: [_files(comparison)],
-        "overall": lambda: _split(comparison, overall, _GROUP[:2], ["figure"]),
+        "files": lambda: _files(comparison, paths),
+        "overall": lambda: _split(comparison, overall, _GROUP[:2], ["figure"], said="each figure over the whole sweep"),
         "points": lambda: _split(comparison, points, _GROUP, [place]),
         "mechanisms": lambda: _mechanisms(comparison),
         "means": lambda: _split(comparison, points, _GROUP, [place], differences=False),
     }
     return [table for name in names for table in made[name]()]
+
+
+def legend(comparison: Comparison) -> list[str]:
+    """Which run each letter is, and how many of its texts are those of the first."""
+    named = zip(letters(len(comparison.runs)), comparison.runs, comparison.equal, strict=True)
+    lines = [f"{letter}  {run.path}: {n} of {of} shared texts are equal" for letter, run, (n, of) in named]
+    return [lines[0].rpartition(": ")[0], *lines[1:]]
 
 
 def _of_main_figures(comparison: Comparison) -> pd.DataFrame:
@@ -74,20 +85,27 @@ def _mechanisms(comparison: Comparison) -> list[Table]:
     return [table.of_run(letter) for letter, run in named for table in mechanism_tables(run)]
 
 
-def _files(comparison: Comparison) -> Table:
-    return Table("What differs", tuple(comparison.files.columns), tuple(map(tuple, comparison.files.to_numpy())))
+def _files(comparison: Comparison, paths: bool) -> list[Table]:
+    rows = tuple(map(tuple, comparison.files.to_numpy()))[0 if paths else 1 :]
+    return [Table("What differs", tuple(comparison.files.columns), rows)] if rows else []
 
 
 def _split(
-    comparison: Comparison, numbers: pd.DataFrame, apart: list[str], heads: list[str], *, differences: bool = True
+    comparison: Comparison,
+    numbers: pd.DataFrame,
+    apart: list[str],
+    heads: list[str],
+    *,
+    differences: bool = True,
+    said: str = "",
 ) -> list[Table]:
-    """A table per value of `apart`, whose rows begin with `heads`."""
+    """A table per value of `apart`, whose rows begin with `heads`; `said` is what its title ends with."""
     names = letters(len(comparison.runs))
     apart_from_first = [f"{name} - {names[0]}" for name in names[1:]] if differences else []
     columns = (*heads, "seeds", *names, *apart_from_first)
     tables = []
     for key, group in numbers.groupby(apart, sort=False):
-        title = " / ".join(str(part) for part in key if part != "")
+        title = " / ".join(str(part) for part in (*key, said) if part != "")
         rows = (_row(place, row, differences) for place, row in group.groupby(heads, sort=False))
         tables.append(Table(title, columns, tuple(rows)))
     return tables

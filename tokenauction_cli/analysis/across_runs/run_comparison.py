@@ -46,11 +46,13 @@ class Comparison:
 
     files    a row per setting or version that differs, a column per run
     numbers  a row per query, rule, place, figure and run; without a place it averages over all of them
+    equal    how many of the texts that a run shares with the first one are the same, and of how many, by run
     """
 
     runs: tuple[Run, ...] = field(repr=False)
     files: pd.DataFrame = field(repr=False)
     numbers: pd.DataFrame = field(repr=False)
+    equal: tuple[tuple[int, int], ...] = field(repr=False)
 
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(str(run.path) for run in self.runs)}>"
@@ -61,7 +63,8 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
     if len(runs) < 2:
         raise UsageError("compare needs two runs or more")
     place = WEIGHT if all(_weights_tell_points_apart(run) for run in runs) else BIDS
-    return Comparison(tuple(runs), _files_frame(runs), _numbers_frame(runs, place))
+    equal = tuple(_equal_texts(runs[0], run, place) for run in runs)
+    return Comparison(tuple(runs), _files_frame(runs), _numbers_frame(runs, place), equal)
 
 
 def _files_frame(runs: Sequence[Run]) -> pd.DataFrame:
@@ -105,13 +108,25 @@ def _numbers_frame(runs: Sequence[Run], place: str) -> pd.DataFrame:
 
 def _observed(run: Run, place: str) -> pd.DataFrame:
     """Every figure of every finished text, by query, rule, place and seed."""
+    cells = _finished(run, place)
+    return observations(run.experiment, cells).assign(**{_SIZE: sizes_of(cells["text"])})
+
+
+def _finished(run: Run, place: str) -> pd.DataFrame:
+    """The finished texts, by query, rule, place and seed."""
     import pandas as pd
 
     cells = run.cells[run.cells["end_reason"] != "failed"]
     where = cells[WEIGHT].astype(float).round(12) if place == WEIGHT else _bids_in_words(run, cells)
     keys = [cells["query"], cells["aggregation"], where.rename(place), cells["seed"]]
-    sized = observations(run.experiment, cells).assign(**{_SIZE: sizes_of(cells["text"])})
-    return sized.set_axis(pd.MultiIndex.from_arrays(keys), axis=0)
+    return cells.set_axis(pd.MultiIndex.from_arrays(keys), axis=0)
+
+
+def _equal_texts(first: Run, run: Run, place: str) -> tuple[int, int]:
+    """How many texts are the same, of those that both runs have."""
+    own, others = (_finished(one, place)["text"] for one in (run, first))
+    shared = own[own.index.isin(others.index)]
+    return int((shared.to_numpy() == others.loc[shared.index].to_numpy()).sum()), len(shared)
 
 
 def _bids_in_words(run: Run, cells: pd.DataFrame) -> pd.Series:

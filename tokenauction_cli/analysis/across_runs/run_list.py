@@ -52,6 +52,7 @@ def run_table(folders: Iterable[Path]) -> Table:
 def run_table_for_people(folders: Sequence[Path]) -> Table:
     """The same; runs that lie in one folder have their names alone, which a terminal need not break, under its name."""
     table = run_table(folders)
+    table = replace(table, columns=tuple("texts" if head == "cells" else head for head in table.columns))
     parents = {path.parent for path in folders}
     if len(parents) > 1:
         return table

@@ -13,6 +13,7 @@ from ...statistics.bootstrap import means_of_samples, ratios_of_samples
 from ...statistics.intervals import Estimate, rates_of_samples
 from ...statistics.samples import samples
 from ...system.arrays import Array, Indices, Integers
+from ...system.steps import Hear, heard, unheard
 from ...text.mentions import blends_of
 from ..columns.columns import COMPLETE, FIGURES, RATES, SOLD
 from .common_measures import common_measures, numbers
@@ -155,7 +156,7 @@ def numbered(names: Iterable[str]) -> dict[str, int]:
     return {name: place for place, name in enumerate(dict.fromkeys(names))}
 
 
-def summary_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
+def summary_frame(experiment: Experiment, cells: pd.DataFrame, hear: Hear = unheard) -> pd.DataFrame:
     """`summary.csv`: rates with Wilson intervals, means and ratios with BCa's, per query, rule and sweep point."""
     import pandas as pd
 
@@ -167,7 +168,9 @@ def summary_frame(experiment: Experiment, cells: pd.DataFrame) -> pd.DataFrame:
     of_rows = _groups(experiment, finished)
     firsts, sizes = np.unique(of_rows, return_index=True, return_counts=True)[1:]
     known = finished[keys].iloc[firsts].reset_index(drop=True).assign(cells=sizes)
-    estimates = dict(_estimates(figures, sizes_of(finished["text"]), of_rows))
+    n_figures = len(figures.columns) + len(ratio_names(figures.columns))
+    each = _estimates(figures, sizes_of(finished["text"]), of_rows)
+    estimates = dict(heard(each, "figures", n_figures, hear))
     ends = ("", ".low", ".high")
     columns = {f"{name}{end}": found[:, k] for name, found in estimates.items() for k, end in enumerate(ends)}
     return pd.concat([known, pd.DataFrame(columns)], axis=1)

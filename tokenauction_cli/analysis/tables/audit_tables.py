@@ -11,6 +11,7 @@ from ...audits.prefixes.prefixes import Looked
 from ...lm.base import Vocabulary, spelled
 from ...mechanism.audit.finding import Finding
 from ...mechanism.audit.prose import in_words
+from ...mechanism.audit.verdict import verdict
 from ...system.wording import counted
 from .tables import Table, grouped
 
@@ -28,6 +29,18 @@ def findings_frame(audited: Audited) -> pd.DataFrame:
 def paragraphs(audited: Audited) -> list[str]:
     """`audit.txt`: what was found, a paragraph per rule."""
     return [" ".join([in_words(findings), *left_out(audited)]) for findings in _by_rule(audited.findings).values()]
+
+
+def verdict_of(audited: Audited) -> list[str]:
+    """The same in a few lines, where it looked first."""
+    looked = audited.looked
+    where = "all that differ" if looked.exact else "a sample"
+    n = counted(len(looked.profiles), "prefix")
+    return [
+        f"Audited at {n} ({where}). Gains are the largest found, per token.",
+        *verdict(audited.findings),
+        *left_out(audited),
+    ]
 
 
 def left_out(audited: Audited) -> Iterator[str]:

@@ -1,8 +1,9 @@
-"""Figures of summary.csv against relative weight: rates, payments, or any that are named."""
+"""Figures of summary.csv against what the sweep moves: rates, payments, or any that are named."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...experiment.experiment import Experiment
@@ -10,32 +11,39 @@ from ...statistics.intervals import Estimate
 from ...system.errors import UsageError
 from ...system.wording import did_you_mean
 from ..columns.columns import RATIOS
+from ..frames.along import X
 from ..frames.comparable import groups_of
 from ..frames.mechanism_names import keys_of, payments_of
 from ..frames.metrics import figures_of_summary
 from ..frames.per_bytes import BYTES
 from ..frames.pooled import FEW
 from .tables import Table
+from .tables import shown as display
 from .text_tables import RowHeads, row_heads
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+_NAMED = {"co_mention_rate": "mentions all", "cells": "texts"}
 _PER_BYTES = f"_per_{BYTES}_bytes"
 
 
 class FigureChoice(NamedTuple):
     """What a table of figures shows.
 
-    columns    figures by name, such as `tokens` or `tv.alpha`; `tv` means those of all agents; none: the table's own
+    columns    columns by name, such as `tokens` or `tv.alpha`; `tv` means those of all agents; none: the table's own
     intervals  95 % intervals beside the means
     constant   columns that are equal in all rows, too; those that are named are always there
+    pooled     only the means over all queries
+    x          what names the rows
     """
 
     columns: tuple[str, ...] = ()
     intervals: bool = False
     constant: bool = True
+    pooled: bool = False
+    x: X | None = None
 
 
 class Frames(NamedTuple):
@@ -71,35 +79,62 @@ def payment_tables(experiment: Experiment, frames: Frames, choice: FigureChoice)
 def _tables(
     name: str, experiment: Experiment, frames: Frames, choice: FigureChoice, figures: Sequence[str]
 ) -> list[Table]:
-    known = figures_of_summary(frames.summary)
+    known = columns_of_summary(frames.summary)
     figures = named_figures(choice.columns, known) if choice.columns else [f for f in figures if f in known]
     headings = {figure: heading(figure, experiment) for figure in figures}
-    tables = []
-    for keys, title, group in _groups(experiment, frames):
-        shown = [f for f in figures if choice.constant or choice.columns or len(group) == 1 or group[f].nunique() > 1]
-        shown = [f for f in shown if choice.columns or not experiment.auction.others or group[f].notna().any()]
+    tables, same = [], []
+    for keys, title, group in _groups(experiment, frames, choice.pooled):
+        there = [f for f in figures if f in group and (not experiment.auction.others or group[f].notna().any())]
+        is_all = choice.constant or bool(choice.columns) or len(group) == 1
+        shown = [f for f in there if is_all or group[f].nunique() > 1]
+        left_out = {headings[f]: group[f].iloc[0] for f in there if f not in shown and group[f].notna().all()}
         if shown:
-            heads = _heads(experiment, frames.summary, group)
+            heads = _heads(experiment, frames.summary, group, choice.x)
             columns = (*heads[0], *(headings[figure] for figure in shown))
             rows = tuple(_rows(group, heads, shown, choice.intervals))
             notes = (*(_of_intervals(group) if choice.intervals else ()), *_of_measures(experiment, shown))
             tables.append(Table(title, columns, rows, len(heads[0]), name, keys, notes))
-    return tables
+            same.append({head: display(value) for head, value in left_out.items()})
+    if choice.pooled and choice.columns and not tables:
+        raise UsageError(
+            f"the means over all queries have no {', '.join(choice.columns)}; leave --pooled out, or say --all"
+        )
+    return _with_constants(tables, same)
 
 
-def _heads(experiment: Experiment, summary: pd.DataFrame, group: pd.DataFrame) -> RowHeads:
+def _with_constants(tables: Sequence[Table], same: Sequence[dict[str, str]]) -> list[Table]:
+    """The tables with what their columns that are left out say: once for all tables, else below the table."""
+    everywhere = set.intersection(*(set(values.items()) for values in same)) if same else set()
+    named = [pair for pair in (same[0] if same else {}).items() if pair in everywhere]
+    note = (f"The same everywhere: {_in_a_row(named)}.",) if named else ()
+    told = []
+    for table, values in zip(tables, same, strict=True):
+        own = [pair for pair in values.items() if pair not in everywhere]
+        caption = f"The same in every row: {_in_a_row(own)}." if own else ""
+        told.append(replace(table, notes=(*note, *table.notes), caption=caption))
+    return told
+
+
+def _in_a_row(pairs: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{head} {value}" for head, value in pairs)
+
+
+def _heads(experiment: Experiment, summary: pd.DataFrame, group: pd.DataFrame, x: X | None) -> RowHeads:
     """What names the rows: a query's own bids; over queries with other bids each, points by number."""
     if "query" in group:
-        return row_heads(experiment, group)
+        return row_heads(experiment, group, x)
     if experiment.points_of_queries and group["relative_weight"].isna().any():
         return ("point",), lambda point: (point,)
     points = summary.drop_duplicates("point")
-    return row_heads(experiment, points[points["point"].isin(group["point"])])
+    return row_heads(experiment, points[points["point"].isin(group["point"])], x)
 
 
-def _groups(experiment: Experiment, frames: Frames) -> Iterator[tuple[tuple[tuple[str, Any], ...], str, pd.DataFrame]]:
+def _groups(
+    experiment: Experiment, frames: Frames, pooled: bool
+) -> Iterator[tuple[tuple[tuple[str, Any], ...], str, pd.DataFrame]]:
     """What each table is of: keys for programs, a title, and its rows."""
-    for (query, rule), group in frames.summary.groupby(["query", "aggregation"], sort=False):
+    summary = frames.summary[:0] if pooled else frames.summary
+    for (query, rule), group in summary.groupby(["query", "aggregation"], sort=False):
         yield (
             (("query", query), *keys_of(experiment, str(rule))),
             f"{query} / " * (query != "") + _title(rule, group, frames),
@@ -119,12 +154,16 @@ def _title(rule: Any, group: pd.DataFrame, frames: Frames) -> str:
     return f"{rule}, {texts} each{sampler}"
 
 
-def _rows(group: pd.DataFrame, heads: RowHeads, figures: Sequence[str], intervals: bool) -> Iterator[tuple[Any, ...]]:
+def _rows(group: pd.DataFrame, heads: RowHeads, columns: Sequence[str], intervals: bool) -> Iterator[tuple[Any, ...]]:
     for row in group.to_dict("records"):
-        means = [float(row[figure]) for figure in figures]
-        bounds = [(float(row[f"{figure}.low"]), float(row[f"{figure}.high"])) for figure in figures]
-        estimates = [Estimate(mean, *ends) for mean, ends in zip(means, bounds, strict=True)]
-        yield (*heads[1](row["point"]), *(estimates if intervals else means))
+        yield (*heads[1](row["point"]), *(_value(row, column, intervals) for column in columns))
+
+
+def _value(row: Mapping[Any, Any], column: str, intervals: bool) -> Any:
+    """A cell: a mean with its interval where that is wanted and there is one."""
+    if not intervals or f"{column}.low" not in row:
+        return row[column]
+    return Estimate(float(row[column]), float(row[f"{column}.low"]), float(row[f"{column}.high"]))
 
 
 def _of_intervals(group: pd.DataFrame) -> tuple[str, ...]:
@@ -144,13 +183,25 @@ def _of_measures(experiment: Experiment, figures: Sequence[str]) -> Iterator[str
             yield f"{figure}: by the rule's own objective, so do not compare {apart}."
 
 
+def columns_of_summary(summary: pd.DataFrame) -> list[str]:
+    """The columns of summary.csv beside what names its tables: the figures first, then bids and counts, then ends."""
+    figures = figures_of_summary(summary)
+    ends = [f"{figure}.{end}" for figure in figures for end in ("low", "high")]
+    rest = [str(c) for c in summary.columns if c not in {*figures, *ends, "query", "aggregation"}]
+    return [*figures, *rest, *ends]
+
+
 def named_figures(names: Iterable[str], known: Sequence[str]) -> list[str]:
-    """The figures of these names, or of these first parts of names; raises UsageError naming the nearest."""
+    """The columns of these names, or of these first parts of names; raises UsageError naming the nearest.
+
+    Ends of intervals are meant by their full name alone.
+    """
     found: dict[str, None] = {}
+    whole = [one for one in known if not one.endswith((".low", ".high"))]
     for name in names:
-        meant = [figure for figure in known if figure == name] or [f for f in known if f.startswith(f"{name}.")]
+        meant = [one for one in known if one == name] or [one for one in whole if one.startswith(f"{name}.")]
         if not meant:
-            first_parts = list(dict.fromkeys(figure.split(".")[0] for figure in known))
+            first_parts = list(dict.fromkeys(figure.split(".")[0] for figure in whole))
             near, listed = did_you_mean(name, [*known, *first_parts]), ", ".join(first_parts)
             raise UsageError(f"there is no column {name!r} in the summary of this run{near}; there are {listed}")
         found |= dict.fromkeys(meant)
@@ -165,8 +216,8 @@ def mention_figures(experiment: Experiment) -> list[str]:
 
 def heading(figure: str, experiment: Experiment, name: Callable[[str], str] = str) -> str:
     """The name of a figure as the head of a column; `name` says how payment rules are written."""
-    if figure == "co_mention_rate":
-        return "mentions all"
+    if figure in _NAMED:
+        return _NAMED[figure]
     if figure == "tokens":
         return "draws" if experiment.auction.alphabet == "bytes" else experiment.auction.alphabet
     first, _, rest = figure.partition(".")

@@ -39,7 +39,7 @@ class Table:
     """Cells of text, numbers or estimates under named columns, of which the first `n_heads` name the rows.
 
     `name` is what the table holds, for labels; `keys` tell it from the others of its name, for programs; `notes`
-    are sentences for people, told once for several tables.
+    are sentences for people, told once for several tables, `caption` is one that stands below this table.
     """
 
     title: str
@@ -49,6 +49,7 @@ class Table:
     name: str = "table"
     keys: tuple[tuple[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    caption: str = ""
 
     def shown(self, row: Sequence[Any]) -> list[str]:
         """A row as people read it; what names it is not rounded."""
@@ -198,7 +199,8 @@ def _markdown(table: Table) -> str:
 
     title = [f"### {_markdown_cell(table.title)}", ""] if table.title else []
     rows = [line(table.shown(row)) for row in table.rows]
-    return "\n".join([*title, line(table.columns), "|" + "---|" * len(table.columns), *rows]) + "\n"
+    below = ["", _markdown_cell(table.caption)] if table.caption else []
+    return "\n".join([*title, line(table.columns), "|" + "---|" * len(table.columns), *rows, *below]) + "\n"
 
 
 def _markdown_cell(text: str) -> str:

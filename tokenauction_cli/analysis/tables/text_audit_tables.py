@@ -194,6 +194,29 @@ def text_audit_paragraphs(experiment: Experiment, found: TextAuditRows) -> list[
     return [*said, " ".join([*cautions(experiment, found.deviations), _LIMITS])]
 
 
+def text_verdict(experiment: Experiment, found: TextAuditRows) -> list[str]:
+    """The same in a few lines: what the best deviation of any agent gains for each rule and payment."""
+    groups = grouped(found.deviations, lambda row: (row.aggregation, row.payment))
+    said = [f"{rules_label(*rules)}: {_most_gained(experiment, groups_of(rows))}" for rules, rows in groups.items()]
+    how = "a sample of texts" if any(row.method == BY_SEEDS for row in found.deviations) else "all texts"
+    head = f"What the best other bid or report for a whole text gains over truth ({how}):"
+    return [head, *said, *cautions(experiment, found.deviations)]
+
+
+def _most_gained(experiment: Experiment, groups: Sequence[Sequence[Deviation]]) -> str:
+    """Of the agents and utilities the one with the largest gain that is sure."""
+    group = max(groups, key=lambda rows: (best_of(rows).low, best_of(rows).gain))
+    best, at_most = best_of(group), max(map(regret_at_most, groups))
+    name = next(agent.name for agent in experiment.agents if agent.id == best.agent)
+    is_exact = best.method != BY_SEEDS
+    if best.low <= 0 or shown(best.gain) == "0":
+        return (
+            "no other bid or report gains." if is_exact else f"none is known to gain; at most {shown(at_most)} (95 %)."
+        )
+    sure = "" if is_exact else f", at least {shown(best.low)} and at most {shown(at_most)} (95 %)"
+    return f"{name} gains {shown(best.gain)} by {deviation_in_words(best)}{sure} (utility {best.utility})."
+
+
 def rules_label(rule: str, payment: str) -> str:
     """A rule and a payment; a mechanism has one payment, of its own name."""
     return label(rule) if payment == rule else f"{label(rule)}, {label(payment)}"

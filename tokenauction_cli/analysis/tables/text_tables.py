@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...experiment.experiment import Experiment
 from ...system.errors import UsageError
 from ...system.wording import did_you_mean, first_few
+from ..frames.along import X, along, points_in
 from ..frames.metrics import sampling_of_rules
 from .tables import CutText, Table
 
@@ -26,11 +26,12 @@ def text_tables(
     by: By = "aggregation",
     seed: int | None = None,
     columns: Sequence[str] = (),
+    x: X | None = None,
 ) -> list[Table]:
     """Texts against relative weight: one table per value of what is neither row nor column.
 
     By default the columns are the rules, there is one table per query, and the texts are those of the first seed.
-    `columns` are those that are shown, by default all.
+    `columns` are those that are shown, by default all; `x` is what names the rows.
     """
     first_seed = int(cells["seed"].iloc[0]) if len(cells) else 0
     chosen_seed = first_seed if seed is None else seed
@@ -44,15 +45,15 @@ def text_tables(
     for key, group in cells.groupby(apart, sort=False):
         title = " / ".join(str(part) for part in key if part != "")
         notes = [*_of_cut_texts(experiment, group), *_of_samplers(samplers)]
-        tables.append(replace(_one_table(experiment, group, by), title=title, notes=tuple(notes)))
+        tables.append(replace(_one_table(experiment, group, by, x), title=title, notes=tuple(notes)))
     return [_with_columns(table, columns) for table in tables] if columns else tables
 
 
-def _one_table(experiment: Experiment, group: pd.DataFrame, by: By) -> Table:
+def _one_table(experiment: Experiment, group: pd.DataFrame, by: By, x: X | None) -> Table:
     columns = list(dict.fromkeys(group[by]))
     texts = {(row.point, getattr(row, by)): _text(row) for row in group.itertuples()}
     points = group.drop_duplicates("point").sort_values("point")
-    heads, row_of = row_heads(experiment, points)
+    heads, row_of = row_heads(experiment, points, x)
     rows = tuple((*row_of(point), *(texts.get((point, column), "") for column in columns)) for point in points["point"])
     shown = (*heads, *(f"seed {c}" if by == "seed" else str(c) for c in columns))
     return Table("", shown, rows, len(heads), "texts")
@@ -66,15 +67,15 @@ def _text(row: Any) -> str:
     return CutText(row.text) if row.end_reason == "length" else str(row.text)
 
 
-def row_heads(experiment: Experiment, points: pd.DataFrame) -> RowHeads:
-    """What names a row of a sweep point: the relative weight where it tells the points apart, otherwise the bids."""
-    numbers, weights = list(points["point"]), list(points["relative_weight"])
-    if len(set(weights)) == len(weights) and all(w is not None and not math.isnan(w) for w in weights):
-        weight_of = dict(zip(numbers, weights, strict=True))
-        return (f"weight of {experiment.agents[experiment.swept_agent].name}",), lambda point: (weight_of[point],)
-    rows = points[[f"bid.{agent.id}" for agent in experiment.agents]].to_numpy().tolist()
-    bids = dict(zip(numbers, map(tuple, rows), strict=True))
-    return tuple(f"bid of {agent.name}" for agent in experiment.agents), lambda point: bids[point]
+def row_heads(experiment: Experiment, points: pd.DataFrame, x: X | None = None) -> RowHeads:
+    """What names a row of a sweep point: what tells the points apart (`along.py`), otherwise the bids."""
+    found = points_in(experiment, points)
+    axis = along(experiment, found, x)
+    if axis.kind == "point":
+        bids = {point.index: point.bids for point in found}
+        return tuple(f"bid of {agent.name}" for agent in experiment.agents), lambda point: bids[point]
+    values = {point.index: axis.value(point) for point in found}
+    return (axis.title(experiment),), lambda point: (values[point],)
 
 
 def samplers_of(cells: pd.DataFrame) -> dict[str, str]:

@@ -24,6 +24,7 @@ from ...mechanism.distributions import MechanismError
 from ...runs.manifest import Formats
 from ...runs.run_folder import Record
 from ...system.errors import UsageError
+from ...system.steps import Hear, unheard
 from ...text.mentions import Phrases
 from .prefixes import Looked, look
 
@@ -44,13 +45,14 @@ def audit(
     n_prefixes: int,
     orders: Sequence[str],
     tell: Callable[[str], None],
+    hear: Hear = unheard,
 ) -> Audited:
     """Every finding about the rules of an experiment, on at most so many prefixes of its records (tables: all)."""
     rules = Rules.of(experiment)
     bidders = prepare(experiment, probe=True, kept=kept)
     with bidders.loaded(1) as model:
         has_brands = isinstance(bidders, GgufBidders)  # tables have no tokenizer, and a single byte is nobody's brand
-        looked = look(experiment, rules, bidders, model, records, n_prefixes)
+        looked = look(experiment, rules, bidders, model, records, n_prefixes, hear)
         if not looked.profiles:
             raise UsageError(f"{experiment.path}: no text of the run has a prefix to audit{_why_not(looked)}")
         made = Audit(
@@ -64,7 +66,7 @@ def audit(
             exact=looked.exact,
         )
         tell(f"auditing {', '.join(rule.name for rule in made.rules)}; prefixes: {len(looked.profiles)}")
-        findings = made.run(looked.profiles)
+        findings = made.run(looked.profiles, hear)
         if looked.exact and len(experiment.agents) <= 3 and model.vocabulary.size <= 4:
             findings += [_universally_stable(rule, looked) for rule in made.rules]
         return Audited(looked, findings, model.vocabulary)

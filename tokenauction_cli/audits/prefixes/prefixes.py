@@ -26,6 +26,7 @@ from ...mechanism.distributions import Profile, softmax
 from ...mechanism.native.compiled import profile_of
 from ...mechanism.truncation import OFF, truncated
 from ...system.errors import CellError
+from ...system.steps import Hear, heard, unheard
 
 MOST_TABLE_PREFIXES = 10_000
 
@@ -56,6 +57,7 @@ def look(
     model: LanguageModel,
     records: Mapping[str, Any],
     n_prefixes: int,
+    hear: Hear = unheard,
 ) -> Looked:
     """The profiles at which an audit of this experiment is made."""
     if isinstance(bidders, TableBidders):
@@ -63,7 +65,7 @@ def look(
         if everywhere is not None:
             return everywhere
     prefixes = sample(experiment, records, n_prefixes)
-    return Looked(prefixes, _profiles(experiment, bidders, model, prefixes), exact=False)
+    return Looked(prefixes, _profiles(experiment, bidders, model, prefixes, hear), exact=False)
 
 
 def sample(experiment: Experiment, records: Mapping[str, Any], n_prefixes: int) -> list[Prefix]:
@@ -82,10 +84,10 @@ def sample(experiment: Experiment, records: Mapping[str, Any], n_prefixes: int) 
 
 
 def _profiles(
-    experiment: Experiment, bidders: BidderModels, model: LanguageModel, prefixes: Sequence[Prefix]
+    experiment: Experiment, bidders: BidderModels, model: LanguageModel, prefixes: Sequence[Prefix], hear: Hear
 ) -> list[Profile]:
     profiles = []
-    for prefix in prefixes:
+    for prefix in heard(prefixes, "prefixes", len(prefixes), hear):
         profile = profile_after(experiment, bidders.prompt_sets[prefix.query], model, prefix.tokens)
         if isinstance(profile, CellError):
             raise profile

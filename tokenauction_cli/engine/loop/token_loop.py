@@ -139,6 +139,7 @@ class TokenLoop:
         self._auctioneer = auctioneer
         self._prompt_sets = prompt_sets
         self.n_tokens = 0
+        self.growing: tuple[int, ...] = ()  # one of the texts that are being written
         self.n_evaluations = 0  # of (prompt, prefix), the prompts alone not counted
         self.seconds_evaluating = 0.0
         self.seconds_auctioning = 0.0
@@ -169,6 +170,7 @@ class TokenLoop:
             for k in range(0, len(joined), n_slots)
         ]
         while n_busy := _share_work(slots):
+            self.growing = slots[0][-1].text
             bundles = [slot.pop() for slot in slots[: _with_room(slots, n_busy, n_slots)]]
             try:
                 parts = self._step(bundles)

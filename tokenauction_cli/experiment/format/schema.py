@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,13 @@ def _or_null(field: dict[str, Any]) -> dict[str, Any]:
 
 def write_starter(directory: Path) -> list[Path]:
     """Write `experiment.yaml` and `experiment.schema.json`; raises UsageError rather than replace a file."""
-    contents = {
-        "experiment.yaml": (files(__package__) / "starter.yaml").read_text("utf-8"),
-        "experiment.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
-    }
+    starter = (files(__package__) / "starter.yaml").read_text("utf-8")
+    schema = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return write_new(directory, {"experiment.yaml": starter, "experiment.schema.json": schema})
+
+
+def write_new(directory: Path, contents: Mapping[str, str]) -> list[Path]:
+    """Write these files; raises UsageError rather than replace one."""
     paths = [directory / name for name in contents]
     for path in paths:
         if path.exists():

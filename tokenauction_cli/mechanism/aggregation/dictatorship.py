@@ -40,7 +40,9 @@ class Dictatorship(AggregationRule):
 
 
 class WinnerTakeAll(Dictatorship):
-    """q = p_i of the highest bidder. Robustly monotone: q jumps from o to p_i, through their mean at an equal bid.
+    """The highest bidder alone: q = p_i.
+
+    Robustly monotone: q jumps from o to p_i, through their mean at an equal bid.
 
     Equal highest bids share q in equal parts. Raises MechanismError where all bids are 0.
 
@@ -60,7 +62,9 @@ class WinnerTakeAll(Dictatorship):
 
 
 class RandomDictator(Dictatorship):
-    """An agent drawn by bid for each token. Its q is linear's, hence robustly monotone; its payments are its own.
+    """One agent alone for each token, drawn by bid.
+
+    Its q is linear's, hence robustly monotone; its payments are its own.
 
     Agent i is the dictator with probability b_i / B.
 

@@ -33,7 +33,9 @@ DEFAULT_EXPONENT = 0.5
 
 
 class PowerMean(AggregationRule):
-    """`power_mean` has the exponent 1/2, half-way from log-linear to linear; `power_mean_R` has the exponent R.
+    """The power mean of exponent 1/2, `power_mean_R` of R.
+
+    1/2 is half-way from log-linear (0) to linear (1).
 
     R is any number as Python writes it: `power_mean_2`, `power_mean_-1`, `power_mean_0.25`.
 

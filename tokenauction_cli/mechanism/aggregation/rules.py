@@ -81,7 +81,9 @@ class AggregationRule(ABC):
 
 
 class Linear(AggregationRule):
-    """q = sum_i w_i p_i. Monotone in the robust order, hence in TV and both KLs, for every n.
+    """The bid-weighted mean: q = sum_i w_i p_i.
+
+    Monotone in the robust order, hence in TV and both KLs, for every n.
 
     (d) As b_i = z rises, q_t(z) = (S o_t + z p_t) / (S + z) moves on a straight line from o_t to p_t.
 
@@ -103,7 +105,9 @@ class Linear(AggregationRule):
 
 
 class LogLinear(AggregationRule):
-    """q proportional to prod_i p_i^(w_i), over the agents with w_i > 0. Monotone in TV and both KLs, not robustly.
+    """The bid-weighted product, normalised: prod_i p_i^(w_i).
+
+    Over the agents with w_i > 0. Monotone in TV and both KLs, not robustly.
 
     (d) The case r = 0 of the derivation in `power_mean.py`. The counterexample to the robust order: equal bids of
     p_1 = (.40, .59, .01) and p_2 = (.40, .01, .59) put .7225 on the first token, on which both put .40.

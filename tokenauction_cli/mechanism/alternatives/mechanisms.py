@@ -106,7 +106,9 @@ class Mechanism(ABC):
 
 
 class TokenMechanism(Mechanism):
-    """The token auction, by name. Its payments are the payment rules that an experiment lists.
+    """Every token is drawn from the aggregate, and charged.
+
+    Its payments are the payment rules that an experiment lists.
 
     >>> TokenMechanism().refuses(reserve=1.0)
     ''

@@ -38,7 +38,9 @@ NEEDS: dict[Score, frozenset[Need]] = {"log_ratio": frozenset({"log_reference"})
 
 
 class Mosaic(CandidateMechanism):
-    """`tau`, in money per nat, is how much a departure from the reference must be worth. Raises MechanismError for
+    """One of several finished texts, by bids times scores.
+
+    `tau`, in money per nat, is how much a departure from the reference must be worth. Raises MechanismError for
     settings that have no meaning.
 
     >>> from tokenauction_cli.mechanism.testing import salon

@@ -32,7 +32,9 @@ from .mechanisms import Expected, Settled, Unit, WriterMechanism, due, paid_by
 
 
 class Segment(WriterMechanism):
-    """`relevance` maps ids of agents to q_i, 1 for those it leaves out. Raises MechanismError for settings that have no
+    """Who writes the next segment, by bid times relevance.
+
+    `relevance` maps ids of agents to q_i, 1 for those it leaves out. Raises MechanismError for settings that have no
     meaning.
 
     >>> from tokenauction_cli.mechanism.testing import salon

@@ -23,7 +23,9 @@ from .mechanisms import CandidateMechanism, Expected, Settled, due
 
 
 class TextPool(CandidateMechanism):
-    """Draws from the log pool of whole texts and charges what a bid costs the others.
+    """One of several finished texts, by the agents' log pool.
+
+    A bid pays what it costs the others.
 
     >>> from tokenauction_cli.mechanism.testing import salon
     >>> candidates = Candidates.each_once(np.log([[0.5, 0.5], [0.2, 0.8]]))

@@ -28,7 +28,9 @@ from .mechanisms import Expected, Settled, WriterMechanism, due, paid_by
 
 
 class Lottery(WriterMechanism):
-    """The writer is drawn by bid. `lottery_expected` is what everybody pays in the mean.
+    """One agent writes the whole text, drawn by bid.
+
+    `lottery_expected` is what everybody pays in the mean.
 
     >>> from tokenauction_cli.mechanism.testing import salon
     >>> mean = Lottery().expected(salon(bids=(1, 3)).bidding)
@@ -55,7 +57,9 @@ class Lottery(WriterMechanism):
 
 
 class Highest(WriterMechanism):
-    """The highest bid writes and pays the second highest: Vickrey's auction of one text. Nothing is random.
+    """The highest bidder writes, and pays the next bid.
+
+    Vickrey's auction of one text. Nothing is random.
 
     Source: W. Vickrey, "Counterspeculation, auctions, and competitive sealed tenders" (1961).
 

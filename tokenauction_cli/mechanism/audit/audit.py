@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ...system.steps import Hear, unheard
 from ..aggregation.rules import ORDERS, AggregationRule
 from ..distributions import MechanismError, Profile
 from ..outcome import Outcome
@@ -60,19 +61,36 @@ class Audit:
     def complete_orders(self) -> tuple[str, ...]:
         return tuple(order for order in self.orders if order != "robust")
 
-    def run(self, profiles: Sequence[Profile]) -> list[Finding]:
+    def run(self, profiles: Sequence[Profile], hear: Hear = unheard) -> list[Finding]:
         """All findings, in the order rule, agent, payment. Raises AuditError without a profile."""
         if not profiles:
             raise AuditError("an audit needs at least one prefix")
         self._equilibria.clear()
-        return [finding for rule in self.rules for finding in self._of_rule(rule, profiles)]
+        found: list[Finding] = []
+        looked: set[tuple[str, str, str]] = set()
+        for finding in (one for rule in self.rules for one in self._of_rule(rule, profiles)):
+            found.append(finding)
+            looked.add((finding.rule, finding.agent, finding.payment))
+            hear("checks", len(looked), self._n_looks)
+        return found
+
+    @property
+    def _n_looks(self) -> int:
+        """How many of a rule, an agent, and a payment or none there are, and each rule by itself."""
+        fitting = [
+            sum(one.fits(rule, self.sampling, self.terms.reserve) for one in self.payments) for rule in self.rules
+        ]
+        return sum(1 + len(self._charged) * (1 + n) for n in fitting)
+
+    @property
+    def _charged(self) -> list[int]:
+        return [i for i, pays in enumerate(self.terms.charged) if pays and self.bids[i] > 0]
 
     def _of_rule(self, rule: AggregationRule, profiles: Sequence[Profile]) -> Iterator[Finding]:
         usable = [profile for profile in profiles if self._defined(rule, profile)]
         undefined = [Failure(0.0 if profile in usable else 1.0) for profile in profiles]
         yield count((rule.name, "", "", "defined", ""), undefined, 0.0, self.exact)
-        charged = [i for i, pays in enumerate(self.terms.charged) if pays and self.bids[i] > 0]
-        for i in charged if usable else []:
+        for i in self._charged if usable else []:
             yield from self._of_agent(rule, [self._bidder(rule, profile, i) for profile in usable])
             brand = self.brand_tokens.get(self.terms.ids[i], ())
             few = [pooled(profile, keep=brand) for profile in usable]

@@ -24,7 +24,7 @@ def in_words(findings: Sequence[Finding]) -> str:
 
 
 def _about(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
-    undefined = _of(findings, "defined")[0].violated
+    undefined = of_check(findings, "defined")[0].violated
     if undefined:
         yield f"{rule} is undefined at {undefined:.0%} of them."
     if undefined < 1:
@@ -36,13 +36,13 @@ def _about(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
 
 
 def _monotonicity(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
-    along = _of(findings, "monotone")
-    holds = [order for order in _orders(along) if _all_hold(_in_order(along, order))]
+    along = of_check(findings, "monotone")
+    holds = [order for order in orders_of(along) if all_hold(in_order(along, order))]
     if holds:
         yield f"{rule} is monotone in {listed(_IN_ORDER[order] for order in holds)} for every agent."
-    for order in _orders(along):
+    for order in orders_of(along):
         if order not in holds:
-            worst = max(_in_order(along, order), key=_size)
+            worst = max(in_order(along, order), key=size)
             yield (
                 f"{rule} is not monotone in {_IN_ORDER[order]}: it fails for agent {worst.agent} at "
                 f"{worst.violated:.0%} of the prefixes, by up to {worst.worst:.3g} ({worst.detail})."
@@ -50,7 +50,7 @@ def _monotonicity(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
 
 
 def _stability(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
-    for finding in _of(findings, "universally_stable"):
+    for finding in of_check(findings, "universally_stable"):
         if finding.holds:
             yield f"A sampling of {rule} that is stable for all agents at once exists (bids of 1 and 2)."
         else:
@@ -58,26 +58,26 @@ def _stability(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
 
 
 def _bidding(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
-    regrets = _of(findings, "regret")
-    best = _by_payment(regrets, lambda found: _all_hold(found) and _is_proved(found))
+    regrets = of_check(findings, "regret")
+    best = _by_payment(regrets, lambda found: all_hold(found) and _is_proved(found))
     if best:
         yield f"Under {rule}, bidding one's value is best with {best}."
-    unbeaten = _by_payment(regrets, lambda found: _all_hold(found) and not _is_proved(found), show=True)
+    unbeaten = _by_payment(regrets, lambda found: all_hold(found) and not _is_proved(found), show=True)
     if unbeaten:
         yield f"Under {rule}, no bid was found that gains over one's value with {unbeaten}."
-    worse = _by_payment(regrets, lambda found: not _all_hold(found), show=True)
+    worse = _by_payment(regrets, lambda found: not all_hold(found), show=True)
     if worse:
         yield f"Another bid gains with {worse} per token."
-    abstain = _by_payment(_of(findings, "individually_rational"), lambda found: not _all_hold(found))
+    abstain = _by_payment(of_check(findings, "individually_rational"), lambda found: not all_hold(found))
     if abstain:
         yield f"Not bidding at all can beat bidding one's value with {abstain}."
-    odd = _by_payment(_of(findings, "payment_monotone"), lambda found: not _all_hold(found))
+    odd = _by_payment(of_check(findings, "payment_monotone"), lambda found: not all_hold(found))
     if odd:
         yield f"Agents do not always pay more exactly for what they like more with {odd}."
 
 
 def _equilibria(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
-    settled = [finding for finding in _of(findings, "equilibrium") if finding.order == "tv"]
+    settled = [finding for finding in of_check(findings, "equilibrium") if finding.order == "tv"]
     for payment in dict.fromkeys(finding.payment for finding in settled):
         mine = [finding for finding in settled if finding.payment == payment]
         bids = listed(f"{finding.agent} bids {finding.bid:.4g} for a value of {finding.value:.4g}" for finding in mine)
@@ -89,7 +89,7 @@ def _equilibria(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
 def _false_reports(rule: str, findings: Sequence[Finding]) -> Iterable[str]:
     told = [finding for finding in findings if finding.check.startswith("misreport: ") and not finding.holds]
     if told:
-        most, payments = max(told, key=_size), list(dict.fromkeys(finding.payment for finding in told))
+        most, payments = max(told, key=size), list(dict.fromkeys(finding.payment for finding in told))
         yield (
             f"A false report can pay under {rule} with {listed(payments)}, most with {most.payment}: "
             f"{most.check.removeprefix('misreport: ')} gains agent {most.agent} up to {most.worst:.3g} per token in "
@@ -105,10 +105,10 @@ def _by_payment(findings: Sequence[Finding], wanted: Callable[[Sequence[Finding]
     words = []
     for payment in dict.fromkeys(finding.payment for finding in findings):
         mine = [finding for finding in findings if finding.payment == payment]
-        orders = [order for order in _orders(mine) if wanted(_in_order(mine, order))]
+        orders = [order for order in orders_of(mine) if wanted(in_order(mine, order))]
         if orders:
             named = listed(_IN_ORDER[order] for order in orders)
-            shown = [finding for order in orders for finding in _in_order(mine, order)] if show else []
+            shown = [finding for order in orders for finding in in_order(mine, order)] if show else []
             words.append(f"{payment} ({'; '.join([named, *_sizes(shown)])})")
     return listed(words)
 
@@ -117,7 +117,7 @@ def _sizes(findings: Sequence[Finding]) -> Iterable[str]:
     """The largest failure that was found, and the largest that there can be."""
     if findings:
         bounds = [finding.at_most for finding in findings if finding.at_most is not None]
-        found = f"up to {max(map(_size, findings)):.3g} found"
+        found = f"up to {max(map(size, findings)):.3g} found"
         yield f"{found}, at most {max(bounds):.3g}" if len(bounds) == len(findings) else found
 
 
@@ -126,21 +126,21 @@ def _is_proved(findings: Sequence[Finding]) -> bool:
     return all(one.at_most is not None and one.at_most <= one.worst + TOLERANCE for one in findings)
 
 
-def _of(findings: Sequence[Finding], check: str) -> list[Finding]:
+def of_check(findings: Sequence[Finding], check: str) -> list[Finding]:
     return [finding for finding in findings if finding.check == check]
 
 
-def _in_order(findings: Sequence[Finding], order: str) -> list[Finding]:
+def in_order(findings: Sequence[Finding], order: str) -> list[Finding]:
     return [finding for finding in findings if finding.order == order]
 
 
-def _orders(findings: Sequence[Finding]) -> list[str]:
+def orders_of(findings: Sequence[Finding]) -> list[str]:
     return list(dict.fromkeys(finding.order for finding in findings))
 
 
-def _all_hold(findings: Sequence[Finding]) -> bool:
+def all_hold(findings: Sequence[Finding]) -> bool:
     return all(finding.holds for finding in findings)
 
 
-def _size(finding: Finding) -> float:
+def size(finding: Finding) -> float:
     return finding.worst

@@ -22,7 +22,9 @@ from .rules import PaymentRule
 
 
 class Clarke(PaymentRule):
-    """The name in a file is `vcg`. Needs a rule that minimises one of the KLs, a lottery, and no reserve.
+    """What a bid costs the others, by the rule's own loss.
+
+    The name in a file is `vcg`. Needs a rule that minimises one of the KLs, a lottery, and no reserve.
 
     In money per token. Source: E. H. Clarke, "Multipart pricing of public goods" (1971); the formulas are (d).
 

@@ -40,7 +40,9 @@ FEW_TOKENS = 64
 
 
 class MyersonTV(PaymentRule):
-    """The truthful payment for -TV in the mean over the draw. Needs a rule monotone in TV and a lottery.
+    """The truthful payment for -TV, in the mean.
+
+    Needs a rule monotone in TV and a lottery.
 
     Source: R. B. Myerson, "Optimal auction design" (1981), for the valuation -TV (d).
 

@@ -95,7 +95,9 @@ class PaymentRule(ABC):
 
 
 class PayYourBid(PaymentRule):
-    """zeta_i = b_i per token, the blog's illustration.
+    """The bid, for every token: b_i.
+
+    zeta_i = b_i is the blog's illustration.
 
     Not truthful: where a unit of TV is worth v the best response under linear is max(0, sqrt(v D S) - S). (d) The gain
     over a bid of 0 is v D b / (S + b) - b, whose slope v D S / (S + b)^2 - 1 falls in b.
@@ -116,7 +118,9 @@ class PayYourBid(PaymentRule):
 
 
 class PayBidTimesInfluence(PaymentRule):
-    """zeta_i = b_i TV(o_i, q), alone b_i TV(p_i, o_i): its limit as the others' bids fall. NaN where o_i is undefined.
+    """The bid times how far it moves q: b_i TV(o_i, q).
+
+    Alone an agent pays b_i TV(p_i, o_i), the limit as the others' bids fall. NaN where o_i is undefined.
 
     With nobody else in the experiment o_i = p_i and it is 0.
 

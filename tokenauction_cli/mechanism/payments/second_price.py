@@ -37,7 +37,9 @@ from .rules import PaymentRule
 
 
 class SecondPrice(PaymentRule):
-    """Realised, expected given the token, and expected second price.
+    """The bid at which the drawn token switched, or 0.
+
+    And its mean given the token, and its mean.
 
     Needs a lottery, and a linear mixture (random dictator's among them) or a dictatorship of the highest bid. Truthful
     for -TV where an agent gains and pays in proportion to the same D, that is unless a dictator pays.

@@ -67,7 +67,9 @@ class SamplingRule(ABC):
 
 
 class InverseCdf(SamplingRule):
-    """The first token at which the cumulative q exceeds u; with no pass over the tokens of a mixture.
+    """The first token at which the cumulative q exceeds u.
+
+    With no pass over the tokens of a mixture.
 
     >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
     >>> [InverseCdf().draw(salon(), draw_key_of(seed)).token for seed in range(6)]
@@ -82,7 +84,9 @@ class InverseCdf(SamplingRule):
 
 
 class Greedy(SamplingRule):
-    """The most probable token, of equal ones the lowest id; of a dictatorship the drawn dictator's.
+    """The most probable token.
+
+    Of equal ones the lowest id; of a dictatorship the drawn dictator's.
 
     >>> from tokenauction_cli.mechanism.testing import draw_key_of, salon
     >>> Greedy().draw(salon(bids=(1, 2)), draw_key_of(seed=0)).token
@@ -98,7 +102,9 @@ class Greedy(SamplingRule):
 
 
 class Gumbel(SamplingRule):
-    """A race of exponential clocks, won by argmin E / q: one for each likely token, one for the rest of each block.
+    """The largest log q plus noise that all rules share.
+
+    A race of exponential clocks, won by argmin E / q: one for each likely token, one for the rest of each block.
 
     A clock wins in proportion to its rate (d): a token with its q_t, a block with what q has there beside the likely
     tokens. Where a block wins, its other tokens race in the same way, so that t wins with q_t in all. A race is argmax

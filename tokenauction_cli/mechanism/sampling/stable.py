@@ -44,7 +44,9 @@ class Switch(NamedTuple):
 
 
 class Stable(SamplingRule):
-    """Stable in the bid of the swept agent (with two agents, of both); `Draw.prices` are the thresholds it implies.
+    """Changes at most once as the swept agent's bid rises.
+
+    Under linear and the dictatorships; with two agents for both; `Draw.prices` are the thresholds it implies.
 
     Source: arXiv 2310.10826 for stable sampling; this construction is derived above.
 
