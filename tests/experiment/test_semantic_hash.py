@@ -13,6 +13,7 @@ HASHES = {
     "audit-three-agents": "95d5ca50",
     "hawaii-co-marketing": "178115f1",
     "hawaii-competing": "40ec72df",
+    "many-queries": "762ab742",
     "market-hawaii": "710929b7",
     "market-tables": "1eec5ef7",
     "mechanism-design-for": "b8931804",
