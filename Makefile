@@ -93,7 +93,7 @@ release: $(STAMP) ## the sdist and this machine's wheel in dist/; the wheel runs
 
 lock: $(STAMP) ## pin again what make installs, for every Python from 3.10 on
 	@$(PIP) install --quiet uv
-	@$(BIN)/uv pip compile pyproject.toml --extra demo --extra report --extra cluster --extra constraints --extra docs --extra dev \
+	@$(BIN)/uv pip compile pyproject.toml --extra demo --extra report --extra cluster --extra constraints --extra parquet --extra docs --extra dev \
 	  --universal --python-version 3.10 --upgrade --quiet --no-config \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file requirements.lock
 

@@ -209,8 +209,10 @@ def test_check_names_format_size_and_why(load: Load, tmp_path: Path, in_process:
 def test_auto_goes_by_the_processor_and_by_memory(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of 2.9 MB in a machine of 7 MB is too much, also where reference and judge have a part of it."""
     auto = load("runtime.weights=auto")
-    monkeypatch.setattr(libraries, "system_info", lambda: "CPU : AVX2 = 1")
+    monkeypatch.setattr(libraries, "system_info", lambda: "CPU : SSE3 = 1")
     assert form_of(auto)[0] == "file"
+    monkeypatch.setattr(libraries, "system_info", lambda: "CPU : AVX2 = 1")
+    assert form_of(auto)[0] == "f16"
     monkeypatch.setattr(libraries, "system_info", lambda: AMD)
     assert form_of(auto)[0] == "bf16"
     assert files(auto).slots == 48  # two prompts, 96 rows

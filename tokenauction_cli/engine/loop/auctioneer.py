@@ -146,8 +146,11 @@ class Auctioneer:
         return self._needs[outcomes]
 
     def settled(self, report: str, logits: Sequence[Logits]) -> _Settled:
-        """What is worked out after these logits: kept for logits that nobody can write to, as those of tables."""
-        if any(row.flags.writeable for row in logits):
+        """What is worked out after these logits: kept for those of tables, which nobody can write to and which return.
+
+        Over bytes nobody can write to them either, but each prefix has its own.
+        """
+        if self.experiment.auction.alphabet == "bytes" or any(row.flags.writeable for row in logits):
             return _Settled(logits)
         key = report, *map(id, logits)
         known = self._lasting.get(key)
