@@ -20,6 +20,7 @@ from ..experiment.resolved.mechanism_choice import CellMechanism, TokenAuction
 
 CELLS_PER_WAVE = 4096
 CELLS_PER_WHOLE_WAVE = 128
+_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # one for all: making it takes as long
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,7 @@ class Cell:
         """
         identity: list[Any] = [self.query, self.mechanism.name, [float(bid) for bid in self.bids], self.seed]
         identity += [one for one in (self.report, self.mechanism.identity) if one]
-        text = json.dumps(identity, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        return hashlib.sha256(_canonical(identity).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
     @property
     def rule(self) -> dict[str, str]:

@@ -63,8 +63,12 @@ class Draft:
         return max(1, len(set(self.queries)))
 
     @cached_property
+    def _ids(self) -> list[str]:
+        return default_ids(self.entries)
+
+    @cached_property
     def _labels(self) -> dict[str, int]:
-        ids = {label: i for i, label in enumerate(default_ids(self.entries))}
+        ids = {label: i for i, label in enumerate(self._ids)}
         return ids | {name: i for i, name in enumerate(agent_names(self.entries)) if name}
 
     @property
@@ -106,8 +110,7 @@ class Draft:
 
     def by_id(self, named: Mapping[str, Any]) -> dict[str, Any]:
         """The same with agents named by id."""
-        ids = default_ids(self.entries)
-        return {ids[self._labels[label]]: value for label, value in named.items()}
+        return {self._ids[self._labels[label]]: value for label, value in named.items()}
 
     def known_agents(self) -> list[str]:
         """Every name and id."""
