@@ -108,6 +108,7 @@ SECTIONS = (
     ),
     ("Sweep", "sweep", ""),
     ("Steps", "sweep: relative_weight", ""),
+    ("TextJudge", "judges", ""),
     ("Runtime", "runtime", ""),
     ("Expectation", "expect", ""),
     ("At", "expect: at", ""),
@@ -364,15 +365,30 @@ expect:
   - {figure: revenue.second_price, min: 0, max: 4}           # of every row
   - {text: {contains: "yes"}, share: 0.5}                    # half of all texts
 """,
+    "TextJudge": """\
+name: judged
+agents:
+  - {name: Ann, distribution: {buy: 0.7, look: 0.3}}
+  - {name: Bob, distribution: {buy: 0.2, look: 0.8}}
+judges:
+  quality: {model: gemma3-270m, prompt: "{{ text }}\\nIs this a good advertisement? Yes or No:"}
+expect:
+  - {figure: judge.quality, min: 0.2}
+audit: {texts: {value: {Ann: {judge: {quality: 2}}}}}     # Yes is worth 2 to Ann
+""",
     "At": """\
 name: at
 queries: [one, two]
+matrix:                                    # four runs
+  auction.max_tokens: [2, 4]
+  agents.Ann.temperature: [0.5, {value: 1, name: warm}]
 agents:
   - {name: Ann, distribution: {yes: 0.7, no: 0.3}}
   - {name: Bob, distribution: {yes: 0.1, no: 0.9}}
-auction: {aggregation: [linear, log_linear], max_tokens: 4}
+auction: {aggregation: [linear, log_linear]}
 sweep: {bids: [{Ann: 1, Bob: 1}, {Ann: 2, Bob: 1}]}
 expect:
+  - {figure: tv.ann, at: {agents.Ann.temperature: warm}, max: 0.6}
   - {figure: tv.ann, at: {query: one, aggregation: linear, point: 1}, max: 0.4}
   - {figure: tv.ann, at: {relative_weight: 0.5}, max: 0.4}
   - {figure: tv.ann, at: {bids: {Ann: 2}}, max: 0.4}
@@ -501,7 +517,9 @@ def _one_of(choices: list[dict[str, Any]], many: bool) -> str:
 
 
 def _of_type(schema: dict[str, Any], many: bool) -> str:
-    match schema["type"]:
+    match schema.get("type", "any"):
+        case "any":
+            return "values" if many else "a value"
         case "boolean":
             return "`true` or `false`"
         case "integer":
@@ -511,9 +529,10 @@ def _of_type(schema: dict[str, Any], many: bool) -> str:
         case "array":
             return ("lists of " if many else "a list of ") + may_be(schema["items"], many=True)
         case "object":
-            if schema["additionalProperties"] is True:
+            below = schema.get("additionalProperties") or next(iter(schema["patternProperties"].values()))
+            if below is True:
                 return "mappings" if many else "a mapping"
-            return ("mappings to " if many else "a mapping to ") + may_be(schema["additionalProperties"], many=True)
+            return ("mappings to " if many else "a mapping to ") + may_be(below, many=True)
     pattern = schema.get("pattern")
     if pattern in RULE_PATTERNS:
         return RULE_PATTERNS[pattern]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tokenauction_cli as tokauction
 from tokenauction_cli.experiment.experiment import load_experiment
+from tokenauction_cli.experiment.matrix import load_matrix
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 RUNS = Path(__file__).parent / "_build" / "runs"
@@ -17,7 +18,7 @@ RUNS = Path(__file__).parent / "_build" / "runs"
 
 def shipped() -> list[Path]:
     """Experiments of tables, and of models where they are asked for."""
-    paths = sorted(EXPERIMENTS.glob("*.yaml"))
+    paths = [path for path in sorted(EXPERIMENTS.glob("*.yaml")) if load_matrix(path) is None]
     return paths if os.environ.get("SITE_MODELS") else [path for path in paths if is_of_tables(path)]
 
 

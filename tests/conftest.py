@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 import tokenauction_cli
 import tokenauction_cli.lm  # before anything loads llama.cpp: it says how llama.cpp's threads wait
 from tokenauction_cli.experiment.experiment import Experiment, load_experiment
+from tokenauction_cli.experiment.matrix import load_matrix
 from tokenauction_cli.system.processors import usable_processors
 
 # A busy machine is no failure of a law. `make test` asks the same few examples of every law each time, `make soak`
@@ -47,6 +48,12 @@ PACKAGE_ROOT = Path(tokenauction_cli.__file__).parents[1]
 
 Reader = Callable[..., Experiment]
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def experiments_of(path: Path) -> list[Experiment]:
+    """The experiment of a file, or the members of its matrix."""
+    matrix = load_matrix(path)
+    return [load_experiment(path)] if matrix is None else [member.experiment for member in matrix.members]
 
 
 @pytest.fixture

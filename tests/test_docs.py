@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Reader
+from conftest import experiments_of
 
 from tokenauction_cli.experiment.format.schema import json_schema
 
@@ -89,9 +89,10 @@ def without_docstrings(source: str) -> int:
 
 
 @pytest.mark.parametrize("section", EXAMPLES)
-def test_every_example_is_an_experiment(section: str, read: Reader, tmp_path: Path) -> None:
+def test_every_example_is_an_experiment(section: str, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("query,segment\na,x\nb,y\n", "utf-8")
-    assert read(EXAMPLES[section]).points
+    (tmp_path / "e.yaml").write_text(EXAMPLES[section], "utf-8")
+    assert all(one.points for one in experiments_of(tmp_path / "e.yaml"))
 
 
 def test_every_section_is_there_with_an_example() -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import experiments_of
 
 from tokenauction_cli.experiment.experiment import load_experiment
 
@@ -38,7 +39,7 @@ def test_every_shipped_experiment_asks_a_question_and_names_its_command(path: Pa
     first, second = path.read_text("utf-8").splitlines()[:2]
     assert first.startswith("# Question: ")
     assert f"experiments/{path.name}" in path.read_text("utf-8").split("name:")[0]
-    assert load_experiment(path).name == path.stem
+    assert experiments_of(path)[0].name == path.stem
     assert second.startswith("#")
 
 

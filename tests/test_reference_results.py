@@ -6,10 +6,9 @@ import csv
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from conftest import Command, experiments_of
 
 from tokenauction_cli.analysis.across_runs.kept_numbers import is_same
-from tokenauction_cli.experiment.experiment import load_experiment
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
@@ -23,7 +22,7 @@ def rows(path: Path) -> list[list[str]]:
 
 
 def test_every_table_experiment_has_reference_results() -> None:
-    shipped = [load_experiment(path) for path in (ROOT / "experiments").glob("*.yaml")]
+    shipped = [one for path in (ROOT / "experiments").glob("*.yaml") for one in experiments_of(path)]
     tables = [one.name for one in shipped if all(agent.distributions is not None for agent in one.agents)]
     assert sorted(tables) == NAMES
     assert {path.name for name in NAMES for path in (REFERENCE / name).iterdir()} == set(FILES)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ from .runs.run_log import logging_to
 from .system.errors import NothingInShardError, UsageError
 from .system.steps import Hear, unheard
 from .workers.workers import Workers, workplace_of
+from .worths.text_judges import ask_judges, check_judges
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,6 +253,7 @@ def run_experiment(
     """
     if n is not None and n < 1:
         raise UsageError(f"n = {n}: there must be at least one text to run")
+    check_judges(experiment)
     folder = folder_of(experiment, results)
     if fresh:
         folder.set_aside()
@@ -259,6 +262,7 @@ def run_experiment(
         folder = folder.expecting(disagreement(experiment, cells))
         collected, records = Collected(experiment, cells), RecordReader(folder)
         collected.add(records.new())
+        ask = partial(ask_judges, tell=progress.note)
         known = manifest.readable(folder)
         if folder.wrong:
             progress.note(f"{folder.path}: passed over, written anew where a text is missing: {folder.wrong}")
@@ -267,14 +271,14 @@ def run_experiment(
                 progress.note(f"{why}; its texts are shown as they are: --fresh writes them anew")
             for note in manifest.unheeded(known, experiment.runtime):
                 progress.note(note)
-            return _repaired(_with_tables(collected.run(folder, known, was_complete=True)))
+            return _repaired(_with_tables(collected.run(folder, known, was_complete=True, ask=ask)))
         with _connected(workers, folder, progress) as workplace:
             ready = get_ready(folder, known, experiment, progress, workplace)
             with logging_to(folder):
                 folder.keep_wrong_manifest()
                 known = compute(ready, cells, records.cells, progress, n, reuse=reuse and not fresh)
                 collected.add(records.new())
-                return _repaired(_with_tables(collected.run(folder, known, was_complete=False)))
+                return _repaired(_with_tables(collected.run(folder, known, was_complete=False, ask=ask)))
 
 
 def _repaired(run: Run) -> Run:
@@ -312,6 +316,7 @@ def check_experiment(experiment: Experiment, *, probe: bool = False) -> Checked:
     if probe and bidders.files:
         bidders.files.probe(thoroughly=True)
     check_listed(experiment, Rules.of(experiment))
+    check_judges(experiment)
     plan = plan_for(experiment, bidders)
     most_tokens = plan.n_cells * experiment.auction.max_draws
     most_prompts = max(len(prompt_set.prompts) for prompt_set in bidders.prompt_sets.values())

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 
 import pytest
-from conftest import Command, Reader
+from conftest import Command, Reader, experiments_of
 from hostile_run import SWEEP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ from tokenauction_cli.api import run_experiment
 from tokenauction_cli.cli.sparklines import PLAIN, curve_tables, sparkline
 from tokenauction_cli.cli.terminal import rich_table
 from tokenauction_cli.engine.run import SilentProgress
-from tokenauction_cli.experiment.experiment import Experiment, load_experiment
+from tokenauction_cli.experiment.experiment import Experiment
 from tokenauction_cli.statistics.intervals import Estimate
 
 
@@ -83,7 +83,7 @@ def figures_of(experiment: Experiment) -> list[str]:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 @pytest.mark.parametrize("value", [0.123456, Estimate(0.5, 0.1234, 0.9876)])
 def test_no_head_breaks_inside_a_word_at_80_columns(path: Path, value: float | Estimate) -> None:
-    experiment = load_experiment(path)
+    experiment = experiments_of(path)[0]
     heads = [heading(figure, experiment) for figure in figures_of(experiment)]
     swept = f"weight of {experiment.agents[experiment.swept_agent].name}"
     lines = printed(Table("rates", (swept, *heads), ((0.5, *[value] * len(heads)),)), 80)

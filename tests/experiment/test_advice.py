@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Command, Reader
+from conftest import Command, Reader, experiments_of
 
 from tokenauction_cli.experiment.advice import advice
-from tokenauction_cli.experiment.experiment import load_experiment
 
 MODEL = "name: t\nqueries: [a, b]\nagents:\n  - {{name: A, model: m.gguf, prompt: {prompt}, mentions: {mentions}}}\n"
 FINE = '"Answer {{ query }}:"'
@@ -76,7 +75,7 @@ def test_what_is_meant_is_not_doubted(read: Reader, text: str) -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_experiments_are_not_doubted(path: Path) -> None:
-    assert advice(load_experiment(path)) == []
+    assert [doubt for one in experiments_of(path) for doubt in advice(one)] == []
 
 
 def test_check_and_run_tell_it(tmp_path: Path, in_process: Command) -> None:

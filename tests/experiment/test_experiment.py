@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import experiments_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,7 +73,7 @@ def test_defaults(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_files_are_valid_and_resolve_to_themselves(path: Path, tmp_path: Path) -> None:
-    e = load_experiment(path)
+    e = experiments_of(path)[-1]
     resolved = yaml.safe_dump(e.plain, sort_keys=False, allow_unicode=True)
     again = load(tmp_path, resolved)
     assert again.semantic_hash == e.semantic_hash

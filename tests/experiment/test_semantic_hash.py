@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import experiments_of
 
 from tokenauction_cli.experiment.experiment import load_experiment
 
@@ -35,4 +36,12 @@ def test_a_shipped_file_keeps_its_hash(name: str) -> None:
 
 
 def test_every_shipped_file_is_here() -> None:
-    assert {path.stem for path in SHIPPED.glob("*.yaml")} == HASHES.keys()
+    assert {path.stem for path in SHIPPED.glob("*.yaml")} == HASHES.keys() | {"matrix-families"}
+
+
+def test_members_of_a_matrix_are_experiments_of_their_own() -> None:
+    """Whatever else varies: the same folder as with -S, and the file without its matrix."""
+    path = SHIPPED / "matrix-families.yaml"
+    both = "models.of_alpha=smollm2-135m-instruct", "models.of_beta=gemma3-270m"
+    pair = load_experiment(path, both).semantic_hash
+    assert pair == experiments_of(path)[1].semantic_hash == "7b718e82"

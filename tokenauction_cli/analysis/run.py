@@ -19,9 +19,11 @@ from ..runs.run_folder import Record, RecordReader, RunFolder
 from ..system.errors import UsageError
 from ..system.memory import check_room_for_tables
 from ..system.steps import Hear, heard, unheard
+from ..worths.text_judges import Judgements, kept_judgements
 from .expectations import Verdict, verdicts
 from .frames.along import X
 from .frames.comparison import comparisons_frame
+from .frames.judged import Ask, judged_cells
 from .frames.long import long_frame, trace_frame
 from .frames.mechanism_names import for_programs
 from .frames.metrics import CellRows, cells_frame_of, summary_frame
@@ -61,6 +63,8 @@ class Run:
     manifest: dict[str, Any] = field(repr=False)
     n_planned: int  # how many texts the experiment asks for
     was_complete: bool  # there was nothing left to compute
+    member: tuple[tuple[str, str], ...] = ()  # of a matrix: the keys that vary, with the names of its values
+    judgements: Judgements = field(default_factory=dict, repr=False)  # what the file's judges said, by judge
 
     def __repr__(self) -> str:
         return f"<Run {self.path}: {len(self.cells)} of {self.n_planned} texts>"
@@ -69,6 +73,11 @@ class Run:
     def path(self) -> Path:
         """The run folder."""
         return self.folder.path
+
+    @property
+    def name(self) -> str:
+        """What it is called beside other runs."""
+        return ", ".join(name for _, name in self.member) or self.experiment.name
 
     @cached_property
     def trends(self) -> pd.DataFrame:
@@ -245,6 +254,16 @@ class Run:
         return float(self.cells.loc[self.cells[f"bid.{agent}"] > 0, column].mean())
 
     @property
+    def what_judges_miss(self) -> str:
+        """Sentences about judges that do not tell texts apart or were not asked about all, '' where there are none."""
+        sentences = [one.doubt(name) for name, one in self.judgements.items()]
+        finished = self.cells["end_reason"] != "failed"
+        for name in self.judgements:
+            if missing := int(self.cells.loc[finished, f"judge.{name}"].isna().sum()):
+                sentences.append(f"The judge {name} was not asked about {missing} texts: `tokauction run` asks it.")
+        return " ".join(filter(None, sentences))
+
+    @property
     def n_failed(self) -> int:
         return int((self.cells["end_reason"] == "failed").sum())
 
@@ -291,12 +310,21 @@ class Collected:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def run(self, folder: RunFolder, known: manifest.Manifest, was_complete: bool, hear: Hear = unheard) -> Run:
-        """Of all that was added, with its frames."""
-        cells = cells_frame_of(self._experiment, self._rows)
+    def run(
+        self,
+        folder: RunFolder,
+        known: manifest.Manifest,
+        was_complete: bool,
+        hear: Hear = unheard,
+        ask: Ask = kept_judgements,
+    ) -> Run:
+        """Of all that was added, with its frames; `ask` has judges say what the folder does not know."""
+        cells, judgements = judged_cells(self._experiment, folder, cells_frame_of(self._experiment, self._rows), ask)
         cells = cells.iloc[cells["cell"].map(self._place).argsort(kind="stable")].reset_index(drop=True)
         summary = summary_frame(self._experiment, cells, hear)
-        return Run(folder, self._experiment, cells, summary, known, len(self._place), was_complete)
+        return Run(
+            folder, self._experiment, cells, summary, known, len(self._place), was_complete, judgements=judgements
+        )
 
 
 def statistics_frames(run: Run) -> dict[str, pd.DataFrame]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..system.errors import UsageError
-from .options import Format, Output, Overrides, Quiet, Results, Trust
+from .matrix import audit_members, load_members
+from .options import Format, Output, Overrides, Quiet, Results, Trust, Vary
 
 if TYPE_CHECKING:
     from ..analysis.run import Run
@@ -32,6 +33,7 @@ def audit(
         typer.Argument(metavar="EXP|RUN...", help="Experiments, which are run first, run folders, or folders of runs."),
     ],
     overrides: Overrides = None,
+    vary: Vary = None,
     trust: Trust = None,
     output: Results = Path("results"),
     texts: Annotated[
@@ -51,8 +53,8 @@ def audit(
 ) -> None:
     """Check monotonicity, incentives and misreports of every rule and payment on the distributions of a run.
 
-    It prints a verdict, and with --details all that was found. With --texts: what other bids and false reports gain
-    where an agent values a whole text.
+    It prints a verdict, and with --details all that was found. Of a matrix, every member is audited, and one table has
+    all findings. With --texts: what other bids and false reports gain where an agent values a whole text.
     """
     from ..analysis.tables.tables import render
     from ..api import check_audit
@@ -62,6 +64,15 @@ def audit(
         _check_alone(orders, prefixes)
     else:
         check_audit(orders or [])
+    if len(targets) == 1 and (matrix := load_members(targets[0], overrides, vary, trust)):
+
+        def audited(experiment: Experiment) -> tuple[Run, list[Table]]:
+            run = _run_of(experiment, output, quiet, texts)
+            found = _of_texts(run, quiet) if texts else _of_prefixes(run, prefixes, orders or [], quiet)
+            return run, found.tables
+
+        audit_members(matrix, audited, how)
+        return
     meant = [
         one for target in targets for one in ([target] if is_experiment(target) else chosen_runs([target], output))
     ]
@@ -115,19 +126,24 @@ def _silent(text: str) -> None:
 
 
 def _run(target: Path, overrides: list[str], trust: list[str], output: Path, quiet: bool, texts: bool) -> Run:
-    from ..api import check_auditable, check_text_audit, experiment_of_run, load_run, run_experiment
+    from ..api import check_auditable, check_text_audit, experiment_of_run, load_run
     from ..experiment.experiment import load_experiment
 
     check = check_text_audit if texts else check_auditable
     if not target.is_dir():
-        experiment = load_experiment(target, overrides, trust)
-        check(experiment)
-        with _shown_progress(experiment, quiet) as progress:
-            return run_experiment(experiment, output, progress)
+        return _run_of(load_experiment(target, overrides, trust), output, quiet, texts)
     if overrides:
         raise UsageError(f"{target} is a run folder, whose experiment is fixed: --set needs an experiment file")
     check(experiment_of_run(target, trust))
     return load_run(target)
+
+
+def _run_of(experiment: Experiment, output: Path, quiet: bool, texts: bool) -> Run:
+    from ..api import check_auditable, check_text_audit, run_experiment
+
+    (check_text_audit if texts else check_auditable)(experiment)
+    with _shown_progress(experiment, quiet) as progress:
+        return run_experiment(experiment, output, progress)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import ExperimentFile, Overrides, TableOrJson, TablesAs, Trust, load, quiet_llama
+from .matrix import check_matrix, load_members
+from .options import ExperimentFile, Overrides, TableOrJson, TablesAs, Trust, Vary, load, quiet_llama
 from .results import print_rich, tell_what_is_doubtful
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def check(
     experiment: ExperimentFile,
     overrides: Overrides = None,
+    vary: Vary = None,
     trust: Trust = None,
     probe: Annotated[
         bool,
@@ -39,12 +41,15 @@ def check(
 ) -> None:
     """Validate an experiment; print its plan and cost, and whether a text can end in the form of `auction.constraint`.
 
-    No weights are loaded, but by --probe and --covering.
+    No weights are loaded, but by --probe and --covering. Of a matrix, the cost of every member is listed.
     """
     from ..api import check_experiment
     from .plan_tables import plan_facts, plan_tables, prompt_facts
 
     with quiet_llama():
+        if matrix := load_members(experiment, overrides, vary, trust):
+            check_matrix(matrix, as_json=how is TableOrJson.json)
+            return
         loaded = load(experiment, overrides, trust)
         if covering:
             _print_coverings(loaded, how)

@@ -34,20 +34,28 @@ def compare(
 ) -> None:
     """Compare runs with the first one, on the texts that all of them have: means, differences, 95 % intervals.
 
+    Of a matrix, every member is compared with the first.
+
     If the last folder is none of a run but holds a summary.csv that was kept, such as results/reference/NAME, the
     numbers of the runs that differ from it are printed.
     """
     from ..analysis.across_runs.comparison_tables import comparison_tables, legend
     from ..analysis.across_runs.kept_numbers import beside_kept, is_kept
     from ..api import compare, load_run
+    from ..members import member_runs
     from ..system.environment import visible
 
     *others, last = runs
     if is_kept(last):
         print_plain([beside_kept(load_run(path, results), last) for path in others], how)
         return
-    compared = compare(runs, results)
+    members = member_runs(last, results) if len(runs) == 1 else None
+    compared = compare(runs if members is None else members[0].runs, results)
     asked = () if columns is None else listed(columns)
+    if members is not None:
+        print_plain([members[0].compared(compared, asked)], how)
+        exit_if_wrong(compared.runs)
+        return
     found = comparison_tables(compared, listed(tables), asked, paths=how is not Format.table)
     if how is Format.table:
         typer.echo("\n".join(map(visible, legend(compared))))

@@ -24,6 +24,7 @@ CHECK = {
     "market": "rounds, replications and policies (by agent) of `tokauction market`; null where the file has no market",
     "form": "of auction.constraint, null without: kind, text (a short one), draws (that it takes, its end included; "
     "null where none was found), fits (whether it ends within the limit)",
+    "judges": "a list: name, model; each is asked about every distinct text, after the last one",
     "payments_left_out": "a list: payment, aggregation (rules for which it is not computed), premise (what it needs)",
     "hardware": "where llama.cpp computes; null for tables",
     "models": "a list: reference, path, size (bytes), weights (file, bf16 or f16), weights_why, weights_size (bytes "

@@ -23,6 +23,15 @@ Overrides = Annotated[
         "-S", "--set", metavar="KEY.PATH=VALUE", help="Override a key of the file, e.g. --set auction.max_tokens=8."
     ),
 ]
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vary",
+        metavar="KEY=A,B",
+        help="Every value of a key, each in a run of its own, as the key `matrix` of the file says; a value that is a "
+        "list stands in brackets. Several: every combination.",
+    ),
+]
 Trust = Annotated[
     list[str] | None,
     typer.Option("--trust", metavar="MODULE", help="Run rules from this module of yours: its code runs as yours."),

@@ -60,6 +60,7 @@ def plan_facts(checked: Checked) -> dict[str, Any]:
         "audit_texts": _audit_texts(experiment),
         "market": _market(experiment),
         "form": _form(checked),
+        "judges": [{"name": name, "model": one.model} for name, one in experiment.judges.items()],
         "payments_left_out": [left_out._asdict() for left_out in checked.left_out],
         "hardware": checked.bidders.files.hardware.in_words if checked.bidders.files else None,
         "models": list(_models(checked)),
@@ -185,9 +186,8 @@ def plan_tables(checked: Checked) -> list[Table]:
     counted = checked.experiment.auction.counted
     told = [key for key in _COUNTS if checked.experiment.auction.others or key not in _OF_OTHER_MECHANISMS]
     counts = ((_COUNTS[key].format(counted=counted), facts[key]) for key in told)
-    plan = Table(
-        "Plan", ("what", "how many"), (*counts, *_form_rows(checked, facts), *_cost(facts), *_audit_cost(facts))
-    )
+    added = (*_form_rows(checked, facts), *_cost(facts), *_audit_cost(facts), *_judge_cost(facts))
+    plan = Table("Plan", ("what", "how many"), (*counts, *added))
     models = [row for model in facts["models"] for row in _model_rows(model)]
     left_out = [(one.payment, ", ".join(one.aggregation), one.premise) for one in checked.left_out]
     return [
@@ -246,6 +246,12 @@ def _form_rows(checked: Checked, facts: dict[str, Any]) -> Iterator[tuple[str, o
         if form["fits"]
         else (f"not known: {auction.limit} is {auction.max_draws}, and the shortest text found takes {short}"),
     )
+
+
+def _judge_cost(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """What judges are asked when the last text is written."""
+    for judge in facts["judges"]:
+        yield f"judge {judge['name']}", f"{judge['model']}, {facts['cells']} questions at most, after the last text"
 
 
 def _audit_cost(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:

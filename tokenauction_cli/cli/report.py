@@ -38,14 +38,17 @@ def report(
     results: Results = Path("results"),
     quiet: Quiet = False,
 ) -> None:
-    """Write one self-contained HTML page about runs, and their figures."""
+    """Write one self-contained HTML page about runs, and their figures; of a matrix, one page about all members."""
     from ..api import write_report
+    from ..members import member_runs
     from ..system.environment import visible
     from .progress import steps_on_stderr
 
     formats, names = _figures(figures, figure_format)
+    members = member_runs(runs[0], results) if len(runs) == 1 else None
+    pages = (members[0].runs, page or members[1] / "report.html") if members else (runs, page)
     with steps_on_stderr(quiet) as hear:
-        written = write_report(runs, page, formats, results, names, hear=hear)
+        written = write_report(*pages, formats, results, names, hear=hear)
     typer.echo(written.page)
     if open_it and not webbrowser.open(written.page.absolute().as_uri()):
         typer.echo("no browser was found here: open the page by hand", err=True)

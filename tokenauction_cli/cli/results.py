@@ -170,8 +170,8 @@ def tell_what_is_unfollowed(result: Run) -> None:
 
 
 def tell_what_is_few(result: Run) -> None:
-    if result.what_is_few:
-        typer.echo(result.what_is_few, err=True)
+    for sentence in filter(None, (result.what_is_few, result.what_judges_miss)):
+        typer.echo(sentence, err=True)
 
 
 def tell_what_is_doubtful(experiment: Experiment, result: Run | None = None) -> None:

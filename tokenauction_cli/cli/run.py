@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..system.errors import UsageError
+from .matrix import load_members, run_matrix
 from .options import (
     EXIT_INTERRUPTED,
     Format,
@@ -17,6 +18,7 @@ from .options import (
     Quiet,
     Results,
     Trust,
+    Vary,
     load,
     quiet_llama,
 )
@@ -34,6 +36,7 @@ from .results import (
 
 if TYPE_CHECKING:
     from ..experiment.experiment import Experiment
+    from ..experiment.matrix import Matrix
 
 
 def run(
@@ -42,6 +45,7 @@ def run(
         typer.Argument(metavar="EXP|RUN", help="An experiment file, or a run folder to continue.", show_default=False),
     ],
     overrides: Overrides = None,
+    vary: Vary = None,
     trust: Trust = None,
     output: Results = Path("results"),
     n: Annotated[int | None, typer.Option("-n", "--limit", metavar="N", min=1, help="Only the first N texts.")] = None,
@@ -69,7 +73,10 @@ def run(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run an experiment, or continue it, and print the table of texts; then see whether its expectations hold."""
+    """Run an experiment, or continue it, and print the table of texts; then see whether its expectations hold.
+
+    Of a matrix, every member is run, and one table has the means of all.
+    """
     from ..analysis.tables.figure_tables import FigureChoice
     from ..api import run_experiment
     from ..engine.running.interrupts import how_to_continue, interrupt
@@ -78,6 +85,13 @@ def run(
     from .progress import progress_for_stderr
 
     chosen = Workers.chosen(workers, scheduler, trust or [])
+    if matrix := load_members(target, overrides, vary, trust):
+        if junit is not None:
+            raise UsageError("--junit is for one experiment: the file is a matrix")
+        _run_matrix(
+            matrix, output, quiet, how, shard, {"n": n, "fresh": fresh, "reuse": not no_reuse, "workers": chosen}
+        )
+        return
     loaded, output = _experiment_and_results(target, overrides or [], trust or [], output, shard)
     if not quiet:
         _tell_left_out(loaded)
@@ -106,6 +120,27 @@ def run(
     if how is Format.table and not quiet:
         tell_what_is_next(result)
     exit_if_failed(result)
+
+
+def _run_matrix(
+    matrix: Matrix, output: Path, quiet: bool, how: Format, shard: str | None, options: dict[str, Any]
+) -> None:
+    from ..engine.running.interrupts import how_to_continue, interrupt
+    from ..experiment.resolved.shard import Shard
+    from .progress import progress_for_stderr
+
+    progress = progress_for_stderr(quiet, matrix.members[0].experiment)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    with quiet_llama():
+        try:
+            run_matrix(matrix, output, progress, how, None if shard is None else Shard.parse(shard), options)
+        except KeyboardInterrupt:
+            progress.end()
+            typer.echo(how_to_continue(progress.kept), err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        finally:
+            progress.end()
 
 
 def _experiment_and_results(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..system.errors import UsageError
+from .matrix import show_members
 from .options import Across, By, Format, Output, Results, Runs, TableName, listed
 from .results import (
     chosen_tables,
@@ -64,16 +65,21 @@ def show(
     """Print the tables of runs again: texts, rates, payments, or any columns of summary.csv. A folder is listed.
 
     Of a run of more than ten queries, or of five with one seed, it prints the means over all of them; --all prints
-    every query, and so do --format csv, json and jsonl.
+    every query, and so do --format csv, json and jsonl. Of a matrix, by its file or its folder, one table has all
+    members.
     """
     from ..analysis.frames.along import check_x
     from ..analysis.tables.figure_tables import FigureChoice
     from ..api import load_run
+    from ..members import member_runs
     from ..system.environment import visible
 
     across = None if x is None else x.asked
     choice = FigureChoice(tuple(listed(columns)), intervals, how is not Format.table, pooled, across)
     wanted = _tables(tables) or ([TableName.rates] if choice.columns or intervals else [])
+    if len(runs) == 1 and (found := member_runs(runs[0], results)):
+        show_members(found[0], wanted, by, seed, choice, how)
+        return
     exported: list[Table] = []
     shown: list[Run] = []
     for path in _chosen(runs, results, how):

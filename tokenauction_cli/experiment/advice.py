@@ -31,7 +31,7 @@ def advice(experiment: Experiment) -> list[str]:
             f"agent {agent.name}: {doubt}"
             for doubt in (*_on_prompts(agent, experiment), *_on_mentions(agent, experiment))
         ]
-    found += _on_auction(experiment)
+    found += [*_on_auction(experiment), *_on_judges(experiment)]
     return list(dict.fromkeys(found))
 
 
@@ -94,6 +94,13 @@ def _on_quotes(experiment: Experiment) -> Iterator[str]:
     for place, text in named:
         if _QUOTED.fullmatch(text):
             yield f'{place}: the quotes of {text[:_SHOWN]} are part of the text; write straight ones, as in "..."'
+
+
+def _on_judges(experiment: Experiment) -> Iterator[str]:
+    for name, judge in experiment.judges.items():
+        own = [agent.name for agent in experiment.agents if agent.model == judge.model]
+        if own:
+            yield f"judges.{name}: its model is that of {' and '.join(own)}, who then judge their own texts"
 
 
 def _on_comments(experiment: Experiment) -> Iterator[str]:

@@ -24,6 +24,7 @@ from .checks.constraint_checks import constraint_of
 from .checks.expectation_checks import FigureNames
 from .checks.queries import BID, NO_COLUMNS, VALUE, Columns
 from .format.auction import SPACE, AuctionSection
+from .format.judges import TextJudge
 from .format.mechanisms import OF_TOKEN_AUCTION
 from .format.runtime import Runtime
 from .reader import Sections, read_experiment
@@ -36,7 +37,7 @@ from .resolved.sweep import SweepPoint, bidding, seeds_of, sweep_points, total_b
 from .resolved.text_audit import TextAudit
 from .rows.query_files import QUERIES, as_csv, digest_of
 
-NO_EFFECT_ON_RECORDS = ("name", "runtime", "expect", "audit", "trust", "market")
+NO_EFFECT_ON_RECORDS = ("name", "runtime", "expect", "audit", "judges", "trust", "market")
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ class Experiment:
     expect: tuple[Expectation, ...]
     text_audit: TextAudit  # with every default where the file has no audit: see `audits_texts`
     market: Market | None  # None where the file has none
+    judges: Mapping[str, TextJudge]  # by the name of their column
     blends: bool
     trust: tuple[str, ...]
     path: Path
@@ -173,6 +175,7 @@ class Experiment:
             expect=tuple(map(Expectation.of, sections.expect, sections.expect_places)),
             text_audit=TextAudit.of(sections.text_audit, agents, swept, total_bid),
             market=None if sections.market is None else Market.of(sections.market, agents),
+            judges=sections.judges,
             blends=sections.blends,
             trust=sections.trust,
             path=path,
@@ -249,13 +252,17 @@ def load_experiment(
     `figures` are those that `expect` may name; who looks at no expectation need not know them. Raises ExperimentError
     with every mistake of the file and the overrides at once.
     """
-    file = str(path)
+    source = read_file(path)
+    return Experiment.of(read_experiment(source, str(path), overrides, trust, figures), path, source)
+
+
+def read_file(path: Path) -> bytes:
+    """What stands in an experiment file; raises ExperimentError where it cannot be read."""
     try:
-        source = path.read_bytes()
+        return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", error)
-        raise ExperimentError([Problem(file, 0, 0, f"the experiment file cannot be read: {reason}")]) from None
-    return Experiment.of(read_experiment(source, file, overrides, trust, figures), path, source)
+        raise ExperimentError([Problem(str(path), 0, 0, f"the experiment file cannot be read: {reason}")]) from None
 
 
 def _plain(sections: Sections) -> dict[str, Any]:
@@ -276,6 +283,7 @@ def _plain(sections: Sections) -> dict[str, Any]:
         "expect": [_plain_section(one) for one in sections.expect],
         **({"audit": {"texts": _plain_section(audit)}} if sections.audits_texts else {}),
         **({} if market is None else {"market": _plain_section(market)}),
+        **({"judges": {k: _plain_section(one) for k, one in sections.judges.items()}} if sections.judges else {}),
         "blends": sections.blends,
         "trust": list(sections.trust),
     }

@@ -19,16 +19,18 @@ from ..system.wording import did_you_mean
 from .checks.checks import check
 from .checks.constraint_checks import check_readable, lay_constraint
 from .checks.expectation_checks import FigureNames, check_points
+from .checks.matrix_checks import settle_matrix
 from .checks.mechanism_checks import check_winners
 from .checks.queries import BID, NO_COLUMNS, VALUE, Columns, columns_of, rows_of
 from .checks.sweep_checks import check_bids_of_queries
 from .checks.text_audit_checks import check_deviations
 from .format.agents import MAX_AGENTS, Adapters, AgentSection, Reference, Voice
 from .format.auction import MAX_BYTES, MAX_TOKENS, SPACE, AuctionSection, CoveringSection
-from .format.audit import TextAuditSection, Utilities
+from .format.audit import Judge, TextAuditSection, Utilities
 from .format.draft import Draft
 from .format.expect import ExpectationSection
 from .format.file_format import UNION_TAGS, ExperimentFile
+from .format.judges import TextJudge
 from .format.market import MarketSection, MarketValue
 from .format.queries import QueryFile
 from .format.runtime import Runtime
@@ -39,7 +41,7 @@ from .resolved.mechanism_choice import resolved_mechanisms
 from .resolved.sweep import SweepPoint, bidding, sweep_points, total_bid_of
 from .rows.query_files import read_rows
 from .source.located_yaml import KeyPath
-from .source.source import Source, default_ids
+from .source.source import Laid, Source, default_ids
 
 MAX_REPORTED = 1_000
 
@@ -63,11 +65,13 @@ class Sections(NamedTuple):
     text_audit: TextAuditSection  # filled in also where the file has none
     audits_texts: bool
     market: MarketSection | None
+    judges: Mapping[str, TextJudge]
     blends: bool
     trust: tuple[str, ...]
 
 
 AnySection = TypeVar("AnySection", bound=Section)
+AnyJudge = TypeVar("AnyJudge", bound=TextJudge)
 AnyVoice = TypeVar("AnyVoice", bound=Voice)
 
 
@@ -79,13 +83,16 @@ def read_experiment(
     figures: FigureNames | None = None,
     *,
     carried: bytes | None = None,
+    laid: Sequence[Laid] = (),
 ) -> Sections:
     """What `Experiment.of` is made of. Raises ExperimentError with all problems.
 
     `figures` are those that an expectation may name; without it their names are not looked at. A file that comes from
-    a run folder has its rows in it, or they are `carried` along: it opens no other file, and was checked.
+    a run folder has its rows in it, or they are `carried` along: it opens no other file, and was checked. `laid` are
+    the values of a member of a matrix.
     """
-    source = Source(text, file, overrides)
+    source = Source(text, file, overrides, laid)
+    settle_matrix(source, overrides, laid)
     if trust:
         source.trust(trust)
     _limit_agents(source)
@@ -257,10 +264,15 @@ def _draft(source: Source) -> Draft:
         expect=[_section(ExpectationSection, one) for one in expect] if isinstance(expect, list) else [],
         text_audit=_section(TextAuditSection, source.get("audit", "texts")),
         market=_section(MarketSection, source.get("market")),
+        judges={name: judge for name, one in _pairs(source.get("judges")) if (judge := _section(TextJudge, one))},
         queries=[query for query, _ in asked],
         query_rows=[row for _, row in asked],
         trust=[module for module in trust if isinstance(module, str)] if isinstance(trust, list) else [],
     )
+
+
+def _pairs(section: Any) -> list[tuple[str, Any]]:
+    return list(section.items()) if isinstance(section, dict) else []
 
 
 def _has_text(query: Any) -> bool:
@@ -301,6 +313,7 @@ def _resolved(draft: Draft, whole: ExperimentFile) -> Sections:
         text_audit=_resolved_audit(draft, TextAuditSection() if whole.audit is None else whole.audit.texts, agents),
         audits_texts=whole.audit is not None,
         market=None if whole.market is None else _resolved_market(draft, whole.market),
+        judges={name: _with_model(draft, judge) for name, judge in whole.judges.items()},
         blends=whole.blends,
         trust=whole.trust,
     )
@@ -393,5 +406,13 @@ def _resolved_utilities(draft: Draft, utilities: Utilities) -> Utilities:
     judge = utilities.judge
     if judge is None:
         return utilities
+    if not isinstance(judge, Judge):
+        ((name, value),) = judge.items()
+        judge = Judge(**dict(draft.judges[name]), value=value)
+    return utilities.model_copy(update={"judge": _with_model(draft, judge)})
+
+
+def _with_model(draft: Draft, judge: AnyJudge) -> AnyJudge:
+    """With the references of its model and its adapters."""
     named = {"model": draft.model(judge.model), "adapter": _resolved_adapters(draft, judge.adapter)}
-    return utilities.model_copy(update={"judge": judge.model_copy(update=named)})
+    return judge.model_copy(update=named)

@@ -114,6 +114,7 @@ def _data(
         "version": __version__,
         "lead": [_lead(run, queries) for run in runs],
         "notes": notes,
+        "matrix": _matrix(runs),
         "axis": {"title": axis.title, "is_weight": axis.is_weight, "labels": list(axis.labels)},
         "queries": queries,
         "runs": [
@@ -131,6 +132,14 @@ def _data(
     }
 
 
+def _matrix(runs: Sequence[Run]) -> dict[str, Any] | None:
+    """The keys that vary and what each run has there, where the runs are members of a matrix."""
+    keys = {tuple(key for key, _ in run.member) for run in runs}
+    if len(keys) != 1 or keys == {()}:
+        return None
+    return {"keys": list(keys.pop()), "members": [[name for _, name in run.member] for run in runs]}
+
+
 def _lead(run: Run, queries: Sequence[str]) -> dict[str, Any]:
     """What was done, and what was found: by query as the page numbers them, and over all together."""
     places = numbered(queries)
@@ -145,12 +154,13 @@ def _lead(run: Run, queries: Sequence[str]) -> dict[str, Any]:
 
 def _notes(runs: Sequence[Run], queries: Sequence[str], traces: Sequence[PackedTraces]) -> list[str]:
     """What is missing from the page and why."""
-    notes = [f"{run.experiment.name}: {run.what_is_missing}" for run in runs if run.what_is_missing]
-    notes += [f"{run.experiment.name}: {run.what_is_few}" for run in runs if run.what_is_few]
-    notes += [f"{run.experiment.name}: {run.what_is_wrong}" for run in runs if run.what_is_wrong]
+    notes = [f"{run.name}: {run.what_is_missing}" for run in runs if run.what_is_missing]
+    notes += [f"{run.name}: {run.what_is_few}" for run in runs if run.what_is_few]
+    notes += [f"{run.name}: {run.what_judges_miss}" for run in runs if run.what_judges_miss]
+    notes += [f"{run.name}: {run.what_is_wrong}" for run in runs if run.what_is_wrong]
     notes += [] if vl_convert() else [f"There are no charts here: {WHAT_TO_INSTALL}"]
     for run, pack in zip(runs, traces, strict=True):
-        name, auction, shown = run.experiment.name, run.experiment.auction, embedded_cells(run, queries)
+        name, auction, shown = run.name, run.experiment.auction, embedded_cells(run, queries)
         if (n_queries := shown["query"].nunique()) < run.cells["query"].nunique():
             notes.append(
                 f"{name}: beside the numbers of all queries together the page holds those of the first {n_queries}; "

@@ -85,11 +85,20 @@ class _OfAJudge(_Columns):
     score: Annotated[float, Field(ge=0, le=1)]
 
 
-_KINDS: Mapping[str, type[_Columns]] = {"cell": _OfACell, "question": _OfAJudge}
+class _OfAJudgedText(_Columns):
+    """What a judge of the file said of one text."""
+
+    asked: str
+    judge: str
+    score: Annotated[float, Field(ge=0, le=1)]
+
+
+_KINDS: Mapping[str, type[_Columns]] = {"cell": _OfACell, "question": _OfAJudge, "asked": _OfAJudgedText}
 
 
 def checked(record: Any, key: str = "cell") -> Record:
-    """The record itself, whatever was given; `key` names it: of a `cell`, or the `question` of a judge.
+    """The record itself, whatever was given; `key` names it: of a `cell`, the `question` of a judge, or what it
+    was `asked` about a text.
 
     Raises RecordError.
     """

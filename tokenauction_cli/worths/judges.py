@@ -1,4 +1,4 @@
-"""A judge: a model that no agent uses is asked about each finished text, u = p(Yes) / (p(Yes) + p(No)).
+"""A judge: a model is asked about each finished text, u = p(Yes) / (p(Yes) + p(No)).
 
 p(Yes) is the probability, right behind the question, of the tokens with which "Yes" and " Yes" begin, and p(No) that of
 those of "No" and " No". A token with which both answers begin tells nothing: it counts for neither.
@@ -18,22 +18,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..engine.models.gguf_files import GgufFiles
-from ..engine.models.model_in_use import ModelInUse, located, model_in_use
+from ..engine.models.model_in_use import ModelInUse, model_in_use
 from ..engine.models.model_prompts import prompt_text
 from ..experiment.experiment import Experiment
 from ..experiment.resolved.agent import adapters_of
 from ..experiment.templates.prompts import render_question
-from ..model_files.models import verify
 from ..runs.manifest import Formats
 from ..runs.run_folder import RunFolder
-from ..system.errors import ModelError, UsageError
+from ..system.errors import ModelError
 
 if TYPE_CHECKING:
-    from ..experiment.format.audit import Judge
+    from ..experiment.format.judges import TextJudge
     from ..lm.base import Logits
     from ..lm.llama.gguf import GgufContext, GgufPrompt
     from ..lm.llama.vocabulary import GgufVocabulary
-    from ..model_files.models import LocalModel
 
 logger = logging.getLogger("tokauction")
 
@@ -80,14 +78,14 @@ def _beginnings(vocabulary: GgufVocabulary, answer: str) -> set[int]:
 
 def judged(
     experiment: Experiment,
-    judge: Judge,
+    judge: TextJudge,
     questions: Iterable[JudgeQuestion],
     folder: RunFolder,
     tell: Callable[[str], None] = logger.info,
 ) -> dict[JudgeQuestion, float]:
     """The score of each question, in [0, 1]. What the folder, which the caller has locked, does not have is worked out.
 
-    Raises UsageError where the judge is an agent's model, ModelError where it cannot answer a question.
+    Raises ModelError where the judge cannot answer a question.
     """
     model = model_of(experiment, judge)
     answers, prompts = _read(experiment, judge, model, questions)
@@ -112,7 +110,7 @@ class Asked:
         self._experiment, self._folder, self._tell = experiment, folder, tell
         self._scores: dict[tuple[str, str], dict[JudgeQuestion, float]] = {}
 
-    def __call__(self, judge: Judge, questions: Iterable[JudgeQuestion]) -> Mapping[JudgeQuestion, float]:
+    def __call__(self, judge: TextJudge, questions: Iterable[JudgeQuestion]) -> Mapping[JudgeQuestion, float]:
         found = judged(self._experiment, judge, questions, self._folder, self._tell)
         self._scores.setdefault((judge.model, judge.prompt), {}).update(found)
         return found
@@ -128,30 +126,13 @@ class Asked:
                 )
 
 
-def model_of(experiment: Experiment, judge: Judge) -> ModelInUse:
-    """The judge's model, without its weights. Raises UsageError where it is an agent's own."""
-    model = model_in_use(experiment, judge.model, adapters_of(judge.adapter))
-    for agent in experiment.agents:
-        if agent.model is None or len(agent.adapters) != len(model.adapters):
-            continue
-        own = [located(experiment, agent.model), *(located(experiment, one.file) for one in agent.adapters)]
-        files = [model.local, *(one.local for one in model.adapters)]
-        if all(map(_is_same, own, files)):
-            raise UsageError(
-                f"the judge is agent {agent.id}'s own model: {judge.model} is {model.path}; choose a GGUF file or "
-                "adapters that no agent uses, so that no agent is the judge of its own text"
-            )
-    return model
-
-
-def _is_same(one: LocalModel, other: LocalModel) -> bool:
-    if one.path.resolve() == other.path.resolve():
-        return True
-    return one.size == other.size and verify(one) == verify(other)
+def model_of(experiment: Experiment, judge: TextJudge) -> ModelInUse:
+    """The judge's model, without its weights. Raises ModelError where there is none."""
+    return model_in_use(experiment, judge.model, adapters_of(judge.adapter))
 
 
 def _read(
-    experiment: Experiment, judge: Judge, model: ModelInUse, questions: Iterable[JudgeQuestion]
+    experiment: Experiment, judge: TextJudge, model: ModelInUse, questions: Iterable[JudgeQuestion]
 ) -> tuple[Answers, dict[JudgeQuestion, GgufPrompt]]:
     """The tokens of the answers, and of every question. Raises ModelError where the model cannot be asked."""
     from ..lm.llama.gguf import open_vocabulary
@@ -168,7 +149,7 @@ def _read(
 
 
 def _prompt(
-    judge: Judge, model: ModelInUse, vocabulary: GgufVocabulary, question: JudgeQuestion, columns: Mapping[str, str]
+    judge: TextJudge, model: ModelInUse, vocabulary: GgufVocabulary, question: JudgeQuestion, columns: Mapping[str, str]
 ) -> GgufPrompt:
     """The tokens of a question; its query, what goes with that and its text may not name control tokens."""
     from ..lm.llama.gguf import GgufPrompt

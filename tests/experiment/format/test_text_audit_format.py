@@ -248,8 +248,6 @@ WITH_MODELS = [
     ("reference: {model: small, prompt: '{{ text }}'}", 35, "unknown name 'text'"),
     ("reference: {distribution: {x: 1}}", 12, "tables and models do not mix"),
     (f"audit: {{texts: {{value: {{Ann: {{{JUDGE.replace('judge.gguf', 'jugde')}}}}}}}}}", 46, "unknown model 'jugde'"),
-    (f"audit: {{texts: {{value: {{Ann: {{{JUDGE.replace('judge.gguf', 'small')}}}}}}}}}", 46, "got that of 'Ann'"),
-    (f"audit: {{texts: {{value: {{Ann: {{{JUDGE.replace('judge.gguf', 'other.gguf')}}}}}}}}}", 46, "got that of 'Cat'"),
     (f"audit: {{texts: {{value: {{Ann: {{{JUDGE.replace('text', 'txt')}}}}}}}}}", 66, "did you mean 'text'?"),
     (f"audit: {{texts: {{value: {{Ann: {{{JUDGE.replace('text', 'agent')}}}}}}}}}", 66, "asked about {{ text }}"),
     (

@@ -40,7 +40,7 @@ def comparison_tables(
     for name in names:
         if name not in TABLES:
             raise UsageError(f"there is no table {name!r}; there are {', '.join(TABLES)}")
-    numbers = _of_figures(comparison.numbers, figures) if figures else _of_main_figures(comparison)
+    numbers = numbers_of(comparison, figures)
     place = comparison.numbers.columns[2]
     overall, points = numbers[numbers[place].isna()], numbers[numbers[place].notna()]
     made = {
@@ -58,6 +58,11 @@ def legend(comparison: Comparison) -> list[str]:
     named = zip(letters(len(comparison.runs)), comparison.runs, comparison.equal, strict=True)
     lines = [f"{letter}  {run.path}: {n} of {of} shared texts are equal" for letter, run, (n, of) in named]
     return [lines[0].rpartition(": ")[0], *lines[1:]]
+
+
+def numbers_of(comparison: Comparison, figures: Sequence[str]) -> pd.DataFrame:
+    """Those of these figures, without any of the main ones."""
+    return _of_figures(comparison.numbers, figures) if figures else _of_main_figures(comparison)
 
 
 def _of_main_figures(comparison: Comparison) -> pd.DataFrame:

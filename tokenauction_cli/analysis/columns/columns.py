@@ -37,6 +37,7 @@ RANGES = {
     "repetition": _SHARE,
     "sold": _SHARE,
     "complete": _SHARE,
+    "judge": _SHARE,
 }
 """What the figures can be, by their first parts. A payment rule of one's own may pay agents; no built-in rule does."""
 

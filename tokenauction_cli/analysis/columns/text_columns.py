@@ -236,6 +236,13 @@ FIGURES_OF_A_TEXT = (
     Column("spent_at.A", "The token, from 1, that spent agent A's budget; empty where it lasted.", "tokens", "text"),
 )
 MENTIONS = (
+    Column(
+        "judge.NAME",
+        "What the judge NAME of `judges` says of the text, asked after the last text of the run.",
+        "share",
+        "text",
+        "p(Yes) / (p(Yes) + p(No))",
+    ),
     Column("mentions.A", "How often the text mentions agent A: docs/reference/mentions.md.", "mentions", "text"),
     Column(
         "first_mention.A", "Where the first mention of agent A begins, from 0; empty without.", "characters", "text"

@@ -125,6 +125,7 @@ def _ordered(columns: Sequence[str], ids: Sequence[str]) -> list[str]:
         documented += [f"{name}.{agent}" for name in _PER_AGENT]
         documented += [c for c in columns if c.startswith("payment.") and c.endswith(f".{agent}")]
     documented += ["log_prob", *(c for c in columns if c.startswith("revenue.")), "quality"]
+    documented += [c for c in columns if c.startswith("judge.")]
     documented += ["welfare", "welfare_share", "common_welfare", "revenue_share", "ess", "repetition"]
     known = [c for c in documented if c in columns]
     return known + [c for c in columns if c not in set(known)]

@@ -63,7 +63,8 @@ def rate_figures(experiment: Experiment) -> list[str]:
     """The figures of these tables."""
     length = "bytes" if experiment.auction.alphabet == "bytes" else "tokens"
     rates = [f"mention_rate.{agent.id}" for agent in experiment.agents]
-    return [*rates, "co_mention_rate", length, *(f"revenue.{payment}" for payment in payments_of(experiment))]
+    revenues = (f"revenue.{payment}" for payment in payments_of(experiment))
+    return [*rates, "co_mention_rate", length, *revenues, *(f"judge.{name}" for name in experiment.judges)]
 
 
 def payment_tables(experiment: Experiment, frames: Frames, choice: FigureChoice) -> list[Table]:
@@ -229,4 +230,4 @@ def heading(figure: str, experiment: Experiment, name: Callable[[str], str] = st
             first, _, rest = figure.removesuffix(f".{agent.id}").partition(".")
             named = {"mention_rate": f"mentions {agent.name}", "payment": f"{agent.name} pays by {name(rest)}"}
             return named.get(first, f"{first} {agent.name}")
-    return f"revenue {name(rest)}" if first == "revenue" else figure
+    return f"revenue {name(rest)}" if first == "revenue" else figure.replace("judge.", "judge ")

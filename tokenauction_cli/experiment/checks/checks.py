@@ -20,11 +20,12 @@ from ..format.draft import Draft, PlacedTemplate, PlacedVoice
 from ..format.values import shown
 from ..source.located_yaml import KeyPath
 from ..source.model_places import adapter_places
-from ..source.source import agent_names, default_ids
+from ..source.source import RESERVED_IDS, agent_names, default_ids
 from ..templates.prompts import template_mistakes
 from .alphabet_checks import check_alphabet
 from .constraint_checks import check_constraint
 from .expectation_checks import FigureNames, check_expectations
+from .judge_checks import check_judges, judge_templates
 from .market_checks import check_market
 from .mechanism_checks import check_mechanisms
 from .queries import check_queries, texts_of
@@ -33,7 +34,6 @@ from .sweep_checks import check_sweep
 from .text_audit_checks import audit_tables, audit_templates, check_text_audit, judges
 
 MAX_RENDERED = 300
-RESERVED_IDS = ("low", "high")
 TABLES = ("distribution", "distributions")
 VOICES = ("prompt", "chat", "messages")
 
@@ -46,6 +46,7 @@ def check(draft: Draft, figures: FigureNames | None) -> None:
     check_tables(draft)
     check_separator(draft)
     check_models(draft)
+    check_judges(draft)
     check_alphabet(draft)
     check_constraint(draft)
     check_rules(draft)
@@ -173,7 +174,9 @@ def check_models(draft: Draft) -> None:
         if isinstance(reference, str) and reference and not is_model_reference(reference):
             _unknown_model(draft, ("models", alias), reference, known_aliases())
     users = [(voice.path, None if voice.section is None else voice.section.model) for voice in draft.voices]
-    for path, model in [*users, *((path, judge.model) for path, _, judge in judges(draft))]:
+    users += [(path, judge.model) for path, _, judge in judges(draft)]
+    users += [(("judges", name), judge.model) for name, judge in draft.judges.items()]
+    for path, model in users:
         if model is not None and model not in draft.models and not is_model_reference(model):
             _unknown_model(draft, (*path, "model"), model, (*draft.models, *known_aliases()))
         for place, file in adapter_places(draft.source, path):
@@ -198,7 +201,11 @@ def _unknown_model(draft: Draft, path: KeyPath, model: str, known: Sequence[str]
 
 def check_prompts(draft: Draft) -> None:
     """Every template can be rendered with the queries: all of them, or the first few hundred."""
-    templates = [*(one for voice in draft.voices for one in _templates(voice)), *audit_templates(draft)]
+    templates = [
+        *(one for voice in draft.voices for one in _templates(voice)),
+        *audit_templates(draft),
+        *judge_templates(draft),
+    ]
     n_queries = max(1, MAX_RENDERED // max(1, len(templates)))
     queries = texts_of(draft, n_queries) or {"": {}}
     query_given = draft.source.get("queries") is not None

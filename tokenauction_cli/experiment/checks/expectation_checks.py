@@ -20,12 +20,14 @@ FigureNames = Callable[[Sequence[str], Sequence[str]], Iterable[str]]
 """The figures of a run whose agents have these ids and whose payment rules have these columns."""
 
 TREND = "trend."
+ANY_JUDGE = "judge.NAME"
 
 
 def check_expectations(draft: Draft, figures: FigureNames | None) -> None:
     """Report the mistakes of every expectation; names of figures are looked at where it is known which there are."""
     ask = figures if draft.expect else None
-    known = None if ask is None else set(ask(default_ids(draft.entries), _payment_columns(draft)))
+    names = () if ask is None else ask(default_ids(draft.entries), _payment_columns(draft))
+    known = None if ask is None else {name for one in names for name in _of_judges(draft, one)}
     for i, expectation in enumerate(draft.expect):
         if expectation is None:
             continue
@@ -36,6 +38,11 @@ def check_expectations(draft: Draft, figures: FigureNames | None) -> None:
             _check_text(draft, ("expect", i, "text"), expectation.text)
         if expectation.at is not None:
             _check_at(draft, ("expect", i, "at"), expectation.at, is_trend=(expectation.figure or "").startswith(TREND))
+
+
+def _of_judges(draft: Draft, figure: str) -> list[str]:
+    """The figure, or where it is that of a judge, that of every judge."""
+    return [figure.replace(ANY_JUDGE, f"judge.{one}") for one in draft.judges] if ANY_JUDGE in figure else [figure]
 
 
 def _check_shape(draft: Draft, path: KeyPath, one: ExpectationSection) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from ...mechanism import registry
+from ...system.wording import did_you_mean
 from ..format.agents import AgentSection
 from ..format.auction import TOKEN_AUCTION, AuctionSection
 from ..format.audit import Judge, KeptBids, Reports, TextAuditSection, Utilities
@@ -74,25 +75,17 @@ def _check_values(draft: Draft, value: dict[str, Utilities]) -> None:
         if utilities.log_ratio is not None and draft.source.get("reference") is None:
             message = "log_ratio needs the key 'reference' at the top of the file: the model that gives l_0"
             draft.source.problem((*path, "log_ratio"), message, at_key=True)
-    for path, _, judge in judges(draft):
-        _check_judge(draft, (*path, "model"), judge)
+        if isinstance(utilities.judge, dict) and (name := next(iter(utilities.judge))) not in draft.judges:
+            near = did_you_mean(name, list(draft.judges)) or "; `judges` at the top of the file has the judges"
+            draft.source.problem((*path, "judge", name), f"there is no judge {shown(name)}{near}", at_key=True)
 
 
 def judges(draft: Draft) -> Iterator[tuple[KeyPath, str, Judge]]:
-    """Where each judge stands, by the name or id of whose texts it judges."""
+    """Where each judge of an agent's own stands, by the name or id of whose texts it judges."""
     value = None if draft.text_audit is None else draft.text_audit.value
     for label, utilities in (value or {}).items():
-        if utilities.judge is not None:
+        if isinstance(utilities.judge, Judge):
             yield (*TEXTS, "value", label, "judge"), label, utilities.judge
-
-
-def _check_judge(draft: Draft, path: KeyPath, judge: Judge) -> None:
-    for agent in draft.agents:
-        if agent is None or agent.model is None or agent.adapter != judge.adapter:
-            continue
-        if draft.model(agent.model) == draft.model(judge.model):
-            draft.source.problem(path, f"expected a model that no agent uses, got that of {shown(agent.name)}")
-            return
 
 
 def audit_templates(draft: Draft) -> Iterator[PlacedTemplate]:

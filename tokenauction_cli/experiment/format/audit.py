@@ -9,20 +9,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from .agents import Adapters
+from .judges import TextJudge
 from .values import Bids, Count, FilledText, Number, Positive, Rows, Section, Share
 
 
-class Judge(Section):
-    """A model that reads a finished text and is asked one question that Yes or No answers."""
+class Judge(TextJudge):
+    """A judge of one agent's texts: a model, its question, and what the answer Yes is worth."""
 
-    model: FilledText = Field(description="As of an agent; a model that no agent uses, or not with these adapters.")
-    adapter: Adapters | None = Field(default=None, description="As of an agent.")
-    prompt: FilledText = Field(
-        description="Raw text that ends where Yes or No follows. A Jinja2 template: {{ query }}, {{ agent }} and "
-        "{{ text }} are known."
-    )
     value: Number = Field(description="What the answer Yes is worth.")
+
+
+def _tag_of_judge(value: Any) -> str:
+    is_whole = isinstance(value, Judge) or (isinstance(value, dict) and value.keys() & Judge.model_fields.keys())
+    return "judge itself" if is_whole else "judge by name"
+
+
+NamedOrWhole = Annotated[
+    Annotated[Judge, Tag("judge itself")]
+    | Annotated[dict[FilledText, Number], Field(min_length=1, max_length=1), Tag("judge by name")],
+    Discriminator(_tag_of_judge),
+]
 
 
 class Utilities(Section):
@@ -40,7 +46,10 @@ class Utilities(Section):
     tv: Number | None = Field(
         default=None, description="Minus v times the total variation between q and p, summed over the draws."
     )
-    judge: Judge | None = Field(default=None, description="v times the chance that a judge says Yes.")
+    judge: NamedOrWhole | None = Field(
+        default=None,
+        description="v times the chance that a judge says Yes: {NAME: v} for one of `judges`, or a judge of its own.",
+    )
 
 
 class Reports(Section):

@@ -13,6 +13,7 @@ from .agents import AgentSection, Reference, Voice
 from .auction import AuctionSection
 from .audit import TextAuditSection
 from .expect import ExpectationSection
+from .judges import TextJudge
 from .market import MarketSection
 from .sweep import Sweep
 
@@ -53,6 +54,7 @@ class Draft:
     expect: list[ExpectationSection | None]
     text_audit: TextAuditSection | None
     market: MarketSection | None
+    judges: dict[str, TextJudge]  # those whose form is right
     queries: list[str]  # of every row
     query_rows: list[dict[str, Any]]  # what each has beside its query
     trust: list[str]

@@ -11,7 +11,10 @@ from .values import Bids, Bound, FilledText, Section, Share, Text, Whole
 
 
 class At(Section):
-    """The rows that an expectation is about: those that agree with every key that is given."""
+    """The rows that an expectation is about: those that agree with every key that is given.
+
+    A key of the file, as in `models.of_beta: gemma3-270m`, chooses the members of a matrix that it is about.
+    """
 
     query: Text | None = Field(default=None, description="One of `queries`.")
     mechanism: FilledText | None = Field(default=None, description="One of the mechanisms.")

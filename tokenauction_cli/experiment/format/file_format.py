@@ -14,14 +14,15 @@ from .agents import MAX_AGENTS, AgentSection, Reference
 from .auction import AuctionSection
 from .audit import AuditSection
 from .expect import ExpectationSection
+from .judges import TextJudge
 from .market import MarketSection
 from .queries import Queries
 from .runtime import Runtime
 from .sweep import Sweep
-from .values import ExperimentName, FilledText, Flag, Module, Section, Whole
+from .values import ExperimentName, FilledText, Flag, Id, Module, Section, Values, Whole
 
 # The tags of unions stand in pydantic's locations of errors; they are no keys of the file.
-UNION_TAGS = frozenset({"list", "steps", "number", "query text", "query row"})
+UNION_TAGS = frozenset({"list", "steps", "number", "query text", "query row", "judge itself", "judge by name"})
 
 
 class ExperimentFile(Section):
@@ -33,6 +34,11 @@ class ExperimentFile(Section):
         default=("",),
         description="What users ask: {{ query }} in prompts. Each query is a sweep of its own. Or a file of rows (CSV, "
         ".jsonl, .parquet; relative to this file) with a column query, or {file, sample, seed, by}: some of its rows.",
+    )
+    matrix: dict[FilledText, Values] | None = Field(
+        default=None,
+        description="Keys of this file, each with a list of values: every combination is a run of its own, at most "
+        "200. A value is as it would stand at the key, or {value: ..., name: what tables call it}.",
     )
     models: dict[FilledText, FilledText] | None = Field(
         default=None,
@@ -63,6 +69,11 @@ class ExperimentFile(Section):
         default=None,
         description="Bidders that learn and have budgets, for `tokauction market`; it does not change the run or its "
         "folder.",
+    )
+    judges: dict[Id, TextJudge] = Field(
+        default={},
+        description="Models that are asked about every finished text, by name: the columns judge.NAME. They are asked "
+        "after the last text and do not change the run or its folder.",
     )
     blends: Flag = Field(default=False, description="Count texts that blend two agents' phrases, as in Alpha Resort.")
     trust: tuple[Module, ...] = Field(

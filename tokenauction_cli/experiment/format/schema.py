@@ -27,6 +27,7 @@ def json_schema() -> dict[str, Any]:
         del schema["$defs"]["Agent"]["properties"][key]["default"]
     queries = schema["properties"]["queries"]
     listed = {key: queries.pop(key) for key in ("type", "items", "minItems")}
+    schema["$defs"]["At"]["additionalProperties"] = True  # any key of the file
     schema["$defs"]["QueryFile"] = QueryFile.model_json_schema()
     named = [{"type": "string", "minLength": 1}, {"$ref": "#/$defs/QueryFile"}]
     queries["anyOf"] = [*named, listed]  # a file of queries, or the queries

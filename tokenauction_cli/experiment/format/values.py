@@ -130,6 +130,7 @@ Layers = Annotated[
     Literal["auto"] | Annotated[int, Strict(), Field(ge=0, lt=2**31)],
     says("auto or a whole number of at least 0"),
 ]
+Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 RuleNames = Annotated[tuple[FilledText, ...], BeforeValidator(_wrap_one, json_schema_input_type=str | list[str])]
 Row = Annotated[dict[FilledText, Share], Field(min_length=1)]
 Rows = Annotated[dict[Text, Row], Field(min_length=1)]

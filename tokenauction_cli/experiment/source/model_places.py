@@ -33,7 +33,11 @@ def _places(written: Source) -> Iterator[KeyPath]:
     models, agents, value = (written.get(*path) for path in (("models",), ("agents",), ("audit", "texts", "value")))
     yield from (("models", alias) for alias in (models if isinstance(models, dict) else ()))
     voices: list[KeyPath] = [("agents", i) for i, _ in enumerate(agents if isinstance(agents, list) else ())]
-    judges = [("audit", "texts", "value", label, "judge") for label in (value if isinstance(value, dict) else ())]
+    judges: list[KeyPath] = [
+        ("audit", "texts", "value", label, "judge") for label in (value if isinstance(value, dict) else ())
+    ]
+    named = written.get("judges")
+    judges += [("judges", name) for name in (named if isinstance(named, dict) else ())]
     for voice in (*voices, ("reference",), *judges):
         yield (*voice, "model")
         yield from (path for path, _ in adapter_places(written, voice))

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from ...system.errors import ExperimentError, Problem
 from .located_yaml import KeyPath, load_yaml, parse_value
+
+RESERVED_IDS = ("low", "high")
+"""Names of no agent and of no judge: those of an interval's ends in summary.csv."""
+
+
+class Laid(NamedTuple):
+    """A value that a matrix lays at a key, what it is called, and where it stands: a problem without a message."""
+
+    key: str
+    value: Any
+    name: str
+    place: Problem
 
 
 class Source:
     """Plain data to read from, and `problem` to say what is wrong at a path of it."""
 
-    def __init__(self, text: bytes, file: str, overrides: Sequence[str] = ()) -> None:
+    def __init__(self, text: bytes, file: str, overrides: Sequence[str] = (), laid: Sequence[Laid] = ()) -> None:
         self._located = load_yaml(text, file)
         self.file = file
         self.data: dict[str, Any] = self._located.value
         self.problems: list[Problem] = self._located.problems
-        self._overridden: dict[KeyPath, str] = {}
+        self._overridden: dict[KeyPath, Problem] = {}
+        self._expect: list[int] | None = None  # the places in the file of the expectations that are left
         self._rows: dict[KeyPath, str] = {}  # where each row of another file stands
         for override in overrides:
             self._apply(override)
+        for one in laid:
+            self._lay(one.key, one.value, one.place)
 
     def trust(self, modules: Sequence[str]) -> None:
         """Lay the modules of --trust beside those of the file."""
@@ -30,7 +47,7 @@ class Source:
         if isinstance(given, list):
             self.data["trust"] = [*given, *modules]
             for k, module in enumerate(modules, start=len(given)):
-                self._overridden[("trust", k)] = f"--trust {_one_line(module)}"
+                self._overridden[("trust", k)] = Problem(f"--trust {_one_line(module)}", 0, 0, "")
 
     def lay_rows(self, key: str, file: str, rows: list[dict[str, Any]], lines: Sequence[int]) -> None:
         """Put the rows of another file in the place of the value at a key."""
@@ -49,9 +66,16 @@ class Source:
                 return None
         return value
 
+    def _in_file(self, path: KeyPath) -> KeyPath:
+        """Where the file has what is at this path."""
+        if self._expect is None or path[:1] != ("expect",) or len(path) < 2:
+            return path
+        return ("expect", self._expect[int(path[1])], *path[2:])
+
     def problem(self, path: KeyPath, message: str, at_key: bool = False) -> None:
         """A mistake in the value at the path, or in its key."""
-        place = self._located.key_place(path) if at_key else self._located.place(path)
+        there = self._in_file(path)
+        place = self._located.key_place(there) if at_key else self._located.place(there)
         self._add(path, place, message)
 
     def problem_in_text(self, path: KeyPath, line: int, message: str) -> None:
@@ -60,7 +84,7 @@ class Source:
 
     def place(self, path: KeyPath) -> Problem:
         """Where the value at the path stands: a problem that has no message yet."""
-        return self._problem(path, self._located.place(path), "")
+        return self._problem(path, self._located.place(self._in_file(path)), "")
 
     def _add(self, path: KeyPath, place: tuple[int, int], message: str) -> None:
         self.problems.append(self._problem(path, place, message))
@@ -71,24 +95,43 @@ class Source:
             return Problem(f"{self._rows[path[:2]]}{column}", 0, 0, message)
         for n in range(len(path), 0, -1):
             if path[:n] in self._overridden:
-                return Problem(self._overridden[path[:n]], 0, 0, message)
+                return replace(self._overridden[path[:n]], message=message)
         return Problem(self.file, *place, message)
 
     def _apply(self, override: str) -> None:
-        label = f"-S {_one_line(override)}"
+        place = Problem(f"-S {_one_line(override)}", 0, 0, "")
         key, equals, text = override.partition("=")
         if not equals or not all(key.split(".")):
-            self.problems.append(Problem(label, 0, 0, "expected key.path=value, such as agents.alpha.bid=2"))
+            self.problems.append(replace(place, message="expected key.path=value, such as agents.alpha.bid=2"))
             return
         try:
-            value = parse_value(text, label)
-            path, made = _put(self.data, key.split("."), value, _labels(self.data.get("agents")))
+            self._lay(key, parse_value(text, place.file), place)
         except ExperimentError as error:
             self.problems.extend(error.problems)
+
+    def _lay(self, key: str, value: Any, place: Problem) -> None:
+        """Put a value at a dotted key; `place` is where that is said."""
+        try:
+            path, made = _put(self.data, key.split("."), copy.deepcopy(value), _labels(self.data.get("agents")))
         except LookupError as error:
-            self.problems.append(Problem(label, 0, 0, str(error.args[0])))
+            self.problems.append(replace(place, message=str(error.args[0])))
         else:
-            self._overridden[made] = self._overridden[path] = label
+            self._overridden[made] = self._overridden[path] = place
+
+    def at_key(self, key: str) -> Any:
+        """The value at a dotted key, as -S names it; raises LookupError where there is none."""
+        here: Any = self.data
+        steps = key.split(".")
+        path: KeyPath = ()
+        while steps:
+            step, n_used = _next_step(here, steps, path)
+            here, steps, path = here[step], steps[n_used:], (*path, step)
+        return here
+
+    def keep_expectations(self, kept: Sequence[int]) -> None:
+        """Leave out all others; mistakes in those that are left stand where they stood."""
+        self.data["expect"] = [self.data["expect"][k] for k in kept]
+        self._expect = list(kept)
 
 
 def _labels(entries: Any) -> dict[str, int]:

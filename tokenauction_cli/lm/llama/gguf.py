@@ -31,6 +31,7 @@ from . import libraries, llama_log
 from .adapters import Adapter, Tuned, apply
 from .batch import Batch, Row
 from .hardware import CELL_BLOCK, GGML_TYPES, Hardware
+from .kept_models import kept_models
 from .lone_rows import has_floats, parts_streams
 from .metadata import has_state
 from .vocabulary import GgufVocabulary
@@ -137,7 +138,8 @@ class GgufContext:
         self.chunk = hardware.chunk
         self._n_cells = cells_per_sequence(n_tokens)
         self._owns_weights = beside is None
-        self._model: llama_cpp.llama_model_p = _load(copy or path, hardware) if beside is None else beside._model
+        self._kept, self._key = kept_models(), (copy or path, hardware)
+        self._model: llama_cpp.llama_model_p = self._taken() if beside is None else beside._model
         self.vocabulary: GgufVocabulary = GgufVocabulary(self._model) if beside is None else beside.vocabulary
         try:
             self._context = self._new_context(hardware, n_sequences)
@@ -188,9 +190,15 @@ class GgufContext:
         llama_cpp.llama_free(self._context)
         self._free_weights()
 
+    def _taken(self) -> llama_cpp.llama_model_p:
+        """The weights, where runs share them those that are there already."""
+        return _load(*self._key) if self._kept is None else self._kept.taken(self._key, lambda: _load(*self._key))
+
     def _free_weights(self) -> None:
-        if self._owns_weights:
+        if self._owns_weights and self._kept is None:
             llama_cpp.llama_model_free(self._model)
+        elif self._owns_weights and self._kept is not None:
+            self._kept.give_back(self._key)
 
     def evaluate(self, wanted: dict[int, tuple[int, ...]]) -> dict[int, Logits]:
         """The logits after each sequence's wanted tokens, (V,) float32 in llama.cpp's own memory."""

@@ -44,16 +44,16 @@ const sections = [
   h("section", { cls: "stage" }, h("h2", {}, XS.length > 1 ? "Slide the bid, read the text" : "The texts"),
     h("p", { cls: "about" }, stageWords), controls(), printed(), squaresLegend(), textCards()),
   h("section", {}, h("h2", {}, "The figures"), h("p", { cls: "about" }, figureWords), h("div", { cls: "chapters" }, chapters(DATA.figures, figureAndNumbers))),
-  XS.length > 1 ? section("The table", null, h("details", { open: !NARROW, cls: "folded" }, h("summary", {}, "Texts at every setting of the bids"), RUNS.map(paperTable))) : null,
+  XS.length > 1 ? section("The table", null, h("details", { open: !NARROW, cls: "folded" }, h("summary", {}, "Texts at every setting of the bids"), RUNS.map((run) => whileRead(run, paperTable(run))))) : null,
   HAS_POOLED ? null : numbers,
   mechanismsSection(),
   auditSection(),
   incentivesSection(),
   marketSection(),
-  RUNS.some((run) => run.tables.length) ? section("The statistics", null, RUNS.map(statistics)) : null,
+  RUNS.some((run) => run.tables.length) ? section("The statistics", null, RUNS.map((run) => whileRead(run, h("div", {}, statistics(run))))) : null,
   section("The words", null, h("details", { open: !NARROW, cls: "folded" }, h("summary", {}, "What the words of this page mean"),
     h("dl", { cls: "glossary" }, DATA.words.map(([word, meaning]) => h("div", {}, h("dt", {}, word), h("dd", {}, meaning)))))),
-  section("Repeat it", null, RUNS.map(recipe)),
+  section("Repeat it", null, RUNS.map((run) => whileRead(run, recipe(run)))),
 ].filter(Boolean);
 for (const one of sections) one.id = one.querySelector("h2").textContent.toLowerCase().replace(/[^a-z]+/g, "-");
 const entry = (one, level) => h("a", { href: `#${one.id}` }, one.querySelector(level).textContent);

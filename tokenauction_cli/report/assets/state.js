@@ -13,12 +13,22 @@ const ALL = -1;
 const HAS_CHOICE = DATA.queries.length > 1 && RUNS.some((run) => run.queries.length > 1);
 const HAS_POOLED = RUNS.some((run) => run.is_pooled);
 
-const state = { x: Math.floor((XS.length - 1) / 2), seed: SEEDS[0], query: 0, pooled: HAS_POOLED };
+// Of a matrix one member is read at a time; the figures show all of them.
+const KEYS = DATA.matrix?.keys ?? [];
+const isRead = (run) => !KEYS.length || RUNS.indexOf(run) === state.member;
+
+const state = { member: 0, x: Math.floor((XS.length - 1) / 2), seed: SEEDS[0], query: 0, pooled: HAS_POOLED };
 const listeners = [];
 
 function listen(act) {
   listeners.push(act);
   act();
+}
+
+// What is there while its run is read.
+function whileRead(run, element) {
+  listen(() => { element.hidden = !isRead(run); });
+  return element;
 }
 
 function update(change) {

@@ -2,7 +2,7 @@
 const MOST_MAP_CELLS = 2400;
 
 function controls() {
-  if (!HAS_CHOICE && XS.length < 2 && SEEDS.length < 2) return "";
+  if (!KEYS.length && !HAS_CHOICE && XS.length < 2 && SEEDS.length < 2) return "";
   const slider = h("input", {
     type: "range", id: "weight", min: 0, max: XS.length - 1, step: 1, "aria-label": AXIS.title, title: DATA.explained.weight,
     on: { input: (event) => update({ x: Number(event.target.value) }) },
@@ -22,6 +22,7 @@ function controls() {
     for (const [runs, bar] of bars) refill(bar, sharesOf(runs));
   });
   return h("div", { cls: "controls", role: "group", "aria-label": "what is shown" },
+    KEYS.map(memberChoice),
     HAS_CHOICE ? queryChoice() : null,
     XS.length > 1
       ? h("div", { cls: "slide" }, h("label", { for: "weight" }, AXIS.is_weight ? `${AXIS.title}: its share of the bids` : AXIS.title), h("div", { cls: "track" }, slider, value, bars.map(([, bar]) => bar)))
@@ -55,6 +56,19 @@ function sharesOf(runs) {
       vars: { "--c": colour(run.agents[k].colour), "flex-grow": bids[k] / total }, cls: bids[k] / total < 0.14 ? "thin" : "",
       title: `${run.agents[k].name} bids ${number(bids[k])} for every ${run.symbol}: ${number(bids[k] / total, true)} of all bids`,
     }, h("b", {}, run.agents[k].name), h("i", {}, " bids"), ` ${number(bids[k])}`));
+}
+
+// One of the values that a key of the matrix has; the other keys keep theirs where there is such a member.
+function memberChoice(key, k) {
+  const names = DATA.matrix.members, values = [...new Set(names.map((one) => one[k]))];
+  const choose = h("select", { "aria-label": key, on: { change: ({ target }) => {
+    const value = values[target.value];
+    const wanted = names[state.member].map((name, j) => (j === k ? value : name)).join("\n");
+    const found = names.findIndex((one) => one.join("\n") === wanted);
+    update({ member: found < 0 ? names.findIndex((one) => one[k] === value) : found });
+  } } }, values.map((value, j) => h("option", { value: j }, seen(value))));
+  listen(() => { choose.value = values.indexOf(names[state.member][k]); });
+  return h("label", { cls: "query" }, `${key} `, choose);
 }
 
 function queryChoice() {
@@ -113,7 +127,7 @@ function textCard(run, r, rule) {
   const card = h("article", { cls: "card" }, h("h3", {}, title, asked), chosen, rates, plotOf(run, map), others);
   listen(() => {
     const point = pointOf(run), query = queryOf(run);
-    card.hidden = query < 0;
+    card.hidden = query < 0 || !isRead(run);
     if (card.hidden) return;
     refill(asked, DATA.queries.length > 1 ? ` ${queryName(run.queries[query])}` : null);
     draw(point);

@@ -140,7 +140,7 @@ def _panel(
     """These series of one run and rule; where others are apart, with a scale of their own."""
     k, rule = key
     scale = together[0].name if kind.is_apart else ""
-    parts = [scale, runs[k].experiment.name if len(runs) > 1 else "", label(rule)]
+    parts = [scale, runs[k].name if len(runs) > 1 else "", label(rule)]
     drawn = (
         record.drawn(series.name, series.column, axis.of(record.row))
         for series in together
@@ -221,6 +221,11 @@ def _kinds(runs: Sequence[Run]) -> Iterator[SweepChart]:
     )
     unit = "log-probability of what is allowed, nats"
     yield _kind("log_allowed", chapter, "", unit, by_agent("log_allowed"), from_zero=False)
+    chapter = ("What judges say of the texts", "Mean chance of the answer Yes when a model is asked about each text.")
+    judges = dict.fromkeys(name for run in runs for name in run.experiment.judges)
+    for name in judges:
+        series = (Series(name, f"judge.{name}", INK),)
+        yield _kind(f"judge.{name}", chapter, name if len(judges) > 1 else "", "p(Yes)", series)
     chapter = ("How long the texts are", f"{alphabets.capitalize()} drawn for a text.")
     yield _kind("tokens", chapter, "", alphabets, (Series(alphabets, "tokens", INK),), from_zero=False)
 

@@ -72,7 +72,7 @@ def path_charts(runs: Sequence[Run], axis: Horizontal) -> Iterator[PathChart]:
     found = summary_rows(runs)
     along = axis.title if axis.is_weight else "sweep"
     for name, tab, (across, title), (column, unit) in _KINDS:
-        panels = [Panel(run.experiment.name, tuple(_rows(found, k, across, column, axis)), run=k) for k, run in several]
+        panels = [Panel(run.name, tuple(_rows(found, k, across, column, axis)), run=k) for k, run in several]
         drawn = {row["series"]: row for panel in panels for row in panel.rows}
         if drawn:
             yield PathChart(

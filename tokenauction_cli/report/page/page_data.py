@@ -54,7 +54,7 @@ def run_payload(run: Run, colours: dict[str, int], queries: Sequence[str]) -> di
     experiment, cells = run.experiment, embedded_cells(run, queries)
     queries = [query for query in experiment.queries if query in set(queries)]
     return {
-        "name": experiment.name,
+        "name": run.name,
         "folder": run.folder.path.resolve().name,
         "agents": [_agent(agent, colours[agent.name]) for agent in experiment.agents],
         "swept": experiment.swept_agent,

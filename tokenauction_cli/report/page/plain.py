@@ -62,7 +62,7 @@ def _links(runs: Sequence[Run], page: Path) -> Iterator[str]:
     here = page.resolve().parent
     for run in runs:
         folder = run.folder.path.resolve()
-        name = f" of {run.experiment.name}" if len(runs) > 1 else ""
+        name = f" of {run.name}" if len(runs) > 1 else ""
         there = [file for file in _LINKED if (folder / file).is_file()]
         if folder.is_relative_to(here):
             below = folder.relative_to(here)
