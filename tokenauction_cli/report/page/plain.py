@@ -94,7 +94,7 @@ def _numbers(run: Run, is_one_of_several: bool) -> Iterator[str]:
     tables = rate_tables(experiment, frames, FigureChoice(intervals=True, constant=False))
     tables = [table for table in tables if dict(table.keys).get("queries")] or tables
     if is_one_of_several:
-        yield _element("h3", experiment.name)
+        yield _element("h3", run.name)
     figures = {heading(figure, experiment): figure for figure in rate_figures(experiment)}
     heads = {head: heading(figure, experiment, label) for head, figure in figures.items()}
     for table in tables:
