@@ -169,7 +169,7 @@ def test_one_that_fails_does_not_stop_the_others(file: Path, in_process: Command
     assert ran.returncode == 3
     assert "one" in ran.stdout
     assert "two" in ran.stdout
-    assert "cells failed" in ran.stderr
+    assert "texts failed" in ran.stderr
 
 
 def test_equal_models_share_one_load(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,9 +46,9 @@ def report(
 
     formats, names = _figures(figures, figure_format)
     members = member_runs(runs[0], results) if len(runs) == 1 else None
-    pages = (members[0].runs, page or members[1] / "report.html") if members else (runs, page)
+    page = members[1] / "report.html" if members and page is None else page
     with steps_on_stderr(quiet) as hear:
-        written = write_report(*pages, formats, results, names, hear=hear)
+        written = write_report(members[0].runs if members else runs, page, formats, results, names, hear=hear)
     typer.echo(written.page)
     if open_it and not webbrowser.open(written.page.absolute().as_uri()):
         typer.echo("no browser was found here: open the page by hand", err=True)

@@ -77,8 +77,8 @@ def show(
     across = None if x is None else x.asked
     choice = FigureChoice(tuple(listed(columns)), intervals, how is not Format.table, pooled, across)
     wanted = _tables(tables) or ([TableName.rates] if choice.columns or intervals else [])
-    if len(runs) == 1 and (found := member_runs(runs[0], results)):
-        show_members(found[0], wanted, by, seed, choice, how)
+    if len(runs) == 1 and (members := member_runs(runs[0], results)):
+        show_members(members[0], wanted, by, seed, choice, how)
         return
     exported: list[Table] = []
     shown: list[Run] = []
