@@ -309,7 +309,7 @@ def test_run_and_show(tokauction_here: Run, tables: str, tmp_path: Path, how: st
     assert done.code == 0
     assert done.err.splitlines()[0] == "12 texts"
     (folder,) = (tmp_path / "results").iterdir()
-    assert tokauction_here("show", str(folder), "--format", how) == (0, done.out, "")
+    assert tokauction_here("show", str(folder.relative_to(tmp_path)), "--format", how) == (0, done.out, "")
     again = tokauction_here("run", tables, "--format", how)
     assert (again.code, again.out) == (0, done.out)
     texts = [

@@ -87,7 +87,7 @@ def test_of_eleven_weights_the_six_that_are_there_are_taken_over(read: Reader, t
     six = run(read(TABLES), tmp_path / "results")
     notes = Notes()
     eleven = run_experiment(read(TABLES, ELEVEN), tmp_path / "results", notes)
-    assert notes.told == [f"{N_SIX} of {N_ELEVEN} cells taken over from {six.path}"]
+    assert notes.told == [f"{N_SIX} of {N_ELEVEN} texts taken over from {six.path}"]
     (session,) = eleven.manifest["sessions"]
     assert (session["cells"], session["taken_over"]) == (N_ELEVEN - N_SIX, {six.path.name: N_SIX})
     alone = run(read(TABLES, ELEVEN), tmp_path / "alone")
@@ -303,5 +303,5 @@ def test_on_the_command_line(in_process: Command, tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(TABLES)
     assert in_process("run", "e.yaml", "-q").returncode == 0
     done = in_process("run", "e.yaml", "-q", "-S", ELEVEN)
-    assert f"{N_SIX} of {N_ELEVEN} cells taken over from results/babble-" in done.stderr
+    assert f"{N_SIX} of {N_ELEVEN} texts taken over from results/babble-" in done.stderr
     assert in_process("run", "e.yaml", "-q", "-S", "name=again", "--no-reuse").stderr == ""

@@ -21,7 +21,7 @@ from .loop.text_state import FAILED
 from .plan import Cell
 from .running.agreement import agrees
 
-_NAMES = {RECORDS: "cells", PROPOSALS: "candidates"}
+_NAMES = {RECORDS: "texts", PROPOSALS: "candidates"}
 RECORDS_AT_ONCE = 100  # with traces they are large
 
 
