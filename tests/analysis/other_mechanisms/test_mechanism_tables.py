@@ -277,7 +277,7 @@ def test_runs_compared(run: Run, tmp_path: Path) -> None:
     tables = comparison_tables(compared, ["overall", "mechanisms"])
     titles = "Mechanisms at the bids 1 : 1", "Mechanisms at the values 1 : 1 per nat of l_i - l_0"
     assert [table.title for table in tables[-4:]] == [f"{k}: {title}" for k in "AB" for title in titles]
-    overall = next(table for table in tables if table.title == "mosaic")
+    overall = next(table for table in tables if table.title == "mosaic / each figure over the whole sweep")
     assert "common_welfare" in [row[0] for row in overall.rows]
 
 
