@@ -340,7 +340,7 @@ def test_verify_settles_again_and_writes_candidates_again(read: Reader, tmp_path
     ran = run(read(BABBLE), tmp_path)
     checks = list(verify_run(ran.folder.path, 999))
     same = [check.what for check in checks if check.found == "the same bytes"]
-    assert sum(what.startswith("cell ") for what in same) == len(set(same)) - 24 == 72
+    assert sum(what.startswith("text ") for what in same) == len(set(same)) - 24 == 72
     assert sum(what.startswith("candidate ") for what in same) == 24
     assert all(check.is_good for check in checks)
 
@@ -358,7 +358,7 @@ def change(path: Path, old: bytes, new: bytes) -> None:
     path.write_bytes(path.read_bytes().replace(old, new, 1))
 
 
-@pytest.mark.parametrize(("harm", "what"), [(altered_cell, "cell "), (altered_candidate, "candidate ")])
+@pytest.mark.parametrize(("harm", "what"), [(altered_cell, "text "), (altered_candidate, "candidate ")])
 def test_verify_finds_what_was_changed(read: Reader, tmp_path: Path, harm: Callable[[Path], None], what: str) -> None:
     path = run(read(BABBLE), tmp_path).folder.path
     harm(path)
