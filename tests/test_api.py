@@ -14,6 +14,7 @@ import yaml
 from conftest import PACKAGE_ROOT
 
 import tokenauction_cli as tokauction
+from tokenauction_cli.analysis import run as analysis_run
 from tokenauction_cli.engine import plan
 from tokenauction_cli.engine import run as engine_run
 from tokenauction_cli.experiment import experiment as experiments
@@ -246,6 +247,7 @@ class Counted:
         self._count(patch, lines, "decode", "record")
         self._count(patch, plan, "cells_of", "cells")
         self._count(patch, tokauction.run.__globals__, "cells_of", "cells")
+        self._count(patch, analysis_run, "cells_of", "cells")
         self._count(patch, experiments, "read_experiment", "experiment")
         self._count(patch, engine_run, "read_experiment", "experiment")
         hashing = hashlib.sha256

@@ -269,7 +269,7 @@ def test_a_run_of_a_stranger_brings_no_code(tmp_path: Path, in_process: Command)
     (folder,) = (tmp_path / "results").iterdir()
     done = in_process("verify", str(folder))
     assert done.returncode == 0
-    assert "note    cells: not computed again: they need --trust their_rules" in done.stdout
+    assert "note    texts: not computed again: they need --trust their_rules" in done.stdout
     assert not (tmp_path / "owned").exists()
     assert ": the same bytes" in in_process("verify", str(folder), "--trust", "their_rules").stdout
     assert (tmp_path / "owned").exists()

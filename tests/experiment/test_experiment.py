@@ -269,7 +269,7 @@ BROKEN: list[tuple[str, int, int, str]] = [
     ("name: e\nagents: [5]\n", 2, 10, "expected a mapping (key: value), got 5"),
     (TWO + "seed: 1.5\n", 5, 7, "expected a whole number of at least 0, got 1.5"),
     (TWO + "seed: true\n", 5, 7, "got true"),
-    (TWO + "queries: vacations\n", 5, 10, "or the name of a CSV file, got 'vacations': there is no such file"),
+    (TWO + "queries: vacations\n", 5, 10, "(CSV, .jsonl, .parquet), got 'vacations': there is no such file"),
     (TWO + "queries: []\n", 5, 10, "expected at least one entry"),
     (TWO + "queries: [1]\n", 5, 11, "expected text, got 1; put it in quotes"),
     (TWO + "blends: no\n", 5, 9, "expected true or false, got 'no'"),
@@ -426,7 +426,7 @@ def test_the_schema_explains_every_key() -> None:
     models = [schema, *(m for m in schema["$defs"].values() if "properties" in m)]
     keys = [(name, key) for model in models for name, key in model["properties"].items()]
     assert [name for name, key in keys if not key.get("description")] == []
-    assert [m["title"] for m in models if m["additionalProperties"] is not False] == ["Query"]
+    assert [m["title"] for m in models if m["additionalProperties"] is not False] == ["At", "Query"]
     aggregation = schema["$defs"]["Auction"]["properties"]["aggregation"]["anyOf"]
     assert "log_linear" in aggregation[0]["anyOf"][0]["enum"]
     assert json.loads(json.dumps(schema)) == schema
