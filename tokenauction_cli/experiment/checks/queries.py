@@ -98,9 +98,9 @@ def _check_value(draft: Draft, path: KeyPath, key: str, value: Any) -> None:
 def _check_twice(draft: Draft) -> None:
     """A query names its cells: it can be there once, or once for each time; its texts and bids are the same then."""
     first: dict[str, int] = {}
-    seen: dict[tuple[str, Any], int] = {}
+    seen: dict[tuple[str, str], int] = {}
     for i, (query, row) in enumerate(zip(draft.queries, draft.query_rows, strict=True)):
-        before = seen.setdefault((query, row.get(TIME)), i)
+        before = seen.setdefault((query, repr(row.get(TIME))), i)  # a time that is no text is a list, or anything
         if before < i:
             at = f" at the time {shown(row[TIME])}" if TIME in row else ""
             message = f"the query {shown(query)} is here twice{at}, first at {_where(draft, before)}"
