@@ -574,7 +574,7 @@ def test_verify_goes_on_after_a_bad_model(hub: HubServer, tmp_path: Path) -> Non
 def test_list(hub: HubServer) -> None:
     hub.repositories["u/r"] = repository({"a.gguf": gguf("a")})
     path = find("hf:u/r/a.gguf").path
-    assert str(path) in tokauction_models("list").stdout
+    assert str(path)[-60:] in tokauction_models("list").stdout  # at 80 columns the end of a long path
     (row,) = json.loads(tokauction_models("list", "--format", "json").stdout)
     assert (row["model"], row["size"], row["path"]) == ("hf:u/r/a.gguf", 25, str(path))
 
